@@ -1,0 +1,60 @@
+# `make` alone lists the targets.
+
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+TEST_TOOLS = bats gcc libc6-dev procps python3-pika tmux zsh
+LINT_TOOLS = shellcheck shfmt
+SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
+
+.PHONY: help build demo test test-unit test-bats test-wrapper bench lint vuln fmt clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+build: ## build bin/amqprun, one static file
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/amqprun .
+
+demo: build ## show two builds share one slot, and a lost slot stop its command
+	@scripts/demo
+
+test: build test-tools ## run every test, with a private broker unless AMQPRUN_URL answers
+	@scripts/test all
+
+test-unit: ## run the tests that need no broker
+	@scripts/test unit
+
+test-bats: build test-tools ## run the command-line tests only
+	@scripts/test bats
+
+test-wrapper: ## run the process wrapper's tests 20 times beside a busy loop
+	@scripts/test wrapper
+
+bench: build ## measure waiting, handing over and probing
+	@scripts/bench
+
+lint: lint-tools ## check everything that can be checked without running it
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	go mod tidy -diff
+	GOOS=linux go vet ./...
+	GOOS=darwin CGO_ENABLED=0 go vet ./...
+	GOOS=freebsd CGO_ENABLED=0 go vet ./...
+	$(GOLANGCI_LINT) run
+	shellcheck -x $(SHELL_FILES)
+	shfmt -i 2 -ci -d $(SHELL_FILES)
+
+vuln: ## check the dependencies for known vulnerabilities
+	$(GOVULNCHECK) ./...
+
+fmt: lint-tools ## format Go and shell
+	gofmt -w .
+	shfmt -i 2 -ci -w $(SHELL_FILES)
+
+clean: ## delete what was built
+	rm -rf bin
+
+.PHONY: test-tools lint-tools
+test-tools:
+	@scripts/install-tools $(TEST_TOOLS)
+lint-tools:
+	@scripts/install-tools $(LINT_TOOLS)
