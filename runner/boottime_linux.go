@@ -1,0 +1,14 @@
+package runner
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Boottime is the clock of Until and of the guard's deadlines: CLOCK_BOOTTIME, which goes on while the machine is suspended.
+func Boottime() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail since Linux 2.6.39
+	return time.Duration(ts.Nano())
+}

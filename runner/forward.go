@@ -1,0 +1,63 @@
+package runner
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+// ends counts the requests to end, SIGINT and SIGTERM, that came from outside.
+type ends struct {
+	terms, all int
+	last       map[os.Signal]time.Time
+}
+
+// togetherWithin is how close two equal requests are one: systemd signals the main process, and then everything in its group.
+const togetherWithin = 100 * time.Millisecond
+
+// add reports whether s is a request of its own, and no echo of the one before.
+func (e *ends) add(s os.Signal, now time.Time) bool {
+	if s != syscall.SIGINT && s != syscall.SIGTERM {
+		return true
+	}
+	last, seen := e.last[s]
+	if seen && now.Sub(last) < togetherWithin {
+		return false
+	}
+	if e.last == nil {
+		e.last = make(map[os.Signal]time.Time)
+	}
+	e.last[s] = now
+	e.all++
+	if s == syscall.SIGTERM {
+		e.terms++
+	}
+	return true
+}
+
+// forward passes s to the command's group. It reports whether s was a second SIGTERM, which means: kill it. Only SIGTERM, because
+// a second SIGINT has a meaning of its own for interactive programs, and for those that clean up after the first.
+func (r *run) forward(s os.Signal) (kill bool) {
+	sig, ok := s.(syscall.Signal)
+	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
+		return false
+	}
+	if sig == syscall.SIGTERM && r.ends.terms > 1 {
+		return true
+	}
+	switch {
+	case sig == syscall.SIGCONT && r.verified != nil:
+		return false // it goes on when the lock has been verified, and not before
+	case sig == syscall.SIGTSTP:
+		r.paused = true
+	}
+	r.signalGroup(sig)
+	return false
+}
+
+// signalGroup is safe as long as the leader has not been collected. A group that has gone is no error: the signal lost the race.
+func (r *run) signalGroup(s syscall.Signal) {
+	if !r.leader.collected {
+		_ = syscall.Kill(-r.leader.pid, s)
+	}
+}

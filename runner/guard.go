@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// guardName is what ps and pkill see: nothing that `pkill amqprun` would match.
+const guardName = "lock-guard"
+
+// guardEnvironment is the guard's whole environment, by which every amqprun recognises every guard. It carries no AMQPRUN_ID, so
+// that a guard belongs to no tree.
+var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
+
+// orders is all that a guard knows. Every message carries all of it, so a message has no history, and a
+// new guard in the place of a killed one needs but the last.
+type orders struct {
+	Amqprun   int32         // the process whose descendants belong to the tree while it lives
+	Group     int32         // 0: not started
+	Signal    int32         // sent before SIGKILL
+	KillAfter time.Duration // between the two
+	StopAt    time.Duration // Boottime; 0: no lease to enforce
+	KillAt    time.Duration
+	Stopping  bool // amqprun is stopping the tree, only KillAt is left to enforce
+	Done      bool // nothing is left to be guarded
+}
+
+const maxMessage = 4096 // an AMQPRUN_ID is far shorter
+
+func (o orders) encode(id string) []byte {
+	b, _ := binary.Append(nil, binary.LittleEndian, o) // only fails for types without a fixed size
+	return append(b, id...)
+}
+
+func decodeOrders(message []byte) (o orders, id string, err error) {
+	r := bytes.NewReader(message)
+	if err := binary.Read(r, binary.LittleEndian, &o); err != nil {
+		return orders{}, "", errors.New("not a message of this amqprun")
+	}
+	return o, string(message[len(message)-r.Len():]), nil
+}
+
+// action is what a guard has to do now.
+type action int
+
+const (
+	rest  action = iota
+	stop         // send the stop signal
+	kill         // send SIGKILL until the tree is dead
+	leave        // let go of the socket and end
+)
+
+// stopSlack is how much later than amqprun the guard sends the stop signal. An amqprun that is alive does it itself, and a command should
+// not get it twice.
+const stopSlack = 100 * time.Millisecond
+
+// watch decides what the guard does, and when. It knows no process and no clock.
+type watch struct {
+	orders
+	abandoned   bool          // amqprun is dead: end of file without Done
+	abandonedAt time.Duration // when that was seen
+	stoppedFor  time.Duration // the deadline for which the stop signal has been sent
+	stopped     bool          // it has been sent because amqprun is dead
+	killedFor   time.Duration // the deadline for which the tree has been killed
+}
+
+// due returns what is to be done at now, and when to ask again (0: when the orders change).
+func (w *watch) due(now time.Duration) (action, time.Duration) {
+	switch {
+	case w.Done:
+		return leave, 0
+	case w.abandoned:
+		return w.dueAbandoned(now)
+	case w.KillAt != 0 && w.KillAt != w.killedFor && now >= w.KillAt:
+		return kill, 0
+	case w.KillAt == 0 || w.KillAt == w.killedFor:
+		return rest, 0
+	}
+	stopAt := min(w.StopAt+stopSlack, w.KillAt)
+	switch {
+	case w.StopAt == 0 || w.Stopping || w.StopAt == w.stoppedFor:
+		return rest, w.KillAt
+	case now >= stopAt:
+		return stop, w.KillAt
+	default:
+		return rest, stopAt
+	}
+}
+
+func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
+	killAt := w.abandonedAt + w.KillAfter
+	if w.KillAt != 0 {
+		killAt = min(killAt, w.KillAt)
+	}
+	switch {
+	case now >= killAt:
+		return kill, 0
+	case w.stopped || w.Stopping:
+		return rest, killAt
+	default:
+		return stop, killAt
+	}
+}
+
+// did records that a has been done.
+func (w *watch) did(a action) {
+	switch {
+	case a == stop && w.abandoned:
+		w.stopped = true
+	case a == stop:
+		w.stoppedFor = w.StopAt
+	case a == kill:
+		w.killedFor = w.KillAt
+	}
+}

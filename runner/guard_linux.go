@@ -1,0 +1,223 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Guard is a small process that stops the command's tree when amqprun cannot: because it was killed, or because it is stopped
+// and the lease ends. It holds a duplicate of the connection's socket, so that a broker frees the lock after the command is
+// dead and not before. All methods work on nil, doing nothing, and may be called by several goroutines.
+type Guard struct {
+	mu       sync.Mutex
+	socket   int // our end; -1 when closed
+	pid      int // 0 when it has been collected
+	born     time.Duration
+	orders   orders
+	id       string
+	kept     syscall.Conn
+	finished bool
+}
+
+// StartGuard starts the guard: this executable once more, which has to call RunGuard if IsGuard. It does not wait for it:
+// messages wait in the socket until the guard reads them, also when this process is killed before that.
+func StartGuard() (*Guard, error) {
+	g := &Guard{socket: -1, orders: orders{Amqprun: int32(os.Getpid())}}
+	if err := g.spawn(); err != nil {
+		return nil, fmt.Errorf("start the guard process: %w", err)
+	}
+	return g, nil
+}
+
+func (g *Guard) spawn() error {
+	// SEQPACKET: messages keep their bounds, and the end of this process is an end of file.
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socketpair: %w", err)
+	}
+	defer unix.Close(pair[1])
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(pair[0])
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	defer unix.Close(null)
+	fd := uintptr(null)
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{guardName}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   guardEnvironment,
+		Files: []uintptr{fd, fd, fd, uintptr(pair[1])},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		unix.Close(pair[0])
+		return err
+	}
+	g.socket, g.pid, g.born = pair[0], pid, Boottime()
+	return nil
+}
+
+// KeepSocket gives the guard a duplicate of c's descriptor, which keeps the connection open when this process dies. It takes the
+// place of one given before. A new guard gets it again, so c must stay usable until Done.
+func (g *Guard) KeepSocket(c syscall.Conn) error {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kept = c
+	return g.sendSocket()
+}
+
+func (g *Guard) sendSocket() error {
+	raw, err := g.kept.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("hand the connection to the guard: %w", err)
+	}
+	var sendErr error
+	err = raw.Control(func(fd uintptr) { sendErr = g.send(unix.UnixRights(int(fd))) })
+	if err == nil {
+		err = sendErr
+	}
+	if err != nil {
+		return fmt.Errorf("hand the connection to the guard: %w", err)
+	}
+	return nil
+}
+
+// Renew sets the instants, in Boottime, at which the guard sends the stop signal and SIGKILL unless renewed. A guard that cannot be reached
+// is noticed by Run.
+func (g *Guard) Renew(stopAt, killAt time.Duration) {
+	g.update(func(o *orders) { o.StopAt, o.KillAt = stopAt, killAt })
+}
+
+// prepare tells what is known before the command starts.
+func (g *Guard) prepare(c *Command) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	g.id = c.ID
+	g.mu.Unlock()
+	g.update(func(o *orders) { o.Signal, o.KillAfter = int32(c.stopSignal()), c.KillAfter })
+}
+
+func (g *Guard) group(pgid int) { g.update(func(o *orders) { o.Group = int32(pgid) }) }
+
+func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
+
+func (g *Guard) update(change func(*orders)) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change(&g.orders)
+	_ = g.send(nil)
+}
+
+// send never blocks: a guard that has not read for minutes is as good as dead.
+func (g *Guard) send(rights []byte) error {
+	if g.socket < 0 {
+		return unix.EPIPE
+	}
+	return unix.Sendmsg(g.socket, g.orders.encode(g.id), rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+}
+
+// Done lets the guard go: nothing is left to be guarded, or nothing was ever started. It returns when the guard has ended, which takes a
+// millisecond. Without it the end of this process makes the guard stop the tree.
+func (g *Guard) Done() error {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.finished {
+		return nil
+	}
+	g.finished = true
+	g.orders.Done = true
+	_ = g.send(nil)
+	g.close()
+	if g.pid == 0 {
+		return nil
+	}
+	for {
+		_, err := unix.Wait4(g.pid, nil, unix.WALL, nil)
+		if err != unix.EINTR {
+			g.pid = 0
+			return err
+		}
+	}
+}
+
+// abandon leaves the guard to do the rest alone; a later Done has no effect.
+func (g *Guard) abandon() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.finished {
+		g.finished = true
+		g.close()
+	}
+}
+
+func (g *Guard) close() {
+	if g.socket >= 0 {
+		unix.Close(g.socket)
+		g.socket = -1
+	}
+}
+
+// is reports whether pid is this guard.
+func (g *Guard) is(pid int) bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pid == pid
+}
+
+// reaped is told of every process that was collected while the tree is stopped.
+func (g *Guard) reaped(pid int) {
+	if g.is(pid) {
+		g.mu.Lock()
+		g.pid = 0
+		g.close()
+		g.mu.Unlock()
+	}
+}
+
+// ended is told of every process that was collected while the command runs. A guard that was killed is replaced, but not one that dies
+// at once.
+func (g *Guard) ended(pid int, warnf func(string, ...any)) {
+	if !g.is(pid) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pid = 0
+	g.close()
+	if g.finished {
+		return
+	}
+	err := fmt.Errorf("it lived for %v only", Boottime()-g.born)
+	if Boottime()-g.born > time.Second {
+		if err = g.spawn(); err == nil && g.kept != nil {
+			err = g.sendSocket()
+		} else if err == nil {
+			err = g.send(nil)
+		}
+	}
+	if err != nil {
+		warnf("the guard process has died and was not replaced (%v): if amqprun is killed now, the lock is free before the command is dead", err)
+	}
+}

@@ -1,0 +1,29 @@
+//go:build unix && !linux
+
+package runner
+
+import (
+	"syscall"
+	"time"
+)
+
+// Guard does not exist here: it needs to see the processes of others, and their environment. A command outlives an amqprun that was killed.
+type Guard struct{}
+
+// StartGuard returns nil, on which all methods work and do nothing.
+func StartGuard() (*Guard, error) { return nil, nil }
+
+func (g *Guard) KeepSocket(syscall.Conn) error { return nil }
+func (g *Guard) Renew(_, _ time.Duration)      {}
+func (g *Guard) Done() error                   { return nil }
+
+func (g *Guard) prepare(*Command) {}
+func (g *Guard) group(int)        {}
+func (g *Guard) stopping()        {}
+func (g *Guard) abandon()         {}
+
+// IsGuard is always false.
+func IsGuard() bool { return false }
+
+// RunGuard is never called.
+func RunGuard() int { return exitOwnFailure }

@@ -1,0 +1,216 @@
+package runner
+
+import (
+	"bufio"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// guardSocket is where the guard finds its end of the socket pair.
+const guardSocket = 3
+
+// IsGuard reports whether this process was started by StartGuard. Ask before anything else, and then call RunGuard.
+func IsGuard() bool {
+	return len(os.Args) == 1 && os.Args[0] == guardName && os.Getenv("AMQPRUN_GUARD") != ""
+}
+
+// RunGuard is the guard's main function. It returns the exit code of the process.
+func RunGuard() int {
+	signal.Ignore()
+	// What amqprun inherited beyond 2 was not close-on-exec: held open here, it would keep `$(amqprun ...)` waiting.
+	_ = unix.CloseRange(guardSocket+1, ^uint(0)>>1, 0)
+	_ = os.WriteFile("/proc/self/comm", []byte(guardName), 0)
+	unix.CloseOnExec(guardSocket)
+	timer, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return exitOwnFailure
+	}
+	g := &guardProcess{timer: timer, kept: -1}
+	runtime.LockOSThread()
+	g.run()
+	return 0
+}
+
+// guardProcess is the state of the guard. One goroutine owns it.
+type guardProcess struct {
+	watch watch
+	id    string
+	timer int
+	kept  int // the duplicate of the connection's socket, -1 for none
+}
+
+func (g *guardProcess) run() {
+	for {
+		a, wake := g.watch.due(Boottime())
+		switch a {
+		case leave:
+			return
+		case stop:
+			g.signal(syscall.Signal(g.watch.Signal), syscall.SIGCONT)
+			g.watch.did(stop)
+		case kill:
+			g.killAll()
+			g.watch.did(kill)
+			if g.watch.abandoned {
+				return
+			}
+		default:
+			if g.watch.abandoned && g.dead() {
+				return
+			}
+			g.wait(wake)
+		}
+	}
+}
+
+// tree is what the guard can reach. When amqprun is dead its descendants have other parents: a process that has left the
+// group and wiped its environment is out of reach then.
+func (g *guardProcess) tree() tree {
+	t := tree{pgid: int(g.watch.Group), id: g.id}
+	if !g.watch.abandoned {
+		t.root = int(g.watch.Amqprun)
+	}
+	return t
+}
+
+// signal sends signals to all members of the tree. A group is signalled as such only when a member of it was seen: its
+// leader may have been collected, and its id belong to others.
+func (g *guardProcess) signal(signals ...syscall.Signal) (found bool) {
+	t := g.tree()
+	grouped := false
+	for _, p := range t.members() {
+		found = true
+		if grouped = grouped || t.pgid != 0 && p.pgrp == t.pgid; p.pgrp != t.pgid {
+			p.signal(signals...)
+		}
+	}
+	for _, s := range signals {
+		if grouped {
+			_ = syscall.Kill(-t.pgid, s)
+		}
+	}
+	return found
+}
+
+// dead reports whether several looks found nothing. One is not enough: a process can hide behind its own forking.
+func (g *guardProcess) dead() bool {
+	for range looks {
+		if len(g.tree().members()) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+const looks = 3
+
+// killAll returns when several looks in a row found nothing, or when amqprun, back again, has dismissed us.
+func (g *guardProcess) killAll() {
+	pause := time.Millisecond
+	for empty := 0; empty < looks && !g.watch.Done; {
+		if g.signal(syscall.SIGKILL) {
+			empty = 0
+			g.pause(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		empty++
+	}
+}
+
+// pause waits for d and for messages.
+func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
+
+// wait returns when a message has come or amqprun has ended, at the instant until (0: none), and, when amqprun is dead, soon.
+func (g *guardProcess) wait(until time.Duration) {
+	if g.watch.abandoned {
+		until = min(until, Boottime()+lookEvery)
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
+	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
+	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, {Fd: guardSocket, Events: unix.POLLIN}}
+	if g.watch.abandoned {
+		fds = fds[:1] // the end of file stays readable
+	}
+	if until == 0 {
+		dropFileMappings()
+	}
+	if _, err := unix.Poll(fds, -1); err != nil {
+		return
+	}
+	if len(fds) > 1 && fds[1].Revents != 0 {
+		g.receive()
+	}
+}
+
+func (g *guardProcess) receive() {
+	var message [maxMessage]byte
+	var rights [64]byte
+	n, nr, _, _, err := unix.Recvmsg(guardSocket, message[:], rights[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	switch {
+	case err == unix.EINTR || err == unix.EAGAIN:
+		return
+	case err != nil || n == 0:
+		g.watch.abandoned, g.watch.abandonedAt = true, Boottime()
+		return
+	}
+	g.keep(rights[:nr])
+	if o, id, err := decodeOrders(message[:n]); err == nil {
+		g.watch.orders, g.id = o, id
+	}
+}
+
+// keep takes the descriptor that came with a message, if one did, in the place of the one before.
+func (g *guardProcess) keep(rights []byte) {
+	if len(rights) == 0 {
+		return
+	}
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil {
+		return
+	}
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if g.kept >= 0 {
+				unix.Close(g.kept)
+			}
+			g.kept = fd
+		}
+	}
+}
+
+// dropFileMappings gives the memory of code and constants back; the kernel reads from the file what is needed again. It
+// is most of what an idle Go program occupies.
+func dropFileMappings() {
+	debug.FreeOSMemory()
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		// 00400000-0052d000 r-xp 00000000 08:01 1234  /path
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 6 || fields[1][1] == 'w' || !strings.HasPrefix(fields[5], "/") {
+			continue
+		}
+		from, to, _ := strings.Cut(fields[0], "-")
+		start, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 == nil && err2 == nil {
+			_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
+		}
+	}
+}

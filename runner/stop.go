@@ -1,0 +1,105 @@
+package runner
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// lookEvery is how often the tree is looked at for what no SIGCHLD announces: processes that are not our descendants.
+const lookEvery = 20 * time.Millisecond
+
+// stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns when all are dead, or when Until is
+// over and something does not die. Without a grace nothing but SIGKILL is sent.
+func (r *run) stopTree(grace time.Duration) {
+	r.stopping = true
+	begun := Boottime()
+	r.c.Guard.stopping()
+	if grace > 0 {
+		stop := r.c.stopSignal()
+		// A stopped process acts on no signal but SIGKILL, hence the SIGCONT.
+		r.signalGroup(stop)
+		r.signalGroup(syscall.SIGCONT)
+		r.tree().signal(stop, syscall.SIGCONT)
+		r.grace(begun + grace)
+	}
+	r.sweep()
+	r.status.StopTook = Boottime() - begun
+}
+
+func (c *Command) stopSignal() syscall.Signal {
+	if c.Stop == 0 {
+		return syscall.SIGTERM
+	}
+	return c.Stop
+}
+
+// grace returns when the tree is gone, when its time is over, or when a second SIGINT or SIGTERM ends the patience.
+func (r *run) grace(end time.Duration) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for !r.gone() && Boottime() < r.bounded(end) {
+		select {
+		case <-r.children:
+		case <-tick.C:
+		case s := <-r.signals:
+			r.forward(s)
+			if r.ends.all > 1 {
+				return
+			}
+		}
+	}
+}
+
+// bounded returns the earlier of end and Until.
+func (r *run) bounded(end time.Duration) time.Duration {
+	if until := r.until(); until != 0 {
+		return min(end, until)
+	}
+	return end
+}
+
+// until returns the instant by which the tree has to be dead, 0 for none.
+func (r *run) until() time.Duration {
+	if r.c.Until == nil {
+		return 0
+	}
+	return r.c.Until()
+}
+
+// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed.
+func (r *run) overdue(killed time.Duration) bool {
+	until := r.until()
+	return until != 0 && Boottime() > max(until, killed)+unfinishedAfter
+}
+
+// waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
+func (r *run) waitForOrphans(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery * 10)
+	defer tick.Stop()
+	for !r.gone() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.children:
+		case <-tick.C:
+		case s := <-r.signals:
+			if r.forward(s) {
+				r.stopTree(0)
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// dismiss lets the guard go, unless something has survived that it should go on killing.
+func (r *run) dismiss() {
+	if r.status.Unfinished {
+		r.c.Guard.abandon()
+		return
+	}
+	if err := r.c.Guard.Done(); err != nil {
+		r.logf("%v", err)
+	}
+}

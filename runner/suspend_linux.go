@@ -1,0 +1,54 @@
+package runner
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Suspend stops this process by s, a stop signal, with the default action, and returns when it has been resumed, or at
+// once if the kernel discards the stop (see resumable). With everyone the rest of the process group gets s too.
+func Suspend(s syscall.Signal, everyone bool) {
+	// Only the kernel's own table knows the default action: os/signal.Reset leaves the runtime's handler where it is.
+	var runtimes, deflt, ignore sigaction
+	ignore[0] = 1 // SIG_IGN
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if everyone {
+		// Ignored, it passes us by: a signal to the process could be taken by any thread, at any time, and so stop us twice.
+		setAction(s, &ignore, &runtimes)
+		_ = syscall.Kill(0, s)
+		setAction(s, &deflt, nil)
+	} else {
+		setAction(s, &deflt, &runtimes)
+	}
+	// Sent to this very thread the signal has stopped us when the call returns, and we have been resumed.
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), s)
+	setAction(s, &runtimes, nil)
+}
+
+// sigaction is the kernel's struct of that name, large enough for every architecture; the handler comes first, and all
+// zeroes are the default action.
+type sigaction [8]uintptr
+
+func setAction(s syscall.Signal, action, old *sigaction) {
+	const kernelSigsetSize = 8
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), kernelSigsetSize, 0, 0)
+}
+
+// resumable reports whether a shell could resume us: somebody of our session, outside our group, is the parent of somebody in the
+// group. If nobody is, or if we are init, the kernel discards SIGTSTP, SIGTTIN and SIGTTOU.
+func resumable() bool {
+	self, ok := readProc(os.Getpid())
+	for p := self; ok && p.ppid > 0; {
+		var parent proc
+		if parent, ok = readProc(p.ppid); ok && parent.pgrp != self.pgrp {
+			return parent.session == self.session
+		}
+		p = parent
+	}
+	return false
+}

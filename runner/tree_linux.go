@@ -1,0 +1,190 @@
+package runner
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree says which processes belong to a command: its group, the descendants of root, every process that carries AMQPRUN_ID=id, and the
+// children of all these.
+type tree struct {
+	root int // 0: unknown or dead
+	pgid int // 0: unknown
+	id   string
+}
+
+func (r *run) tree() tree {
+	t := tree{root: os.Getpid(), id: r.c.ID}
+	if !r.leader.collected {
+		t.pgid = r.leader.pid
+	}
+	return t
+}
+
+// proc is what /proc/PID/stat tells of a process.
+type proc struct {
+	pid, ppid, pgrp, session int
+	state                    byte
+	start                    string // in ticks since boot: with the pid it names a process for ever
+}
+
+// members returns the living processes of the tree without root, this process and the guards. It is a snapshot: a
+// process that forks while /proc is read can hide its child. Only an answer of ECHILD from wait4 proves that nothing is left.
+func (t tree) members() []proc {
+	all := processes()
+	self := os.Getpid()
+	parents, member := make(map[int]int, len(all)), make(map[int]bool)
+	for _, p := range all {
+		parents[p.pid] = p.ppid
+		if t.pgid != 0 && p.pgrp == t.pgid || p.pid != self && carries(p.pid, t.id) {
+			member[p.pid] = true
+		}
+	}
+	var found []proc
+	for _, p := range all {
+		if p.pid == self || p.pid == t.root || p.state == 'Z' || p.state == 'X' {
+			continue
+		}
+		if t.belongs(p.pid, parents, member) && !isGuard(p.pid) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// belongs walks up from pid until it meets root or a member.
+func (t tree) belongs(pid int, parents map[int]int, member map[int]bool) bool {
+	for range len(parents) { // a pid used again while /proc was read could close a circle
+		if pid <= 1 {
+			return false
+		}
+		if member[pid] || t.root != 0 && pid == t.root {
+			return true
+		}
+		pid = parents[pid]
+	}
+	return false
+}
+
+// signal sends each of signals to every member outside the group, which the caller signals as a whole.
+func (t tree) signal(signals ...syscall.Signal) {
+	for _, p := range t.members() {
+		if p.pgrp == t.pgid {
+			continue
+		}
+		p.signal(signals...)
+	}
+}
+
+// signal hits p itself, or nobody: a pid that is used again since p was read has another start time.
+func (p proc) signal(signals ...syscall.Signal) {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err == syscall.ENOSYS { // Linux before 5.3
+		for _, s := range signals {
+			_ = syscall.Kill(p.pid, s)
+		}
+	}
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if now, ok := readProc(p.pid); !ok || now.start != p.start {
+		return
+	}
+	for _, s := range signals {
+		_ = unix.PidfdSendSignal(fd, s, nil, 0)
+	}
+}
+
+// processes lists the processes that there are. Those that end meanwhile are left out.
+func processes() []proc {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	all := make([]proc, 0, len(names))
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, ok := readProc(pid); ok {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func readProc(pid int) (proc, bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	// The second field is the name, in parentheses, and may hold spaces and parentheses.
+	end := bytes.LastIndexByte(stat, ')')
+	if err != nil || end < 0 {
+		return proc{}, false
+	}
+	const state, ppid, pgrp, session, start = 0, 1, 2, 3, 19 // proc(5) counts them 3, 4, 5, 6 and 22
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) <= start {
+		return proc{}, false
+	}
+	p := proc{pid: pid, state: fields[state][0], start: fields[start]}
+	p.ppid, _ = strconv.Atoi(fields[ppid])
+	p.pgrp, _ = strconv.Atoi(fields[pgrp])
+	p.session, _ = strconv.Atoi(fields[session])
+	return p, true
+}
+
+// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id.
+func carries(pid int, id string) bool {
+	if id == "" {
+		return false
+	}
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	want := []byte("AMQPRUN_ID=" + id + "\x00")
+	return err == nil && (bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)))
+}
+
+// isGuard recognises the guard of any amqprun by its environment, which is guardEnvironment and nothing else.
+func isGuard(pid int) bool {
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return err == nil && string(environ) == strings.Join(guardEnvironment, "\x00")+"\x00"
+}
+
+// children returns our children, zombies included. As nobody else collects them their pids are safe to signal. A list
+// that changes while it is read can lack some.
+func children() []int {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, task := range tasks {
+		list, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		if err != nil {
+			return childrenByParent() // a kernel without CONFIG_PROC_CHILDREN
+		}
+		for _, field := range strings.Fields(string(list)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+func childrenByParent() (pids []int) {
+	self := os.Getpid()
+	for _, p := range processes() {
+		if p.ppid == self {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,70 @@
+// Package signals holds the signal names and sets of amqprun, and the one way to die of a signal.
+package signals
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Forwarded is the set that reaches the command, verbatim. It is a list and not "everything", because SIGURG is how the
+// Go runtime preempts its own threads, SIGCHLD speaks of amqprun's children and not the command's, and SIGPIPE of amqprun's stderr.
+var Forwarded = []syscall.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT,
+}
+
+// highest is the last signal number of Linux (SIGRTMAX); other systems have fewer and refuse the rest themselves.
+const highest = 64
+
+// Parse returns the signal called name: TERM, SIGTERM, term or 15. The error lists the names there are.
+func Parse(name string) (syscall.Signal, error) {
+	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= highest {
+		return syscall.Signal(n), nil
+	}
+	upper := strings.ToUpper(name)
+	if s := unix.SignalNum("SIG" + strings.TrimPrefix(upper, "SIG")); s != 0 {
+		return s, nil
+	}
+	return 0, fmt.Errorf("no signal is called %q; there are %s, and the numbers 1 to %d", name, strings.Join(names(), " "), highest)
+}
+
+func names() []string {
+	var list []string
+	for n := syscall.Signal(1); n <= highest; n++ {
+		if name := unix.SignalName(n); name != "" {
+			list = append(list, strings.TrimPrefix(name, "SIG"))
+		}
+	}
+	return list
+}
+
+// Name returns SIGTERM for signal 15, and SIG40 for one that has no name of its own.
+func Name(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("SIG%d", int(s))
+}
+
+// Notify starts catching the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun) and SIGPIPE (so that a closed
+// stderr gives an error instead of a death). HUP and INT that were ignored on entry stay ignored, here and for the
+// command: nohup and background jobs of scripts rely on it. For other signals Go cannot tell whether they were ignored.
+// The channel is never closed; stop ends delivery.
+func Notify() (ch <-chan os.Signal, stop func()) {
+	// os/signal drops what does not fit. 64 outlasts any burst a person or init system sends while the reader is busy.
+	c := make(chan os.Signal, 64)
+	for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}) {
+		if (s == syscall.SIGHUP || s == syscall.SIGINT) && signal.Ignored(s) {
+			continue
+		}
+		signal.Notify(c, s)
+	}
+	return c, func() { signal.Stop(c) }
+}

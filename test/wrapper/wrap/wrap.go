@@ -1,0 +1,177 @@
+// Package wrap is a program around package runner that needs no broker: tests re-execute themselves as it. What a lock does is
+// done by options: a lease that ends, a file that says "lost".
+package wrap
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/runner"
+	"github.com/amqprun/amqprun/signals"
+)
+
+// ExitLost is the exit code for a command that was stopped, as in amqprun.
+const ExitLost = 76
+
+// Word as the first argument makes a test binary this program.
+const Word = "wrap"
+
+// Main is the test binary's main function when its first argument is Word, or when it is the guard. It returns the exit code.
+func Main() (code int, mine bool) {
+	if runner.IsGuard() {
+		return runner.RunGuard(), true
+	}
+	if len(os.Args) > 1 && os.Args[1] == Word {
+		return run(os.Args[2:]), true
+	}
+	return 0, false
+}
+
+type options struct {
+	stop       string
+	killAfter  time.Duration
+	orphans    int
+	lease      time.Duration
+	renew      time.Duration
+	lose       string
+	verify     string
+	keep       string
+	guard      bool
+	verbose    bool
+	statusFile string
+}
+
+func parse(args []string) (options, []string, error) {
+	var o options
+	f := flag.NewFlagSet(Word, flag.ContinueOnError)
+	f.StringVar(&o.stop, "signal", "TERM", "sent on loss")
+	f.DurationVar(&o.killAfter, "kill-after", 5*time.Second, "grace")
+	f.IntVar(&o.orphans, "orphans", 0, "0 leave, 1 wait, 2 kill")
+	f.DurationVar(&o.lease, "lease", 0, "the lock lasts that long and no longer")
+	f.DurationVar(&o.renew, "renew", 0, "renew the lease so often, while running")
+	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
+	f.StringVar(&o.verify, "verify", "", "verification fails while this file exists, and leaves a FILE.asked")
+	f.StringVar(&o.keep, "keep", "", "a TCP address: connect, and give the guard the connection")
+	f.BoolVar(&o.guard, "guard", false, "have a guard")
+	f.BoolVar(&o.verbose, "v", false, "verbose")
+	f.StringVar(&o.statusFile, "status", "", "write what Run returned here")
+	err := f.Parse(args)
+	return o, f.Args(), err
+}
+
+func run(args []string) int {
+	o, command, err := parse(args)
+	if err != nil {
+		return 64
+	}
+	stop, err := signals.Parse(o.stop)
+	if err != nil {
+		return fail(err)
+	}
+	signalled, stopSignals := signals.Notify()
+	defer stopSignals()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	id := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	warn := func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wrap: "+format+"\n", args...) }
+	c := &runner.Command{
+		Args: command, Env: append(os.Environ(), "AMQPRUN_ID="+id), ID: id, Signals: signalled,
+		Stop: stop, KillAfter: o.killAfter, Orphans: runner.Orphans(o.orphans), Warnf: warn,
+	}
+	if o.verbose {
+		c.Logf = warn
+	}
+	if c.Guard, err = startGuard(o); err != nil {
+		return fail(err)
+	}
+	o.hold(ctx, c, cancel)
+	status, err := c.Run(ctx)
+	return o.exit(status, err)
+}
+
+// hold sets up what stands for the lock.
+func (o options) hold(ctx context.Context, c *runner.Command, lose context.CancelCauseFunc) {
+	if o.verify != "" {
+		c.Verify = o.verifyFile
+	}
+	if o.lose != "" {
+		go func() {
+			// Opening a FIFO for reading waits for a writer.
+			f, err := os.OpenFile(o.lose, os.O_RDONLY, 0)
+			if err == nil {
+				f.Close()
+			}
+			lose(errors.New("lost by order"))
+		}()
+	}
+	if o.lease == 0 {
+		return
+	}
+	end := runner.Boottime() + o.lease
+	stopAt := end - o.killAfter
+	c.Guard.Renew(stopAt, end)
+	c.Until = func() time.Duration { return end }
+	time.AfterFunc(stopAt-runner.Boottime(), func() { lose(errors.New("the lease has ended")) })
+}
+
+func (o options) verifyFile(context.Context) error {
+	f, err := os.OpenFile(o.verify+".asked", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fmt.Fprintln(f, "asked")
+	if _, err := os.Stat(o.verify); err == nil {
+		return errors.New("verification failed")
+	}
+	return nil
+}
+
+func startGuard(o options) (*runner.Guard, error) {
+	if !o.guard {
+		return nil, nil
+	}
+	g, err := runner.StartGuard()
+	if err != nil || o.keep == "" {
+		return g, err
+	}
+	conn, err := net.Dial("tcp", o.keep)
+	if err != nil {
+		return nil, err
+	}
+	return g, g.KeepSocket(conn.(syscall.Conn))
+}
+
+func (o options) exit(status runner.Status, err error) int {
+	if o.statusFile != "" {
+		line := fmt.Sprintf("started=%t stopped=%t unfinished=%t took=%v err=%v\n", status.Started, status.Stopped, status.Unfinished, status.StopTook, err)
+		if err := os.WriteFile(o.statusFile, []byte(line), 0o600); err != nil {
+			return fail(err)
+		}
+	}
+	var start *runner.StartError
+	switch {
+	case errors.As(err, &start):
+		fail(err)
+		return start.Code
+	case err != nil:
+		fail(err)
+		return ExitLost
+	}
+	if s, ok := status.Signal(); ok && s == syscall.SIGINT {
+		signals.DieOf(s)
+	}
+	return status.ExitCode()
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "wrap: error:", err)
+	return 125
+}
