@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# scripts/broker itself: every other test, and every demonstration, rests on it.
+
+load helpers
+
+setup_file() {
+  # A directory of its own: the broker of the test run is not listed, and a name cannot meet another's.
+  export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers
+  broker=$BATS_TEST_DIRNAME/../../scripts/broker
+  command -v erl >/dev/null || skip "rabbitmq-server is not installed"
+  # Both at once, so that a shared port, cookie or epmd would show; one has a descriptor to inherit.
+  "$broker" start one >"$BATS_FILE_TMPDIR/one" 3>&- 9>"$BATS_FILE_TMPDIR/inherited" &
+  "$broker" start two >"$BATS_FILE_TMPDIR/two" 3>&- &
+  wait
+}
+
+teardown_file() {
+  "$BATS_TEST_DIRNAME/../../scripts/broker" stop one
+  "$BATS_TEST_DIRNAME/../../scripts/broker" stop two
+}
+
+broker() { "$ROOT/scripts/broker" "$@" 3>&-; }
+
+members() { # NAME: the processes of that node
+  grep -slzxF "AMQPRUN_BROKER_HOME=$AMQPRUN_BROKER_DIR/$1" /proc/[0-9]*/environ
+}
+
+@test "two brokers run at once, on loopback ports of their own" {
+  read -r one <"$BATS_FILE_TMPDIR/one"
+  read -r two <"$BATS_FILE_TMPDIR/two"
+  [[ $one =~ ^amqp://guest:guest@127\.0\.0\.1:[0-9]+/$ ]]
+  [[ $two =~ ^amqp://guest:guest@127\.0\.0\.1:[0-9]+/$ ]]
+  [ "$one" != "$two" ]
+  sane_run -0 broker list
+  [ "${#lines[@]}" -eq 2 ]
+  broker probe "$one"
+  broker probe "$two"
+}
+
+@test "what is declared on one broker is not on the other" {
+  sane_run -0 broker ctl -n one add_vhost "$LOCK"
+  sane_run -0 broker ctl -n one -q list_vhosts
+  [[ $output == *"$LOCK"* ]]
+  sane_run -0 broker ctl -n two -q list_vhosts
+  [[ $output != *"$LOCK"* ]]
+}
+
+@test "it listens on loopback only" {
+  sane_run -0 broker ctl -n one -q eval '[{N, inet:sockname(P)} || P <- erlang:ports(), {ok, N} <- [inet:port(P)]].'
+  [[ $output == *127,0,0,1* ]]
+  [[ $output != *"{0,0,0,0}"* ]]
+  [[ $output != *"{0,0,0,0,0,0,0,0}"* ]]
+}
+
+@test "start is idempotent, also in a command substitution" {
+  pid=$(broker pid one)
+  url=$("$ROOT/scripts/broker" start one)
+  [ "$url" = "$(<"$BATS_FILE_TMPDIR/one")" ]
+  [ "$(broker pid one)" = "$pid" ]
+}
+
+@test "start lets go of every descriptor of its caller" {
+  for process in $(members one); do
+    sane_run -0 find "${process%/environ}/fd" -lname "*/inherited"
+    [ -z "$output" ]
+  done
+}
+
+@test "env sets AMQPRUN_URL" {
+  unset AMQPRUN_URL
+  eval "$(broker env two)"
+  [ "$AMQPRUN_URL" = "$(<"$BATS_FILE_TMPDIR/two")" ]
+}
+
+@test "a start whose caller was killed does not block the next one" {
+  start_bg "$ROOT/scripts/broker" start orphan
+  wait_until 30 test -s "$AMQPRUN_BROKER_DIR/orphan/pid"
+  kill -KILL "$bg_pid"
+  sane_run -0 broker start orphan
+  broker probe "$output"
+  sane_run -0 broker stop orphan
+}
+
+@test "a port where nothing answers AMQP fails the probe" {
+  sane_run -1 broker probe amqp://guest:guest@127.0.0.1:1/
+  sane_run -64 broker probe http://127.0.0.1/
+}
+
+@test "stop ends every process, a frozen one too, and deletes the data" {
+  [ -n "$(members two)" ]
+  kill -STOP "$(broker pid two)"
+  sane_run -0 broker stop two
+  sane_run ! members two
+  [ ! -e "$AMQPRUN_BROKER_DIR/two" ]
+  sane_run -69 broker env two
+  sane_run -0 broker stop two
+}
