@@ -1,0 +1,154 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// overshoot is how many slots beyond the highest one known Destroy deletes, as the original does: there may be some behind a hole.
+const overshoot = 100
+
+// adminPatience is how long an administrator waits for another to finish.
+const adminPatience = 5 * time.Second
+
+// Adjust changes the number of slots of semaphore cfg.Name by delta, and creates it when it does not exist and delta is not negative.
+// Slots are added at the end and removed from the end, one by one, never below 0; a semaphore with 0 slots is paused. The holder of a
+// removed slot loses it at its next check. When it fails half-way the slots are still without a hole.
+//
+// The queue cfg.Name is the administration mutex, so a mutex of that name keeps administrators out: then, after some seconds, the
+// error matches ErrNotAcquired. Of cfg only Broker, Name and Logf count.
+func Adjust(ctx context.Context, cfg Config, delta int) error {
+	return administer(ctx, cfg, func(ctx context.Context, a *admin) error {
+		found, err := a.search(ctx, true)
+		if err != nil {
+			return err
+		}
+		if delta < 0 {
+			return a.shrink(ctx, found, -delta)
+		}
+		if found.count+delta > MaxSlots {
+			return &Error{
+				Kind: ErrConfig,
+				Text: fmt.Sprintf("semaphore %q would have %d slots, at most %d are possible", a.cfg.Name, found.count+delta, MaxSlots),
+			}
+		}
+		if !found.known || found.ours {
+			if err := a.ensure(ctx, 0); err != nil {
+				return err
+			}
+		}
+		return a.grow(ctx, found.count, delta)
+	})
+}
+
+// Destroy removes semaphore cfg.Name with all its slots, and its waiting line; one that does not exist is no error. Holders lose their slots at
+// their next check, and waiters are told that the semaphore is gone. Of cfg only Broker, Name and Logf count.
+func Destroy(ctx context.Context, cfg Config) error {
+	return administer(ctx, cfg, func(ctx context.Context, a *admin) error {
+		found, err := a.search(ctx, true)
+		if err != nil {
+			return err
+		}
+		for i := found.count + overshoot; i >= 0; i-- {
+			if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
+				return err
+			}
+		}
+		return a.delete(ctx, lineQueue(a.cfg.Name))
+	})
+}
+
+// admin changes a semaphore. All it writes goes over the connection that holds the administration mutex: an administrator that loses the
+// mutex with its connection can not go on writing.
+type admin struct{ *session }
+
+func administer(ctx context.Context, cfg Config, f func(context.Context, *admin) error) error {
+	cfg.Kind = Semaphore
+	cfg, uri, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	s, err := connect(ctx, cfg, uri)
+	if err != nil {
+		return err
+	}
+	a := &admin{s}
+	err = a.exclusively(ctx, func() error { return f(ctx, a) })
+	if err == nil {
+		a.wakeNext(ctx)
+		if a.talk != nil {
+			a.talk.farewell(time.Second)
+		}
+		a.hold.farewell(time.Second)
+	}
+	a.drop()
+	return err
+}
+
+// exclusively runs f under the administration mutex.
+func (a *admin) exclusively(ctx context.Context, f func() error) error {
+	err := backoff.Retry(func() error {
+		err := a.timed(ctx, "administer "+a.lockName(), func() error { return a.own.claim(a.cfg.Name) })
+		if err = a.notGranted(ctx, a.cfg.Name, err); !errors.Is(err, errBusy) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond),
+		backoff.WithMaxInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(adminPatience)), ctx))
+	if errors.Is(err, errBusy) {
+		return &Error{
+			Kind: ErrNotAcquired,
+			Text: fmt.Sprintf("%s on %s cannot be changed: another administrator, or a mutex of the same name, holds queue %q",
+				a.lockName(), a.hold.broker, a.cfg.Name),
+			Hint: "try again later",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(), a.delete(ctx, a.cfg.Name))
+}
+
+// grow adds n slots after the first count.
+func (a *admin) grow(ctx context.Context, count, n int) error {
+	for i := count + 1; i <= count+n; i++ {
+		if err := a.ensure(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shrink removes the last n slots, and leaves a paused semaphore rather than none.
+func (a *admin) shrink(ctx context.Context, found slots, n int) error {
+	if !found.known {
+		return nil
+	}
+	for i := found.count; i > max(found.count-n, 0); i-- {
+		if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
+			return err
+		}
+	}
+	if found.count <= n {
+		return a.ensure(ctx, 0)
+	}
+	return nil
+}
+
+// ensure creates slot i unless there is one, perhaps of the original's kind: declaring that again with other arguments would be an error.
+func (a *admin) ensure(ctx context.Context, i int) error {
+	queue := slotQueue(a.cfg.Name, i)
+	found, err := a.probe(ctx, queue)
+	if err != nil || found == exists {
+		return err
+	}
+	return a.timed(ctx, "create queue "+queue, func() error { return a.own.create(queue) })
+}
+
+func (a *admin) delete(ctx context.Context, queue string) error {
+	return a.timed(ctx, "delete queue "+queue, func() error { return a.own.remove(queue) })
+}

@@ -1,0 +1,193 @@
+package amqplock
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Kind tells a mutex from a semaphore.
+type Kind string
+
+// The two kinds of lock.
+const (
+	Mutex     Kind = "mutex"
+	Semaphore Kind = "semaphore"
+)
+
+// Defaults of Broker and Config. Heartbeat is within the 5 to 20 seconds that RabbitMQ's documentation recommends.
+const (
+	DefaultURL            = "amqp://guest:guest@localhost:5672/"
+	DefaultHeartbeat      = 10 * time.Second
+	DefaultConnectTimeout = 10 * time.Second
+	DefaultCheckInterval  = 3 * time.Second
+)
+
+// Broker says how to reach the broker. The zero value means DefaultURL and the other defaults.
+type Broker struct {
+	URL            string        // amqp:// or amqps://, credentials included; never shown
+	CACert         string        // PEM file that signs the broker's certificate; empty: the system's
+	Cert, Key      string        // PEM files of the client's certificate; both or none
+	Heartbeat      time.Duration // whole seconds, at least 2; 0 means DefaultHeartbeat
+	ConnectTimeout time.Duration // bounds connecting, and every call to the broker; 0 means DefaultConnectTimeout
+	Name           string        // shown by the management UI; may be empty
+
+	// Dial replaces net.Dialer.DialContext; nil means that.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Config describes a lock to take.
+type Config struct {
+	Broker
+	Kind  Kind
+	Name  string
+	Slots int // semaphore: create it with so many slots if it does not exist; 0: do not create
+
+	CheckInterval time.Duration // between two checks that the lock is held; 0 means DefaultCheckInterval
+	// StopTime is what the holder needs to stop its work: on a loss by silence Lock.Context ends that long before Lock.Until.
+	StopTime time.Duration
+
+	// Logf, if not nil, is told each step. Calls do not overlap with one another but come from several goroutines.
+	Logf func(format string, args ...any)
+	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
+	OnRenew func(stopAt, until time.Duration)
+
+	clock clock // nil means CLOCK_BOOTTIME
+}
+
+// minHeartbeat is the least that amqp091-go handles: it sends every T/2, in a ticker that tolerates a second.
+const minHeartbeat = 2 * time.Second
+
+// withDefaults fills in the zero values and refuses what cannot work, before anything is contacted.
+func (b Broker) withDefaults() (Broker, amqp.URI, error) {
+	if b.URL == "" {
+		b.URL = DefaultURL
+	}
+	setDefault(&b.Heartbeat, DefaultHeartbeat)
+	setDefault(&b.ConnectTimeout, DefaultConnectTimeout)
+	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > 65535*time.Second {
+		return b, amqp.URI{}, &Error{
+			Kind: ErrConfig,
+			Text: fmt.Sprintf("heartbeat %s: must be whole seconds, at least %s", b.Heartbeat, minHeartbeat),
+		}
+	}
+	if b.ConnectTimeout < 0 {
+		return b, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("connect timeout %s: is negative", b.ConnectTimeout)}
+	}
+	uri, err := parseURL(b.URL)
+	if err != nil {
+		return b, uri, err
+	}
+	if b.CACert == "" {
+		b.CACert = uri.CACertFile
+	}
+	if b.Cert == "" && b.Key == "" {
+		b.Cert, b.Key = uri.CertFile, uri.KeyFile
+	}
+	if b.Dial == nil {
+		b.Dial = (&net.Dialer{}).DialContext
+	}
+	return b, uri, nil
+}
+
+// Validate reports what is wrong with the configuration, without contacting anything: an *Error of kind ErrConfig.
+func (c Config) Validate() error {
+	_, _, err := c.withDefaults()
+	return err
+}
+
+func (c Config) withDefaults() (Config, amqp.URI, error) {
+	if c.Kind != Mutex && c.Kind != Semaphore {
+		return c, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("kind of lock %q: neither mutex nor semaphore", c.Kind)}
+	}
+	if err := CheckName(c.Name); err != nil {
+		return c, amqp.URI{}, err
+	}
+	if c.Slots < 0 || c.Slots > MaxSlots {
+		return c, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("%d slots: must be from 1 to %d", c.Slots, MaxSlots)}
+	}
+	setDefault(&c.CheckInterval, DefaultCheckInterval)
+	if c.Logf == nil {
+		c.Logf = func(string, ...any) {}
+	}
+	if c.clock == nil {
+		c.clock = bootClock{}
+	}
+	b, uri, err := c.Broker.withDefaults()
+	if err != nil {
+		return c, uri, err
+	}
+	c.Broker = b
+	if c.CheckInterval < 0 || c.StopTime < 0 {
+		return c, uri, &Error{Kind: ErrConfig, Text: "check interval and stop time cannot be negative"}
+	}
+	if !timingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
+		return c, uri, c.timingError(ErrConfig, c.Heartbeat,
+			fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
+	}
+	return c, uri, nil
+}
+
+func setDefault(d *time.Duration, def time.Duration) {
+	if *d == 0 {
+		*d = def
+	}
+}
+
+// timingError explains that a check and a stop do not fit into the lease that heartbeat gives.
+func (c Config) timingError(kind error, heartbeat time.Duration, with string) error {
+	room := heartbeat * 14 / 10
+	return &Error{
+		Kind: kind,
+		Text: fmt.Sprintf("the check interval of %s and the %s to stop the command do not fit %s: together at most %s",
+			c.CheckInterval, c.StopTime, with, room),
+		Hint: "lower the kill-after time or the check interval, or raise the heartbeat",
+	}
+}
+
+// parseURL refuses what amqp091-go would misread in silence. Its errors never quote the URL, which holds a password.
+func parseURL(raw string) (amqp.URI, error) {
+	bad := func(why string) (amqp.URI, error) {
+		return amqp.URI{}, &Error{
+			Kind: ErrConfig,
+			Text: "broker URL: " + why,
+			Hint: "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in a user, password or " +
+				"virtual host percent-encoded (a slash is %2F)",
+		}
+	}
+	uri, err := amqp.ParseURI(raw)
+	if err != nil {
+		if strings.Contains(raw, "@") { // the reason might quote a part of the password
+			return bad("cannot be parsed")
+		}
+		return bad(err.Error())
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return bad("cannot be parsed")
+	}
+	// An unescaped "/", "?" or "#" in the password ends the host part early, and the rest goes elsewhere.
+	if u.User == nil && strings.Contains(raw, "@") || u.Fragment != "" {
+		return bad("user and password are not where they belong")
+	}
+	for _, param := range []string{"heartbeat", "connection_timeout", "channel_max"} {
+		if u.Query().Has(param) {
+			return bad(fmt.Sprintf("the parameter %q is not accepted, there are options for what can be set", param))
+		}
+	}
+	return uri, nil
+}
+
+// String names the broker without credentials; it is empty when the URL cannot be parsed.
+func (b Broker) String() string {
+	_, uri, err := b.withDefaults()
+	if err != nil {
+		return ""
+	}
+	return label(uri)
+}

@@ -1,0 +1,190 @@
+package amqplock
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// label names a broker in messages, without credentials.
+func label(uri amqp.URI) string {
+	l := uri.Scheme + "://" + net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
+	if uri.Vhost != "/" {
+		l += "/" + uri.Vhost
+	}
+	return l
+}
+
+// conn is a connection to the broker. The socket is kept, because nothing in amqp091-go takes a context: the way to end
+// a call that hangs is to close the socket under it.
+type conn struct {
+	*amqp.Connection
+	socket net.Conn         // under TLS, if any
+	lost   chan *amqp.Error // gets the reason when the connection ends by itself, and is closed at its end
+	broker string
+}
+
+// open connects; keep makes it a connection whose socket only drop closes. It blocks until the broker has accepted the
+// connection, ctx ends, or b.ConnectTimeout is over.
+func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.ConnectTimeout)
+	defer cancel()
+	c := &conn{broker: label(uri)}
+	var err error
+	if c.socket, err = b.Dial(ctx, "tcp", net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))); err != nil {
+		return nil, unreachable(ctx, c.broker, err)
+	}
+	transport := c.socket
+	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of contexts.
+	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
+	if uri.Scheme == "amqps" {
+		secure, err := b.secure(ctx, c.socket, uri)
+		if err != nil {
+			stop()
+			_ = c.socket.Close()
+			return nil, tlsError(c.broker, err)
+		}
+		transport = secure
+	}
+	if keep {
+		transport = &keptConn{Conn: transport}
+	}
+	c.Connection, err = amqp.Open(transport, b.amqpConfig(uri))
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = c.socket.Close()
+		return nil, handshakeError(ctx, c.broker, uri, err)
+	}
+	c.lost = c.NotifyClose(make(chan *amqp.Error, 1))
+	return c, nil
+}
+
+// amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a second holder.
+func (b Broker) amqpConfig(uri amqp.URI) amqp.Config {
+	properties := amqp.NewConnectionProperties() // a fresh table each time: the library writes to it
+	properties["product"] = "amqprun"
+	if b.Name != "" {
+		properties.SetClientConnectionName(b.Name)
+	}
+	config := amqp.Config{
+		SASL:       []amqp.Authentication{uri.PlainAuth()},
+		Vhost:      uri.Vhost,
+		Heartbeat:  b.Heartbeat,
+		Properties: properties,
+		Locale:     "en_US",
+	}
+	for _, mechanism := range uri.AuthMechanism {
+		if strings.EqualFold(mechanism, "external") {
+			config.SASL = []amqp.Authentication{&amqp.ExternalAuth{}}
+		}
+	}
+	return config
+}
+
+// secure does the TLS handshake here instead of leaving it to amqp091-go, so that what the library closes is always ours to
+// keep open: closing a tls.Conn tells the broker, and that frees the lock.
+func (b Broker) secure(ctx context.Context, socket net.Conn, uri amqp.URI) (net.Conn, error) {
+	config := &tls.Config{ServerName: uri.ServerName, MinVersion: tls.VersionTLS12}
+	if config.ServerName == "" {
+		config.ServerName = uri.Host
+	}
+	if b.CACert != "" {
+		pem, err := os.ReadFile(b.CACert)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA file %s holds no certificate in PEM form", b.CACert)
+		}
+	}
+	if b.Cert != "" || b.Key != "" {
+		if b.Cert == "" || b.Key == "" {
+			return nil, errors.New("a client certificate needs both the certificate and the key file")
+		}
+		pair, err := tls.LoadX509KeyPair(b.Cert, b.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	secure := tls.Client(socket, config)
+	return secure, secure.HandshakeContext(ctx)
+}
+
+// drop closes the socket at once, which ends every call and goroutine of the connection. Where the connection holds a lock
+// the broker frees it now.
+func (c *conn) drop() {
+	_ = c.socket.Close()
+	for range c.lost { // until the library has noticed
+	}
+}
+
+// farewell closes the connection in the protocol's way, so that the broker has read everything sent before, but takes no
+// longer than timeout.
+func (c *conn) farewell(timeout time.Duration) {
+	_ = c.CloseDeadline(time.Now().Add(timeout))
+	c.drop()
+}
+
+// call runs f, which blocks on the broker heedless of any context, and returns early when ctx ends. Then f's goroutine
+// lives until the connection is dropped; it must not touch what others use.
+func call(ctx context.Context, f func() error) error {
+	_, err := callFor(ctx, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+// callFor is call for an f with a result.
+func callFor[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		value, err := f()
+		answers <- answer{value, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
+// keptConn is a connection that the library believes to have closed while the socket stays open. amqp091-go closes by itself after 1.5T
+// of silence, and on Close; but closing frees the lock, and that may not happen before the command is dead.
+type keptConn struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+// SetReadDeadline does nothing: the lease, not the library, decides when silence is too long.
+func (k *keptConn) SetReadDeadline(time.Time) error { return nil }
+
+// Close leaves the socket open. Later writes fail; a Read that waits goes on waiting until conn.drop.
+func (k *keptConn) Close() error {
+	k.closed.Store(true)
+	return nil
+}
+
+func (k *keptConn) Write(p []byte) (int, error) {
+	if k.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return k.Conn.Write(p)
+}

@@ -1,0 +1,73 @@
+package amqplock
+
+import (
+	"sync"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// lane is a channel for requests that the broker may answer by closing it: the next request opens it again. Requests in a lane
+// follow one another; one that hangs blocks those behind it, and no other lane.
+type lane struct {
+	connection *amqp.Connection
+	mu         sync.Mutex
+	channel    *amqp.Channel
+}
+
+// do blocks until f's answer is there or the connection ends.
+func (l *lane) do(f func(*amqp.Channel) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.channel == nil || l.channel.IsClosed() {
+		channel, err := l.connection.Channel()
+		if err != nil {
+			return err
+		}
+		l.channel = channel
+	}
+	return f(l.channel)
+}
+
+// open saves the next request the round trip of opening the channel.
+func (l *lane) open() error { return l.do(func(*amqp.Channel) error { return nil }) }
+
+// claim declares an exclusive queue: the one operation that grants a lock. 405 says that it is another's, or no lock.
+func (l *lane) claim(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(queue, false, false, true, false, holdArgs())
+		return err
+	})
+}
+
+// look declares passively. For an exclusive queue the answer depends on who asks: its own connection gets no error, any other 405.
+func (l *lane) look(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)
+		return err
+	})
+}
+
+// get reads from a queue that is always empty. On a quorum queue the answer went through the Raft log, so it proves a majority;
+// and it is no publish, so an alarm does not hold it up.
+func (l *lane) get(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		_, _, err := ch.Get(queue, true)
+		return err
+	})
+}
+
+// create declares a durable quorum queue: a slot or the witness.
+func (l *lane) create(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(queue, true, false, false, false, slotArgs())
+		return err
+	})
+}
+
+// remove deletes a queue; one that does not exist is no error.
+func (l *lane) remove(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(queue, false, false, false)
+		return err
+	})
+}

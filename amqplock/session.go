@@ -1,0 +1,136 @@
+package amqplock
+
+import (
+	"context"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// session is the connections of one party to a lock. The hold connection declares, checks and deletes, and never publishes: in a memory or
+// disk alarm RabbitMQ stops reading from every connection that has published, for as long as the alarm lasts. The talk connection
+// publishes (probes, the line, hints) and may come and go.
+type session struct {
+	cfg  Config
+	uri  amqp.URI
+	hold *conn
+	own  lane // claim, look, remove
+	slot lane // majority and slot checks, one lane each
+	quo  lane
+
+	talk   *conn // nil until needed
+	tell   *lane
+	probes *prober
+	looked bool // a queue that refused us has been seen to be a lock
+	refuse bool // the broker has said at least once that others hold the lock
+}
+
+// connect opens the hold connection.
+func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
+	hold, err := cfg.open(ctx, uri, true)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{cfg: cfg, uri: uri, hold: hold}
+	s.own.connection, s.slot.connection, s.quo.connection = hold.Connection, hold.Connection, hold.Connection
+	cfg.Logf("connected to %s, RabbitMQ %v, heartbeat %s", hold.broker, hold.Properties["version"], hold.Config.Heartbeat)
+	return s, nil
+}
+
+// connectHolder is connect for one who wants the lock: the broker may have lowered the heartbeat so far that a lease cannot work.
+func connectHolder(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
+	s, err := connect(ctx, cfg, uri)
+	if err != nil {
+		return nil, err
+	}
+	if t := s.hold.Config.Heartbeat; !timingsWork(t, cfg.CheckInterval, cfg.StopTime) {
+		s.drop()
+		return nil, cfg.timingError(ErrTiming, t,
+			fmt.Sprintf("the heartbeat of %s that the broker %s insists on", t, s.hold.broker))
+	}
+	return s, nil
+}
+
+// drop closes both sockets.
+func (s *session) drop() {
+	s.dropTalk()
+	s.hold.drop()
+}
+
+func (s *session) dropTalk() {
+	if s.talk != nil {
+		s.talk.drop()
+		s.talk, s.probes = nil, nil
+	}
+}
+
+// timed is call with the bound of Config.ConnectTimeout. Where the broker does not answer, or says no, the error explains it; doing says
+// what was tried.
+func (s *session) timed(ctx context.Context, doing string, f func() error) error {
+	_, err := timedFor(ctx, s, doing, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+func timedFor[T any](ctx context.Context, s *session, doing string, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	value, err := callFor(ctx, func() (T, error) { return f(ctx) })
+	return value, refused(s.hold.broker, doing, err)
+}
+
+// openTalk opens the talk connection unless it is open.
+func (s *session) openTalk(ctx context.Context) error {
+	if s.talk != nil && !s.talk.IsClosed() {
+		return nil
+	}
+	s.dropTalk()
+	talk, err := s.cfg.open(ctx, s.uri, false)
+	if err != nil {
+		return err
+	}
+	s.talk, s.tell = talk, &lane{connection: talk.Connection}
+	return nil
+}
+
+// search looks for free slots of the semaphore.
+func (s *session) search(ctx context.Context, countAll bool) (slots, error) {
+	if err := s.openProbes(ctx); err != nil {
+		return slots{}, err
+	}
+	probes := s.probes
+	found, err := timedFor(ctx, s, fmt.Sprintf("look for slots of semaphore %q", s.cfg.Name),
+		func(ctx context.Context) (slots, error) { return probes.search(ctx, s.cfg.Name, countAll) })
+	if err != nil {
+		s.dropTalk()
+	}
+	return found, err
+}
+
+func (s *session) openProbes(ctx context.Context) error {
+	if err := s.openTalk(ctx); err != nil || s.probes != nil {
+		return err
+	}
+	talk := s.talk.Connection
+	probes, err := timedFor(ctx, s, "open a channel", func(context.Context) (*prober, error) { return newProber(talk) })
+	if err != nil {
+		s.dropTalk()
+		return err
+	}
+	s.probes = probes
+	return nil
+}
+
+// probe asks about one queue.
+func (s *session) probe(ctx context.Context, queue string) (presence, error) {
+	if err := s.openProbes(ctx); err != nil {
+		return unclear, err
+	}
+	probes := s.probes
+	return timedFor(ctx, s, "look for queue "+queue, func(ctx context.Context) (presence, error) {
+		found, err := probes.probe(ctx, []string{queue})
+		if err != nil {
+			return unclear, err
+		}
+		return found[0], nil
+	})
+}
