@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/urfave/cli/v2"
+)
+
+// version is that of the newest section of CHANGELOG.md.
+const version = "0.1.0"
+
+//go:embed usage.txt
+var usage string
+
+// errUsage is the kind of every complaint about the command line.
+var errUsage = errors.New("usage")
+
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string        { return e.text }
+func (e *usageError) Is(target error) bool { return target == errUsage }
+
+// run parses the command line and does what it says.
+func run(args []string) outcome {
+	o := &options{environ: os.Environ(), id: newID(), started: time.Now()}
+	dropEmptySettings()
+	var result outcome
+	app := &cli.App{
+		Name:                  "amqprun",
+		CustomAppHelpTemplate: usage,
+		HideHelpCommand:       true, // "help" is a command to run like any other
+		HideVersion:           true, // -v is --verbose
+		Flags:                 runFlags(o),
+		// Without these two the library would print, and exit by itself inside Run: an *exec.ExitError is enough for it.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return explainUsage(err) },
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				fmt.Println("amqprun", version)
+				return nil
+			}
+			if err := o.parseRun(c); err != nil {
+				return err
+			}
+			result = underLock(o)
+			return nil
+		},
+	}
+	if len(args) > 1 {
+		if sub, ok := subcommands[args[1]]; ok {
+			args = append([]string{args[0]}, args[2:]...)
+			app.Flags = sub.flags(o)
+			if sub.takesCount {
+				args = protectCount(args, app.Flags)
+			}
+			app.Action = func(c *cli.Context) error {
+				if err := o.parseLock(c); err != nil {
+					return err
+				}
+				return sub.action(context.Background(), o, c.Args().Slice())
+			}
+		}
+	}
+	if err := app.Run(args); err != nil {
+		return o.failed(explainUsage(err))
+	}
+	return result
+}
+
+// dropEmptySettings makes AMQPRUN_URL= in a crontab mean "not set", where the library would take the empty value over the default. The
+// command gets its environment as it was.
+func dropEmptySettings() {
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		if value == "" && (strings.HasPrefix(name, "AMQPRUN_") || name == "AMQP_URL") {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+var (
+	undefinedFlag = regexp.MustCompile(`^flag provided but not defined: -(.+)$`)
+	flagInMessage = regexp.MustCompile(`flag (needs an argument: )?-+([a-zA-Z-]+)`)
+)
+
+// explainUsage makes what the library says about a command line one of our errors, with options spelled as people write them.
+func explainUsage(err error) error {
+	var known *usageError
+	var lock *amqplock.Error
+	if errors.As(err, &known) || errors.As(err, &lock) {
+		return err
+	}
+	text := err.Error()
+	if m := undefinedFlag.FindStringSubmatch(text); m != nil {
+		text = "unknown option " + dashed(m[1])
+	}
+	text = flagInMessage.ReplaceAllStringFunc(text, func(s string) string {
+		m := flagInMessage.FindStringSubmatch(s)
+		return "option " + dashed(m[2]) + map[bool]string{true: " needs a value"}[m[1] != ""]
+	})
+	return &usageError{text: text, hint: "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"}
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// parseRun fills in o for running a command, and refuses what cannot work before anything is contacted.
+func (o *options) parseRun(c *cli.Context) error {
+	if err := o.parseLock(c); err != nil {
+		return err
+	}
+	o.command = c.Args().Slice()
+	if c.IsSet("command") {
+		if len(o.command) > 0 {
+			return &usageError{text: fmt.Sprintf("both --command and the command %q are given", o.command[0])}
+		}
+		shell := os.Getenv("SHELL")
+		if shell == "" {
+			shell = "/bin/sh"
+		}
+		o.command = []string{shell, "-c", c.String("command")}
+	}
+	if len(o.command) == 0 || o.command[0] == "" {
+		return &usageError{text: "no command to run", hint: "amqprun --mutex NAME -- COMMAND [ARG...]"}
+	}
+	if c.IsSet("wait") {
+		if o.noWait && o.wait > 0 {
+			return &usageError{text: "--nonblock and --wait exclude each other"}
+		}
+		o.noWait = o.noWait || o.wait == 0
+	}
+	if c.IsSet("slots") && (o.lock.Slots < 1 || o.lock.Kind != amqplock.Semaphore) {
+		return &usageError{text: fmt.Sprintf("--slots %d: only a semaphore has slots, and at least one", o.lock.Slots)}
+	}
+	if o.conflictCode < 0 || o.conflictCode > 255 {
+		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
+	}
+	return o.refuseNested()
+}
+
+// parseLock fills in which lock is meant, and where.
+func (o *options) parseLock(c *cli.Context) error {
+	mutex, semaphore := c.String("mutex"), c.String("semaphore")
+	switch {
+	case c.IsSet("mutex") && c.IsSet("semaphore"):
+		return &usageError{text: "--mutex and --semaphore exclude each other"}
+	case c.IsSet("mutex"):
+		o.lock.Kind, o.lock.Name = amqplock.Mutex, mutex
+	case c.IsSet("semaphore"):
+		o.lock.Kind, o.lock.Name = amqplock.Semaphore, semaphore
+	default:
+		return &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+	}
+	o.lock.Logf = o.logf
+	return o.lock.Validate()
+}
+
+// protectCount puts "--" before a COUNT like -1, which would read as an option.
+func protectCount(args []string, flags []cli.Flag) []string {
+	takesValue := map[string]bool{}
+	for _, f := range flags {
+		if _, isBool := f.(*cli.BoolFlag); !isBool {
+			for _, name := range f.Names() {
+				takesValue[name] = true
+			}
+		}
+	}
+	for i := 1; i < len(args); i++ {
+		name := strings.TrimLeft(args[i], "-")
+		switch {
+		case !strings.HasPrefix(args[i], "-") || args[i] == "--":
+			return args
+		case takesValue[name]:
+			i++
+		default:
+			if _, err := strconv.Atoi(args[i]); err == nil {
+				return append(append(append([]string{}, args[:i]...), "--"), args[i:]...)
+			}
+		}
+	}
+	return args
+}

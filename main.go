@@ -1,0 +1,96 @@
+// Command amqprun runs a command under a lock, a mutex or a slot of a semaphore, that is held in RabbitMQ.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/runner"
+	"github.com/amqprun/amqprun/signals"
+)
+
+// releaseTimeout bounds the farewell to the broker. A broker that does not answer frees the lock when the socket is closed.
+const releaseTimeout = 5 * time.Second
+
+func main() {
+	if runner.IsGuard() {
+		os.Exit(runner.RunGuard())
+	}
+	result := run(os.Args)
+	if result.signal != 0 {
+		signals.DieOf(result.signal) // comes back where the kernel spares us: as PID 1
+	}
+	os.Exit(result.code)
+}
+
+// underLock is the job: acquire, run, release.
+func underLock(o *options) outcome {
+	sigs, stop := signals.Notify()
+	defer stop()
+	guard, err := runner.StartGuard() // ready by the time that the broker has answered
+	if err != nil {
+		return o.failed(err)
+	}
+	// Deferred calls would run in the wrong order or too late: each return below says what must be undone.
+	o.lock.OnRenew = guard.Renew
+	lock, err := acquire(o, sigs)
+	if err != nil {
+		_ = guard.Done()
+		return o.failed(err)
+	}
+	if err := guard.KeepSocket(lock.Socket()); err != nil {
+		o.warnf("the guard cannot keep the lock if amqprun is killed: %v", err)
+	}
+	command := runner.Command{
+		Args:      o.command,
+		Env:       o.environment(lock),
+		ID:        o.id,
+		Signals:   sigs,
+		Stop:      o.stopSignal,
+		KillAfter: o.lock.StopTime,
+		Orphans:   o.orphans,
+		Until:     lock.Until,
+		Verify:    lock.Verify,
+		Guard:     guard,
+		Logf:      o.logf,
+		Warnf:     o.warnf,
+	}
+	status, err := command.Run(lock.Context())
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	if lost := lock.Release(ctx); lost != nil {
+		err = lost
+	}
+	return o.finished(status, err)
+}
+
+// acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the place in the line, because a waiter that is
+// stopped would block those behind it, and takes a new one when amqprun is resumed.
+func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
+	var deadline time.Time
+	if o.wait > 0 {
+		deadline = time.Now().Add(o.wait)
+	}
+	take := amqplock.Acquire
+	if o.noWait {
+		take = amqplock.TryAcquire
+	}
+	for {
+		ctx, handBack := untilSignal(sigs, deadline)
+		lock, err := take(ctx, o.lock)
+		got := handBack()
+		switch {
+		case got == nil:
+			return lock, err
+		case lock != nil: // granted and told to stop in the same instant: stop
+			_ = lock.Release(context.Background())
+		}
+		if !got.stops() {
+			return nil, got
+		}
+		o.warnf("stopped; out of the line until resumed")
+		runner.Suspend(got.signal, true)
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/runner"
+)
+
+// options is a parsed command line.
+type options struct {
+	lock    amqplock.Config
+	command []string
+	environ []string // as we were given it
+
+	noWait       bool
+	wait         time.Duration // 0: for ever
+	conflictCode int
+	stopSignal   syscall.Signal
+	orphans      runner.Orphans
+	verbose      bool
+	quiet        bool
+	json         bool
+	delta        int // of change
+
+	id      string // of this run
+	started time.Time
+}
+
+// heldLocks is the variable that names the locks of all ancestors.
+const heldLocks = "AMQPRUN_LOCKS"
+
+// newID returns what tells this run from every other.
+func newID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+// lockKey names a lock in AMQPRUN_LOCKS, whose words are separated by spaces.
+func (o *options) lockKey() string {
+	return fmt.Sprintf("%s:%s@%s", o.lock.Kind, url.QueryEscape(o.lock.Name), url.QueryEscape(o.lock.Broker.String()))
+}
+
+// refuseNested reports a lock that an ancestor of ours holds: to wait for it would be to wait for ever.
+func (o *options) refuseNested() error {
+	if !slices.Contains(strings.Fields(os.Getenv(heldLocks)), o.lockKey()) {
+		return nil
+	}
+	return &usageError{
+		text: fmt.Sprintf("%s %q is already held by a command that this one was started from", o.lock.Kind, o.lock.Name),
+		hint: "the outer amqprun holds it for everything it runs; a job that is on its own now drops the variable " + heldLocks,
+	}
+}
+
+// environment is what the command gets: ours as it was given, and what it may want to know of the lock.
+func (o *options) environment(lock *amqplock.Lock) []string {
+	slot := strconv.Itoa(max(lock.Slot(), 1)) // a mutex has one slot
+	ours := []string{
+		"AMQPRUN_LOCK=" + o.lock.Name,
+		"AMQPRUN_KIND=" + string(o.lock.Kind),
+		"AMQPRUN_SLOT=" + slot,
+		"AMQPRUN_SLOTS=" + slot,
+		"AMQPRUN_COUNT=1",
+		"AMQPRUN_ID=" + o.id,
+		heldLocks + "=" + strings.TrimSpace(os.Getenv(heldLocks)+" "+o.lockKey()),
+	}
+	env := slices.DeleteFunc(slices.Clone(o.environ), func(entry string) bool {
+		return slices.ContainsFunc(ours, func(our string) bool {
+			name, _, _ := strings.Cut(our, "=")
+			return strings.HasPrefix(entry, name+"=")
+		})
+	})
+	return append(env, ours...)
+}
