@@ -44,7 +44,8 @@ type guardProcess struct {
 	watch watch
 	id    string
 	timer int
-	kept  int // the duplicate of the connection's socket, -1 for none
+	lean  bool // memory that only the start needed has been given back
+	kept  int  // the duplicate of the connection's socket, -1 for none
 }
 
 func (g *guardProcess) run() {
@@ -140,7 +141,8 @@ func (g *guardProcess) wait(until time.Duration) {
 	if g.watch.abandoned {
 		fds = fds[:1] // the end of file stays readable
 	}
-	if until == 0 {
+	if !g.lean && !g.watch.abandoned {
+		g.lean = true
 		dropFileMappings()
 	}
 	if _, err := unix.Poll(fds, -1); err != nil {

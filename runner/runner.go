@@ -51,8 +51,8 @@ const (
 	Kill                 // stop them as on a loss: signal, grace, SIGKILL
 )
 
-// unfinishedAfter is how long after Until, or after the grace if that ends later, the dying tree is waited for. SIGKILL takes a millisecond;
-// what is alive after a second hangs in the kernel (a dead network file system) and may do so for days.
+// unfinishedAfter is how long the dying tree is waited for after SIGKILL, or after Until if that is later. SIGKILL takes a
+// millisecond; what lives on for a second hangs in the kernel (a dead network file system), or is not ours to kill (sudo).
 const unfinishedAfter = time.Second
 
 // Run starts the command and returns when it has ended or, when ctx ends first, when its whole tree has been stopped.

@@ -67,10 +67,18 @@ func (r *run) until() time.Duration {
 	return r.c.Until()
 }
 
-// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed.
+// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed. With the lock lost it is worth
+// trying until the lock is somebody else's; otherwise nobody is in danger, and somebody is waiting.
 func (r *run) overdue(killed time.Duration) bool {
-	until := r.until()
-	return until != 0 && Boottime() > max(until, killed)+unfinishedAfter
+	end := killed
+	if r.status.Stopped {
+		until := r.until()
+		if until == 0 {
+			return false
+		}
+		end = max(until, killed)
+	}
+	return Boottime() > end+unfinishedAfter
 }
 
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
@@ -93,9 +101,9 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 	return nil
 }
 
-// dismiss lets the guard go, unless something has survived that it should go on killing.
+// dismiss lets the guard go, unless something has survived the loss of the lock: that it should go on killing.
 func (r *run) dismiss() {
-	if r.status.Unfinished {
+	if r.status.Unfinished && r.status.Stopped {
 		r.c.Guard.abandon()
 		return
 	}

@@ -83,21 +83,17 @@ func (t tree) signal(signals ...syscall.Signal) {
 
 // signal hits p itself, or nobody: a pid that is used again since p was read has another start time.
 func (p proc) signal(signals ...syscall.Signal) {
+	send := func(s syscall.Signal) error { return syscall.Kill(p.pid, s) } // Linux before 5.3, and some sandboxes
 	fd, err := unix.PidfdOpen(p.pid, 0)
-	if err == syscall.ENOSYS { // Linux before 5.3
-		for _, s := range signals {
-			_ = syscall.Kill(p.pid, s)
-		}
+	if err == nil {
+		defer unix.Close(fd)
+		send = func(s syscall.Signal) error { return unix.PidfdSendSignal(fd, s, nil, 0) }
 	}
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
 	if now, ok := readProc(p.pid); !ok || now.start != p.start {
 		return
 	}
 	for _, s := range signals {
-		_ = unix.PidfdSendSignal(fd, s, nil, 0)
+		_ = send(s)
 	}
 }
 

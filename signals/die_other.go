@@ -17,5 +17,5 @@ func DieOf(s syscall.Signal) {
 	// After Reset the runtime's handler raises the signal again with the default action.
 	signal.Reset(s)
 	_ = syscall.Kill(syscall.Getpid(), s)
-	time.Sleep(100 * time.Millisecond) // another thread may be the one that takes it
+	<-time.After(100 * time.Millisecond) // another thread may be the one that takes it
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,13 +40,14 @@ type options struct {
 	killAfter  time.Duration
 	orphans    int
 	lease      time.Duration
-	renew      time.Duration
+	until      time.Duration
 	lose       string
 	verify     string
 	keep       string
 	guard      bool
 	verbose    bool
 	statusFile string
+	long       bool
 }
 
 func parse(args []string) (options, []string, error) {
@@ -55,13 +57,14 @@ func parse(args []string) (options, []string, error) {
 	f.DurationVar(&o.killAfter, "kill-after", 5*time.Second, "grace")
 	f.IntVar(&o.orphans, "orphans", 0, "0 leave, 1 wait, 2 kill")
 	f.DurationVar(&o.lease, "lease", 0, "the lock lasts that long and no longer")
-	f.DurationVar(&o.renew, "renew", 0, "renew the lease so often, while running")
+	f.DurationVar(&o.until, "until", 0, "the tree has to be dead by then, but the lock is not lost before -lose")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
 	f.StringVar(&o.verify, "verify", "", "verification fails while this file exists, and leaves a FILE.asked")
 	f.StringVar(&o.keep, "keep", "", "a TCP address: connect, and give the guard the connection")
 	f.BoolVar(&o.guard, "guard", false, "have a guard")
 	f.BoolVar(&o.verbose, "v", false, "verbose")
 	f.StringVar(&o.statusFile, "status", "", "write what Run returned here")
+	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -88,6 +91,9 @@ func run(args []string) int {
 	if o.verbose {
 		c.Logf = warn
 	}
+	if o.long {
+		c.Args = append(c.Args, strings.Repeat("x", 1<<20)) // Linux takes 128 KiB
+	}
 	if c.Guard, err = startGuard(o); err != nil {
 		return fail(err)
 	}
@@ -110,6 +116,10 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 			}
 			lose(errors.New("lost by order"))
 		}()
+	}
+	if o.until != 0 {
+		end := runner.Boottime() + o.until
+		c.Until = func() time.Duration { return end }
 	}
 	if o.lease == 0 {
 		return

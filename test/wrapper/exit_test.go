@@ -1,0 +1,174 @@
+package wrapper
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestEveryExitStatusIsPassedOn(t *testing.T) {
+	for status := range 256 {
+		if got := start(t, "--", "sh", "-c", "exit "+strconv.Itoa(status)).end(); got != status {
+			t.Errorf("exit %d became %d", status, got)
+		}
+	}
+}
+
+func TestDeathBySignalIs128PlusN(t *testing.T) {
+	for s := syscall.Signal(1); s < 32; s++ {
+		switch s {
+		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
+			continue // not deadly
+		}
+		p := start(t, "--", "sh", "-c", "ulimit -c 0; kill -"+strconv.Itoa(int(s))+" $$")
+		if got := p.end(); got != 128+int(s) {
+			t.Errorf("%v became %d", s, got)
+		}
+		if byInt := p.diedOf() == syscall.SIGINT; byInt != (s == syscall.SIGINT) {
+			t.Errorf("%v: the wrapper died of %v", s, p.diedOf())
+		}
+	}
+}
+
+func TestCommandsThatCannotBeStarted(t *testing.T) {
+	dir := t.TempDir()
+	script := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	script("in-path", "#!/bin/sh\n", 0o600)
+	for _, c := range []struct {
+		name, command string
+		code          int
+		says          string
+	}{
+		{"not in PATH", "no-such-command", 127, "command not found"},
+		{"no such file", dir + "/nothing", 127, "no such file"},
+		{"through a file", "/etc/passwd/x", 127, "not a directory"},
+		{"empty", "", 127, "empty"},
+		{"no permission", script("plain", "x", 0o600), 126, "permission denied"},
+		{"no permission, in PATH", "in-path", 126, "permission denied"},
+		{"directory", dir, 126, "is a directory"},
+		{"no interpreter", script("bad", "#!/no/such/interpreter -x\n", 0o700), 126, "/no/such/interpreter does not exist"},
+		{"no #! line", script("noexec", "exit 0\n", 0o700), 126, "exec format error"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := prepare(t, "-guard", "--", c.command)
+			p.Env = append(p.Env, "PATH="+dir+":"+os.Getenv("PATH"))
+			p.begin()
+			if got := p.end(); got != c.code {
+				t.Errorf("exit status %d, want %d", got, c.code)
+			}
+			if !strings.Contains(p.stderr.String(), c.says) {
+				t.Errorf("does not say %q", c.says)
+			}
+		})
+	}
+}
+
+func TestArgumentListTooLong(t *testing.T) {
+	p := start(t, "-long", "--", "true")
+	if got := p.end(); got != 126 || !strings.Contains(p.stderr.String(), "argument list too long") {
+		t.Errorf("exit status %d, want 126 and the reason", got)
+	}
+}
+
+// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors, limits and signals of who called the
+// wrapper, and none of the wrapper's own.
+func TestNothingLeaksIntoTheCommand(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; grep -E '^Sig(Blk|Ign)' /proc/$$/status >signals")
+	p.ExtraFiles = []*os.File{w}
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; echo /proc/$$/fd/* >before; exec "$@"`, "sh"}, p.Args...)
+	p.begin()
+	if got := p.end(); got != 0 {
+		t.Fatalf("exit status %d", got)
+	}
+	descriptors := func(name string) string {
+		return regexp.MustCompile(`/proc/[0-9]+/fd/`).ReplaceAllString(p.read(name), "")
+	}
+	if got, want := descriptors("fds"), descriptors("before"); got != want || !strings.Contains(got, "3") {
+		t.Errorf("descriptors %q, want those inherited, %q", got, want)
+	}
+	if got := strings.TrimSpace(p.read("limit")); got != "777" {
+		t.Errorf("limit of open files %s, want the caller's 777", got)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(p.read("signals")), "\n") {
+		if !strings.HasSuffix(line, "\t0000000000000000") {
+			t.Errorf("blocked or ignored signals: %q", line)
+		}
+	}
+}
+
+func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
+	p := prepare(t, "-guard", "--", "sh", "-c", "grep ^SigIgn /proc/$$/status >ignored; echo ready >state; : <fifo")
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
+	p.begin()
+	p.await("state", "ready")
+	if got := strings.TrimSpace(p.read("ignored")); got != "SigIgn:\t0000000000000003" {
+		t.Errorf("%q, want HUP and INT", got)
+	}
+	p.send(syscall.SIGHUP)
+	p.send(syscall.SIGINT)
+	release(t, p.path("fifo"))
+	if got := p.end(); got != 0 {
+		t.Errorf("exit status %d, want 0", got)
+	}
+}
+
+// release opens a FIFO that somebody reads.
+func release(t *testing.T, fifo string) {
+	t.Helper()
+	f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot die of a signal.
+func TestInit(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("a PID namespace needs root")
+	}
+	run := func(t *testing.T, command string) *process {
+		p := prepare(t, "-guard", "-v", "--", "sh", "-c", command)
+		p.Path, p.Args = mustLook(t, "unshare"), append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}, p.Args...)
+		p.begin()
+		return p
+	}
+	t.Run("collects", func(t *testing.T) {
+		// The grandchild becomes a child of process 1, which must not keep its zombie.
+		p := run(t, `(sh -c 'echo $$ >orphan; exit 5' &) ; while ! [ -s orphan ] || [ -d /proc/$(cat orphan) ]; do :; done; exit 4`)
+		if got := p.end(); got != 4 {
+			t.Errorf("exit status %d, want 4", got)
+		}
+	})
+	t.Run("exits 130", func(t *testing.T) {
+		if got := run(t, "kill -INT $$").end(); got != 130 {
+			t.Errorf("exit status %d, want 130", got)
+		}
+	})
+}
+
+func mustLook(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}

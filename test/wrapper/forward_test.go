@@ -1,0 +1,120 @@
+package wrapper
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// listener starts a wrapper whose command writes down the signals it gets.
+func listener(t *testing.T, options ...string) *process {
+	t.Helper()
+	p := prepare(t, append(options, "--", os.Args[0], "print-signals", "log")...)
+	p.begin()
+	p.await("log", "ready")
+	return p
+}
+
+func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
+	p := listener(t, "-guard")
+	var want strings.Builder
+	want.WriteString("ready\n")
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTERM} {
+		p.send(s)
+		p.await("log", s.String())
+		want.WriteString(s.String() + "\n")
+	}
+	if got := p.end(); got != 3 {
+		t.Errorf("exit status %d, want 3", got)
+	}
+	if got := p.read("log"); got != want.String() {
+		t.Errorf("the command got %q, want %q", got, want.String())
+	}
+}
+
+// TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a signal to the leader alone would be late.
+func TestGroupGetsForwardedSignals(t *testing.T) {
+	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals", "log")
+	p.await("log", "ready")
+	p.send(syscall.SIGTERM)
+	if got := p.end(); got != 9 {
+		t.Errorf("exit status %d, want 9", got)
+	}
+	p.await("log", "terminated")
+}
+
+func TestTwoSignalsTogetherAreOne(t *testing.T) {
+	p := start(t, "--", "sh", "-c", `trap 'echo TERM >>log' TERM; trap 'echo USR1 >>log' USR1; trap 'exit 4' USR2; echo ready >>log; while :; do sleep 0.01; done`)
+	p.await("log", "ready")
+	begun := time.Now()
+	p.send(syscall.SIGTERM)
+	p.await("log", "TERM")
+	p.send(syscall.SIGTERM)
+	if time.Since(begun) > 90*time.Millisecond {
+		t.Skip("this machine is too busy to send two signals within 100 ms")
+	}
+	p.send(syscall.SIGUSR1)
+	p.await("log", "USR1")
+	p.send(syscall.SIGUSR2)
+	if got := p.end(); got != 4 {
+		t.Errorf("exit status %d, want 4", got)
+	}
+	if got := p.read("log"); got != "ready\nTERM\nUSR1\n" {
+		t.Errorf("the command got %q", got)
+	}
+}
+
+func TestSecondTermKills(t *testing.T) {
+	p := start(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `trap 'echo TERM >>log' TERM; setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' & echo ready >>log; while :; do sleep 0.01; done`)
+	p.await("log", "ready")
+	daemon := p.pid("pid")
+	p.send(syscall.SIGTERM)
+	p.await("log", "TERM")
+	passes(120 * time.Millisecond)
+	p.send(syscall.SIGTERM)
+	if got := p.end(); got != 137 {
+		t.Errorf("exit status %d, want 137", got)
+	}
+	if alive(daemon) {
+		t.Error("the rest of the tree is alive")
+	}
+}
+
+func TestSecondInterruptIsTheCommandsToInterpret(t *testing.T) {
+	p := listener(t, "-kill-after", "1h")
+	for n := 1; n <= 3; n++ {
+		p.send(syscall.SIGINT)
+		eventually(t, func() bool { return strings.Count(p.read("log"), "interrupt\n") == n }, "interrupt %d", n)
+		passes(120 * time.Millisecond)
+	}
+	p.send(syscall.SIGTERM)
+	if got := p.end(); got != 3 {
+		t.Errorf("exit status %d, want 3", got)
+	}
+}
+
+// TestSignalRacingTheEnd: a signal that arrives while the command ends neither changes its status nor hits another process.
+func TestSignalRacingTheEnd(t *testing.T) {
+	for range 50 {
+		p := start(t, "--", "sh", "-c", `trap "" USR1; echo ready >log; exit 7`)
+		p.await("log", "ready")
+	storm:
+		for {
+			select {
+			case <-p.done:
+				break storm
+			default:
+				if p.Process.Signal(syscall.SIGUSR1) != nil {
+					break storm
+				}
+			}
+		}
+		if got := p.end(); got != 7 && got != 128+int(syscall.SIGUSR1) {
+			t.Fatalf("exit status %d, want 7", got)
+		} else if got != 7 && p.diedOf() != syscall.SIGUSR1 {
+			t.Fatal("the command's status became a death by signal")
+		}
+	}
+}

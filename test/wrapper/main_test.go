@@ -1,0 +1,260 @@
+// Package wrapper tests the process wrapper with real processes, terminals and shells. The test binary runs itself again as the
+// wrapper (package wrap), so that the reaper under test does not collect the children of the tests.
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/wrapper/wrap"
+)
+
+// patience bounds every wait for something that must happen. It says nothing about speed.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	if code, mine := wrap.Main(); mine {
+		os.Exit(code)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "print-signals" {
+		os.Exit(printSignals(os.Args[2]))
+	}
+	os.Exit(m.Run())
+}
+
+// printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM ends it with status 3.
+func printSignals(file string) int {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 1
+	}
+	defer f.Close()
+	c := make(chan os.Signal, 64)
+	signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
+	fmt.Fprintln(f, "ready")
+	for s := range c {
+		fmt.Fprintln(f, s)
+		if s == syscall.SIGTERM {
+			return 3
+		}
+	}
+	return 0
+}
+
+// process is a wrapper under test, with all that descends from it.
+type process struct {
+	*exec.Cmd
+	t      *testing.T
+	mark   string // in the environment of every process of this test that did not wipe its own
+	dir    string
+	stderr *strings.Builder
+	done   chan struct{} // closed when the wrapper has been collected
+}
+
+// start starts the wrapper with args: its options, "--", and the command.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := prepare(t, args...)
+	p.begin()
+	return p
+}
+
+// prepare is start without starting. The command's directory is p.dir.
+func prepare(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), stderr: new(strings.Builder), done: make(chan struct{})}
+	p.mark = "WRAPPER_TEST=" + strconv.Itoa(os.Getpid()) + p.dir
+	p.Cmd = exec.Command(os.Args[0], append([]string{wrap.Word}, args...)...)
+	p.Dir, p.Stderr = p.dir, p.stderr
+	p.Env = append(os.Environ(), p.mark, "DIR="+p.dir)
+	p.WaitDelay = time.Second // what the command left behind may hold our pipe
+	t.Cleanup(func() {
+		for _, pid := range p.marked() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if t.Failed() {
+			t.Logf("stderr: %s", p.stderr)
+		}
+	})
+	return p
+}
+
+func (p *process) begin() {
+	p.t.Helper()
+	if err := p.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	go func() {
+		_ = p.Wait()
+		close(p.done)
+	}()
+	p.t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-p.done
+	})
+}
+
+// end waits for the wrapper and returns its exit status as a shell would show it.
+func (p *process) end() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatalf("the wrapper does not end; alive: %v", p.describe(p.marked()))
+	}
+	if s := p.ProcessState.Sys().(syscall.WaitStatus); s.Signaled() {
+		return 128 + int(s.Signal())
+	}
+	return p.ProcessState.ExitCode()
+}
+
+// diedOf returns the signal that killed the wrapper itself.
+func (p *process) diedOf() syscall.Signal {
+	return p.ProcessState.Sys().(syscall.WaitStatus).Signal()
+}
+
+func (p *process) send(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// path returns the absolute name of a file in the command's directory.
+func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *process) read(name string) string {
+	b, _ := os.ReadFile(p.path(name))
+	return string(b)
+}
+
+// await waits until a file of the command has a whole line that is want.
+func (p *process) await(name, want string) {
+	p.t.Helper()
+	eventually(p.t, func() bool { return strings.Contains("\n"+p.read(name), "\n"+want+"\n") }, "%s to say %q", name, want)
+}
+
+// pid waits until the command has written a pid to a file.
+func (p *process) pid(name string) int {
+	p.t.Helper()
+	var pid int
+	eventually(p.t, func() bool {
+		text := p.read(name)
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		pid = n
+		return err == nil && strings.HasSuffix(text, "\n")
+	}, "a pid in %s", name)
+	return pid
+}
+
+// eventually polls until cond holds.
+func eventually(t *testing.T, cond func() bool, format string, args ...any) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !cond(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for "+format, args...)
+		}
+	}
+}
+
+// passes lets d pass. It is never a way to wait for something, only for the time itself.
+func passes(d time.Duration) { <-time.After(d) }
+
+// alive reports whether pid exists and is no zombie.
+func alive(pid int) bool {
+	s := state(pid)
+	return s != 0 && s != 'Z' && s != 'X'
+}
+
+// state returns the letter of proc(5), 0 for no process.
+func state(pid int) byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
+	return strings.TrimSpace(rest)[0]
+}
+
+// marked lists the living processes of this test but the wrapper itself.
+func (p *process) marked() (pids []int) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range dirs {
+		environ, err := os.ReadFile(file)
+		pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
+		if err == nil && strings.Contains("\x00"+string(environ), "\x00"+p.mark+"\x00") && alive(pid) && (p.Process == nil || pid != p.Process.Pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (p *process) describe(pids []int) (lines []string) {
+	for _, pid := range pids {
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		lines = append(lines, fmt.Sprintf("%d %c %s", pid, state(pid), strings.ReplaceAll(string(cmdline), "\x00", " ")))
+	}
+	return lines
+}
+
+// noneLeft fails if the test has left a process.
+func (p *process) noneLeft() {
+	p.t.Helper()
+	if left := p.marked(); len(left) > 0 {
+		p.t.Errorf("still alive: %v", p.describe(left))
+	}
+}
+
+// guards lists the guards among the children of the wrapper.
+func (p *process) guard() int {
+	p.t.Helper()
+	var guard int
+	eventually(p.t, func() bool {
+		guard = guardOf(p.Process.Pid)
+		return guard != 0
+	}, "the guard to be ready")
+	return guard
+}
+
+// guardOf returns the guard of an amqprun, 0 if there is none that has named itself.
+func guardOf(pid int) int {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, field := range strings.Fields(string(text)) {
+			comm, _ := os.ReadFile("/proc/" + field + "/comm")
+			if string(comm) == "lock-guard\n" {
+				child, _ := strconv.Atoi(field)
+				return child
+			}
+		}
+	}
+	return 0
+}
+
+// lose returns the options that let a call of the function they come with end the lock.
+func lose(t *testing.T) (options []string, now func()) {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "lose")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"-lose", fifo}, func() {
+		t.Helper()
+		f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+}

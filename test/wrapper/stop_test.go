@@ -1,0 +1,265 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/wrapper/wrap"
+)
+
+// lost starts a command, waits until it has written "ready" into log, and ends the lock.
+func lost(t *testing.T, options []string, command ...string) *process {
+	t.Helper()
+	option, now := lose(t)
+	p := start(t, append(append(append(option, options...), "--"), command...)...)
+	p.await("log", "ready")
+	now()
+	return p
+}
+
+func (p *process) endsLost() {
+	p.t.Helper()
+	if got := p.end(); got != wrap.ExitLost {
+		p.t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
+	}
+	p.noneLeft()
+}
+
+func TestLossSendsTheStopSignalFirst(t *testing.T) {
+	for _, name := range []string{"TERM", "INT", "USR1"} {
+		p := lost(t, []string{"-guard", "-signal", name, "-kill-after", "1h"}, "sh", "-c",
+			`trap 'echo got >>log; exit 0' `+name+`; echo ready >>log; while :; do sleep 0.01; done`)
+		p.endsLost()
+		p.await("log", "got")
+	}
+}
+
+func TestLossKillsAfterTheGrace(t *testing.T) {
+	begun := time.Now()
+	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p.endsLost()
+	if took := time.Since(begun); took < 300*time.Millisecond {
+		t.Errorf("killed after %v", took)
+	}
+	p.await("log", "got")
+}
+
+func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
+	option, now := lose(t)
+	p := start(t, append(option, "-kill-after", "1h", "--", "sh", "-c", `trap "echo got >>log; exit" TERM; echo $$ >pid; kill -STOP $$; while :; do sleep 0.01; done`)...)
+	pid := p.pid("pid")
+	eventually(t, func() bool { return state(pid) == 'T' }, "the command to stop")
+	now()
+	p.endsLost()
+	p.await("log", "got")
+}
+
+// TestLossReachesTheWholeTree: each of these processes has left the command in another way. All ignore the stop signal.
+func TestLossReachesTheWholeTree(t *testing.T) {
+	const stubborn = `sh -c 'trap "" TERM HUP; echo $$ >pid; while :; do sleep 1; done'`
+	for _, c := range []struct{ name, command string }{
+		{"in the group", stubborn + ` &`},
+		{"orphaned in the group", `(` + stubborn + ` &)`},
+		{"in a session of its own", `setsid ` + stubborn + ` &`},
+		{"double-forked daemon", `(setsid ` + stubborn + ` &) &`},
+		{"without environment", `env -i ` + stubborn + ` &`},
+		{"daemon without environment", `(setsid env -i ` + stubborn + ` &) &`},
+		{"stopped daemon without environment", `(setsid env -i sh -c 'echo $$ >pid; kill -STOP $$' &) &`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, leader := range []string{"echo ready >log; sleep 300", "echo ready >log; trap exit TERM; while :; do sleep 0.01; done"} {
+				option, now := lose(t)
+				p := start(t, append(option, "-guard", "-kill-after", "100ms", "--", "sh", "-c", c.command+"\n"+leader)...)
+				p.await("log", "ready")
+				pid := p.pid("pid")
+				t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+				now()
+				p.endsLost()
+				if alive(pid) {
+					t.Fatalf("alive: %v", p.describe([]int{pid}))
+				}
+			}
+		})
+	}
+}
+
+// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command.
+func TestLossReachesWhoCarriesTheID(t *testing.T) {
+	option, now := lose(t)
+	p := start(t, append(option, "-guard", "-kill-after", "100ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
+	p.await("log", "ready")
+	id := strings.TrimSpace(p.read("id"))
+	stranger := prepare(t, "--", "sleep", "300") // no descendant of p
+	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 1; done`}
+	stranger.Env = append(stranger.Env, "AMQPRUN_ID="+id)
+	stranger.begin()
+	stranger.await("log", "ready")
+	other := prepare(t)
+	other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
+	other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
+	other.begin()
+	other.await("log", "ready")
+	now()
+	p.endsLost()
+	if got := stranger.end(); got != 137 {
+		t.Errorf("the stranger ended with %d, want 137", got)
+	}
+	if !alive(other.Process.Pid) {
+		t.Error("a process with another AMQPRUN_ID was killed")
+	}
+}
+
+// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every 2 ms, with its environment wiped, escapes
+// every reading of /proc.
+func TestLossOutrunsAForkingChain(t *testing.T) {
+	perl := mustLook(t, "perl")
+	const chain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; close $f; select undef, undef, undef, 0.002 }`
+	for _, grace := range []string{"0s", "50ms"} {
+		option, now := lose(t)
+		p := start(t, append(option, "-guard", "-status", "status", "-kill-after", grace, "--", "sh", "-c",
+			fmt.Sprintf(`env -i %s -e '$SIG{TERM}="IGNORE"; %s' & while ! [ -s link ]; do :; done; echo ready >log; sleep 300`, perl, chain))...)
+		p.await("log", "ready")
+		now()
+		p.endsLost()
+		t.Log(strings.TrimSpace(p.read("status")))
+		before := p.read("link")
+		passes(20 * time.Millisecond)
+		if after := p.read("link"); after != before {
+			t.Errorf("the chain goes on: %q, %q", before, after)
+		}
+	}
+}
+
+func TestSecondSignalSkipsTheGrace(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		p := lost(t, []string{"-guard", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM INT; echo ready >>log; while :; do sleep 0.01; done`)
+		p.await("log", "got")
+		p.send(s)
+		passes(120 * time.Millisecond)
+		p.send(s)
+		p.endsLost()
+	}
+}
+
+func TestGraceEndsWithTheLease(t *testing.T) {
+	p := lost(t, []string{"-until", "2s", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p.endsLost()
+	p.await("log", "got")
+}
+
+func TestUnkillableIsReported(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to have a process that the wrapper may not kill")
+	}
+	// The wrapper runs as nobody; its command, by a set-uid copy of perl, as root.
+	p := prepare(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status", "--", "./root", "-e", `$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)
+	perl, err := os.ReadFile(mustLook(t, "perl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.path("root"), perl, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.path("wrapper"), self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.Path = p.path("wrapper")
+	accessible(t, p.dir)
+	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	p.begin()
+	pid := p.pid("pid")
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	if got := p.end(); got != wrap.ExitLost {
+		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
+	}
+	if got := p.read("status"); !strings.Contains(got, "stopped=true unfinished=true") {
+		t.Errorf("status %q", got)
+	}
+	if !strings.Contains(p.stderr.String(), "do not die of SIGKILL") {
+		t.Error("no warning")
+	}
+}
+
+// accessible lets everybody use dir.
+func accessible(t *testing.T, dir string) {
+	t.Helper()
+	for ; strings.Contains(dir, t.Name()); dir = dir[:strings.LastIndexByte(dir, '/')] {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOrphansOfANormalEnd(t *testing.T) {
+	const command = `setsid sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo end >>log' & while ! [ -s pid ]; do sleep 0.01; done; exit 6`
+	t.Run("are left alone", func(t *testing.T) {
+		p := start(t, "-guard", "-v", "--", "sh", "-c", command)
+		if got := p.end(); got != 6 {
+			t.Errorf("exit status %d, want 6", got)
+		}
+		if !alive(p.pid("pid")) {
+			t.Error("the orphan was killed")
+		}
+		if !strings.Contains(p.stderr.String(), "left ") {
+			t.Error("with -v nothing was said")
+		}
+	})
+	t.Run("are waited for", func(t *testing.T) {
+		p := start(t, "-guard", "-orphans", "1", "--", "sh", "-c", command)
+		pid := p.pid("pid")
+		passes(100 * time.Millisecond)
+		select {
+		case <-p.done:
+			t.Fatal("did not wait")
+		default:
+		}
+		if !alive(pid) {
+			t.Error("the orphan was killed")
+		}
+		p.write("release", "")
+		if got := p.end(); got != 6 {
+			t.Errorf("exit status %d, want 6", got)
+		}
+		if alive(pid) {
+			t.Error("the orphan is alive")
+		}
+		p.await("log", "end")
+	})
+	t.Run("are waited for until the loss", func(t *testing.T) {
+		option, now := lose(t)
+		p := start(t, append(option, "-guard", "-orphans", "1", "-kill-after", "50ms", "--", "sh", "-c", command+"")...)
+		pid := p.pid("pid")
+		now()
+		p.endsLost()
+		if alive(pid) {
+			t.Error("the orphan is alive")
+		}
+	})
+	t.Run("are killed", func(t *testing.T) {
+		p := start(t, "-guard", "-orphans", "2", "-kill-after", "50ms", "--", "sh", "-c", command)
+		if got := p.end(); got != 6 {
+			t.Errorf("exit status %d, want 6", got)
+		}
+		if alive(p.pid("pid")) {
+			t.Error("the orphan is alive")
+		}
+	})
+}
+
+func (p *process) write(name, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.path(name), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
