@@ -58,6 +58,8 @@ func run(args []string) outcome {
 	if len(args) > 1 {
 		if sub, ok := subcommands[args[1]]; ok {
 			args = append([]string{args[0]}, args[2:]...)
+			// Nothing is held, so no lease has to fit the heartbeat.
+			o.lock.StopTime, o.lock.CheckInterval = 0, time.Nanosecond
 			app.Flags = sub.flags(o)
 			if sub.takesCount {
 				args = protectCount(args, app.Flags)
@@ -88,7 +90,8 @@ func dropEmptySettings() {
 }
 
 var (
-	undefinedFlag = regexp.MustCompile(`^flag provided but not defined: -(.+)$`)
+	undefinedFlag = regexp.MustCompile(`(?s)^flag provided but not defined: -(.+)$`)
+	unprintable   = regexp.MustCompile(`\pC`)
 	flagInMessage = regexp.MustCompile(`flag (needs an argument: )?-+([a-zA-Z-]+)`)
 )
 
@@ -103,6 +106,7 @@ func explainUsage(err error) error {
 	if m := undefinedFlag.FindStringSubmatch(text); m != nil {
 		text = "unknown option " + dashed(m[1])
 	}
+	text = unprintable.ReplaceAllStringFunc(text, func(s string) string { return strings.Trim(strconv.Quote(s), `"`) })
 	text = flagInMessage.ReplaceAllStringFunc(text, func(s string) string {
 		m := flagInMessage.FindStringSubmatch(s)
 		return "option " + dashed(m[2]) + map[bool]string{true: " needs a value"}[m[1] != ""]
@@ -163,6 +167,9 @@ func (o *options) parseLock(c *cli.Context) error {
 		o.lock.Kind, o.lock.Name = amqplock.Semaphore, semaphore
 	default:
 		return &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+	}
+	if c.IsSet("url") && o.lock.Broker.URL == "" {
+		return &usageError{text: "option --url has an empty value", hint: "without the option the broker is that of AMQPRUN_URL"}
 	}
 	o.lock.Logf = o.logf
 	return o.lock.Validate()
