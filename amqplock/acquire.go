@@ -152,15 +152,16 @@ func noSemaphore(name, broker string) error {
 	}
 }
 
-// slowRetry is how often a waiter tries without a hint: for locks released by programs that send none, and for hints that were lost.
-func slowRetry() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(500*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-}
+// A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
 
 // wait stands in line until the lock is ours, ctx ends, or the hold connection is gone.
 func (s *session) wait(ctx context.Context) (*Lock, error) {
-	slow := slowRetry()
+	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(s.cfg.retry),
+		backoff.WithMaxInterval(max(lastRetry, s.cfg.retry)), backoff.WithMaxElapsedTime(0))
 	for {
 		channel := s.openLine(ctx)
 		lock, err := s.tryWaiting(ctx)

@@ -57,7 +57,8 @@ type Config struct {
 	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
 	OnRenew func(stopAt, until time.Duration)
 
-	clock clock // nil means CLOCK_BOOTTIME
+	clock clock         // nil means CLOCK_BOOTTIME
+	retry time.Duration // before a waiter's first try without a hint; 0 means firstRetry
 }
 
 // minHeartbeat is the least that amqp091-go handles: it sends every T/2, in a ticker that tolerates a second.
@@ -115,6 +116,7 @@ func (c Config) withDefaults() (Config, amqp.URI, error) {
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
 	}
+	setDefault(&c.retry, firstRetry)
 	if c.clock == nil {
 		c.clock = bootClock{}
 	}

@@ -65,7 +65,7 @@ func majority(err error) verdict {
 // absent tells a queue that does not exist from one that cannot be reached.
 func absent(err error) bool {
 	var e *amqp.Error
-	return errors.As(err, &e) && e.Code == amqp.NotFound && strings.Contains(e.Reason, "no queue")
+	return errors.As(err, &e) && e.Server && e.Code == amqp.NotFound && strings.Contains(e.Reason, "no queue")
 }
 
 // unreachable explains a failure to open the TCP connection.

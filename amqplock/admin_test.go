@@ -1,0 +1,133 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+)
+
+func slotsOf(t *testing.T, cfg Config) int {
+	t.Helper()
+	status, err := Inspect(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Slots
+}
+
+func TestAdjust(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	if err := Adjust(t.Context(), cfg, -1); err != nil {
+		t.Fatalf("removing from nothing: %v", err)
+	}
+	if _, err := Inspect(t.Context(), cfg); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("removing has created a semaphore: %v", err)
+	}
+	for _, step := range []struct{ delta, want int }{{0, 0}, {3, 3}, {2, 5}, {-1, 4}, {-10, 0}, {1, 1}} {
+		if err := Adjust(t.Context(), cfg, step.delta); err != nil {
+			t.Fatal(err)
+		}
+		if got := slotsOf(t, cfg); got != step.want {
+			t.Errorf("after %+d: %d slots, want %d", step.delta, got, step.want)
+		}
+	}
+}
+
+func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	if err := Adjust(t.Context(), cfg, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("paused: %v, want ErrNotAcquired", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err == nil {
+			err = lock.Release(t.Context())
+		}
+		got <- err
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+	if err := Adjust(t.Context(), cfg, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDestroyReachesBehindAHole(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	if err := Adjust(t.Context(), cfg, 5); err != nil {
+		t.Fatal(err)
+	}
+	channel := testChannel(t)
+	if _, err := channel.QueueDelete(slotQueue(cfg.Name, 2), false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing
+		if err := Destroy(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 6 {
+		if _, err := testChannel(t).QueueDeclarePassive(slotQueue(cfg.Name, i), false, false, false, false, nil); !absent(err) {
+			t.Errorf("slot %d: %v, want none", i, err)
+		}
+	}
+}
+
+// Administrators wait for one another, so that all slots are there and none is missing in the middle.
+func TestAdministratorsExcludeEachOther(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	var admins errgroup.Group
+	for range 5 {
+		admins.Go(func() error { return Adjust(t.Context(), cfg, 2) })
+	}
+	if err := admins.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := slotsOf(t, cfg); got != 10 {
+		t.Errorf("%d slots, want 10", got)
+	}
+}
+
+func TestWaiterOfADestroyedSemaphore(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots = 1
+	mustAcquire(t, cfg)
+	waiter := cfg
+	waiter.Slots = 0
+	got := make(chan error, 1)
+	go func() {
+		_, err := Acquire(t.Context(), waiter)
+		got <- err
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+	if err := Destroy(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+// testChannel is a channel of a foreign client.
+func testChannel(t *testing.T) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(testURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return channel
+}

@@ -1,0 +1,89 @@
+package amqplock
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeClock stands still until it is moved; a suspended machine is a large step.
+type fakeClock struct {
+	mu     sync.Mutex
+	now    time.Duration
+	alarms []*fakeAlarm
+}
+
+func (f *fakeClock) Now() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now
+}
+
+func (f *fakeClock) NewAlarm() (alarm, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := &fakeAlarm{clock: f, c: make(chan struct{}, 1)}
+	f.alarms = append(f.alarms, a)
+	return a, nil
+}
+
+func (f *fakeClock) advance(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now += d
+	for _, a := range f.alarms {
+		a.ring()
+	}
+}
+
+type fakeAlarm struct {
+	clock *fakeClock
+	at    time.Duration // 0: not set
+	c     chan struct{}
+}
+
+func (a *fakeAlarm) Set(at time.Duration) {
+	a.clock.mu.Lock()
+	defer a.clock.mu.Unlock()
+	a.at = max(at, 1)
+	a.ring()
+}
+
+func (a *fakeAlarm) ring() {
+	if a.at != 0 && a.clock.now >= a.at {
+		a.at = 0
+		select {
+		case a.c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (a *fakeAlarm) C() <-chan struct{} { return a.c }
+func (a *fakeAlarm) Stop()              {}
+
+func TestBootAlarm(t *testing.T) {
+	clock := bootClock{}
+	a, err := clock.NewAlarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Stop()
+	at := clock.Now() + 20*time.Millisecond
+	a.Set(clock.Now() + time.Hour)
+	a.Set(at)
+	select {
+	case <-a.C():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the alarm did not fire")
+	}
+	if now := clock.Now(); now < at {
+		t.Errorf("fired %s early", at-now)
+	}
+	a.Set(0) // the past
+	select {
+	case <-a.C():
+	case <-time.After(10 * time.Second):
+		t.Fatal("an alarm in the past did not fire")
+	}
+}

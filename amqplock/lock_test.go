@@ -1,0 +1,354 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+)
+
+func TestMutexExcludes(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	lock := mustAcquire(t, cfg)
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Fatalf("second holder: %v, want ErrNotAcquired", err)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Errorf("Verify of a held lock: %v", err)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	if lock.Context().Err() == nil {
+		t.Error("the context outlives the release")
+	}
+	if errors.Is(context.Cause(lock.Context()), ErrLost) {
+		t.Errorf("released, not lost: %v", context.Cause(lock.Context()))
+	}
+	again := mustAcquire(t, cfg)
+	if again.Slot() != 0 {
+		t.Errorf("slot of a mutex: %d", again.Slot())
+	}
+}
+
+func TestSemaphoreHasItsSlots(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("no semaphore: %v, want ErrNotFound", err)
+	}
+	cfg.Slots = 3
+	seen := map[int]bool{}
+	for range 3 {
+		seen[mustAcquire(t, cfg).Slot()] = true
+	}
+	if len(seen) != 3 || !seen[1] || !seen[2] || !seen[3] {
+		t.Errorf("slots %v, want 1, 2 and 3", seen)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("fourth holder: %v, want ErrNotAcquired", err)
+	}
+	status, err := Inspect(t.Context(), cfg)
+	if want := (Status{Semaphore, cfg.Name, 3, 3, 0}); err != nil || status != want {
+		t.Errorf("Inspect: %+v, %v; want %+v", status, err, want)
+	}
+}
+
+func TestWaitersAreServedInOrder(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	cfg.retry = time.Hour // hints alone
+	holder := mustAcquire(t, cfg)
+	order := make(chan int, 5)
+	var waiters errgroup.Group
+	for i := range 5 {
+		joined := make(chan struct{})
+		mine := cfg
+		mine.Logf = func(format string, args ...any) {
+			if strings.HasPrefix(format, "waiting for") {
+				close(joined)
+			}
+			t.Logf(format, args...)
+		}
+		waiters.Go(func() error {
+			lock, err := Acquire(t.Context(), mine)
+			if err != nil {
+				return err
+			}
+			order <- i
+			return lock.Release(t.Context())
+		})
+		<-joined
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == i+1 })
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiters.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for want := range 5 {
+		if got := <-order; got != want {
+			t.Errorf("served %d, want %d", got, want)
+		}
+	}
+}
+
+// consumers counts who stands in a line, 0 when there is none.
+func consumers(t *testing.T, queue string) int {
+	t.Helper()
+	conn, err := amqp.Dial(testURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := channel.QueueDeclarePassive(queue, false, false, false, false, nil)
+	if err != nil && !absent(err) {
+		t.Fatal(err)
+	}
+	return q.Consumers
+}
+
+func TestCancelledWaitLeavesNothing(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	mustAcquire(t, cfg)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Acquire(ctx, cfg)
+		failed <- err
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+	cancel(why)
+	if err := <-failed; !errors.Is(err, ErrNotAcquired) || !errors.Is(err, why) {
+		t.Errorf("got %v, want ErrNotAcquired and the cause", err)
+	}
+	waitFor(t, "the line is empty", func() bool { return consumers(t, lineQueue(cfg.Name)) == 0 })
+}
+
+func TestWaitEndsInTime(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	mustAcquire(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := Acquire(ctx, cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("got %v, want ErrNotAcquired", err)
+	}
+}
+
+// In an alarm the broker stops reading from a connection that has published: the one that holds must not have.
+func TestHoldConnectionNeverPublishes(t *testing.T) {
+	const basic, publish, queue, declare = 60, 40, 50, 10
+	for _, kind := range []Kind{Mutex, Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg, w := testConfig(t, kind), &wire{}
+			cfg.Dial = w.dial
+			if kind == Semaphore {
+				cfg.Slots = 1
+			}
+			lock := mustAcquire(t, cfg)
+			waiting := make(chan error, 1)
+			go func() { // so that the release has somebody to wake
+				other := cfg
+				other.Dial = nil
+				next, err := Acquire(t.Context(), other)
+				if err == nil {
+					err = next.Release(t.Context())
+				}
+				waiting <- err
+			}()
+			waitFor(t, "a waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+			if err := lock.Verify(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := <-waiting; err != nil {
+				t.Error(err)
+			}
+			if w.hold().sent(queue, declare) == 0 {
+				t.Error("the sniffer saw no declare: it does not work")
+			}
+			if n := w.hold().sent(basic, publish); n > 0 {
+				t.Errorf("%d publishes on the hold connection", n)
+			}
+		})
+	}
+}
+
+func TestRecoveryIsOff(t *testing.T) {
+	lock := mustAcquire(t, testConfig(t, Mutex))
+	if lock.session.hold.IsRecoveryEnabled() || lock.session.hold.Config.Recovery != nil {
+		t.Error("a connection that comes back by itself would take a lost lock again in silence")
+	}
+}
+
+func TestLostWhenTheQueueIsDeleted(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.CheckInterval = 1, 50*time.Millisecond
+	lock := mustAcquire(t, cfg)
+	if err := lock.session.own.remove(heldQueue(cfg.Name, 1)); err != nil {
+		t.Fatal(err)
+	}
+	lost := waitLost(t, lock)
+	if !strings.Contains(lost.Reason, "ownership") {
+		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("Release of a lost lock: %v, want ErrLost", err)
+	}
+}
+
+// The broker confirms a publish to the queue just as well when it has become another's; only its owner can declare it.
+func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	lock := mustAcquire(t, cfg)
+	lock.stopChecking() // the checks are the test's to call
+	if err := lock.session.own.remove(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	mustAcquire(t, cfg)
+	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("Verify: %v, want ErrLost", err)
+	}
+	waitLost(t, lock)
+}
+
+func TestLostWhenTheSlotIsRemoved(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.CheckInterval = 2, 50*time.Millisecond
+	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
+	if err := Adjust(t.Context(), Config{Broker: cfg.Broker, Name: cfg.Name}, -1); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, second); !strings.Contains(lost.Reason, "slot 2") {
+		t.Errorf("reason %q does not name the slot", lost.Reason)
+	}
+	if err := first.Verify(t.Context()); err != nil {
+		t.Errorf("the slot that was left is lost too: %v", err)
+	}
+}
+
+// A loss that no check has seen yet is found at the release: a command that ran without the lock shall not count as a success.
+func TestReleaseTellsALateLoss(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	lock := mustAcquire(t, cfg)
+	lock.stopChecking()
+	if err := lock.session.own.remove(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want ErrLost", err)
+	}
+}
+
+func TestLostWhenTheConnectionBreaks(t *testing.T) {
+	cfg, w := testConfig(t, Mutex), &wire{}
+	cfg.Dial = w.dial
+	lock := mustAcquire(t, cfg)
+	_ = w.hold().Conn.Close()
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "connection") {
+		t.Errorf("reason %q does not name the connection", lost.Reason)
+	}
+}
+
+// Silence: the context ends StopTime before the lease, to the millisecond, and the socket stays open, because closing it would free the
+// lock while the command is still being stopped.
+func TestLeaseEndsInSilence(t *testing.T) {
+	clock := &fakeClock{now: 1000 * time.Second}
+	cfg, w := testConfig(t, Mutex), &wire{}
+	cfg.Dial, cfg.clock = w.dial, clock
+	lock := mustAcquire(t, cfg)
+	if got, want := lock.StopAt(), 1014*time.Second; got != want {
+		t.Fatalf("stop at %s, want %s", got, want)
+	}
+	w.hold().blackHole.Store(true)
+	clock.advance(14*time.Second - time.Millisecond)
+	if err := lock.Context().Err(); err != nil {
+		t.Fatalf("ended a millisecond early: %v", context.Cause(lock.Context()))
+	}
+	clock.advance(time.Millisecond)
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") || lost.Age != 14*time.Second {
+		t.Errorf("lost: %+v", lost)
+	}
+	if w.hold().closed.Load() {
+		t.Error("the socket was closed while the command may live")
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("Release: %v, want ErrLost", err)
+	}
+	if !w.hold().closed.Load() {
+		t.Error("Release left the socket open")
+	}
+}
+
+// A machine that was suspended finds its lease over when it goes on, whatever the broker would answer.
+func TestLeaseCountsSuspend(t *testing.T) {
+	clock := &fakeClock{now: time.Hour}
+	cfg := testConfig(t, Mutex)
+	cfg.clock = clock
+	lock := mustAcquire(t, cfg)
+	clock.advance(20 * time.Hour)
+	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("Verify after a long suspend: %v, want ErrLost", err)
+	}
+}
+
+// amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may reach the socket.
+func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
+	cfg, w := testConfig(t, Mutex), &wire{}
+	cfg.Dial = w.dial
+	lock := mustAcquire(t, cfg)
+	hold := lock.session.hold
+	_ = hold.CloseDeadline(time.Now().Add(time.Second))
+	if w.hold().closed.Load() {
+		t.Error("Close of the library closed the socket")
+	}
+	if !hold.IsClosed() {
+		t.Error("the library does not know that it closed")
+	}
+}
+
+func TestWorkQueueIsNoLock(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	conn, err := amqp.Dial(cfg.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare(cfg.Name, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = channel.QueueDelete(cfg.Name, false, false, false) }()
+	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, ErrNotALock) {
+		t.Errorf("Acquire: %v, want ErrNotALock", err)
+	}
+	if _, err := Inspect(t.Context(), cfg); !errors.Is(err, ErrNotALock) {
+		t.Errorf("Inspect: %v, want ErrNotALock", err)
+	}
+	semaphore := cfg
+	semaphore.Kind = Semaphore
+	if err := Adjust(t.Context(), semaphore, 1); !errors.Is(err, ErrNotALock) {
+		t.Errorf("Adjust: %v, want ErrNotALock", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	cfg := Config{Broker: Broker{URL: "amqp://user:secret@127.0.0.1:1/"}, Kind: Mutex, Name: "x"}
+	_, err := Acquire(t.Context(), cfg)
+	if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
