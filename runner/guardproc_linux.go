@@ -1,13 +1,8 @@
 package runner
 
 import (
-	"bufio"
 	"os"
-	"os/signal"
 	"runtime"
-	"runtime/debug"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,7 +19,7 @@ func IsGuard() bool {
 
 // RunGuard is the guard's main function. It returns the exit code of the process.
 func RunGuard() int {
-	signal.Ignore()
+	ignoreSignals()
 	// What amqprun inherited beyond 2 was not close-on-exec: held open here, it would keep `$(amqprun ...)` waiting.
 	_ = unix.CloseRange(guardSocket+1, ^uint(0)>>1, 0)
 	_ = os.WriteFile("/proc/self/comm", []byte(guardName), 0)
@@ -37,6 +32,15 @@ func RunGuard() int {
 	runtime.LockOSThread()
 	g.run()
 	return 0
+}
+
+// ignoreSignals ignores all that can be ignored. os/signal would leave out what the Go runtime panics of; when one of those is no
+// message but a fault, the kernel ends us nevertheless.
+func ignoreSignals() {
+	ignore := sigaction{1}
+	for s := syscall.Signal(1); s <= 64; s++ {
+		setAction(s, &ignore, nil)
+	}
 }
 
 // guardProcess is the state of the guard. One goroutine owns it.
@@ -189,30 +193,6 @@ func (g *guardProcess) keep(rights []byte) {
 				unix.Close(g.kept)
 			}
 			g.kept = fd
-		}
-	}
-}
-
-// dropFileMappings gives the memory of code and constants back; the kernel reads from the file what is needed again. It
-// is most of what an idle Go program occupies.
-func dropFileMappings() {
-	debug.FreeOSMemory()
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return
-	}
-	defer maps.Close()
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		// 00400000-0052d000 r-xp 00000000 08:01 1234  /path
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[1][1] == 'w' || !strings.HasPrefix(fields[5], "/") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		start, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 == nil && err2 == nil {
-			_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 		}
 	}
 }

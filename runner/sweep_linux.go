@@ -27,7 +27,6 @@ func (r *run) sweep() {
 	killed := Boottime()
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
 	r.signalGroup(syscall.SIGKILL)
-	r.killMembers()
 	hit := make(map[int]bool)
 	pause := time.Millisecond
 	for {

@@ -24,25 +24,33 @@ func TestMain(m *testing.M) {
 	if code, mine := wrap.Main(); mine {
 		os.Exit(code)
 	}
-	if len(os.Args) == 3 && os.Args[1] == "print-signals" {
-		os.Exit(printSignals(os.Args[2]))
+	if len(os.Args) == 3 {
+		switch os.Args[1] {
+		case "print-signals":
+			os.Exit(printSignals(os.Args[2], true))
+		case "count-terms":
+			os.Exit(printSignals(os.Args[2], false))
+		}
 	}
 	os.Exit(m.Run())
 }
 
-// printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM ends it with status 3.
-func printSignals(file string) int {
+// printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM ends it with status 3, or does not.
+func printSignals(file string, mortal bool) int {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 1
 	}
 	defer f.Close()
 	c := make(chan os.Signal, 64)
-	signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT)
+	signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	if mortal {
+		signal.Notify(c, syscall.SIGCONT)
+	}
 	fmt.Fprintln(f, "ready")
 	for s := range c {
 		fmt.Fprintln(f, s)
-		if s == syscall.SIGTERM {
+		if s == syscall.SIGTERM && mortal {
 			return 3
 		}
 	}
@@ -215,7 +223,7 @@ func (p *process) noneLeft() {
 	}
 }
 
-// guards lists the guards among the children of the wrapper.
+// guard waits for the wrapper's guard and returns its pid.
 func (p *process) guard() int {
 	p.t.Helper()
 	var guard int
