@@ -81,21 +81,25 @@ func TestCommandGetsItsArgumentsUnchanged(t *testing.T) {
 	})
 }
 
-// TestEveryAwkwardWordAsTheCommand leaves nothing to chance that the property above draws only now and then.
-func TestEveryAwkwardWordAsTheCommand(t *testing.T) {
+// TestEveryAwkwardWord leaves nothing to chance that the property above draws only now and then: each word as the command, and as the last
+// word without "--" anywhere.
+func TestEveryAwkwardWord(t *testing.T) {
 	lock, dir := lockName(t), programs(t)
 	env := []string{showArgs + "=1", "PATH=" + dir + ":" + os.Getenv("PATH")}
-	for _, word := range awkward {
-		args := []string{"--mutex", lock, "--", word, word, "", word}
-		if !strings.HasPrefix(word, "-") {
-			args = slices.Delete(args, 2, 3)
-		}
-		got, err := run(env, args...)
+	check := func(command []string, options ...string) {
+		got, err := run(env, append(options, command...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := word + "\x00" + word + "\x00\x00" + word + "\x00"; got.code != 0 || got.stdout != want || got.stderr != "" {
-			t.Errorf("amqprun %q: status %d\ngot  %q\nwant %q\n%s", args, got.code, got.stdout, want, got.stderr)
+		if want := strings.Join(command, "\x00") + "\x00"; got.code != 0 || got.stdout != want || got.stderr != "" {
+			t.Errorf("amqprun %q %q: status %d\ngot  %q\nwant %q\n%s", options, command, got.code, got.stdout, want, got.stderr)
+		}
+	}
+	for _, word := range awkward {
+		check([]string{word, word, "", word}, "--mutex", lock, "--")
+		check([]string{"amqprun", word}, "--mutex", lock)
+		if word == "-" || !strings.HasPrefix(word, "-") {
+			check([]string{word}, "--mutex", lock)
 		}
 	}
 }
