@@ -53,10 +53,11 @@ is_gone() { ! kill -0 "$1" 2>/dev/null || is_zombie "$1"; }     # PID
 is_zombie() { [[ $(ps -o stat= -p "$1" 2>/dev/null) == Z* ]]; } # PID
 
 # Starts a command whose process id is then in $bg_pid and its output in bg.N.out and bg.N.err, N counting from 1.
-# Descriptor 3 belongs to Bats, which waits for its end.
+# Descriptor 3 belongs to Bats, which waits for its end; and a shell without job control lets what it puts in the
+# background ignore INT and QUIT.
 start_bg() { # COMMAND...
   local n=$((${#BACKGROUND[@]} + 1))
-  "$@" </dev/null >"bg.$n.out" 2>"bg.$n.err" 3>&- &
+  env --default-signal=INT,QUIT -- "$@" </dev/null >"bg.$n.out" 2>"bg.$n.err" 3>&- &
   bg_pid=$!
   BACKGROUND+=("$bg_pid")
 }
