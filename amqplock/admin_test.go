@@ -82,6 +82,25 @@ func TestDestroyReachesBehindAHole(t *testing.T) {
 	}
 }
 
+// The original's slots are transient classic queues. We count and remove them, and the last one leaves a paused semaphore.
+func TestAdjustForeignSlots(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	for i := range 2 {
+		if _, err := testChannel(t).QueueDeclare(slotQueue(cfg.Name, i+1), false, false, false, false, holdArgs()); err != nil {
+			t.Skipf("this broker refuses transient queues: %v", err)
+		}
+	}
+	mustAcquire(t, cfg)
+	for _, step := range []struct{ delta, want int }{{0, 2}, {1, 3}, {-2, 1}, {-1, 0}} {
+		if err := Adjust(t.Context(), cfg, step.delta); err != nil {
+			t.Fatal(err)
+		}
+		if got := slotsOf(t, cfg); got != step.want {
+			t.Errorf("after %+d: %d slots, want %d", step.delta, got, step.want)
+		}
+	}
+}
+
 // Administrators wait for one another, so that all slots are there and none is missing in the middle.
 func TestAdministratorsExcludeEachOther(t *testing.T) {
 	cfg := testConfig(t, Semaphore)

@@ -27,10 +27,17 @@ func (f *fakeClock) NewAlarm() (alarm, error) {
 	return a, nil
 }
 
-func (f *fakeClock) advance(d time.Duration) {
+// jump moves the clock before any alarm has been noticed, as for a process that was stopped.
+func (f *fakeClock) jump(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now += d
+}
+
+func (f *fakeClock) advance(d time.Duration) {
+	f.jump(d)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, a := range f.alarms {
 		a.ring()
 	}

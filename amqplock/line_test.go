@@ -1,6 +1,7 @@
 package amqplock
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,5 +41,66 @@ func TestHintsAloneServeEveryone(t *testing.T) {
 		if got := int(most.Load()); got > slots {
 			t.Errorf("%d holders of %d slots", got, slots)
 		}
+	}
+}
+
+// Who got a slot is out of the line while it holds: the next waiter is woken for the next slot.
+func TestHolderStandsInNobodysWay(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.retry = 2, time.Hour
+	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
+	granted := make(chan error, 2)
+	for range 2 {
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			granted <- err
+			if err == nil {
+				<-t.Context().Done() // holds on
+				_ = lock.Release(context.Background())
+			}
+		}()
+	}
+	waitFor(t, "both are in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 2 })
+	for _, holder := range []*Lock{first, second} {
+		if err := holder.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-granted:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("a waiter was not woken")
+		}
+	}
+}
+
+// A releaser that found nobody in line has removed it: who comes to join then has to try again.
+func TestJoinARemovedLine(t *testing.T) {
+	cfg, uri, err := testConfig(t, Mutex).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := connect(t.Context(), cfg, uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.drop()
+	channel := s.openLine(t.Context())
+	if channel == nil {
+		t.Fatal("no line")
+	}
+	if !s.slot.nobodyWaits(cfg.Name) {
+		t.Error("somebody waits in an empty line")
+	}
+	if _, err := s.join(t.Context(), channel); !absent(err) {
+		t.Errorf("joining a removed line: %v, want 404", err)
+	}
+	if _, err := s.join(t.Context(), s.openLine(t.Context())); err != nil {
+		t.Errorf("joining again: %v", err)
+	}
+	if s.slot.nobodyWaits(cfg.Name) {
+		t.Error("a line with a waiter was removed")
 	}
 }

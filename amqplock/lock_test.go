@@ -296,7 +296,7 @@ func TestLeaseCountsSuspend(t *testing.T) {
 	cfg := testConfig(t, Mutex)
 	cfg.clock = clock
 	lock := mustAcquire(t, cfg)
-	clock.advance(20 * time.Hour)
+	clock.jump(20 * time.Hour)
 	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
 		t.Errorf("Verify after a long suspend: %v, want ErrLost", err)
 	}
