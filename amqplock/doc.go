@@ -1,0 +1,67 @@
+// Package amqplock holds mutexes and counting semaphores in RabbitMQ. It speaks the protocol of amqp-locks-python, so that
+// both can be used on one broker at the same time.
+//
+//	lock, err := amqplock.Acquire(ctx, amqplock.Config{
+//		Broker: amqplock.Broker{URL: "amqp://user:password@host/"},
+//		Kind:   amqplock.Semaphore,
+//		Name:   "builds",
+//	})
+//	if err != nil { ... }
+//	defer lock.Release(context.Background())
+//	work(lock.Context()) // ends when the lock is lost
+//
+// # What is promised
+//
+// A lock is granted to one holder (a semaphore: to one holder a slot) by the declaration of an exclusive queue, which the broker
+// serialises. Before Acquire returns, the grant has been checked once: the queue is owned by this connection, and a
+// quorum queue has answered, so the node is with the majority of its cluster. Both checks go on, apart from each other, until Release.
+//
+// Lock.Context ends when a check says that the lock is gone, when the connection ends, and when no proof has come for so long that the
+// broker might soon give the lock to another: RabbitMQ frees the queues of a silent client 2 to 3 heartbeats (T) after its last byte, so
+// the lease ends at 2T less a margin of T/10 after the newest proof of the check that is behind. Context ends Config.StopTime before
+// that. Time is CLOCK_BOOTTIME: it goes on while the machine is suspended.
+//
+// The socket of the holding connection is not closed before Release, whatever happens: closing it would hand the lock on while the holder
+// is still stopping its work. Nothing is ever published on that connection, because RabbitMQ stops reading from
+// publishing connections while it is short of memory or disk; so a holder lives through such an alarm.
+//
+// Waiters are served in the order in which they joined the line, which the broker keeps (a single active consumer). A newcomer's first try may
+// take a lock that is free at that instant, ahead of the line.
+//
+// # What is not promised
+//
+// After an abrupt loss (the broker or an administrator closes the connection or deletes the queue, a node dies) another may hold the lock
+// before this holder knows, and until its work has stopped. A check finds it within Config.CheckInterval, an ended connection at once.
+//
+// A cluster with the Mnesia metadata store (3.x; 4.0 to 4.2 unless Khepri was enabled) can grant an exclusive queue twice after a node
+// failed or the network between nodes was interrupted, even for milliseconds
+// (https://github.com/rabbitmq/rabbitmq-server/issues/9798, https://github.com/rabbitmq/rabbitmq-server/pull/17324). The checks find most of
+// that, within a second or two of the grant or when the majority is lost, and not all. With Khepri from 4.2 on a lock whose node crashed stays
+// taken until the node returns or is removed from the cluster. docs/GUARANTEES.md has the figures.
+//
+// There is no fencing token: RabbitMQ has no number that grows with each grant of a queue.
+//
+// # The queues of lock NAME
+//
+//	NAME            a held mutex; also the administration mutex of semaphore NAME
+//	                exclusive, not durable, x-max-length 0
+//	NAME-A-i        slot i = 1..C exists
+//	                durable quorum queue, x-max-length 0; the original's are transient classic queues, and are accepted
+//	NAME-A-0        the semaphore exists, even with no slots (paused); not of the original
+//	NAME-B-i        slot i is held
+//	                exclusive, not durable, x-max-length 0
+//	NAME-W          the waiting line; not of the original
+//	                durable classic queue, x-single-active-consumer, x-max-length 1, x-expires 10 min
+//	amqprun-witness proof of a majority for mutexes, one in each virtual host
+//	                durable quorum queue, x-max-length 0
+//
+// A quorum queue that was declared while its cluster had one node stays on that node and is no witness for the cluster; rabbitmq-queues grow
+// mends it.
+//
+// # Permissions
+//
+// A holder needs configure on NAME (mutex) or NAME-B-i (semaphore), read on amqprun-witness (mutex) or NAME-A-i (semaphore), for a semaphore write on
+// amq.default, and configure on amqprun-witness where nobody has declared it yet. A waiter needs configure and read on NAME-W and write on
+// amq.default to stand in the line; without them it still gets the lock, by trying again every few seconds. An administrator needs
+// configure on NAME, NAME-A-i and NAME-W, and write on amq.default.
+package amqplock
