@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -194,17 +195,22 @@ func state(pid int) byte {
 	return strings.TrimSpace(rest)[0]
 }
 
-// marked lists the living processes of this test but the wrapper itself.
-func (p *process) marked() (pids []int) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, file := range dirs {
+// carriers lists the living processes that have variable in their environment.
+func carriers(variable string) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
 		environ, err := os.ReadFile(file)
 		pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
-		if err == nil && strings.Contains("\x00"+string(environ), "\x00"+p.mark+"\x00") && alive(pid) && (p.Process == nil || pid != p.Process.Pid) {
+		if err == nil && strings.Contains("\x00"+string(environ), "\x00"+variable+"\x00") && alive(pid) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
+}
+
+// marked lists the living processes of this test but the wrapper itself.
+func (p *process) marked() []int {
+	return slices.DeleteFunc(carriers(p.mark), func(pid int) bool { return p.Process != nil && pid == p.Process.Pid })
 }
 
 func (p *process) describe(pids []int) (lines []string) {

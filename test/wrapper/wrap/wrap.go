@@ -43,6 +43,7 @@ type options struct {
 	until      time.Duration
 	lose       string
 	verify     string
+	verifyFIFO string
 	keep       string
 	guard      bool
 	verbose    bool
@@ -60,6 +61,7 @@ func parse(args []string) (options, []string, error) {
 	f.DurationVar(&o.until, "until", 0, "the tree has to be dead by then, but the lock is not lost before -lose")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
 	f.StringVar(&o.verify, "verify", "", "verification fails while this file exists, and leaves a FILE.asked")
+	f.StringVar(&o.verifyFIFO, "verify-fifo", "", "verification lasts until somebody opens this FIFO for writing")
 	f.StringVar(&o.keep, "keep", "", "a TCP address: connect, and give the guard the connection")
 	f.BoolVar(&o.guard, "guard", false, "have a guard")
 	f.BoolVar(&o.verbose, "v", false, "verbose")
@@ -107,13 +109,12 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.verify != "" {
 		c.Verify = o.verifyFile
 	}
+	if o.verifyFIFO != "" {
+		c.Verify = func(context.Context) error { return await(o.verifyFIFO) }
+	}
 	if o.lose != "" {
 		go func() {
-			// Opening a FIFO for reading waits for a writer.
-			f, err := os.OpenFile(o.lose, os.O_RDONLY, 0)
-			if err == nil {
-				f.Close()
-			}
+			_ = await(o.lose)
 			lose(errors.New("lost by order"))
 		}()
 	}
@@ -129,6 +130,15 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	c.Guard.Renew(stopAt, end)
 	c.Until = func() time.Duration { return end }
 	time.AfterFunc(stopAt-runner.Boottime(), func() { lose(errors.New("the lease has ended")) })
+}
+
+// await waits for a writer of a FIFO: opening it for reading does.
+func await(fifo string) error {
+	f, err := os.OpenFile(fifo, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func (o options) verifyFile(context.Context) error {
