@@ -152,6 +152,9 @@ func (o *options) parseRun(c *cli.Context) error {
 	if o.conflictCode < 0 || o.conflictCode > 255 {
 		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
 	}
+	if err := o.lock.Validate(); err != nil {
+		return err
+	}
 	return o.refuseNested()
 }
 
@@ -172,7 +175,7 @@ func (o *options) parseLock(c *cli.Context) error {
 		return &usageError{text: "option --url has an empty value", hint: "without the option the broker is that of AMQPRUN_URL"}
 	}
 	o.lock.Logf = o.logf
-	return o.lock.Validate()
+	return nil
 }
 
 // protectCount puts "--" before a COUNT like -1, which would read as an option.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -45,12 +46,14 @@ func change(ctx context.Context, o *options, args []string) error {
 	if err != nil {
 		return &usageError{text: fmt.Sprintf("COUNT %q: must be a whole number, such as 3, +3 or -1", args[0])}
 	}
-	if err := amqplock.Adjust(ctx, o.lock, delta); err != nil {
+	err = amqplock.Adjust(ctx, o.lock, delta)
+	switch {
+	case err == nil:
+		fmt.Println("Adjustment success")
+	case !errors.Is(err, amqplock.ErrConfig): // then nothing was tried
 		fmt.Println("Adjustment failure")
-		return err
 	}
-	fmt.Println("Adjustment success")
-	return nil
+	return err
 }
 
 func destroy(ctx context.Context, o *options, args []string) error {

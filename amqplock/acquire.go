@@ -11,7 +11,10 @@ import (
 )
 
 // errBusy says that others hold the lock.
-var errBusy = errors.New("held by others")
+var errBusy = errors.New("it is held by others")
+
+// errPaused matches errBusy.
+var errPaused = &Error{Kind: errBusy, Text: "it is paused (0 slots)"}
 
 // Acquire takes the lock, waiting for it in line, and returns when the broker has granted it and the checks of Lock have
 // succeeded once.
@@ -25,10 +28,10 @@ func Acquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ct
 func TryAcquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, false) }
 
 func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
-	cfg, uri, err := cfg.withDefaults()
-	if err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg, uri, _ := cfg.withDefaults()
 	s, err := connectHolder(ctx, cfg, uri)
 	if err != nil {
 		return nil, err
@@ -42,14 +45,15 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 		}
 		cut := s.hold.IsClosed()
 		s.drop()
-		if ctx.Err() != nil && (s.refuse || !errors.Is(err, context.DeadlineExceeded)) {
-			return nil, notAcquired(ctx, cfg, s.hold.broker)
+		if ctx.Err() != nil && (s.busy != nil || !errors.Is(err, context.DeadlineExceeded)) {
+			return nil, s.notAcquired(ctx)
 		}
 		if ctx.Err() != nil || !cut || !wait {
 			return nil, err
 		}
 		cfg.Logf("%v; connecting again", err)
 		away.Reset()
+		old := s
 		s, err = backoff.RetryWithData(func() (*session, error) {
 			s, err := connectHolder(ctx, cfg, uri)
 			if err != nil && !errors.Is(err, ErrUnreachable) {
@@ -58,25 +62,26 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 			return s, err
 		}, backoff.WithContext(away, ctx))
 		if ctx.Err() != nil && err != nil {
-			return nil, notAcquired(ctx, cfg, label(uri))
+			return nil, old.notAcquired(ctx)
 		}
 		if err != nil {
 			return nil, err
 		}
+		s.busy = old.busy
 	}
 }
 
-// notAcquired is the error when the caller's patience, ctx, has ended.
-func notAcquired(ctx context.Context, cfg Config, broker string) error {
+// notAcquired is the error when the caller's patience, ctx, has ended, or there was none.
+func (s *session) notAcquired(ctx context.Context) error {
 	e := &Error{Kind: ErrNotAcquired, Err: context.Cause(ctx)}
-	name := fmt.Sprintf("%s %q on %s", cfg.Kind, cfg.Name, broker)
+	e.Text = fmt.Sprintf("%s on %s was not acquired", s.lockName(), s.hold.broker)
 	switch {
 	case e.Err == nil:
-		e.Text = name + " is held by others"
-	case errors.Is(e.Err, context.DeadlineExceeded):
-		e.Text = name + " was held by others until the time to wait was over"
+		e.Text += fmt.Sprintf(": %v", s.busy)
+	case errors.Is(e.Err, context.DeadlineExceeded) && s.busy != nil:
+		e.Text += fmt.Sprintf(" in time: %v", s.busy)
 	default:
-		e.Text = fmt.Sprintf("%s was not acquired: %v", name, e.Err)
+		e.Text += fmt.Sprintf(": %v", e.Err)
 	}
 	return e
 }
@@ -89,16 +94,23 @@ func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 	if !errors.Is(err, errBusy) {
 		return lock, err
 	}
-	s.refuse = true
 	if !wait {
-		return nil, notAcquired(ctx, s.cfg, s.hold.broker)
+		return nil, s.notAcquired(ctx)
 	}
 	s.cfg.Logf("waiting for %s: %v", s.lockName(), err)
 	return s.wait(ctx)
 }
 
-// try makes one attempt. The error matches errBusy when others hold the lock.
+// try makes one attempt. The error matches errBusy when others hold the lock; the session keeps it, to tell it at the end.
 func (s *session) try(ctx context.Context) (*Lock, error) {
+	lock, err := s.tryOnce(ctx)
+	if errors.Is(err, errBusy) {
+		s.busy = err
+	}
+	return lock, err
+}
+
+func (s *session) tryOnce(ctx context.Context) (*Lock, error) {
 	if s.cfg.Kind == Mutex {
 		return s.claim(ctx, s.cfg.Name, 0, true)
 	}
@@ -118,9 +130,9 @@ func (s *session) try(ctx context.Context) (*Lock, error) {
 		}
 	}
 	if found.count == 0 {
-		return nil, fmt.Errorf("%w: the semaphore is paused (0 slots)", errBusy)
+		return nil, errPaused
 	}
-	return nil, fmt.Errorf("%w: no slot is free", errBusy)
+	return nil, errBusy
 }
 
 // createIfAsked makes the semaphore that was not found, with Config.Slots slots.

@@ -110,7 +110,11 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(), a.delete(ctx, a.cfg.Name))
+	err = f()
+	if given := a.delete(ctx, a.cfg.Name); err == nil {
+		err = given
+	}
+	return err
 }
 
 // grow adds n slots after the first count.

@@ -96,9 +96,12 @@ func (b Broker) withDefaults() (Broker, amqp.URI, error) {
 	return b, uri, nil
 }
 
-// Validate reports what is wrong with the configuration, without contacting anything: an *Error of kind ErrConfig.
+// Validate reports what Acquire would find wrong with the configuration, without contacting anything: an *Error of kind ErrConfig.
 func (c Config) Validate() error {
-	_, _, err := c.withDefaults()
+	c, _, err := c.withDefaults()
+	if err == nil && !timingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
+		err = c.timingError(ErrConfig, c.Heartbeat, fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
+	}
 	return err
 }
 
@@ -127,10 +130,6 @@ func (c Config) withDefaults() (Config, amqp.URI, error) {
 	c.Broker = b
 	if c.CheckInterval < 0 || c.StopTime < 0 {
 		return c, uri, &Error{Kind: ErrConfig, Text: "check interval and stop time cannot be negative"}
-	}
-	if !timingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
-		return c, uri, c.timingError(ErrConfig, c.Heartbeat,
-			fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
 	}
 	return c, uri, nil
 }
@@ -174,8 +173,11 @@ func parseURL(raw string) (amqp.URI, error) {
 		return bad("cannot be parsed")
 	}
 	// An unescaped "/", "?" or "#" in the password ends the host part early, and the rest goes elsewhere.
-	if u.User == nil && strings.Contains(raw, "@") || u.Fragment != "" {
+	if _, behind, _ := strings.Cut(raw, "://"); strings.Contains(behind[len(authority(behind)):], "@") || u.Fragment != "" {
 		return bad("user and password are not where they belong")
+	}
+	if uri.Port < 1 || uri.Port > 65535 {
+		return bad(fmt.Sprintf("there is no port %d", uri.Port))
 	}
 	for _, param := range []string{"heartbeat", "connection_timeout", "channel_max"} {
 		if u.Query().Has(param) {
@@ -192,4 +194,12 @@ func (b Broker) String() string {
 		return ""
 	}
 	return label(uri)
+}
+
+// authority is the part of an address up to its path, query or fragment.
+func authority(address string) string {
+	if end := strings.IndexAny(address, "/?#"); end >= 0 {
+		return address[:end]
+	}
+	return address
 }

@@ -56,10 +56,12 @@ func TestParseURL(t *testing.T) {
 	const secret = "sEcReT"
 	for _, bad := range []string{
 		"", "localhost:5672", "amqp://ho st/", "http://u:" + secret + "@host/",
-		"amqp://u:" + secret + "/w@host/",  // the password ends the host: "u" would be contacted
-		"amqp://u:1/" + secret + "@host/",  // the same, with a port that parses
-		"amqp://u:1?" + secret + "@host/",  // "?" as well
-		"amqp://u:1#" + secret + "@host/",  // and "#"
+		"amqp://u:" + secret + "/w@host/", // the password ends the host: "u" would be contacted
+		"amqp://u:1/" + secret + "@host/", // the same, with a port that parses
+		"amqp://u:1?" + secret + "@host/", // "?" as well
+		"amqp://u:1#" + secret + "@host/", // and "#"
+		"amqp://u:p@ss/" + secret + "@host/",
+		"amqp://host:0/", "amqp://host:99999/",
 		"amqp://u:" + secret + "%zz@host/", // bad escape
 		"amqp://u:" + secret + "@host:port/",
 		"amqp://host/?heartbeat=0", "amqp://host/?heartbeat=30", "amqp://host/?connection_timeout=1", "amqp://host/?channel_max=1",

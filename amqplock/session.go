@@ -21,8 +21,8 @@ type session struct {
 	talk   *conn // nil until needed
 	tell   *lane
 	probes *prober
-	looked bool // a queue that refused us has been seen to be a lock
-	refuse bool // the broker has said at least once that others hold the lock
+	looked bool  // a queue that refused us has been seen to be a lock
+	busy   error // why the newest try found the lock taken; nil before
 }
 
 // connect opens the hold connection.
