@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# change, destroy and status.
+
+load helpers
+load locks
+
+setup_file() { requires_broker; }
+
+teardown() {
+  end_background
+  amqprun destroy --semaphore "$LOCK"
+}
+
+changed() { # COUNT
+  sane_run -0 --separate-stderr amqprun change --semaphore "$LOCK" "$1"
+  [ "$output" = "Adjustment success" ]
+  [ -z "$stderr" ]
+}
+
+@test "change creates a semaphore and adds and removes slots" {
+  changed 3
+  slots 3 0
+  changed +2
+  slots 5 0
+  changed -1
+  slots 4 0
+  changed 0
+  slots 4 0
+}
+
+@test "change takes COUNT in every way it can be written" {
+  sane_run -0 amqprun change --semaphore="$LOCK" 4
+  sane_run -0 amqprun change --semaphore "$LOCK" -- -1
+  sane_run -0 amqprun change -q --semaphore "$LOCK" -1
+  sane_run -0 amqprun change --semaphore "$LOCK" -v -1
+  slots 1 0
+}
+
+@test "there are never less than 0 slots, and 0 slots are a paused semaphore" {
+  changed 2
+  changed -5
+  slots 0 0
+  [[ $output == *"(paused)" ]]
+  changed -1
+  slots 0 0
+  changed 1
+  slots 1 0
+}
+
+@test "change 0 creates a paused semaphore, change -1 none" {
+  changed -1
+  sane_run -78 amqprun status --semaphore "$LOCK"
+  changed 0
+  slots 0 0
+}
+
+@test "more slots than one look covers are added and removed, and counted right" {
+  changed 60
+  slots 60 0
+  hold --semaphore "$LOCK"
+  slots 60 1
+  changed -59
+  slots 1 1
+}
+
+@test "change of a semaphore that somebody else is changing fails, and changes nothing" {
+  changed 1
+  hold --mutex "$LOCK" # the administration mutex is the queue of that name
+  holder=$bg_pid
+  start_bg amqprun change --semaphore "$LOCK" 1
+  start_bg amqprun destroy --semaphore "$LOCK"
+  for n in 2 3; do
+    wait_bg 30 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 75 ]
+    stderr=$(<"bg.$n.err")
+    assert_error "semaphore \"$LOCK\" on amqp://[^ ]* cannot be changed: another administrator" 'try again'
+  done
+  [ "$(<bg.2.out)" = "Adjustment failure" ]
+  release "$holder"
+  slots 1 0
+}
+
+@test "administrators at the same time do not overwrite one another" {
+  for count in 1 2 3 4; do
+    start_bg amqprun change --semaphore "$LOCK" "$count"
+  done
+  for pid in "${BACKGROUND[@]}"; do
+    wait_bg 30 "$pid"
+    [ "$status" -eq 0 ]
+  done
+  slots 10 0
+}
+
+@test "destroy removes everything, and may be repeated" {
+  changed 3
+  for _ in 1 2; do
+    sane_run -0 --separate-stderr amqprun destroy --semaphore "$LOCK"
+    [ -z "$output$stderr" ]
+    sane_run -78 amqprun status --semaphore "$LOCK"
+  done
+  for queue in A-0 A-1 A-2 A-3 B-1 W; do
+    sane_run -1 foreign has "$LOCK-$queue"
+  done
+}
+
+@test "destroy finds slots behind a hole" {
+  changed 2
+  foreign slot "$LOCK" 5
+  foreign slot "$LOCK" 102
+  sane_run -0 amqprun destroy --semaphore "$LOCK"
+  for i in 0 1 2 5 102; do
+    sane_run -1 foreign has "$LOCK-A-$i"
+  done
+}
+
+@test "change closes a hole when it adds" {
+  changed 4
+  foreign unslot "$LOCK" 2
+  slots 1 0
+  changed 1
+  slots 4 0
+}
+
+@test "status of a semaphore, as text and as JSON" {
+  changed 3
+  hold --semaphore "$LOCK"
+  sane_run -0 --separate-stderr amqprun status --semaphore "$LOCK"
+  [ "$output" = "semaphore \"$LOCK\": 3 slots, 1 held, 2 free" ]
+  sane_run -0 --separate-stderr amqprun status --json --semaphore "$LOCK"
+  [ "$output" = "{\"kind\":\"semaphore\",\"name\":\"$LOCK\",\"slots\":3,\"held\":1,\"free\":2}" ]
+  [ -z "$stderr" ]
+}
+
+@test "status of a mutex, as JSON, and it does not take the mutex" {
+  for _ in 1 2; do
+    sane_run -0 amqprun status --json --mutex "$LOCK"
+    [ "$output" = "{\"kind\":\"mutex\",\"name\":\"$LOCK\",\"slots\":1,\"held\":0,\"free\":1}" ]
+  done
+  hold --mutex "$LOCK"
+  sane_run -0 amqprun status --json --mutex "$LOCK"
+  [ "$output" = "{\"kind\":\"mutex\",\"name\":\"$LOCK\",\"slots\":1,\"held\":1,\"free\":0}" ]
+  release "$bg_pid"
+  sane_run -1 foreign has "$LOCK"
+}
+
+@test "status of a semaphore that does not exist" {
+  sane_run -78 --separate-stderr amqprun status --json --semaphore "$LOCK"
+  [ -z "$output" ]
+  assert_error "there is no semaphore \"$LOCK\"" "amqprun change"
+}
+
+@test "an administrator needs no lease: a short heartbeat is enough" {
+  sane_run -0 amqprun change --heartbeat 2 --semaphore "$LOCK" 1
+  AMQPRUN_HEARTBEAT=2 sane_run -0 amqprun status --semaphore "$LOCK"
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env bats
+# What cannot work is refused before any broker is contacted: exit status 64, one line that names the culprit.
+
+load helpers
+load locks
+
+SECRET=hunter2
+
+setup_file() {
+  # The broker of these tests is a listener that writes a line for each connection and closes it.
+  /usr/bin/python3 -c '
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+with open(sys.argv[1] + ".tmp", "w") as port:
+    port.write(str(server.getsockname()[1]))
+__import__("os").rename(sys.argv[1] + ".tmp", sys.argv[1])
+while True:
+    connection, _ = server.accept()
+    with open(sys.argv[2], "a") as log:
+        log.write("connection\n")
+    connection.close()' "$BATS_FILE_TMPDIR/port" "$BATS_FILE_TMPDIR/connections" 3>&- &
+  echo $! >"$BATS_FILE_TMPDIR/pid"
+  : >"$BATS_FILE_TMPDIR/connections"
+}
+
+teardown_file() {
+  kill "$(<"$BATS_FILE_TMPDIR/pid")"
+}
+
+setup() {
+  LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
+  BACKGROUND=()
+  cd "$BATS_TEST_TMPDIR" || return
+  wait_until 20 test -e "$BATS_FILE_TMPDIR/port"
+  HOST=127.0.0.1:$(<"$BATS_FILE_TMPDIR/port")
+  export AMQPRUN_URL=amqp://user:$SECRET@$HOST/
+}
+
+connections() { wc -l <"$BATS_FILE_TMPDIR/connections"; }
+
+refused() { # PATTERN ARGUMENT...
+  sane_run -64 --separate-stderr amqprun "${@:2}"
+  assert_error "$1"
+  [ -z "$output" ]
+  [[ $stderr != *"$SECRET"* ]]
+  [ ! -e started ]
+  [ "$(connections)" -eq 0 ]
+}
+
+@test "unknown options and options without a value" {
+  refused 'unknown option --bogus' --mutex "$LOCK" --bogus touch started
+  refused 'unknown option --bogus' --bogus=1 --mutex "$LOCK" touch started
+  refused 'unknown option -x' --mutex "$LOCK" -x touch started
+  refused 'unknown option --generate-bash-completion' --mutex "$LOCK" --generate-bash-completion
+  refused 'unknown option --two\\nlines' --mutex "$LOCK" $'--two\nlines' touch started
+  refused '\-\-\-mutex' ---mutex "$LOCK" touch started
+  refused 'option --mutex needs a value' --mutex
+  refused 'option -w needs a value' --mutex "$LOCK" -w
+  refused '"maybe"' --mutex "$LOCK" --verbose=maybe touch started
+}
+
+@test "which lock: none, two, one twice" {
+  refused 'no lock is named' touch started
+  refused 'no lock is named' -- touch started
+  refused 'no lock is named'
+  refused '--mutex and --semaphore' --mutex "$LOCK" --semaphore "$LOCK" touch started
+  refused '--mutex.* given twice' --mutex "$LOCK" --mutex other touch started
+  refused '--semaphore.* given twice' --semaphore "$LOCK" --semaphore "$LOCK" touch started
+}
+
+@test "no command, and two" {
+  refused 'no command' --mutex "$LOCK"
+  refused 'no command' --mutex "$LOCK" --
+  refused 'no command' --mutex "$LOCK" ''
+  refused 'both --command and the command "touch"' --mutex "$LOCK" -c true touch started
+}
+
+@test "times that are none" {
+  for time in x '' -1 -1s 1e300 nan inf 5x '1 s' 1,5; do
+    refused 'option -w: not a time' --mutex "$LOCK" -w "$time" touch started
+  done
+  refused 'option --wait: not a time' --mutex "$LOCK" --wait=soon touch started
+  refused 'option -k: not a time' --mutex "$LOCK" -k soon touch started
+  refused 'option --check-interval: must be more than 0' --mutex "$LOCK" --check-interval 0 touch started
+  refused 'option --connect-timeout: must be more than 0' --mutex "$LOCK" --connect-timeout 0s touch started
+}
+
+@test "--nonblock beside --wait" {
+  refused '--nonblock and --wait' --mutex "$LOCK" -n -w 5 touch started
+}
+
+@test "names that no lock can have" {
+  for kind in mutex semaphore; do
+    refused 'lock name "": is empty' "--$kind" '' touch started
+    refused 'lock name "amq.x": begins with "amq."' "--$kind" amq.x touch started
+    refused 'lock name "a\\nb": holds a control character' "--$kind" $'a\nb' touch started
+    refused 'lock name "a\\tb": holds a control character' "--$kind" $'a\tb' touch started
+    refused 'lock name "a\\xffb": is not valid UTF-8' "--$kind" $'a\xffb' touch started
+    refused 'lock name "x-A-1": ends in "-A-1"' "--$kind" x-A-1 touch started
+    refused 'lock name "x-B-12": ends in "-B-12"' "--$kind" x-B-12 touch started
+    refused 'lock name "x-W": ends in "-W"' "--$kind" x-W touch started
+    refused 'lock name "x-H": ends in "-H"' "--$kind" x-H touch started
+    refused 'lock name "amqprun-witness"' "--$kind" amqprun-witness touch started
+    refused 'lock name "nnn.*\.\.\.": is 300 bytes long' "--$kind" "$(printf 'n%.0s' {1..300})" touch started
+  done
+  refused 'ends in "-A-1"' change --semaphore x-A-1 1
+  refused 'ends in "-A-1"' destroy --semaphore x-A-1
+  refused 'ends in "-A-1"' status --semaphore x-A-1
+}
+
+@test "an empty URL" {
+  refused 'option --url has an empty value' --url '' --mutex "$LOCK" touch started
+  refused 'option --url has an empty value' status --url '' --mutex "$LOCK"
+}
+
+@test "URLs that are none" {
+  for url in "http://$HOST/" "$HOST" amqp:// 'not a url' "amqp://$HOST:5/" "amqp://127.0.0.1:port/" "amqp://127.0.0.1:99999/" \
+    "amqp://127.0.0.1:0/" "amqp://$HOST/%zz" $'amqp://127.0.0.1\n/' "amqp://$HOST/#fragment" "amqp://$HOST/?heartbeat=0"; do
+    refused 'broker URL: ' --url "$url" --mutex "$LOCK" touch started
+    AMQPRUN_URL=$url refused 'broker URL: ' --mutex "$LOCK" touch started
+  done
+}
+
+@test "URLs with unescaped characters in the password, which is not shown" {
+  for password in "$SECRET/x" "$SECRET?x" "$SECRET#x" "$SECRET%x" "$SECRET%zz" "x@$SECRET/x" "1/$SECRET" "$SECRET x" "$SECRET[x" \
+    "x#$SECRET" "x?$SECRET" "x@$SECRET?x" "x@$SECRET#x" "$SECRET:x/y@z"; do
+    AMQPRUN_URL=amqp://user:$password@$HOST/ refused 'broker URL: ' --mutex "$LOCK" touch started
+    AMQPRUN_URL=amqp://user:$password@$HOST/ refused 'broker URL: ' change --semaphore "$LOCK" 1
+  done
+}
+
+@test "numbers of slots" {
+  refused '--slots 0' --semaphore "$LOCK" --slots 0 touch started
+  refused '-1 slots' --semaphore "$LOCK" --slots -1 touch started
+  refused '--slots' --semaphore "$LOCK" --slots many touch started
+  refused '100001 slots' --semaphore "$LOCK" --slots 100001 touch started
+  refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started
+}
+
+@test "COUNT" {
+  for count in many 1e3 1.5 '' '1 2' 99999999999999999999 --; do
+    refused 'COUNT' change --semaphore "$LOCK" "$count"
+  done
+  refused 'COUNT' change --semaphore "$LOCK"
+  refused 'COUNT' change --semaphore "$LOCK" 1 2
+  refused 'takes no argument, not \["1"\]' destroy --semaphore "$LOCK" 1
+  refused 'takes no argument, not \["1"\]' status --semaphore "$LOCK" 1
+}
+
+@test "options that a subcommand does not have" {
+  refused 'no lock is named' change 1
+  refused 'no lock is named' destroy
+  refused 'no lock is named' status
+  refused 'unknown option --mutex' change --mutex "$LOCK" 1
+  refused 'unknown option --mutex' destroy --mutex "$LOCK"
+  refused 'unknown option -n' status -n --mutex "$LOCK"
+  refused 'unknown option --json' change --json --semaphore "$LOCK" 1
+}
+
+@test "exit statuses, signals and orphans" {
+  refused '--conflict-exit-code 256' --mutex "$LOCK" -E 256 touch started
+  refused '--conflict-exit-code -1' --mutex "$LOCK" -E -1 touch started
+  refused 'option -E' --mutex "$LOCK" -E x touch started
+  refused '"FOO"' --mutex "$LOCK" -s FOO touch started
+  refused '"0"' --mutex "$LOCK" -s 0 touch started
+  refused '"sometimes".*leave, wait nor kill' --mutex "$LOCK" --orphans sometimes touch started
+}
+
+@test "timings that cannot work" {
+  for heartbeat in 1 1.5 2500ms 70000; do
+    refused 'heartbeat ' --mutex "$LOCK" --heartbeat "$heartbeat" touch started
+  done
+  refused 'option --heartbeat: must be more than 0' --mutex "$LOCK" --heartbeat 0 touch started
+  refused 'the 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
+  refused 'check interval of 30s' --mutex "$LOCK" --check-interval 30 touch started
+  refused 'heartbeat of 2s' --mutex "$LOCK" --heartbeat 2 touch started
+}
+
+@test "a lock that the one who asks is holding already" {
+  key() { echo "$1:$LOCK@$(printf %s "amqp://$HOST" | sed 's|:|%3A|g; s|/|%2F|g')"; }
+  AMQPRUN_LOCKS="mutex:other@x $(key mutex)" refused "mutex \"$LOCK\" is already held" --mutex "$LOCK" touch started
+  AMQPRUN_LOCKS=$(key semaphore) refused "semaphore \"$LOCK\" is already held" --semaphore "$LOCK" touch started
+}
+
+# The last one: it shows that the listener of all those above would have heard.
+@test "what is not refused does contact the broker" {
+  sane_run -69 --separate-stderr amqprun --mutex "$LOCK" touch started
+  assert_error "cannot reach the broker amqp://$HOST"
+  [[ $stderr != *"$SECRET"* ]]
+  [ "$(connections)" -gt 0 ]
+}

@@ -1,0 +1,53 @@
+# What the tests of locks share; loaded after helpers.
+# shellcheck shell=bash
+
+# A program at the same locks that is not amqprun.
+foreign() { /usr/bin/python3 "$BATS_TEST_DIRNAME/foreign.py" "$@"; }
+
+# Starts amqprun with a command that runs until it gets TERM, and returns when it runs. Its slot is then in $slot, its process in $bg_pid.
+hold() { # OPTION...
+  # shellcheck disable=SC2016 # for the inner shell
+  start_bg amqprun "$@" -- sh -c 'echo "$AMQPRUN_SLOT"; exec sleep 600'
+  await_slot
+}
+
+# Starts the foreign program, which holds a mutex or a slot until it gets TERM.
+foreign_hold() { # mutex|acquire NAME
+  start_bg /usr/bin/python3 "$BATS_TEST_DIRNAME/foreign.py" "$@"
+  wait_until 20 test -s "bg.${#BACKGROUND[@]}.out"
+  read -r got slot <"bg.${#BACKGROUND[@]}.out"
+  [ "$got" = got ]
+}
+
+await_slot() {
+  wait_until 20 test -s "bg.${#BACKGROUND[@]}.out"
+  read -r slot <"bg.${#BACKGROUND[@]}.out"
+}
+
+# Starts amqprun where it has to wait, and returns when it stands in the line, as the COUNTth.
+start_waiter() { # COUNT ARGUMENT-OF-AMQPRUN...
+  start_bg amqprun "${@:2}"
+  foreign line "$LOCK" "$1"
+}
+
+release() { # PID of amqprun
+  kill -TERM "$1"
+  wait_bg 20 "$1"
+}
+
+slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
+  run -0 amqprun status --semaphore "$LOCK"
+  [[ $output == "semaphore \"$LOCK\": $1 slots, $2 held, "* ]]
+}
+
+# What a failure looks like: one line that says what, and at most one that says what to do.
+assert_error() { # PATTERN [HINT-PATTERN]
+  local errors hints
+  errors=$(grep -c '^amqprun: error: ' <<<"$stderr")
+  hints=$(grep -c '^amqprun: hint: ' <<<"$stderr") || true
+  [ "$errors" -eq 1 ]
+  [ "$hints" -le 1 ]
+  [ "$((errors + hints))" -eq "$(wc -l <<<"$stderr")" ]
+  grep -E '^amqprun: error: ' <<<"$stderr" | grep -qE -- "$1"
+  [ $# -lt 2 ] || grep -E '^amqprun: hint: ' <<<"$stderr" | grep -qE -- "$2"
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# Slots of a semaphore.
+
+load helpers
+load locks
+
+setup_file() { requires_broker; }
+
+teardown() {
+  end_background
+  amqprun destroy --semaphore "$LOCK"
+}
+
+@test "as many hold a slot as there are slots, each another one" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 3
+  for n in 1 2 3; do
+    hold --semaphore "$LOCK"
+    echo "$slot" >>taken
+  done
+  [ "$(sort taken | xargs)" = "1 2 3" ]
+  slots 3 3
+  sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
+  assert_error "semaphore \"$LOCK\" on amqp://[^ ]* is held by others"
+}
+
+@test "the slot that came free is taken again" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 3
+  hold --semaphore "$LOCK"
+  hold --semaphore "$LOCK"
+  second=$bg_pid
+  hold --semaphore "$LOCK"
+  release "$second"
+  # shellcheck disable=SC2016 # for the inner shell
+  sane_run -0 amqprun --semaphore "$LOCK" -n sh -c 'echo "$AMQPRUN_SLOT"'
+  [ "$output" = 2 ]
+}
+
+@test "a semaphore that does not exist is an error at once, also for those who would wait" {
+  for how in -n '-w 60' -q; do
+    # shellcheck disable=SC2086 # two words
+    sane_run -78 --separate-stderr amqprun --semaphore "$LOCK" $how touch started
+    assert_error "there is no semaphore \"$LOCK\" on amqp://" "amqprun change --semaphore $LOCK N"
+  done
+  [ ! -e started ]
+}
+
+@test "--slots creates a semaphore, and never resizes one" {
+  sane_run -0 --separate-stderr amqprun --semaphore "$LOCK" --slots 2 echo ran
+  [ "$output" = ran ]
+  [ -z "$stderr" ]
+  slots 2 0
+  sane_run -0 amqprun --semaphore "$LOCK" --slots 5 true
+  slots 2 0
+  sane_run -0 amqprun change --semaphore "$LOCK" -1
+  sane_run -0 amqprun --semaphore "$LOCK" --slots 2 true
+  slots 1 0
+}
+
+@test "--slots does not bring a paused semaphore to life" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 0
+  sane_run -75 amqprun --semaphore "$LOCK" --slots 2 -n true
+  slots 0 0
+}
+
+@test "those who create the same semaphore at the same time make one" {
+  for n in 1 2 3 4; do
+    start_bg amqprun --semaphore "$LOCK" --slots 3 true
+  done
+  for pid in "${BACKGROUND[@]}"; do
+    wait_bg 30 "$pid"
+    [ "$status" -eq 0 ]
+  done
+  slots 3 0
+}
+
+@test "a paused semaphore makes everyone wait until it has a slot" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 0
+  sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
+  assert_error 'paused \(0 slots\)'
+  start_waiter 1 --semaphore "$LOCK" touch started
+  [ ! -e started ]
+  sane_run -0 amqprun change --semaphore "$LOCK" 1
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ -e started ]
+}
+
+@test "a waiter gets the slot that is added" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 1
+  hold --semaphore "$LOCK"
+  # shellcheck disable=SC2016 # for the inner shell
+  start_waiter 1 --semaphore "$LOCK" sh -c 'echo "$AMQPRUN_SLOT"'
+  sane_run -0 amqprun change --semaphore "$LOCK" +1
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = 2 ]
+}
+
+@test "the waiters of a semaphore that is destroyed are told" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 0
+  start_waiter 1 --semaphore "$LOCK" touch started
+  start_waiter 2 --semaphore "$LOCK" touch started
+  sane_run -0 amqprun destroy --semaphore "$LOCK"
+  for n in 1 2; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 78 ]
+    stderr=$(<"bg.$n.err")
+    assert_error "there is no semaphore \"$LOCK\""
+  done
+  [ ! -e started ]
+}

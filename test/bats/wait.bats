@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# Waiting for a lock that others hold.
+
+load helpers
+load locks
+
+setup_file() { requires_broker; }
+
+no_trace() { # of a waiter, but for the line that serves the next one
+  foreign line "$LOCK" 0
+  sane_run -1 foreign has "$LOCK"
+}
+
+@test "without options amqprun waits, in silence, until the lock is free" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 --mutex "$LOCK" echo now
+  [ ! -s bg.2.out ]
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = now ]
+  [ ! -s bg.2.err ]
+}
+
+@test "-w gets a lock that comes free in time" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 --mutex "$LOCK" -w 60 echo now
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = now ]
+}
+
+@test "-w and -n on one command line contradict each other; -n and -w 0 do not" {
+  sane_run -64 --separate-stderr amqprun --mutex "$LOCK" -n -w 5 true
+  assert_error '--nonblock and --wait'
+  sane_run -0 amqprun --mutex "$LOCK" -n -w 0 true
+}
+
+@test "those who came first are served first" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  for n in 1 2 3 4 5; do
+    start_waiter "$n" --mutex "$LOCK" sh -c "echo $n >>order"
+  done
+  release "$holder"
+  wait_until 20 file_lines order 5
+  [ "$(xargs <order)" = "1 2 3 4 5" ]
+}
+
+@test "a waiter that is killed does not keep those behind it waiting" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 --mutex "$LOCK" touch started
+  first=$bg_pid
+  start_waiter 2 --mutex "$LOCK" echo now
+  kill -KILL "$first"
+  foreign line "$LOCK" 1
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ ! -e started ]
+}
+
+interrupted_waiter() { # SIGNAL STATUS KIND
+  [ "$3" = mutex ] || amqprun change --semaphore "$LOCK" 1
+  hold "--$3" "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 "--$3" "$LOCK" touch started
+  kill "-$1" "$bg_pid"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq "$2" ]
+  [ ! -s bg.2.err ]
+  release "$holder"
+  no_trace
+  sane_run -0 amqprun "--$3" "$LOCK" -n true
+  [ ! -e started ]
+  [ "$3" = mutex ] || amqprun destroy --semaphore "$LOCK"
+}
+
+@test "INT ends the wait" { interrupted_waiter INT 130 mutex; }
+@test "TERM ends the wait" { interrupted_waiter TERM 143 mutex; }
+@test "HUP ends the wait" { interrupted_waiter HUP 129 semaphore; }
+@test "QUIT ends the wait" { interrupted_waiter QUIT 131 semaphore; }
+
+@test "a waiter that is interrupted by INT dies of it" {
+  hold --mutex "$LOCK"
+  start_bg /usr/bin/python3 -c '
+import signal, subprocess, sys
+waiter = subprocess.Popen(sys.argv[2:])
+assert subprocess.run([sys.argv[1], "line", sys.argv[4], "1"]).returncode == 0
+waiter.send_signal(signal.SIGINT)
+print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" touch started
+  wait_bg 30 "$bg_pid"
+  [ "$(<bg.2.out)" = -2 ]
+  [ ! -e started ]
+}
+
+@test "-v tells that it waits, and what for" {
+  hold --mutex "$LOCK"
+  start_waiter 1 -v --mutex "$LOCK" true
+  wait_until 5 file_has bg.2.err "waiting for mutex \"$LOCK\""
+}
