@@ -1,0 +1,109 @@
+// Command canary is what the laboratory runs under a lock. It leaves traces that show when it ran, and that two of
+// it ran at once: a journal, and a set that it changes by an unsynchronised read, pause and write.
+//
+//	canary [-for TIME] [-deaf] DIR
+//
+// The journal, DIR/journal, has one line an event, appended in one write: kind, run, slot, CLOCK_BOOTTIME in nanoseconds and
+// perhaps one more word. The kinds are "start", "beat" every few milliseconds, "added" with the element, "signal" with its
+// name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only notes the signal.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// beat is how exactly the end of a killed run is known.
+const beat = 5 * time.Millisecond
+
+// pause is between the reading and the writing of the set.
+const pause = 20 * time.Millisecond
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "canary:", err)
+		os.Exit(1)
+	}
+}
+
+type canary struct {
+	journal *os.File
+	id      string
+	slot    string
+	set     string
+}
+
+func run() error {
+	length := flag.Duration("for", time.Hour, "how long to run")
+	deaf := flag.Bool("deaf", false, "go on after SIGTERM")
+	flag.Parse()
+	dir := flag.Arg(0)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM)
+	journal, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	c := canary{journal: journal, id: os.Getenv("AMQPRUN_ID"), slot: os.Getenv("AMQPRUN_SLOT")}
+	if c.id == "" {
+		return fmt.Errorf("not run by amqprun")
+	}
+	c.set = filepath.Join(dir, "set-"+c.slot)
+	c.note("start", "")
+	end := time.After(*length)
+	tick := time.NewTicker(beat)
+	for n := 0; ; {
+		seen, err := os.ReadFile(c.set)
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		for rest := pause; rest > 0; rest -= beat {
+			select {
+			case s := <-signals:
+				c.note("signal", s.String())
+				if !*deaf {
+					c.note("end", "")
+					return nil
+				}
+			case <-end:
+				c.note("end", "")
+				return nil
+			case <-tick.C:
+				c.note("beat", "")
+			}
+		}
+		n++
+		if err := c.add(seen, fmt.Sprintf("%s.%d", c.id, n)); err != nil {
+			return err
+		}
+	}
+}
+
+// add writes the set as it was read, with one more element. It is renamed into its place: a run killed in the middle leaves no half a set.
+func (c canary) add(seen []byte, element string) error {
+	draft := c.set + "." + c.id
+	if err := os.WriteFile(draft, append(seen, element+"\n"...), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, c.set); err != nil {
+		return err
+	}
+	c.note("added", element)
+	return nil
+}
+
+// note appends to the journal; without it the run would prove nothing, so a failure ends it.
+func (c canary) note(kind, word string) {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+	if _, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now.Nano(), word); err != nil {
+		panic(err)
+	}
+}
