@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,7 @@ func waitid(kind, id, options int) (info childInfo, err error) {
 	for {
 		info = childInfo{}
 		err = unix.Waitid(kind, id, asSiginfo(&info), options|unix.WNOHANG|unix.WALL, nil)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			return info, err
 		}
 	}

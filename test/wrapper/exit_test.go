@@ -139,6 +139,20 @@ func release(t *testing.T, fifo string) {
 	f.Close()
 }
 
+func TestNoGoroutineIsLeft(t *testing.T) {
+	for name, options := range map[string][]string{
+		"normal end": {"--", "true"},
+		"not found":  {"--", "no-such-command"},
+		"loss":       {"-lease", "200ms", "-kill-after", "100ms", "--", "sh", "-c", `trap "" TERM; while :; do sleep 0.01; done`},
+		"orphans":    {"-orphans", "1", "--", "sh", "-c", "sleep 0.1 &"},
+	} {
+		p := start(t, append([]string{"-leaks", "-guard"}, options...)...)
+		if p.end(); strings.Contains(p.stderr.String(), "goroutine") {
+			t.Errorf("%s: %s", name, p.stderr)
+		}
+	}
+}
+
 // TestInit runs the wrapper as process 1, where it has to collect strangers and cannot die of a signal.
 func TestInit(t *testing.T) {
 	if os.Getuid() != 0 {

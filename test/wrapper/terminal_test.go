@@ -171,12 +171,13 @@ func (s *shell) read(name string) string {
 	return string(b)
 }
 
-func (s *shell) await(name, want string) {
+// await waits until the command has written a line into its log.
+func (s *shell) await(want string) {
 	s.t.Helper()
-	eventually(s.t, func() bool { return strings.Contains("\n"+s.read(name), "\n"+want+"\n") }, "%s to say %q", name, want)
+	eventually(s.t, func() bool { return strings.Contains("\n"+s.read("log"), "\n"+want+"\n") }, "the log to say %q", want)
 }
 
-// pids waits for a line of n pids.
+// pid waits until the command has written a pid to a file.
 func (s *shell) pid(name string) (pid int) {
 	s.t.Helper()
 	eventually(s.t, func() bool {
@@ -233,7 +234,7 @@ func TestEditor(t *testing.T) {
 func TestCommandReadsTheTerminal(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`A %s`, asker)
-		s.await("log", "asking")
+		s.await("asking")
 		s.line("word")
 		s.expect("got=<word>")
 		s.expectStatus(5)
@@ -269,18 +270,18 @@ func TestShellUnderTheLock(t *testing.T) {
 func TestCtrlCReachesTheCommandOnce(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`A "$W" print-signals log`)
-		s.await("log", "ready")
+		s.await("ready")
 		s.key(ctrlC)
-		s.await("log", "interrupt")
+		s.await("interrupt")
 		s.key(ctrlBackslash)
-		s.await("log", "quit")
+		s.await("quit")
 		for _, pid := range carriers("MARK=" + s.dir) {
 			cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 			if strings.HasPrefix(string(cmdline), os.Args[0]+"\x00print-signals") {
 				_ = syscall.Kill(pid, syscall.SIGTERM)
 			}
 		}
-		s.await("log", "terminated")
+		s.await("terminated")
 		if got := s.read("log"); got != "ready\ninterrupt\nquit\nterminated\n" {
 			t.Errorf("the command got %q", got)
 		}
@@ -309,10 +310,10 @@ func TestLoopEndsWithCtrlC(t *testing.T) {
 func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'trap "echo int >>log" INT; echo asking >>log; read x </dev/tty; read x </dev/tty; echo "got=<$x>"'`)
-		s.await("log", "asking")
+		s.await("asking")
 		awaitForeground(s)
 		s.key(ctrlC)
-		s.await("log", "int")
+		s.await("int")
 		s.line("word")
 		s.line("word")
 		s.expect("got=<word>")
@@ -365,7 +366,7 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`A %s | cat`, asker)
-		s.await("log", "asking")
+		s.await("asking")
 		for range 2 {
 			awaitForeground(s)
 			s.key(ctrlZ)
@@ -412,7 +413,7 @@ func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
-		s.await("log", "hup")
+		s.await("hup")
 		eventually(t, func() bool { return !alive(wrapper) }, "the wrapper to end")
 	})
 }
@@ -494,7 +495,7 @@ func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
 func TestSessionLeaderCannotBeStopped(t *testing.T) {
 	s := onTerminal(t, os.Args[0], "wrap", "-guard", "-verify", "verify", "--", "sh", "-c",
 		`echo $$ >pid; echo asking >>log; read x </dev/tty; echo "got=<$x>"; while ! [ -e release ]; do sleep 0.01; done`)
-	s.await("log", "asking")
+	s.await("asking")
 	awaitForeground(s)
 	s.key(ctrlZ)
 	passes(20 * time.Millisecond)
@@ -527,7 +528,7 @@ func TestScriptGetsTheTerminalBack(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
 		s.script("script", `A `+asker+`; read y </dev/tty; echo "second=<$y>"`)
 		s.line("script")
-		s.await("log", "asking")
+		s.await("asking")
 		s.line("one")
 		s.expect("got=<one>")
 		s.line("two")

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -49,6 +51,7 @@ type options struct {
 	verbose    bool
 	statusFile string
 	long       bool
+	leaks      bool
 }
 
 func parse(args []string) (options, []string, error) {
@@ -67,6 +70,7 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.verbose, "v", false, "verbose")
 	f.StringVar(&o.statusFile, "status", "", "write what Run returned here")
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
+	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -99,13 +103,19 @@ func run(args []string) int {
 	if c.Guard, err = startGuard(o); err != nil {
 		return fail(err)
 	}
-	o.hold(ctx, c, cancel)
+	o.hold(c, cancel)
+	before := goleak.IgnoreCurrent()
 	status, err := c.Run(ctx)
+	if o.leaks {
+		if leaked := goleak.Find(before); leaked != nil {
+			return fail(leaked)
+		}
+	}
 	return o.exit(status, err)
 }
 
 // hold sets up what stands for the lock.
-func (o options) hold(ctx context.Context, c *runner.Command, lose context.CancelCauseFunc) {
+func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 	if o.verify != "" {
 		c.Verify = o.verifyFile
 	}
