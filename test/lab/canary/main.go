@@ -1,7 +1,7 @@
 // Command canary is what the laboratory runs under a lock. It leaves traces that show when it ran, and that two of
 // it ran at once: a journal, and a set that it changes by an unsynchronised read, pause and write.
 //
-//	canary [-for TIME] [-deaf] DIR
+//	canary [-id NAME] [-for TIME] [-deaf] DIR
 //
 // The journal, DIR/journal, has one line an event, appended in one write: kind, run, slot, CLOCK_BOOTTIME in nanoseconds and
 // perhaps one more word. The kinds are "start", "beat" every few milliseconds, "added" with the element, "signal" with its
@@ -41,6 +41,7 @@ type canary struct {
 }
 
 func run() error {
+	id := flag.String("id", os.Getenv("AMQPRUN_ID"), "what the journal calls this run")
 	length := flag.Duration("for", time.Hour, "how long to run")
 	deaf := flag.Bool("deaf", false, "go on after SIGTERM")
 	flag.Parse()
@@ -51,8 +52,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	c := canary{journal: journal, id: os.Getenv("AMQPRUN_ID"), slot: os.Getenv("AMQPRUN_SLOT")}
-	if c.id == "" {
+	c := canary{journal: journal, id: *id, slot: os.Getenv("AMQPRUN_SLOT")}
+	if c.slot == "" {
 		return fmt.Errorf("not run by amqprun")
 	}
 	c.set = filepath.Join(dir, "set-"+c.slot)

@@ -13,7 +13,7 @@ import (
 func write(t *testing.T, journal []string, sets map[int]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	files := map[string]string{"journal": strings.Join(journal, "\n") + "\n"}
+	files := map[string]string{"journal": strings.Join(journal, "\n")}
 	for slot, set := range sets {
 		files[fmt.Sprintf("set-%d", slot)] = set
 	}

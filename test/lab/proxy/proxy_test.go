@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	header    = []byte("AMQP\x00\x00\x09\x01")
+	method    = []byte{1, 0, 0, 0, 0, 0, 2, 'h', 'i', 0xce}
+	heartbeat = []byte{8, 0, 0, 0, 0, 0, 0, 0xce}
+)
+
+// through connects a client to a server through a proxy.
+func through(t *testing.T) (p *Proxy, client, server *net.TCPConn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Listen(listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	c, err := net.Dial("tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	t.Cleanup(func() { _ = c.Close(); _ = s.Close() })
+	return p, c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+func send(t *testing.T, c net.Conn, frames ...[]byte) {
+	t.Helper()
+	if _, err := c.Write(bytes.Join(frames, nil)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// arrives checks that exactly these frames come within a moment.
+func arrives(t *testing.T, c net.Conn, frames ...[]byte) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	got, err := io.ReadAll(bufio.NewReader(c))
+	if want := bytes.Join(frames, nil); !bytes.Equal(got, want) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v, want %q and silence", got, err, want)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault Fault
+		want  [][]byte
+	}{
+		{"none", None(), [][]byte{header, method, heartbeat}},
+		{"black hole", Blackhole(), nil},
+		{"heartbeats only", Heartbeats(), [][]byte{heartbeat}},
+		{"delay", Delay(10 * time.Millisecond), [][]byte{header, method, heartbeat}},
+		{"trickle", Trickle(time.Millisecond), [][]byte{header, method, heartbeat}},
+		{"after two", After(2), [][]byte{header, method}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, client, server := through(t)
+			p.Break(test.fault, None())
+			send(t, client, header, method, heartbeat)
+			arrives(t, server, test.want...)
+			send(t, server, method, heartbeat)
+			arrives(t, client, method, heartbeat)
+		})
+	}
+}
+
+func TestEndComesThrough(t *testing.T) {
+	_, client, server := through(t)
+	_ = client.CloseWrite()
+	_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("read %d, %v, want the end", n, err)
+	}
+}
+
+func TestBlackholeHidesTheEnd(t *testing.T) {
+	p, client, server := through(t)
+	p.Break(Blackhole(), None())
+	_ = client.CloseWrite()
+	arrives(t, server)
+}
+
+func TestCut(t *testing.T) {
+	for reset, want := range map[bool]error{true: syscall.ECONNRESET, false: io.EOF} {
+		p, client, server := through(t)
+		send(t, client, header) // the link is known when it has carried something
+		_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := io.ReadFull(server, make([]byte, len(header))); err != nil {
+			t.Fatal(err)
+		}
+		p.Cut(reset)
+		for _, c := range []net.Conn{client, server} {
+			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, want) {
+				t.Errorf("reset %v: read: %v, want %v", reset, err, want)
+			}
+		}
+	}
+}
