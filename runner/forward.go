@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"os"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func (e *ends) add(s os.Signal, now time.Time) bool {
 
 // forward passes s to the command's group. It reports whether s was a second SIGTERM, which means: kill it. Only SIGTERM, because
 // a second SIGINT has a meaning of its own for interactive programs, and for those that clean up after the first.
-func (r *run) forward(s os.Signal) (kill bool) {
+func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	sig, ok := s.(syscall.Signal)
 	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
 		return false
@@ -48,8 +49,16 @@ func (r *run) forward(s os.Signal) (kill bool) {
 	switch {
 	case sig == syscall.SIGCONT && r.verified != nil:
 		return false // it goes on when the lock has been verified, and not before
+	case sig == syscall.SIGTSTP && r.verified != nil:
+		// Ctrl-Z again, before the command went on: it is still stopped.
+		if resumable() {
+			r.suspend(ctx, sig, r.wants, true)
+		}
+		return false
 	case sig == syscall.SIGTSTP:
 		r.paused = true
+	case sig == syscall.SIGCONT:
+		r.paused = false
 	}
 	r.signalGroup(sig)
 	return false

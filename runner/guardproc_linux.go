@@ -59,7 +59,7 @@ func (g *guardProcess) run() {
 		case leave:
 			return
 		case stop:
-			g.signal(syscall.Signal(g.watch.Signal), syscall.SIGCONT)
+			g.stop()
 			g.watch.did(stop)
 		case kill:
 			g.killAll()
@@ -103,6 +103,15 @@ func (g *guardProcess) signal(signals ...syscall.Signal) (found bool) {
 		}
 	}
 	return found
+}
+
+// stop sends the stop signal. While amqprun lives nobody but amqprun wakes a stopped command: after Ctrl-Z it has to verify the lock first.
+func (g *guardProcess) stop() {
+	signals := []syscall.Signal{syscall.Signal(g.watch.Signal)}
+	if g.watch.abandoned {
+		signals = append(signals, syscall.SIGCONT)
+	}
+	g.signal(signals...)
 }
 
 // dead reports whether several looks found nothing. One is not enough: a process can hide behind its own forking.

@@ -24,7 +24,11 @@ func lookup(name string) (path string, err error) {
 		return name, nil // execve knows best
 	}
 	refused := ""
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+	search, set := os.LookupEnv("PATH")
+	if !set {
+		search = "/bin:/usr/bin"
+	}
+	for _, dir := range filepath.SplitList(search) {
 		if dir == "" {
 			dir = "."
 		}

@@ -14,7 +14,7 @@ import (
 
 // Command is a command to run. Run may be called once.
 type Command struct {
-	// Args are the program and its arguments. Args[0] is looked up in PATH. No shell is involved.
+	// Args are the program, which is looked up in PATH, and its arguments. No shell is involved. It must not be empty.
 	Args []string
 	// Env is the complete environment, AMQPRUN_ID included.
 	Env []string
@@ -115,7 +115,7 @@ func (r *run) supervise(ctx context.Context) error {
 			return r.lost(context.Cause(ctx))
 		case <-r.children:
 		case s := <-r.signals:
-			if r.forward(s) {
+			if r.forward(ctx, s) {
 				r.logf("second SIGTERM: killing the command")
 				r.stopTree(0)
 				return nil

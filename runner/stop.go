@@ -43,7 +43,7 @@ func (r *run) grace(end time.Duration) {
 		case <-r.children:
 		case <-tick.C:
 		case s := <-r.signals:
-			r.forward(s)
+			r.forward(context.Background(), s)
 			if r.ends.all > 1 {
 				return
 			}
@@ -92,7 +92,7 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 		case <-r.children:
 		case <-tick.C:
 		case s := <-r.signals:
-			if r.forward(s) {
+			if r.forward(ctx, s) {
 				r.stopTree(0)
 				return nil
 			}

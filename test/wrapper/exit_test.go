@@ -90,7 +90,7 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; grep -E '^Sig(Blk|Ign)' /proc/$$/status >signals")
+	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; exec grep -E '^Sig(Blk|Ign)' /proc/self/status >signals")
 	p.ExtraFiles = []*os.File{w}
 	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; echo /proc/$$/fd/* >before; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
@@ -114,7 +114,7 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 }
 
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
-	p := prepare(t, "-guard", "--", "sh", "-c", "grep ^SigIgn /proc/$$/status >ignored; echo ready >state; : <fifo")
+	p := prepare(t, "-guard", "--", "sh", "-c", "grep ^SigIgn /proc/self/status >ignored; echo ready >state; : <fifo")
 	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
 	p.await("state", "ready")

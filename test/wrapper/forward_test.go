@@ -73,7 +73,7 @@ func TestSecondTermKills(t *testing.T) {
 	p.send(syscall.SIGTERM)
 	p.await("log", "TERM")
 	passes(120 * time.Millisecond)
-	p.send(syscall.SIGTERM)
+	p.sendUntilEnd(syscall.SIGTERM)
 	if got := p.end(); got != 137 {
 		t.Errorf("exit status %d, want 137", got)
 	}

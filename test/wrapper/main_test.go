@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 			os.Exit(printSignals(os.Args[2], true))
 		case "count-terms":
 			os.Exit(printSignals(os.Args[2], false))
+		case "tick":
+			os.Exit(tick(os.Args[2]))
 		}
 	}
 	os.Exit(m.Run())
@@ -56,6 +58,30 @@ func printSignals(file string, mortal bool) int {
 		}
 	}
 	return 0
+}
+
+// tick writes its pid to the file pid and then appends a line to file every 10 ms. It is no shell loop, because a shell
+// whose child is stopped between vfork and exec does not stop itself: nobody's Ctrl-Z works then.
+func tick(file string) int {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 1
+	}
+	defer f.Close()
+	terms := make(chan os.Signal, 1)
+	signal.Notify(terms, syscall.SIGTERM)
+	if err := os.WriteFile("pid", []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		return 1
+	}
+	for {
+		select {
+		case <-time.After(10 * time.Millisecond):
+			fmt.Fprintln(f, "run")
+		case <-terms:
+			fmt.Fprintln(f, "term")
+			return 0
+		}
+	}
 }
 
 // process is a wrapper under test, with all that descends from it.
@@ -117,7 +143,7 @@ func (p *process) end() int {
 	select {
 	case <-p.done:
 	case <-time.After(patience):
-		p.t.Fatalf("the wrapper does not end; alive: %v", p.describe(p.marked()))
+		p.t.Fatalf("the wrapper does not end; alive: %v", describe(p.marked()))
 	}
 	if s := p.ProcessState.Sys().(syscall.WaitStatus); s.Signaled() {
 		return 128 + int(s.Signal())
@@ -213,10 +239,13 @@ func (p *process) marked() []int {
 	return slices.DeleteFunc(carriers(p.mark), func(pid int) bool { return p.Process != nil && pid == p.Process.Pid })
 }
 
-func (p *process) describe(pids []int) (lines []string) {
+// describe says of each of pids its parent, state and command line.
+func describe(pids []int) (lines []string) {
 	for _, pid := range pids {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		lines = append(lines, fmt.Sprintf("%d %c %s", pid, state(pid), strings.ReplaceAll(string(cmdline), "\x00", " ")))
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		lines = append(lines, fmt.Sprintf("%d %.30s %s", pid, rest, strings.ReplaceAll(string(cmdline), "\x00", " ")))
 	}
 	return lines
 }
@@ -225,7 +254,7 @@ func (p *process) describe(pids []int) (lines []string) {
 func (p *process) noneLeft() {
 	p.t.Helper()
 	if left := p.marked(); len(left) > 0 {
-		p.t.Errorf("still alive: %v", p.describe(left))
+		p.t.Errorf("still alive: %v", describe(left))
 	}
 }
 

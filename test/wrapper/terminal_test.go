@@ -74,6 +74,9 @@ func onTerminal(t *testing.T, command ...string) *shell {
 		}
 	}()
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("processes: %q", describe(carriers("MARK="+s.dir)))
+		}
 		s.killAll()
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
@@ -329,7 +332,7 @@ func awaitForeground(s *shell) {
 	eventually(s.t, func() bool {
 		foreground := foregroundOf(s.cmd.Process.Pid)
 		environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", foreground))
-		return foreground != 0 && strings.Contains(string(environ), "AMQPRUN_ID=") && strings.Contains(string(environ), "MARK="+s.dir)
+		return foreground != 0 && state(foreground) != 'T' && strings.Contains(string(environ), "AMQPRUN_ID=") && strings.Contains(string(environ), "MARK="+s.dir)
 	}, "the command to have the terminal")
 }
 
@@ -365,8 +368,9 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`A %s | cat`, asker)
+		s.line(`A %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
+		s.await("up") // a shell's child that has not executed its program yet ignores Ctrl-Z
 		for range 2 {
 			awaitForeground(s)
 			s.key(ctrlZ)
@@ -420,7 +424,7 @@ func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 
 func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -verify verify -kill-after 1h -- sh -c 'trap "echo term >>log; exit" TERM; echo $$ >pid; while :; do echo run >>log; sleep 0.01; done'`)
+		s.line(`AW -guard -verify verify -kill-after 1h -- "$W" tick log`)
 		command := s.pid("pid")
 		s.key(ctrlZ)
 		s.expect("$> ")
@@ -461,13 +465,40 @@ func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
 
 func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -verify verify -lease 1500ms -kill-after 200ms -- sh -c 'echo $$ >pid; exec sleep 300'`)
+		s.line(`AW -guard -verify verify -lease 4s -kill-after 200ms -- "$W" tick log`)
 		command := s.pid("pid")
 		s.key(ctrlZ)
 		s.expect("$> ")
+		s.awaitState(command, "T")
+		before := s.read("log")
 		eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
+		if after := s.read("log"); after != before {
+			t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+		}
 		s.line("touch verify; fg")
 		s.expectStatus(76)
+	})
+}
+
+func TestCtrlZAgainWhileVerifying(t *testing.T) {
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		for range 3 {
+			s.key(ctrlZ)
+			s.expect("$> ")
+			s.awaitState(command, "T")
+			s.awaitState(wrapper, "T")
+			s.line("fg")
+			s.awaitState(wrapper, "S")
+		}
+		if got := state(command); got != 'T' {
+			t.Errorf("the command is in state %c", got)
+		}
+		release(t, s.file("slow"))
+		s.awaitState(command, "S")
+		s.key(ctrlC)
+		s.expectStatus(130)
 	})
 }
 
