@@ -4,8 +4,6 @@
 load helpers
 load locks
 
-setup_file() { requires_broker; }
-
 @test "the command runs, and amqprun says nothing" {
   sane_run -0 --separate-stderr amqprun --mutex "$LOCK" -- echo hello
   [ "$output" = hello ]

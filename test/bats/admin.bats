@@ -4,8 +4,6 @@
 load helpers
 load locks
 
-setup_file() { requires_broker; }
-
 teardown() {
   end_background
   amqprun destroy --semaphore "$LOCK"

@@ -28,9 +28,7 @@ teardown_file() {
 }
 
 setup() {
-  LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
-  BACKGROUND=()
-  cd "$BATS_TEST_TMPDIR" || return
+  new_lock
   wait_until 20 test -e "$BATS_FILE_TMPDIR/port"
   HOST=127.0.0.1:$(<"$BATS_FILE_TMPDIR/port")
   export AMQPRUN_URL=amqp://user:$SECRET@$HOST/
@@ -114,7 +112,7 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "URLs that are none" {
-  for url in "http://$HOST/" "$HOST" amqp:// 'not a url' "amqp://$HOST:5/" "amqp://127.0.0.1:port/" "amqp://127.0.0.1:99999/" \
+  for url in "http://$HOST/" "$HOST" "not a url" "amqp://$HOST:5/" "amqp:/$HOST/" "amqp:$HOST" "amqp://127.0.0.1:port/" "amqp://127.0.0.1:99999/" \
     "amqp://127.0.0.1:0/" "amqp://$HOST/%zz" $'amqp://127.0.0.1\n/' "amqp://$HOST/#fragment" "amqp://$HOST/?heartbeat=0"; do
     refused 'broker URL: ' --url "$url" --mutex "$LOCK" touch started
     AMQPRUN_URL=$url refused 'broker URL: ' --mutex "$LOCK" touch started
@@ -122,7 +120,7 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "URLs with unescaped characters in the password, which is not shown" {
-  for password in "$SECRET/x" "$SECRET?x" "$SECRET#x" "$SECRET%x" "$SECRET%zz" "x@$SECRET/x" "1/$SECRET" "$SECRET x" "$SECRET[x" \
+  for password in "$SECRET/x" "$SECRET?x" "$SECRET#x" "$SECRET%x" "$SECRET%zz" "x@$SECRET/x" "1/$SECRET" "$SECRET x" "${SECRET}[x" \
     "x#$SECRET" "x?$SECRET" "x@$SECRET?x" "x@$SECRET#x" "$SECRET:x/y@z"; do
     AMQPRUN_URL=amqp://user:$password@$HOST/ refused 'broker URL: ' --mutex "$LOCK" touch started
     AMQPRUN_URL=amqp://user:$password@$HOST/ refused 'broker URL: ' change --semaphore "$LOCK" 1
@@ -131,7 +129,7 @@ refused() { # PATTERN ARGUMENT...
 
 @test "numbers of slots" {
   refused '--slots 0' --semaphore "$LOCK" --slots 0 touch started
-  refused '-1 slots' --semaphore "$LOCK" --slots -1 touch started
+  refused '--slots -1' --semaphore "$LOCK" --slots -1 touch started
   refused '--slots' --semaphore "$LOCK" --slots many touch started
   refused '100001 slots' --semaphore "$LOCK" --slots 100001 touch started
   refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started

@@ -4,8 +4,6 @@
 load helpers
 load locks
 
-setup_file() { requires_broker; }
-
 own() { env | grep '^AMQPRUN_' | grep -vE '^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)=' | sort; }
 
 @test "the command learns which mutex it holds" {
@@ -61,8 +59,9 @@ b' BAR= amqprun --mutex "$LOCK" sh -c 'printf %s "$FOO"; echo "${BAR-unset}"'
 }
 
 @test "an empty variable is one that is not set, and reaches the command" {
+  export AMQP_URL=$AMQPRUN_URL
   # shellcheck disable=SC2016 # for the inner shell
-  AMQP_URL=$AMQPRUN_URL AMQPRUN_URL='' AMQPRUN_HEARTBEAT='' AMQPRUN_VERBOSE='' \
+  AMQPRUN_URL='' AMQPRUN_HEARTBEAT='' AMQPRUN_VERBOSE='' \
     sane_run -0 --separate-stderr amqprun --mutex "$LOCK" sh -c 'echo "${AMQPRUN_HEARTBEAT-unset}"'
   [ "$output$stderr" = "" ]
 }

@@ -5,12 +5,9 @@
 load helpers
 load locks
 
-setup_file() { requires_broker; }
-
 setup() {
-  LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
-  BACKGROUND=()
-  cd "$BATS_TEST_TMPDIR" || return
+  requires_broker
+  new_lock
   ulimit -c 0
 }
 

@@ -1,6 +1,18 @@
 # What the tests of locks share; loaded after helpers.
 # shellcheck shell=bash
 
+# A lock of this test alone, and its own directory as the current one.
+new_lock() {
+  LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
+  BACKGROUND=()
+  cd "$BATS_TEST_TMPDIR" || return
+}
+
+setup() {
+  requires_broker
+  new_lock
+}
+
 # A program at the same locks that is not amqprun.
 foreign() { /usr/bin/python3 "$BATS_TEST_DIRNAME/foreign.py" "$@"; }
 

@@ -4,6 +4,8 @@
 load helpers
 load locks
 
+setup() { new_lock; }
+
 @test "--help goes to standard output, wherever it stands" {
   for arguments in --help -h '--mutex m -h' 'change --help' 'destroy -h' 'status --help'; do
     # shellcheck disable=SC2086 # several words
@@ -38,6 +40,7 @@ load locks
   requires_broker
   mkdir bin
   for name in change destroy status help -x -- --help; do
+    # shellcheck disable=SC2016 # for the script
     printf '#!/bin/sh\necho "$0 $*"\n' >"bin/$name"
     chmod +x "bin/$name"
     PATH=$PWD/bin:$PATH sane_run -0 --separate-stderr amqprun --mutex "$LOCK" -- "$name" --help -v

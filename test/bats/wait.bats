@@ -4,8 +4,6 @@
 load helpers
 load locks
 
-setup_file() { requires_broker; }
-
 no_trace() { # of a waiter, but for the line that serves the next one
   foreign line "$LOCK" 0
   sane_run -1 foreign has "$LOCK"
