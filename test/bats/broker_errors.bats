@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# A broker that is not there or says no: each reason has its own words and exit status, and none shows a password.
+
+load helpers
+load locks
+
+SECRET='s3cret/&'
+ENCODED='s3cret%2F%26'
+
+# Users, permissions and virtual hosts, made in one call because each call of rabbitmqctl takes a second.
+setup() {
+  requires_broker_ctl
+  new_lock
+}
+
+setup_file() {
+  [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
+  broker_ctl eval '
+    User = fun(Name, Conf, Write, Read) ->
+      rabbit_auth_backend_internal:add_user(Name, <<"'"$SECRET"'">>, <<"test">>),
+      [rabbit_auth_backend_internal:set_permissions(Name, <<"/">>, Conf, Write, Read, <<"test">>) || Conf /= none]
+    end,
+    User(<<"outsider">>, none, none, none),
+    User(<<"reader">>, <<"^$">>, <<"^$">>, <<".*">>),
+    User(<<"silent">>, <<".*">>, <<"^$">>, <<".*">>),
+    rabbit_vhost:add(<<"elsewhere">>, <<"test">>).'
+}
+
+teardown_file() {
+  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
+    [rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [<<"outsider">>, <<"reader">>, <<"silent">>]],
+    rabbit_vhost:delete(<<"elsewhere">>, <<"test">>).'
+}
+
+fails() { # STATUS URL PATTERN ARGUMENT...
+  AMQPRUN_URL=$2 sane_run "-$1" --separate-stderr amqprun "${@:4}"
+  assert_error "$3"
+  [[ $output$stderr != *s3cret* ]]
+  [ ! -e started ]
+}
+
+as() { # USER: the URL
+  echo "${AMQPRUN_URL/guest:guest/$1:$ENCODED}"
+}
+
+@test "nobody listens" {
+  for action in "--mutex $LOCK -n" "--mutex $LOCK -w 0.5" "--semaphore $LOCK"; do
+    # shellcheck disable=SC2086 # several words
+    fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker amqp://127\.0\.0\.1:1: .*connection refused' $action touch started
+  done
+  fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker' change --semaphore "$LOCK" 1
+  [ "$output" = "Adjustment failure" ]
+  fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker' destroy --semaphore "$LOCK"
+  fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker' status --mutex "$LOCK"
+}
+
+@test "no such host" {
+  fails 69 "amqp://user:$ENCODED@no-such-host.invalid/" 'cannot reach the broker amqp://no-such-host\.invalid:5672' --mutex "$LOCK" touch started
+}
+
+@test "who listens does not answer" {
+  start_bg /usr/bin/python3 -c '
+import socket, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+time.sleep(600)'
+  wait_until 20 test -s bg.1.out
+  fails 69 "amqp://user:$ENCODED@127.0.0.1:$(<bg.1.out)/" 'no answer in time' --connect-timeout 0.3 --mutex "$LOCK" touch started
+}
+
+@test "who listens is no AMQP server" {
+  start_bg /usr/bin/python3 -c '
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    client, _ = server.accept()
+    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    client.close()'
+  wait_until 20 test -s bg.1.out
+  fails 69 "amqp://user:$ENCODED@127.0.0.1:$(<bg.1.out)/" "cannot reach the broker amqp://127\.0\.0\.1:$(<bg.1.out)" --mutex "$LOCK" touch started
+}
+
+@test "the broker does not speak TLS" {
+  fails 69 "amqps${AMQPRUN_URL#amqp}" 'no secure connection to the broker' --mutex "$LOCK" touch started
+  [[ $stderr == *"does not speak TLS"* ]]
+}
+
+# RabbitMQ keeps whom it refuses waiting for seconds, so these are asked together.
+@test "wrong password, unknown user" {
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/guest:$ENCODED} start_bg amqprun --mutex "$LOCK" -n touch started
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/nobody:$ENCODED} start_bg amqprun --semaphore "$LOCK" touch started
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/guest:$ENCODED} start_bg amqprun change --semaphore "$LOCK" 1
+  AMQPRUN_URL=$(as outsider) start_bg amqprun --mutex "$LOCK" touch started
+  for n in 1 2 3 4; do
+    wait_bg 30 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 77 ]
+    stderr=$(<"bg.$n.err")
+    case $n in
+      1 | 3) assert_error 'refused the login of user "guest"' 'check user and password' ;;
+      2) assert_error 'refused the login of user "nobody"' ;;
+      4) assert_error 'does not let user "outsider" into virtual host "/"' 'set_permissions' ;;
+    esac
+    [[ $stderr != *s3cret* ]]
+  done
+  [ ! -e started ]
+}
+
+@test "no such virtual host, or one the user may not enter" {
+  fails 78 "${AMQPRUN_URL}missing" 'has no virtual host "missing"' --mutex "$LOCK" touch started
+  fails 78 "${AMQPRUN_URL}missing" 'has no virtual host "missing"' change --semaphore "$LOCK" 1
+  fails 77 "$(as reader)elsewhere" 'does not let user "reader" into virtual host "elsewhere"' --mutex "$LOCK" touch started
+}
+
+@test "a permission is missing" {
+  fails 77 "$(as reader)" "cannot claim mutex \"$LOCK\" .*ACCESS_REFUSED" --mutex "$LOCK" touch started
+  fails 77 "$(as reader)" "ACCESS_REFUSED" change --semaphore "$LOCK" 1
+  [ "$output" = "Adjustment failure" ]
+  fails 77 "$(as reader)" "ACCESS_REFUSED" --semaphore "$LOCK" --slots 1 touch started
+}
+
+@test "a mutex is free for users that may not publish" {
+  AMQPRUN_URL=$(as silent) sane_run -0 --separate-stderr amqprun --mutex "$LOCK" echo ran
+  [ "$output" = ran ]
+  [ -z "$stderr" ]
+}
+
+@test "the name is that of somebody's work queue" {
+  foreign work "$LOCK"
+  fails 78 "$AMQPRUN_URL" "queue \"$LOCK\" on amqp://[^ ]* is not exclusive: it is a work queue" --mutex "$LOCK" touch started
+  fails 78 "$AMQPRUN_URL" "queue \"$LOCK\" on amqp://[^ ]* is not exclusive: it is a work queue" change --semaphore "$LOCK" 1
+  fails 78 "$AMQPRUN_URL" "queue \"$LOCK\" on amqp://[^ ]* is not exclusive: it is a work queue" status --mutex "$LOCK"
+  sane_run -0 foreign has "$LOCK"
+  foreign remove "$LOCK"
+}
+
+@test "the broker insists on a heartbeat that leaves no time" {
+  start_bg amqprun --heartbeat 2 --check-interval 0.3 -k 0.5 --mutex "$LOCK" sleep 600
+  foreign_has() { foreign has "$LOCK"; }
+  wait_until 20 foreign_has # 2 seconds do work with these timings; and now the broker lowers it for the defaults
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 3).'
+  AMQPRUN_URL=$AMQPRUN_URL sane_run --separate-stderr amqprun --mutex "$LOCK-other" touch started
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 60).'
+  [ "$status" -eq 69 ]
+  assert_error 'heartbeat of 3s that the broker amqp://[^ ]* insists on'
+  [ ! -e started ]
+}
+
+@test "the password shows in no process of a running amqprun" {
+  broker_ctl eval 'rabbit_auth_backend_internal:set_permissions(<<"outsider">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>).'
+  AMQPRUN_URL=$(as outsider) start_bg amqprun -v --mutex "$LOCK" sh -c 'echo ready; exec sleep 600'
+  wait_until 20 file_has bg.1.out ready
+  # grep itself fails for processes that end meanwhile; its own command line does not hold the word.
+  sane_run grep -lzs 's3[c]ret' /proc/[0-9]*/cmdline
+  [ -z "$output" ]
+  sane_run -1 grep -s s3cret bg.1.err
+  release "$bg_pid"
+  sane_run -1 grep -s s3cret bg.1.err
+}

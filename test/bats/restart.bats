@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# A broker that stops and comes back, one of these tests' own.
+
+load helpers
+load locks
+
+setup() {
+  requires_broker_ctl
+  new_lock
+}
+
+setup_file() {
+  [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
+  # A directory of its own: nothing of the other tests can meet this broker.
+  export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers AMQPRUN_TEST_BROKER=restarted
+  AMQPRUN_URL=$("$BATS_TEST_DIRNAME/../../scripts/broker" start restarted 3>&-)
+  export AMQPRUN_URL
+}
+
+teardown_file() {
+  [[ ! -e ${AMQPRUN_BROKER_DIR:-}/restarted ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop restarted
+}
+
+@test "a broker that is stopped ends the holders, and what waits outlives its restart" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 2
+  start_bg amqprun --mutex "$LOCK-mutex" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  start_bg amqprun --semaphore "$LOCK" sleep 600
+  for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
+  start_waiter 1 -v --semaphore "$LOCK" --connect-timeout 60 echo now
+
+  broker_ctl stop_app
+  for n in 1 2 3; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 76 ]
+    stderr=$(<"bg.$n.err")
+    assert_error "lost .*\"$LOCK.*the broker closed the connection: CONNECTION_FORCED.*; the command was stopped"
+    [ "$n" -eq 3 ] || file_has "bg.$n.out" TERM
+  done
+  wait_until 20 file_has bg.4.err 'connecting again'
+  sane_run -69 --separate-stderr amqprun --mutex "$LOCK" true
+  assert_error 'cannot reach the broker'
+
+  broker_ctl start_app
+  wait_bg 60 "${BACKGROUND[3]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.4.out)" = now ]
+  slots 2 0 # the semaphore itself outlived the restart
+}
+
+@test "a waiter gives up on a broker that stays away" {
+  hold --mutex "$LOCK"
+  start_waiter 1 --connect-timeout 1 --mutex "$LOCK" touch started
+  broker_ctl stop_app
+  wait_bg 20 "$bg_pid"
+  broker_ctl start_app
+  [ "$status" -eq 69 ]
+  stderr=$(<bg.2.err)
+  assert_error 'cannot reach the broker'
+  [ ! -e started ]
+}
+
+@test "a broker that is killed ends the holders" {
+  start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  wait_until 20 file_has bg.1.out ready
+  kill -KILL "$(broker_pid)"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 76 ]
+  stderr=$(<bg.1.err)
+  assert_error "lost mutex \"$LOCK\" .*the command was stopped"
+  file_has bg.1.out TERM
+}
