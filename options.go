@@ -64,7 +64,7 @@ func (o *options) refuseNested() error {
 
 // environment is what the command gets: ours as it was given, and what it may want to know of the lock.
 func (o *options) environment(lock *amqplock.Lock) []string {
-	slot := strconv.Itoa(max(lock.Slot(), 1)) // a mutex has one slot
+	slot := strconv.Itoa(max(lock.Slots()[0], 1)) // a mutex has one slot
 	ours := []string{
 		"AMQPRUN_LOCK=" + o.lock.Name,
 		"AMQPRUN_KIND=" + string(o.lock.Kind),

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // errBusy says that others hold the lock.
@@ -44,7 +44,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 			return lock, nil
 		}
 		cut := s.hold.IsClosed()
-		s.drop()
+		s.abandon()
 		if ctx.Err() != nil && (s.busy != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return nil, s.notAcquired(ctx)
 		}
@@ -86,9 +86,6 @@ func (s *session) notAcquired(ctx context.Context) error {
 	return e
 }
 
-// lockName is how messages call the lock.
-func (s *session) lockName() string { return fmt.Sprintf("%s %q", s.cfg.Kind, s.cfg.Name) }
-
 func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 	lock, err := s.try(ctx)
 	if !errors.Is(err, errBusy) {
@@ -98,41 +95,123 @@ func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 		return nil, s.notAcquired(ctx)
 	}
 	s.cfg.Logf("waiting for %s: %v", s.lockName(), err)
-	return s.wait(ctx)
+	err = s.wait(ctx, func(ctx context.Context) (err error) {
+		lock, err = s.try(ctx)
+		return err
+	})
+	return lock, err
 }
 
 // try makes one attempt. The error matches errBusy when others hold the lock; the session keeps it, to tell it at the end.
 func (s *session) try(ctx context.Context) (*Lock, error) {
-	lock, err := s.tryOnce(ctx)
+	take := s.takeSlots
+	if s.cfg.Kind == Mutex {
+		take = s.takeMutex
+	}
+	sent, ours, err := take(ctx)
 	if errors.Is(err, errBusy) {
 		s.busy = err
 	}
-	return lock, err
-}
-
-func (s *session) tryOnce(ctx context.Context) (*Lock, error) {
-	if s.cfg.Kind == Mutex {
-		return s.claim(ctx, s.cfg.Name, 0, true)
-	}
-	found, err := s.search(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	if !found.known {
-		if found, err = s.createIfAsked(ctx); err != nil {
-			return nil, err
+	return s.newLock(sent, ours)
+}
+
+func (s *session) takeMutex(ctx context.Context) (sent time.Duration, ours bool, err error) {
+	if sent, err = s.claim(ctx, 0, true); err == nil {
+		s.held.add(0)
+	}
+	return sent, true, err
+}
+
+// takeSlots collects the slots that the configuration asks for: Count, all or none, or with Greedy all that are free.
+//
+// Who gets some of several and waits for the rest could wait for another who does the same, for ever. So only the first in the line
+// keeps a part, of whom there is one; everybody else gives all back.
+func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool, err error) {
+	want := s.cfg.Count
+	if s.cfg.Greedy {
+		want = MaxSlots
+	}
+	for {
+		found, err := s.find(ctx, want-len(s.held.list()))
+		if err == nil && !found.known {
+			found, err = s.createIfAsked(ctx)
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		var collided bool
+		if s.first || s.cfg.Greedy || len(found.free)+len(s.held.list()) >= want {
+			if sent, collided, err = s.claimFree(ctx, found, want); err != nil {
+				return 0, false, err
+			}
+		}
+		got := len(s.held.list())
+		switch {
+		case got >= want, s.cfg.Greedy && got > 0:
+			if got > 1 { // the first of them may be an old one
+				sent, err = s.prove(ctx, &s.held, found.ours)
+			}
+			return sent, found.ours, err
+		case collided: // somebody was faster: look again, what we know is old
+			continue
+		case got > 0 && !s.first:
+			s.putBack(ctx)
+		}
+		if found.count == 0 {
+			return 0, false, errPaused
+		}
+		if want > 1 && !s.cfg.Greedy {
+			return 0, false, &Error{Kind: errBusy, Text: fmt.Sprintf("%d of the %d slots were free, %d are wanted",
+				len(found.free), found.count, want)}
+		}
+		return 0, false, errBusy
+	}
+}
+
+// claimFree claims free slots in random order until want are held, and tells whether others were faster somewhere.
+func (s *session) claimFree(ctx context.Context, found slots, want int) (sent time.Duration, collided bool, err error) {
+	for _, i := range rand.Perm(len(found.free)) {
+		if len(s.held.list()) >= want {
+			break
+		}
+		sent, err = s.claim(ctx, found.free[i], found.ours)
+		switch {
+		case err == nil:
+			s.held.add(found.free[i])
+		case errors.Is(err, errBusy):
+			collided = true
+		default:
+			return 0, false, err
+		}
+		if collided && !s.cfg.Greedy {
+			break
 		}
 	}
-	for _, slot := range found.free {
-		lock, err := s.claim(ctx, heldQueue(s.cfg.Name, slot), slot, found.ours)
-		if !errors.Is(err, errBusy) {
-			return lock, err
-		}
+	return sent, collided, nil
+}
+
+// putBack gives up what was collected, and lets the next waiter know.
+func (s *session) putBack(ctx context.Context) {
+	held := s.held.list()
+	if len(held) == 0 {
+		return
 	}
-	if found.count == 0 {
-		return nil, errPaused
+	s.giveBack(ctx, held)
+	for _, slot := range held {
+		s.held.drop(slot)
 	}
-	return nil, errBusy
+	s.wakeNext(ctx)
+}
+
+// abandon ends a session that did not get the lock, and takes no more than a second for it. ctx has often ended by then.
+func (s *session) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.putBack(ctx)
+	s.drop()
 }
 
 // createIfAsked makes the semaphore that was not found, with Config.Slots slots.
@@ -143,7 +222,7 @@ func (s *session) createIfAsked(ctx context.Context) (slots, error) {
 	a := &admin{session: s}
 	err := a.exclusively(ctx, func() error {
 		// Another may have been faster, and --slots never resizes.
-		found, err := s.search(ctx, false)
+		found, err := s.survey(ctx)
 		if err != nil || found.known {
 			return err
 		}
@@ -153,7 +232,7 @@ func (s *session) createIfAsked(ctx context.Context) (slots, error) {
 		return slots{}, err
 	}
 	s.cfg.Logf("created semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
-	return s.search(ctx, false)
+	return s.survey(ctx)
 }
 
 func noSemaphore(name, broker string) error {
@@ -161,162 +240,5 @@ func noSemaphore(name, broker string) error {
 		Kind: ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
 		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s N, or give --slots N", name),
-	}
-}
-
-// A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
-const (
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 5 * time.Second
-)
-
-// wait stands in line until the lock is ours, ctx ends, or the hold connection is gone.
-func (s *session) wait(ctx context.Context) (*Lock, error) {
-	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(s.cfg.retry),
-		backoff.WithMaxInterval(max(lastRetry, s.cfg.retry)), backoff.WithMaxElapsedTime(0))
-	for {
-		channel := s.openLine(ctx)
-		lock, err := s.tryWaiting(ctx)
-		if !errors.Is(err, errBusy) {
-			return lock, err // dropping the channel is left to the session
-		}
-		place, err := s.join(ctx, channel)
-		if absent(err) {
-			continue // a releaser took the line for unused and removed it: the lock may be free
-		}
-		lock, err = s.standIn(ctx, place, slow)
-		if !errors.Is(err, errLineLost) {
-			return lock, err
-		}
-	}
-}
-
-// errLineLost says that the place in the line is gone, and nothing else.
-var errLineLost = errors.New("the waiting line is gone")
-
-// standIn waits in one place of the line; without one (nil) it only retries slowly.
-func (s *session) standIn(ctx context.Context, place *line, slow *backoff.ExponentialBackOff) (*Lock, error) {
-	var hints <-chan amqp.Delivery
-	if place != nil {
-		hints = place.hints
-	}
-	timer := time.NewTimer(slow.NextBackOff())
-	defer timer.Stop()
-	for {
-		select {
-		case hint, ok := <-hints:
-			if !ok {
-				hints = nil // not at once: whatever removed the line may do so again
-				continue
-			}
-			lock, err := s.tryWaiting(ctx)
-			if errors.Is(err, errBusy) {
-				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
-				continue
-			}
-			if err == nil {
-				s.pass(place, hint)
-			}
-			return lock, err
-		case <-timer.C:
-			lock, err := s.tryWaiting(ctx)
-			if errors.Is(err, errBusy) {
-				if hints == nil {
-					return nil, errLineLost
-				}
-				timer.Reset(slow.NextBackOff())
-				continue
-			}
-			if err == nil && place != nil {
-				_ = place.leave()
-				s.wakeNext(ctx)
-			}
-			return lock, err
-		case why := <-s.hold.lost:
-			return nil, refused(s.hold.broker, "wait for "+s.lockName(), connectionLost(why))
-		case <-ctx.Done():
-			return s.lastTry(ctx)
-		}
-	}
-}
-
-// pass leaves the line after a success with a hint in hand. A semaphore may have more free slots, so the hint goes on to the next waiter;
-// a mutex has not.
-func (s *session) pass(place *line, hint amqp.Delivery) {
-	if s.cfg.Kind == Mutex {
-		_ = hint.Ack(false)
-	}
-	_ = place.leave()
-}
-
-// tryWaiting is try for one who waits anyway: a broker that does not answer in time is no reason to give up.
-func (s *session) tryWaiting(ctx context.Context) (*Lock, error) {
-	lock, err := s.try(ctx)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.hold.IsClosed() {
-		s.cfg.Logf("%v; waiting on", err)
-		return nil, errBusy
-	}
-	if errors.Is(err, errBusy) {
-		_ = call(ctx, s.own.open) // the refusal has closed the channel; the next try shall not wait for it
-	}
-	return lock, err
-}
-
-// lastTry is for a lock that came free without a hint just before the time was over.
-func (s *session) lastTry(ctx context.Context) (*Lock, error) {
-	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return nil, context.Cause(ctx)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	return s.try(ctx)
-}
-
-// openLine declares the line and returns the channel to stand in it with, or nil where there can be no line (no permission, a policy, no
-// connection): then the slow retry is all there is.
-func (s *session) openLine(ctx context.Context) *amqp.Channel {
-	channel, err := (*amqp.Channel)(nil), s.openTalk(ctx)
-	if err == nil {
-		talk := s.talk.Connection
-		channel, err = timedFor(ctx, s, "open the waiting line", func(context.Context) (*amqp.Channel, error) {
-			channel, err := talk.Channel()
-			if err != nil {
-				return nil, err
-			}
-			return channel, declareLine(channel, s.cfg.Name)
-		})
-	}
-	if err != nil {
-		s.cfg.Logf("no waiting line: %v", err)
-		return nil
-	}
-	return channel
-}
-
-// join takes the place in the line; nil where there is no line.
-func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error) {
-	if channel == nil {
-		return nil, nil
-	}
-	place, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (*line, error) {
-		return join(channel, s.cfg.Name)
-	})
-	if err != nil {
-		s.cfg.Logf("no place in the waiting line: %v", err)
-	}
-	return place, err
-}
-
-// wakeNext sends a hint on the talk connection.
-func (s *session) wakeNext(ctx context.Context) {
-	err := s.openTalk(ctx)
-	if err == nil {
-		tell := s.tell
-		err = s.timed(ctx, "wake the next waiter", func() error {
-			return tell.do(func(ch *amqp.Channel) error { return wake(ch, s.cfg.Name) })
-		})
-	}
-	if err != nil {
-		s.cfg.Logf("no hint to the next waiter, it will find out: %v", err)
 	}
 }

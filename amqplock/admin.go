@@ -23,7 +23,7 @@ const adminPatience = 5 * time.Second
 // error matches ErrNotAcquired. Of cfg only Broker, Name and Logf count.
 func Adjust(ctx context.Context, cfg Config, delta int) error {
 	return administer(ctx, cfg, func(ctx context.Context, a *admin) error {
-		found, err := a.search(ctx, true)
+		found, err := a.survey(ctx)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func Adjust(ctx context.Context, cfg Config, delta int) error {
 // their next check, and waiters are told that the semaphore is gone. Of cfg only Broker, Name and Logf count.
 func Destroy(ctx context.Context, cfg Config) error {
 	return administer(ctx, cfg, func(ctx context.Context, a *admin) error {
-		found, err := a.search(ctx, true)
+		found, err := a.survey(ctx)
 		if err != nil {
 			return err
 		}
@@ -57,6 +57,9 @@ func Destroy(ctx context.Context, cfg Config) error {
 			if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
 				return err
 			}
+		}
+		if err := a.delete(ctx, tripQueue(a.cfg.Name)); err != nil {
+			return err
 		}
 		return a.delete(ctx, lineQueue(a.cfg.Name))
 	})
@@ -146,8 +149,7 @@ func (a *admin) shrink(ctx context.Context, found slots, n int) error {
 // ensure creates slot i unless there is one, perhaps of the original's kind: declaring that again with other arguments would be an error.
 func (a *admin) ensure(ctx context.Context, i int) error {
 	queue := slotQueue(a.cfg.Name, i)
-	found, err := a.probe(ctx, queue)
-	if err != nil || found == exists {
+	if missing, err := a.missing(ctx, queue); err != nil || !missing {
 		return err
 	}
 	return a.timed(ctx, "create queue "+queue, func() error { return a.own.create(queue) })

@@ -48,6 +48,13 @@ type Config struct {
 	Name  string
 	Slots int // semaphore: create it with so many slots if it does not exist; 0: do not create
 
+	Count  int  // semaphore: how many slots to take, all or none; 0 means 1
+	Greedy bool // semaphore: take all slots that are free, at least one
+	// Elastic, with Greedy, goes on taking slots that come free, and lets go of slots that are removed; the lock is lost with the last. Config.OnChange,
+	// which must not block, is told the slots held, ascending, after each change.
+	Elastic  bool
+	OnChange func(slots []int)
+
 	CheckInterval time.Duration // between two checks that the lock is held; 0 means DefaultCheckInterval
 	// StopTime is what the holder needs to stop its work: on a loss by silence Lock.Context ends that long before Lock.Until.
 	StopTime time.Duration
@@ -115,6 +122,10 @@ func (c Config) withDefaults() (Config, amqp.URI, error) {
 	if c.Slots < 0 || c.Slots > MaxSlots {
 		return c, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("%d slots: must be from 1 to %d", c.Slots, MaxSlots)}
 	}
+	if err := c.checkSet(); err != nil {
+		return c, amqp.URI{}, err
+	}
+	c.Count = max(c.Count, 1)
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
@@ -132,6 +143,22 @@ func (c Config) withDefaults() (Config, amqp.URI, error) {
 		return c, uri, &Error{Kind: ErrConfig, Text: "check interval and stop time cannot be negative"}
 	}
 	return c, uri, nil
+}
+
+// checkSet looks at what has to do with several slots.
+func (c Config) checkSet() error {
+	bad := func(text string) error { return &Error{Kind: ErrConfig, Text: text} }
+	switch {
+	case c.Count < 0 || c.Count > MaxSlots:
+		return bad(fmt.Sprintf("a count of %d slots: must be from 1 to %d", c.Count, MaxSlots))
+	case c.Kind == Mutex && (c.Count > 1 || c.Greedy || c.Elastic):
+		return bad("only a semaphore has several slots")
+	case c.Greedy && c.Count > 0:
+		return bad("a count of slots, and all that are free, exclude each other")
+	case c.Elastic && !c.Greedy:
+		return bad("a set can only be elastic when it is greedy")
+	}
+	return nil
 }
 
 func setDefault(d *time.Duration, def time.Duration) {
@@ -172,9 +199,15 @@ func parseURL(raw string) (amqp.URI, error) {
 	if err != nil {
 		return bad("cannot be parsed")
 	}
+	if !strings.HasPrefix(raw, uri.Scheme+"://") {
+		return bad("has no // after the scheme")
+	}
 	// An unescaped "/", "?" or "#" in the password ends the host part early, and the rest goes elsewhere.
 	if _, behind, _ := strings.Cut(raw, "://"); strings.Contains(behind[len(authority(behind)):], "@") || u.Fragment != "" {
 		return bad("user and password are not where they belong")
+	}
+	if strings.Contains(uri.Host, ":") && !strings.Contains(u.Host, "[") {
+		return bad("the host has more than one port; an IPv6 address goes in brackets")
 	}
 	if uri.Port < 1 || uri.Port > 65535 {
 		return bad(fmt.Sprintf("there is no port %d", uri.Port))

@@ -47,7 +47,7 @@ func TestValidate(t *testing.T) {
 func TestParseURL(t *testing.T) {
 	for _, good := range []string{
 		"amqp://localhost", "amqps://u:p@host:5671/vhost", "amqp://u:p%2Fw@[::1]:5672/%2F", "amqp://",
-		"amqps://host/?auth_mechanism=external", "amqp://host/a%40b",
+		"amqps://host/?auth_mechanism=external", "amqp://host/a%40b", "amqp://[::1]",
 	} {
 		if _, err := parseURL(good); err != nil {
 			t.Errorf("parseURL(%q) = %v", good, err)
@@ -61,7 +61,7 @@ func TestParseURL(t *testing.T) {
 		"amqp://u:1?" + secret + "@host/", // "?" as well
 		"amqp://u:1#" + secret + "@host/", // and "#"
 		"amqp://u:p@ss/" + secret + "@host/",
-		"amqp://host:0/", "amqp://host:99999/",
+		"amqp:/host:9/", "amqp:host:9", "amqp://127.0.0.1:9:5/", "amqp://host:0/", "amqp://host:99999/",
 		"amqp://u:" + secret + "%zz@host/", // bad escape
 		"amqp://u:" + secret + "@host:port/",
 		"amqp://host/?heartbeat=0", "amqp://host/?heartbeat=30", "amqp://host/?connection_timeout=1", "amqp://host/?channel_max=1",

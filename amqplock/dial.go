@@ -29,9 +29,10 @@ func label(uri amqp.URI) string {
 // a call that hangs is to close the socket under it.
 type conn struct {
 	*amqp.Connection
-	socket net.Conn         // under TLS, if any
-	lost   chan *amqp.Error // gets the reason when the connection ends by itself, and is closed at its end
+	socket net.Conn // under TLS, if any
 	broker string
+	ended  chan struct{} // closed when the connection has ended
+	why    *amqp.Error   // then: the reason, nil if we closed it
 }
 
 // open connects; keep makes it a connection whose socket only drop closes. It blocks until the broker has accepted the
@@ -67,7 +68,12 @@ func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error
 		_ = c.socket.Close()
 		return nil, handshakeError(ctx, c.broker, uri, err)
 	}
-	c.lost = c.NotifyClose(make(chan *amqp.Error, 1))
+	c.ended = make(chan struct{})
+	reasons := c.NotifyClose(make(chan *amqp.Error, 1))
+	go func() {
+		c.why = <-reasons
+		close(c.ended)
+	}()
 	return c, nil
 }
 
@@ -128,8 +134,7 @@ func (b Broker) secure(ctx context.Context, socket net.Conn, uri amqp.URI) (net.
 // the broker frees it now.
 func (c *conn) drop() {
 	_ = c.socket.Close()
-	for range c.lost { // until the library has noticed
-	}
+	<-c.ended
 }
 
 // farewell closes the connection in the protocol's way, so that the broker has read everything sent before, but takes no

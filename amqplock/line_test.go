@@ -78,15 +78,8 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 
 // A releaser that found nobody in line has removed it: who comes to join then has to try again.
 func TestJoinARemovedLine(t *testing.T) {
-	cfg, uri, err := testConfig(t, Mutex).withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := connect(t.Context(), cfg, uri)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.drop()
+	cfg := testConfig(t, Mutex)
+	s := testSession(t, cfg)
 	channel := s.openLine(t.Context())
 	if channel == nil {
 		t.Fatal("no line")
@@ -102,5 +95,44 @@ func TestJoinARemovedLine(t *testing.T) {
 	}
 	if s.slot.nobodyWaits(cfg.Name) {
 		t.Error("a line with a waiter was removed")
+	}
+}
+
+// A crash is known to the line within milliseconds: the tripwire's message expires into it.
+func TestCrashWakesTheLine(t *testing.T) {
+	for _, kind := range []Kind{Mutex, Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg, w := testConfig(t, kind), &wire{}
+			if kind == Semaphore {
+				cfg.Slots = 1
+			}
+			cfg.retry = time.Hour
+			holderCfg := cfg
+			holderCfg.Dial = w.dial
+			holder := mustAcquire(t, holderCfg)
+			waitFor(t, "the tripwire is armed", func() bool {
+				holder.tripwire.mu.Lock()
+				defer holder.tripwire.mu.Unlock()
+				return holder.tripwire.message != nil
+			})
+			got := make(chan error, 1)
+			go func() {
+				lock, err := Acquire(t.Context(), cfg)
+				if err == nil {
+					err = lock.Release(t.Context())
+				}
+				got <- err
+			}()
+			waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+			_ = w.hold().Conn.Close() // as a kernel does for a process that was killed
+			select {
+			case err := <-got:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the waiter was not woken")
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -12,60 +14,75 @@ import (
 // Lock is a lock that the broker has granted. It is being checked until Release.
 type Lock struct {
 	session *session
-	queue   string
-	slot    int
 	checks  []check
 	lease   *lease
 
 	ctx  context.Context
 	lose context.CancelCauseFunc
 
-	checking     context.Context // ends the checks when Release begins
+	checking     context.Context // ends all that goes on in the background when Release begins
 	stopChecking context.CancelFunc
-	checkers     sync.WaitGroup
+	background   sync.WaitGroup // what ends with the connections
+	talking      sync.WaitGroup // what uses the talk connection, and ends with checking
 	alarm        alarm
-	talkReady    chan struct{} // closed when readyToTalk no longer touches the session
+	tripwire     tripwire
 	released     sync.Once
 	releaseErr   error
 }
 
-// settling are the first checks after a grant. A granted exclusive queue can vanish without a word in the first second or two after another node
-// of the cluster has died (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
+// settling are the pauses between the first checks after a grant, at 0.1, 0.3, 1 and 2 s. A granted exclusive queue can vanish without a word
+// in the first second or two after another node of the cluster has died
+// (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
 var settling = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond, time.Second}
 
-// talkDelay spares commands that end at once the second connection; who releases a lock that others wait for needs it.
-const talkDelay = 200 * time.Millisecond
-
-func (s *session) newLock(queue string, slot int, checks []check, lease *lease) (*Lock, error) {
+// newLock makes a lock of what the session has claimed, all of which was proven at sent.
+func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	alarm, err := s.cfg.clock.NewAlarm()
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{session: s, queue: queue, slot: slot, checks: checks, lease: lease, alarm: alarm,
-		talkReady: make(chan struct{})}
+	l := &Lock{session: s, checks: s.checks(ours), alarm: alarm}
+	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
+	for i := range l.checks {
+		l.lease.prove(i, sent)
+	}
 	l.ctx, l.lose = context.WithCancelCause(context.Background())
 	l.checking, l.stopChecking = context.WithCancel(l.ctx)
-	l.alarm.Set(lease.stopAt())
+	l.alarm.Set(l.lease.stopAt())
 	l.renewed()
-	for i, c := range checks {
-		l.checkers.Go(func() { l.keepChecking(i, c) })
+	for i, c := range l.checks {
+		l.background.Go(func() { l.keepChecking(i, c) })
 	}
-	l.checkers.Go(l.watch)
-	go l.readyToTalk()
+	l.background.Go(l.watch)
+	l.talking.Go(l.prepareHandOver)
 	s.cfg.Logf("acquired %s", l)
 	return l, nil
 }
 
-// String names the lock as messages do: `mutex "name"`, `slot 2 of semaphore "name"`.
-func (l *Lock) String() string {
-	if l.slot == 0 {
-		return l.session.lockName()
+// String names the lock as messages do: `mutex "name"`, `slots 2 and 5 of semaphore "name"`.
+func (l *Lock) String() string { return l.session.describe(l.Slots()) }
+
+// lockName is how messages call the lock.
+func (s *session) lockName() string { return fmt.Sprintf("%s %q", s.cfg.Kind, s.cfg.Name) }
+
+// describe is lockName with the slots in question.
+func (s *session) describe(slots []int) string {
+	if s.cfg.Kind == Mutex || len(slots) == 0 {
+		return s.lockName()
 	}
-	return fmt.Sprintf("slot %d of %s", l.slot, l.session.lockName())
+	numbers := make([]string, len(slots))
+	for i, slot := range slots {
+		numbers[i] = strconv.Itoa(slot)
+	}
+	if len(slots) == 1 {
+		return fmt.Sprintf("slot %s of %s", numbers[0], s.lockName())
+	}
+	last := len(numbers) - 1
+	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], s.lockName())
 }
 
-// Slot is the number of the slot held, from 1; 0 for a mutex.
-func (l *Lock) Slot() int { return l.slot }
+// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
+func (l *Lock) Slots() []int { return l.session.held.list() }
 
 // Context ends when the lock is lost, with a *LostError as its cause, and when it has been released. From a loss by silence Config.StopTime
 // is left until another may hold the lock; after an abrupt one (the connection was closed, the queue deleted) another may hold it already.
@@ -99,7 +116,7 @@ func (l *Lock) Verify(ctx context.Context) error {
 
 // Release gives the lock back; call it only when all work under the lock has ended. It checks once more, so that a loss which nobody
 // noticed is told: then, as when the lock was lost before, it returns that *LostError. It ends all connections and goroutines of the lock, takes no
-// longer than ctx and a second, and may be called again.
+// longer than ctx and two seconds, and may be called again.
 func (l *Lock) Release(ctx context.Context) error {
 	l.released.Do(func() { l.releaseErr = l.release(ctx) })
 	return l.releaseErr
@@ -108,60 +125,57 @@ func (l *Lock) Release(ctx context.Context) error {
 func (l *Lock) release(ctx context.Context) error {
 	l.stopChecking()
 	l.alarm.Stop()
-	<-l.talkReady
+	l.talking.Wait()
 	err := context.Cause(l.ctx)
 	if err == nil {
 		err = l.handBack(ctx)
 	}
-	l.session.drop() // ends the calls that hang, and with them the checkers
-	l.checkers.Wait()
+	l.session.drop() // ends the calls that hang, and with them the background
+	l.background.Wait()
 	l.lose(nil)
 	return err
 }
 
-// handBack deletes the queue and tells the next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2 the end of a
+// handBack deletes the queues and tells the next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2 the end of a
 // connection alone frees its queues some time later.
 func (l *Lock) handBack(ctx context.Context) error {
 	s := l.session
-	for i, c := range l.checks[:min(len(l.checks), 1+l.slotChecks())] {
+	for i, c := range l.checks {
+		if !c.each {
+			continue // a majority is of no interest to one who is done
+		}
 		var lost *LostError
 		if err := l.check(ctx, i, c); errors.As(err, &lost) {
 			return lost
 		}
 	}
 	if s.hold.IsClosed() {
-		l.lost(connectionLost(<-s.hold.lost).Error())
+		<-s.hold.ended
+		l.lost(l.String(), connectionLost(s.hold.why))
 		return context.Cause(l.ctx)
 	}
-	if err := call(ctx, func() error { return s.own.remove(l.queue) }); err != nil {
-		s.cfg.Logf("%s: could not delete its queue, closing the connection frees it: %v", l, err)
-		return nil
+	l.tripwire.disarm()
+	for _, slot := range l.Slots() {
+		if err := call(ctx, func() error { return s.own.remove(s.queue(slot)) }); err != nil {
+			s.cfg.Logf("could not delete the queue of %s, the end of the connection frees it: %v", l, err)
+			return nil
+		}
 	}
 	s.cfg.Logf("released %s", l)
-	if s.talk == nil && call(ctx, func() error {
-		if !s.slot.nobodyWaits(s.cfg.Name) {
-			return errBusy
-		}
-		return nil
-	}) == nil {
-		s.hold.farewell(time.Second)
-		return nil
+	if s.talk != nil || !l.nobodyWaits(ctx) {
+		s.wakeNext(ctx)
 	}
-	s.wakeNext(ctx)
 	if s.talk != nil {
 		s.talk.farewell(time.Second)
-		s.talk = nil
 	}
 	s.hold.farewell(time.Second)
 	return nil
 }
 
-// slotChecks is 1 for a semaphore, whose slot may have been removed.
-func (l *Lock) slotChecks() int {
-	if l.slot > 0 {
-		return 1
-	}
-	return 0
+// nobodyWaits spares who has no talk connection to open one for nothing.
+func (l *Lock) nobodyWaits(ctx context.Context) bool {
+	alone, err := callFor(ctx, func() (bool, error) { return l.session.slot.nobodyWaits(l.session.cfg.Name), nil })
+	return alone && err == nil
 }
 
 // keepChecking runs one check again and again. A check that hangs keeps its goroutine until the connection is dropped; the lease runs
@@ -178,30 +192,44 @@ func (l *Lock) keepChecking(i int, c check) {
 			return
 		}
 		if err := l.check(l.checking, i, c); err != nil && l.checking.Err() == nil {
-			l.session.cfg.Logf("%s of %s proved nothing: %v", c.name, l, err)
+			l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, err)
 		}
 	}
 }
 
-// check runs check i once; a lost lock ends Context.
+// check runs check i once. A slot that is gone ends Context, unless the set is elastic and has others.
 func (l *Lock) check(ctx context.Context, i int, c check) error {
-	sent := l.session.cfg.clock.Now()
-	err := call(ctx, func() error { return c.ask(c.lane) })
-	switch c.judge(err) {
-	case held:
-		l.lease.prove(i, sent)
-		l.renewed()
-		return context.Cause(l.ctx)
-	case lost:
-		l.lost(fmt.Sprintf("%s says so: %v", c.name, err))
-		return context.Cause(l.ctx)
+	for {
+		sent := l.session.cfg.clock.Now()
+		err := c.run(ctx, l.Slots())
+		var gone *goneError
+		switch {
+		case err == nil:
+			l.lease.prove(i, sent)
+			l.renewed()
+			return context.Cause(l.ctx)
+		case !errors.As(err, &gone):
+			return err
+		case !l.session.cfg.Elastic || l.session.held.drop(gone.slot) == 0:
+			l.lost(l.session.describe([]int{gone.slot}), err)
+			return context.Cause(l.ctx)
+		}
+		l.session.giveBack(ctx, []int{gone.slot})
+		l.changed("lost slot %d: %v", gone.slot, err)
 	}
-	return err
 }
 
 func (l *Lock) renewed() {
 	if l.session.cfg.OnRenew != nil {
 		l.session.cfg.OnRenew(l.lease.stopAt(), l.lease.until())
+	}
+}
+
+// changed tells of a change in an elastic set.
+func (l *Lock) changed(format string, args ...any) {
+	l.session.cfg.Logf(format, args...)
+	if l.session.cfg.OnChange != nil {
+		l.session.cfg.OnChange(l.Slots())
 	}
 }
 
@@ -212,9 +240,9 @@ func (l *Lock) watch() {
 		case <-l.alarm.C():
 			l.expire()
 			l.alarm.Set(l.lease.stopAt())
-		case why := <-l.session.hold.lost:
+		case <-l.session.hold.ended:
 			if l.checking.Err() == nil {
-				l.lost(connectionLost(why).Error())
+				l.lost(l.String(), connectionLost(l.session.hold.why))
 			}
 			return
 		case <-l.checking.Done():
@@ -226,27 +254,17 @@ func (l *Lock) watch() {
 // expire ends Context when the time to stop has come.
 func (l *Lock) expire() {
 	if oldest := l.lease.oldest(); l.session.cfg.clock.Now() >= l.lease.stopAt() {
-		l.lost(fmt.Sprintf("%s got no answer, and the lease of twice the heartbeat (%s) is running out",
+		l.lost(l.String(), fmt.Errorf("the %s got no answer, and the lease of twice the heartbeat (%s) is running out",
 			oldest.check, l.lease.heartbeat))
 	}
 }
 
 // lost ends Context; the first reason counts.
-func (l *Lock) lost(reason string) {
+func (l *Lock) lost(what string, reason error) {
 	l.lose(&LostError{
-		Lock:   l.String(),
+		Lock:   what,
 		Broker: l.session.hold.broker,
-		Reason: reason,
+		Reason: reason.Error(),
 		Age:    l.session.cfg.clock.Now() - l.lease.oldest().sent,
 	})
-}
-
-// readyToTalk opens the talk connection in time for the hand-over. Failing is no harm: it is tried again then.
-func (l *Lock) readyToTalk() {
-	defer close(l.talkReady)
-	select {
-	case <-time.After(talkDelay):
-		_ = l.session.openTalk(l.checking)
-	case <-l.checking.Done():
-	}
 }

@@ -25,6 +25,7 @@ const maxName = 255 - len("-A-100100")
 func slotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
 func heldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func lineQueue(name string) string        { return name + "-W" }
+func tripQueue(name string) string        { return name + "-H" }
 
 // holdArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not durable", are the original's.
 func holdArgs() amqp.Table { return amqp.Table{"x-max-length": 0} }
@@ -44,6 +45,16 @@ func lineArgs() amqp.Table {
 		"x-single-active-consumer": true,
 		"x-max-length":             1,
 		"x-expires":                lineExpiry,
+	}
+}
+
+func tripArgs(name string) amqp.Table {
+	return amqp.Table{
+		"x-queue-type":              "classic",
+		"x-message-ttl":             0,
+		"x-dead-letter-exchange":    "",
+		"x-dead-letter-routing-key": lineQueue(name),
+		"x-expires":                 lineExpiry,
 	}
 }
 

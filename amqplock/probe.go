@@ -2,30 +2,28 @@ package amqplock
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// presence is what a probe found.
-type presence int
-
-const (
-	unclear presence = iota // a nack: the queue's process is gone, or a policy rejects publishes; never "missing"
-	exists
-	missing
-)
-
 // window is how many probes are under way at most, and so the size of the buffer for returns: amqp091-go drops a return that
-// nobody takes, and the confirm behind it would read as "exists".
+// nobody takes, and what it was about would seem to exist.
 const window = 256
 
-// prober asks whether queues exist by publishing to them, mandatory and with confirms: the one way to ask about another's exclusive
-// queue that leaves no error in the broker's log. The queues have a maximum length of 0, so the messages vanish.
+// barrier is the name of a queue that cannot exist: RabbitMQ lets nobody declare "amq." names.
+const barrier = "amq.amqprun.barrier"
+
+// prober asks which queues are missing by publishing to them: the one way to ask about another's exclusive queue that leaves no error in
+// the broker's log. The queues have a maximum length of 0, so the messages vanish.
 //
-// Of the six outcomes only a returned message means "missing". The others are: acked (exists), nacked (unclear), no answer (the
-// context's error), channel closed and connection lost (their error).
+// Of the six outcomes of such a publish only one proves anything: a returned message means "missing". Acked, nacked and not answered yet all
+// mean "not known to be missing": what a nack leaves open, the checks of a claim decide. The other two, a closed channel and a lost
+// connection, are errors. So nobody waits for confirms, which in a quorum queue come from the disks of a majority: the broker answers a
+// channel's publishes to no queue in their order, and the confirm of the last one, the barrier, comes behind all returns.
 type prober struct {
 	channel *amqp.Channel
 	returns chan amqp.Return
@@ -43,38 +41,31 @@ func newProber(connection *amqp.Connection) (*prober, error) {
 	}
 	return &prober{
 		channel: channel,
-		returns: channel.NotifyReturn(make(chan amqp.Return, window)),
+		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
 		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
 	}, nil
 }
 
-// probe asks about at most window queues at once. After an error the prober is of no more use.
-func (p *prober) probe(ctx context.Context, queues []string) ([]presence, error) {
+// probe tells which of the queues, at most window, are missing. After an error the prober is of no more use.
+func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
 	first := p.sent
-	confirms := make([]*amqp.DeferredConfirmation, len(queues))
-	for i, queue := range queues {
+	var confirm *amqp.DeferredConfirmation
+	for _, queue := range append(queues[:len(queues):len(queues)], barrier) {
 		p.sent++
-		confirm, err := p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
+		confirm, err = p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
 			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
 		if err != nil {
 			return nil, p.reason(err)
 		}
-		confirms[i] = confirm
 	}
-	found := make([]presence, len(queues))
-	for i, confirm := range confirms {
-		acked, err := confirm.WaitContext(ctx)
-		if err != nil {
-			return nil, context.Cause(ctx)
-		}
-		if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
-			return nil, p.reason(amqp.ErrClosed)
-		}
-		if acked {
-			found[i] = exists
-		}
+	if _, err := confirm.WaitContext(ctx); err != nil {
+		return nil, context.Cause(ctx)
 	}
-	// The broker sends a return before its confirm, and the library hands both on in order: all returns are here.
+	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
+		return nil, p.reason(amqp.ErrClosed)
+	}
+	// The library hands returns and confirms on in the order of the wire: all returns are here.
+	missing = make([]bool, len(queues)+1)
 	for {
 		select {
 		case r := <-p.returns:
@@ -82,21 +73,23 @@ func (p *prober) probe(ctx context.Context, queues []string) ([]presence, error)
 			if err != nil || id <= first || id > p.sent {
 				return nil, fmt.Errorf("returned message %q was not sent", r.MessageId)
 			}
-			found[id-first-1] = missing
+			missing[id-first-1] = true
 		default:
-			return found, nil
+			if !missing[len(queues)] {
+				return nil, errors.New("the broker did not return a message to a queue that cannot exist")
+			}
+			return missing[:len(queues)], nil
 		}
 	}
 }
 
-// reason prefers what the broker said when it closed the channel.
+// reason replaces "closed" by what the broker said, which the library hands out a moment after it has marked the channel.
 func (p *prober) reason(err error) error {
-	select {
-	case why, ok := <-p.closed:
-		if ok && why != nil {
-			return why
-		}
-	default:
+	if !errors.Is(err, amqp.ErrClosed) {
+		return err
+	}
+	if why := <-p.closed; why != nil {
+		return why
 	}
 	return err
 }
@@ -105,46 +98,124 @@ func (p *prober) reason(err error) error {
 type slots struct {
 	known bool  // it exists, perhaps with no slots
 	ours  bool  // it has slot 0: created by amqprun, so that its slots are quorum queues
-	count int   // how many slots were seen; all of them if complete
-	held  int   // how many of those are held
-	free  []int // the numbers of the free ones, ascending
-	all   bool  // count is the number of slots of the semaphore
+	count int   // how many slots it has; from find, at least how many
+	held  int   // how many of those were seen to be held
+	free  []int // the numbers of slots seen to be free
 }
 
-// search looks through the slots of semaphore name in growing windows. It stops behind the first window with a free slot, unless it is
-// to count them all.
-func (p *prober) search(ctx context.Context, name string, countAll bool) (slots, error) {
-	var s slots
-	for from, size := 1, 8; ; from, size = from+size, min(2*size, window/2) {
-		queues := make([]string, 0, 2*size+1) // at most window: see size
-		for i := from; i < from+size; i++ {
-			queues = append(queues, slotQueue(name, i), heldQueue(name, i))
+// survey looks at every slot, up to the first that is missing.
+func (p *prober) survey(ctx context.Context, name string) (slots, error) {
+	s, all, err := p.begin(ctx, name)
+	for size := 2 * firstSlots; err == nil && !all; size = min(2*size, window/2) {
+		all, err = p.look(ctx, name, &s, size)
+	}
+	return s, err
+}
+
+// find looks for at least want free slots, in a few round trips however many slots there are: it bisects for their number, and then asks
+// about holders only, from a random slot on, so that those who come at the same time do not meet at the same slot.
+func (p *prober) find(ctx context.Context, name string, want int) (slots, error) {
+	s, all, err := p.begin(ctx, name)
+	if err != nil || all || len(s.free) >= want {
+		return s, err
+	}
+	first := s.count + 1
+	if s.count, err = p.bisect(ctx, name, s.count); err != nil {
+		return s, err
+	}
+	rest := s.count - first + 1
+	for done, start := 0, rand.IntN(max(rest, 1)); done < rest && len(s.free) < want; {
+		queues, numbers := make([]string, 0, window), make([]int, 0, window)
+		for ; done < rest && len(queues) < window; done++ {
+			i := first + (start+done)%rest
+			queues, numbers = append(queues, heldQueue(name, i)), append(numbers, i)
 		}
-		if from == 1 {
-			queues = append(queues, slotQueue(name, 0))
-		}
-		found, err := p.probe(ctx, queues)
+		missing, err := p.probe(ctx, queues)
 		if err != nil {
 			return s, err
 		}
-		if from == 1 {
-			s.ours = found[2*size] != missing
-			s.known = s.ours || found[0] != missing
-		}
-		for i := range size {
-			switch slot, holder := found[2*i], found[2*i+1]; {
-			case slot == missing:
-				s.all = true
-				return s, nil
-			case slot == exists && holder == missing:
-				s.free = append(s.free, from+i)
-			default:
+		for i, free := range missing {
+			if free {
+				s.free = append(s.free, numbers[i])
+			} else {
 				s.held++
 			}
-			s.count++
 		}
-		if len(s.free) > 0 && !countAll || from+size > MaxSlots+100 {
-			return s, nil
+	}
+	return s, nil
+}
+
+// firstSlots is how many slots the first round trip looks at: most semaphores have no more.
+const firstSlots = 8
+
+// begin looks at the first slots, and whether there is a semaphore at all.
+func (p *prober) begin(ctx context.Context, name string) (s slots, all bool, err error) {
+	all, err = p.look(ctx, name, &s, firstSlots)
+	s.known = s.ours || s.count > 0
+	return s, all, err
+}
+
+// look adds the next size slots to s, and tells whether the last one has been seen.
+func (p *prober) look(ctx context.Context, name string, s *slots, size int) (all bool, err error) {
+	first := s.count + 1
+	queues := make([]string, 0, 2*size+1)
+	for i := first; i < first+size; i++ {
+		queues = append(queues, slotQueue(name, i), heldQueue(name, i))
+	}
+	if first == 1 {
+		queues = append(queues, slotQueue(name, 0))
+	}
+	missing, err := p.probe(ctx, queues)
+	if err != nil {
+		return false, err
+	}
+	if first == 1 {
+		s.ours = !missing[2*size]
+	}
+	for i := range size {
+		if missing[2*i] {
+			return true, nil
+		}
+		if missing[2*i+1] {
+			s.free = append(s.free, first+i)
+		} else {
+			s.held++
+		}
+		s.count++
+	}
+	return s.count > MaxSlots+overshoot, nil
+}
+
+// bisect returns the number of the last slot, given one that exists.
+func (p *prober) bisect(ctx context.Context, name string, last int) (int, error) {
+	end := MaxSlots + overshoot + 1 // one that does not exist
+	candidates := []int{}
+	for i := 2 * last; i < end; i *= 2 {
+		candidates = append(candidates, i)
+	}
+	for {
+		queues := make([]string, len(candidates))
+		for i, n := range candidates {
+			queues[i] = slotQueue(name, n)
+		}
+		missing, err := p.probe(ctx, queues)
+		if err != nil {
+			return last, err
+		}
+		for i, n := range candidates {
+			if missing[i] {
+				end = n
+				break
+			}
+			last = n
+		}
+		if end-last <= 1 {
+			return last, nil
+		}
+		candidates = candidates[:0]
+		for step, i := max((end-last)/(window/2), 1), last; i+step < end; {
+			i += step
+			candidates = append(candidates, i)
 		}
 	}
 }

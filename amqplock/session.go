@@ -14,15 +14,18 @@ type session struct {
 	cfg  Config
 	uri  amqp.URI
 	hold *conn
-	own  lane // claim, look, remove
-	slot lane // majority and slot checks, one lane each
-	quo  lane
+	own  *lane // of the hold connection: claim, look, remove
+	slot *lane // the checks of slots
+	quo  *lane // the check for a majority
 
 	talk   *conn // nil until needed
 	tell   *lane
 	probes *prober
-	looked bool  // a queue that refused us has been seen to be a lock
-	busy   error // why the newest try found the lock taken; nil before
+
+	looked bool       // a queue that refused us has been seen to be a lock
+	busy   error      // why the newest try found the lock taken; nil before
+	first  bool       // of the waiting line
+	held   collection // what was claimed so far
 }
 
 // connect opens the hold connection.
@@ -31,8 +34,10 @@ func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{cfg: cfg, uri: uri, hold: hold}
-	s.own.connection, s.slot.connection, s.quo.connection = hold.Connection, hold.Connection, hold.Connection
+	s := &session{
+		cfg: cfg, uri: uri, hold: hold,
+		own: &lane{connection: hold.Connection}, slot: &lane{connection: hold.Connection}, quo: &lane{connection: hold.Connection},
+	}
 	cfg.Logf("connected to %s, RabbitMQ %v, heartbeat %s", hold.broker, hold.Properties["version"], hold.Config.Heartbeat)
 	return s, nil
 }
@@ -92,16 +97,25 @@ func (s *session) openTalk(ctx context.Context) error {
 	return nil
 }
 
-// search looks for free slots of the semaphore.
-func (s *session) search(ctx context.Context, countAll bool) (slots, error) {
+// find looks for want free slots of the semaphore.
+func (s *session) find(ctx context.Context, want int) (slots, error) {
+	return s.probed(ctx, func(ctx context.Context, p *prober) (slots, error) { return p.find(ctx, s.cfg.Name, want) })
+}
+
+// survey looks at all slots of the semaphore.
+func (s *session) survey(ctx context.Context) (slots, error) {
+	return s.probed(ctx, func(ctx context.Context, p *prober) (slots, error) { return p.survey(ctx, s.cfg.Name) })
+}
+
+func (s *session) probed(ctx context.Context, look func(context.Context, *prober) (slots, error)) (slots, error) {
 	if err := s.openProbes(ctx); err != nil {
 		return slots{}, err
 	}
 	probes := s.probes
-	found, err := timedFor(ctx, s, fmt.Sprintf("look for slots of semaphore %q", s.cfg.Name),
-		func(ctx context.Context) (slots, error) { return probes.search(ctx, s.cfg.Name, countAll) })
+	found, err := timedFor(ctx, s, "look for slots of "+s.lockName(),
+		func(ctx context.Context) (slots, error) { return look(ctx, probes) })
 	if err != nil {
-		s.dropTalk()
+		s.dropTalk() // the answers may still come, and be taken for those to the next question
 	}
 	return found, err
 }
@@ -120,17 +134,14 @@ func (s *session) openProbes(ctx context.Context) error {
 	return nil
 }
 
-// probe asks about one queue.
-func (s *session) probe(ctx context.Context, queue string) (presence, error) {
+// missing tells whether a queue is missing.
+func (s *session) missing(ctx context.Context, queue string) (bool, error) {
 	if err := s.openProbes(ctx); err != nil {
-		return unclear, err
+		return false, err
 	}
 	probes := s.probes
-	return timedFor(ctx, s, "look for queue "+queue, func(ctx context.Context) (presence, error) {
-		found, err := probes.probe(ctx, []string{queue})
-		if err != nil {
-			return unclear, err
-		}
-		return found[0], nil
+	return timedFor(ctx, s, "look for queue "+queue, func(ctx context.Context) (bool, error) {
+		missing, err := probes.probe(ctx, []string{queue})
+		return err == nil && missing[0], err
 	})
 }

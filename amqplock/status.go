@@ -45,7 +45,7 @@ func Inspect(ctx context.Context, cfg Config) (Status, error) {
 		}
 		return status, nil
 	}
-	found, err := s.search(ctx, true)
+	found, err := s.survey(ctx)
 	if err == nil && !found.known {
 		err = noSemaphore(cfg.Name, s.hold.broker)
 	}

@@ -1,0 +1,117 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// claim tries to get one slot, and checks at once that the grant means something: a contender that was granted the lock in a minority stops
+// here. The checks that do not need the grant run beside it. The error matches errBusy when the slot is somebody else's.
+//
+// It returns when it began: the grant and all checks prove the lock from then on.
+func (s *session) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
+	list := s.checks(ours)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	granted := true // or perhaps: only a refusal says that it was not
+	sent = s.cfg.clock.Now()
+	beside, besideCtx := errgroup.WithContext(ctx)
+	for _, c := range list[1:] {
+		beside.Go(func() error { return s.explain(c, []int{slot}, c.run(besideCtx, []int{slot})) })
+	}
+	beside.Go(func() error {
+		if err := call(besideCtx, func() error { return s.own.claim(s.queue(slot)) }); err != nil {
+			granted = code(err) == 0
+			return s.notGranted(ctx, s.queue(slot), err)
+		}
+		return s.explain(list[0], []int{slot}, list[0].run(besideCtx, []int{slot}))
+	})
+	if err = beside.Wait(); err != nil && granted {
+		s.giveBack(ctx, []int{slot})
+	}
+	return sent, err
+}
+
+// explain says what was being checked when the broker did not answer well.
+func (s *session) explain(c check, slots []int, err error) error {
+	return refused(s.hold.broker, fmt.Sprintf("make the %s of %s", c.name, s.describe(slots)), err)
+}
+
+// notGranted explains why the exclusive declare failed. 405 is the answer also where the queue is not exclusive at all: then it is no lock
+// but somebody's work queue, and waiting would be for ever.
+func (s *session) notGranted(ctx context.Context, queue string, err error) error {
+	if code(err) != amqp.ResourceLocked {
+		return refused(s.hold.broker, "claim "+s.lockName(), err)
+	}
+	if !s.looked {
+		if err := call(ctx, func() error { return s.own.look(queue) }); err == nil {
+			return notALock(queue, s.hold.broker)
+		}
+		s.looked = true
+	}
+	return errBusy
+}
+
+// giveBack deletes what was claimed. Where the broker does not answer the connection is dropped, which does it too.
+func (s *session) giveBack(ctx context.Context, slots []int) {
+	for _, slot := range slots {
+		err := call(ctx, func() error { return s.own.remove(s.queue(slot)) })
+		if err != nil && code(err) == 0 {
+			s.hold.drop()
+			return
+		}
+	}
+}
+
+// collection is the slots that one party holds. It changes only while they are collected, and with Config.Elastic.
+type collection struct {
+	mu    sync.Mutex
+	slots []int // ascending
+}
+
+func (c *collection) list() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.slots)
+}
+
+func (c *collection) add(slot int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, _ := slices.BinarySearch(c.slots, slot)
+	c.slots = slices.Insert(c.slots, i, slot)
+}
+
+// drop tells how many are left.
+func (c *collection) drop(slot int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slots = slices.DeleteFunc(c.slots, func(s int) bool { return s == slot })
+	return len(c.slots)
+}
+
+// prove runs all checks on the slots collected, at the same time, and returns when it began. A slot that is gone is dropped from the
+// collection; the error then matches errBusy.
+func (s *session) prove(ctx context.Context, c *collection, ours bool) (sent time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	slots, sent := c.list(), s.cfg.clock.Now()
+	var all errgroup.Group
+	for _, check := range s.checks(ours) {
+		all.Go(func() error { return s.explain(check, slots, check.run(ctx, slots)) })
+	}
+	err = all.Wait()
+	var gone *goneError
+	if errors.As(err, &gone) {
+		s.giveBack(ctx, []int{gone.slot}) // it may still block the slot for others
+		c.drop(gone.slot)
+	}
+	return sent, err
+}

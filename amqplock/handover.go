@@ -1,0 +1,184 @@
+package amqplock
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// talkDelay spares commands that end at once what only longer ones need: the second connection, with which a lock that others wait for is
+// handed over, the tripwire, and the notice of removed slots.
+const talkDelay = 200 * time.Millisecond
+
+// rearmAfter is well within the half hour after which RabbitMQ closes the channel of a consumer that does not acknowledge.
+const rearmAfter = 20 * time.Minute
+
+// prepareHandOver makes the hand-over fast. Nothing of it is needed for it to be right, so a failure is only told.
+func (l *Lock) prepareHandOver() {
+	select {
+	case <-time.After(talkDelay):
+	case <-l.checking.Done():
+		return
+	}
+	if l.session.cfg.Kind == Semaphore {
+		l.background.Go(l.noticeRemovals)
+	}
+	if l.session.cfg.Elastic {
+		l.talking.Go(l.grow)
+	}
+	for {
+		err := l.session.openTalk(l.checking)
+		if err == nil {
+			err = call(l.checking, l.arm)
+		}
+		if err != nil && l.checking.Err() == nil {
+			l.session.cfg.Logf("a crash will be noticed late: %v", err)
+		}
+		select {
+		case <-time.After(rearmAfter):
+		case <-l.checking.Done():
+			return
+		}
+	}
+}
+
+// tripwire is a message that its holder keeps unacknowledged on the hold connection. When that dies the broker puts it back into its queue,
+// where it expires at once, and by the queue's arguments expired messages go to the waiting line: the next waiter learns of a crash
+// within milliseconds.
+type tripwire struct {
+	mu      sync.Mutex
+	channel *amqp.Channel // nil until armed
+	message *amqp.Delivery
+}
+
+// arm is called again before the broker loses its patience with the consumer. The message that arrives may be that of another who arms at
+// the same time, which gets ours: so nobody waits for it.
+func (l *Lock) arm() error {
+	s, t := l.session, &l.tripwire
+	t.mu.Lock()
+	channel := t.channel
+	t.mu.Unlock()
+	if channel == nil || channel.IsClosed() {
+		var err error
+		if channel, err = s.hold.Channel(); err != nil {
+			return err
+		}
+		if _, err = channel.QueueDeclare(tripQueue(s.cfg.Name), true, false, false, false, tripArgs(s.cfg.Name)); err != nil {
+			return err
+		}
+		if err := channel.Qos(1, 0, false); err != nil {
+			return err
+		}
+		messages, err := channel.Consume(tripQueue(s.cfg.Name), "", false, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		l.background.Go(func() {
+			for message := range messages {
+				t.keep(&message)
+			}
+		})
+		t.mu.Lock()
+		t.channel = channel
+		t.mu.Unlock()
+	}
+	t.disarm()
+	return s.tell.do(func(ch *amqp.Channel) error {
+		return ch.Publish("", tripQueue(s.cfg.Name), false, false, amqp.Publishing{})
+	})
+}
+
+func (t *tripwire) keep(message *amqp.Delivery) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.message = message
+}
+
+// disarm is for who leaves in peace.
+func (t *tripwire) disarm() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.message != nil {
+		_ = t.message.Ack(false)
+		t.message = nil
+	}
+}
+
+// noticeRemovals consumes the slots' queues, only to be told when one is deleted; what arrives are probes, of no interest. The check of the
+// slot then says whether it is true. Without this a removal is found by the next check in turn.
+func (l *Lock) noticeRemovals() {
+	s := l.session
+	channel, err := callFor(l.checking, func() (*amqp.Channel, error) { return s.hold.Channel() })
+	if err != nil {
+		return
+	}
+	removed := channel.NotifyCancel(make(chan string, 1))
+	watched := map[int]bool{}
+	recheck := time.NewTicker(l.session.cfg.CheckInterval) // an elastic set has new slots
+	defer recheck.Stop()
+	for {
+		for _, slot := range l.Slots() {
+			if watched[slot] {
+				continue
+			}
+			watched[slot] = true
+			probes, err := callFor(l.checking, func() (<-chan amqp.Delivery, error) {
+				return channel.Consume(slotQueue(s.cfg.Name, slot), "", true, false, false, false, nil)
+			})
+			if err != nil {
+				s.cfg.Logf("a removal of slot %d will be found by the checks alone: %v", slot, err)
+				return
+			}
+			l.background.Go(func() {
+				for range probes {
+				}
+			})
+		}
+		select {
+		case _, ok := <-removed:
+			if !ok {
+				return
+			}
+			l.checkSlots()
+		case <-recheck.C:
+		case <-l.checking.Done():
+			return
+		}
+	}
+}
+
+func (l *Lock) checkSlots() {
+	for i, c := range l.checks {
+		if c.lane == l.session.slot {
+			_ = l.check(l.checking, i, c) // a failure proves nothing; the lease runs
+		}
+	}
+}
+
+// grow takes slots that come free, for an elastic set. It stands in line like everyone who wants one, over a talk connection of its own.
+func (l *Lock) grow() {
+	s := &session{cfg: l.session.cfg, uri: l.session.uri, hold: l.session.hold, looked: true}
+	s.own, s.slot, s.quo = l.session.own, l.session.slot, l.session.quo
+	defer s.dropTalk()
+	for l.checking.Err() == nil {
+		err := s.wait(l.checking, func(ctx context.Context) error {
+			_, _, err := s.takeSlots(ctx)
+			return err
+		})
+		s.dropTalk() // and the place in the line with it
+		if err != nil {
+			select {
+			case <-time.After(lastRetry):
+			case <-l.checking.Done():
+			}
+			continue
+		}
+		for _, slot := range s.held.list() {
+			s.held.drop(slot)
+			l.session.held.add(slot)
+			l.changed("got slot %d too", slot)
+		}
+	}
+}

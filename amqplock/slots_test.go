@@ -1,0 +1,161 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+func TestCountTakesAllOrNone(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Count = 5, 3
+	lock := mustAcquire(t, cfg)
+	if got := len(lock.Slots()); got != 3 {
+		t.Fatalf("%d slots, want 3", got)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("3 of 2 free slots: %v, want ErrNotAcquired", err)
+	}
+	if status, err := Inspect(t.Context(), cfg); err != nil || status.Free != 2 {
+		t.Errorf("a failed try has kept slots: %+v, %v", status, err)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cfg.Count = 2
+	mustAcquire(t, cfg)
+}
+
+func TestGreedyTakesWhatIsFree(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots = 4
+	one := mustAcquire(t, cfg)
+	cfg.Greedy = true
+	rest := mustAcquire(t, cfg)
+	all := slices.Concat(one.Slots(), rest.Slots())
+	slices.Sort(all)
+	if !slices.Equal(all, []int{1, 2, 3, 4}) {
+		t.Errorf("%v and %v, want all four", one.Slots(), rest.Slots())
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("nothing is free: %v, want ErrNotAcquired", err)
+	}
+}
+
+// Many who want several would wait for one another for ever if each kept a part.
+func TestSeveralWithoutDeadlock(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.retry, cfg.Logf = 5, time.Hour, nil
+	var party errgroup.Group
+	for i := range 8 {
+		mine := cfg
+		mine.Count = 2 + i%3
+		party.Go(func() error {
+			for range 4 {
+				lock, err := Acquire(t.Context(), mine)
+				if err != nil {
+					return err
+				}
+				if got := len(lock.Slots()); got != mine.Count {
+					return fmt.Errorf("%d slots, want %d", got, mine.Count)
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := party.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestElasticSetGrowsAndShrinks(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 1, true, true
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	lock := mustAcquire(t, cfg)
+	admin := Config{Broker: cfg.Broker, Name: cfg.Name}
+	await := func(want ...int) {
+		t.Helper()
+		timeout := time.After(15 * time.Second)
+		for {
+			select {
+			case got := <-changes:
+				if slices.Equal(got, want) {
+					return
+				}
+			case <-timeout:
+				t.Fatalf("holds %v, want %v", lock.Slots(), want)
+			}
+		}
+	}
+	for _, step := range []struct {
+		delta int
+		want  []int
+	}{{1, []int{1, 2}}, {1, []int{1, 2, 3}}, {-2, []int{1}}, {1, []int{1, 2}}} {
+		if err := Adjust(t.Context(), admin, step.delta); err != nil {
+			t.Fatal(err)
+		}
+		await(step.want...)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := Adjust(t.Context(), admin, -2); err != nil {
+		t.Fatal(err)
+	}
+	waitLost(t, lock)
+}
+
+// The number of slots is found by bisecting, and the one that is free wherever it is.
+func TestFindAmongMany(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	const count = 40
+	if err := Adjust(t.Context(), cfg, count); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for slot := range count {
+		if err := holder.own.claim(heldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := testSession(t, cfg)
+	if found, err := s.find(t.Context(), 1); err != nil || found.count != count || len(found.free) > 0 {
+		t.Errorf("found %+v, %v; want %d slots, none free", found, err, count)
+	}
+	for _, free := range []int{40, 17, 9, 8, 1} { // from behind: the first window with a free one is the last looked at
+		if err := holder.own.remove(heldQueue(cfg.Name, free)); err != nil {
+			t.Fatal(err)
+		}
+		found, err := s.find(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(found.free, free) {
+			t.Errorf("slot %d is free, found %v", free, found.free)
+		}
+	}
+}
+
+func testSession(t *testing.T, cfg Config) *session {
+	t.Helper()
+	cfg, uri, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := connect(context.Background(), cfg, uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.drop)
+	return s
+}

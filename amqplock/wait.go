@@ -1,0 +1,197 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// afterCrash is when to try again after a failed try with the hint of a tripwire: that comes a few milliseconds before the broker has
+// removed the dead holder's queue.
+var afterCrash = []time.Duration{2, 5, 10, 20, 100, 500}
+
+// attempt tries to get what one waits for: nil, an error that matches errBusy, or one that ends the waiting.
+type attempt func(context.Context) error
+
+// wait stands in line until try has succeeded, ctx ends, or the hold connection is gone.
+func (s *session) wait(ctx context.Context, try attempt) error {
+	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(s.cfg.retry),
+		backoff.WithMaxInterval(max(lastRetry, s.cfg.retry)), backoff.WithMaxElapsedTime(0))
+	for {
+		channel := s.openLine(ctx)
+		if err := s.tryWaiting(ctx, try); !errors.Is(err, errBusy) {
+			return err
+		}
+		place, err := s.join(ctx, channel)
+		if absent(err) {
+			continue // a releaser took the line for unused and removed it: the lock may be free
+		}
+		err = s.standIn(ctx, place, slow, try)
+		s.first = false
+		if !errors.Is(err, errLineLost) {
+			return err
+		}
+		s.putBack(ctx) // only the first in the line may keep a part
+	}
+}
+
+// errLineLost says that the place in the line is gone, and nothing else.
+var errLineLost = errors.New("the waiting line is gone")
+
+// standIn waits in one place of the line; without one (nil) it only retries slowly.
+func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff, try attempt) error {
+	var hints <-chan amqp.Delivery
+	if place != nil {
+		hints = place.hints
+	}
+	timer := time.NewTimer(slow.NextBackOff())
+	defer timer.Stop()
+	for {
+		select {
+		case hint, ok := <-hints:
+			if !ok {
+				hints, s.first = nil, false // not back at once: whatever removed the line may do so again
+				s.putBack(ctx)
+				continue
+			}
+			s.first = true
+			err := s.tryHint(ctx, hint, try)
+			if errors.Is(err, errBusy) {
+				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
+				continue
+			}
+			if err == nil {
+				s.pass(place, hint)
+			}
+			return err
+		case <-timer.C:
+			err := s.tryWaiting(ctx, try)
+			if errors.Is(err, errBusy) {
+				if hints == nil {
+					return errLineLost
+				}
+				timer.Reset(slow.NextBackOff())
+				continue
+			}
+			if err == nil && place != nil {
+				_ = place.leave()
+				s.wakeNext(ctx) // more may have come free than this
+			}
+			return err
+		case <-s.hold.ended:
+			return refused(s.hold.broker, "wait for "+s.lockName(), connectionLost(s.hold.why))
+		case <-ctx.Done():
+			return s.lastTry(ctx, try)
+		}
+	}
+}
+
+// tryHint tries at once, and some times more when the hint came from a tripwire.
+func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) error {
+	err := s.tryWaiting(ctx, try)
+	if _, crashed := hint.Headers["x-death"]; !crashed {
+		return err
+	}
+	for _, pause := range afterCrash {
+		if !errors.Is(err, errBusy) {
+			return err
+		}
+		select {
+		case <-time.After(pause * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+		err = s.tryWaiting(ctx, try)
+	}
+	return err
+}
+
+// pass leaves the line after a success with a hint in hand. A semaphore may have more free slots, so the hint goes on to the next waiter;
+// a mutex has not.
+func (s *session) pass(place *line, hint amqp.Delivery) {
+	if s.cfg.Kind == Mutex {
+		_ = hint.Ack(false)
+	}
+	_ = place.leave()
+}
+
+// tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
+func (s *session) tryWaiting(ctx context.Context, try attempt) error {
+	err := try(ctx)
+	if errors.Is(err, ErrUnreachable) && ctx.Err() == nil && !s.hold.IsClosed() {
+		s.cfg.Logf("%v; waiting on", err)
+		return errBusy
+	}
+	if errors.Is(err, errBusy) {
+		_ = call(ctx, s.own.open) // the refusal has closed the channel; the next try shall not wait for it
+	}
+	return err
+}
+
+// lastTry is for a lock that came free without a hint just before the time was over.
+func (s *session) lastTry(ctx context.Context, try attempt) error {
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return try(ctx)
+}
+
+// openLine declares the line and returns the channel to stand in it with, or nil where there can be no line (no permission, a policy, no
+// connection): then the slow retry is all there is.
+func (s *session) openLine(ctx context.Context) *amqp.Channel {
+	channel, err := (*amqp.Channel)(nil), s.openTalk(ctx)
+	if err == nil {
+		talk := s.talk.Connection
+		channel, err = timedFor(ctx, s, "open the waiting line", func(context.Context) (*amqp.Channel, error) {
+			channel, err := talk.Channel()
+			if err != nil {
+				return nil, err
+			}
+			return channel, declareLine(channel, s.cfg.Name)
+		})
+	}
+	if err != nil {
+		s.cfg.Logf("no waiting line: %v", err)
+		return nil
+	}
+	return channel
+}
+
+// join takes the place in the line; nil where there is no line.
+func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error) {
+	if channel == nil {
+		return nil, nil
+	}
+	place, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (*line, error) {
+		return join(channel, s.cfg.Name)
+	})
+	if err != nil {
+		s.cfg.Logf("no place in the waiting line: %v", err)
+	}
+	return place, err
+}
+
+// wakeNext sends a hint on the talk connection.
+func (s *session) wakeNext(ctx context.Context) {
+	err := s.openTalk(ctx)
+	if err == nil {
+		tell := s.tell
+		err = s.timed(ctx, "wake the next waiter", func() error {
+			return tell.do(func(ch *amqp.Channel) error { return wake(ch, s.cfg.Name) })
+		})
+	}
+	if err != nil {
+		s.cfg.Logf("no hint to the next waiter, it will find out: %v", err)
+	}
+}
