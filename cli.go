@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -68,7 +67,7 @@ func run(args []string) outcome {
 				if err := o.parseLock(c); err != nil {
 					return err
 				}
-				return sub.action(context.Background(), o, c.Args().Slice())
+				return sub.action(c, o)
 			}
 		}
 	}
@@ -148,6 +147,9 @@ func (o *options) parseRun(c *cli.Context) error {
 	}
 	if c.IsSet("slots") && (o.lock.Slots < 1 || o.lock.Kind != amqplock.Semaphore) {
 		return &usageError{text: fmt.Sprintf("--slots %d: only a semaphore has slots, and at least one", o.lock.Slots)}
+	}
+	if c.IsSet("count") && o.lock.Count < 1 {
+		return &usageError{text: fmt.Sprintf("--count %d: must be at least 1", o.lock.Count)}
 	}
 	if o.conflictCode < 0 || o.conflictCode > 255 {
 		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}

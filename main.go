@@ -33,11 +33,15 @@ func underLock(o *options) outcome {
 	if err != nil {
 		return o.failed(err)
 	}
-	// Deferred calls would run in the wrong order or too late: each return below says what must be undone.
-	o.lock.OnRenew = guard.Renew
+	defer func() { _ = guard.Done() }()
+	file, err := newSlotsFile(o)
+	if err != nil {
+		return o.failed(err)
+	}
+	defer file.close()
+	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
 	lock, err := acquire(o, sigs)
 	if err != nil {
-		_ = guard.Done()
 		return o.failed(err)
 	}
 	if err := guard.KeepSocket(lock.Socket()); err != nil {
@@ -45,9 +49,9 @@ func underLock(o *options) outcome {
 	}
 	command := runner.Command{
 		Args:      o.command,
-		Env:       o.environment(lock),
+		Env:       append(o.environment(lock), file.variables(lock.Slots())...),
 		ID:        o.id,
-		Signals:   sigs,
+		Signals:   file.signals(sigs),
 		Stop:      o.stopSignal,
 		KillAfter: o.lock.StopTime,
 		Orphans:   o.orphans,

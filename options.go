@@ -30,7 +30,7 @@ type options struct {
 	verbose      bool
 	quiet        bool
 	json         bool
-	delta        int // of change
+	slots        int // of change --to
 
 	id      string // of this run
 	started time.Time
@@ -62,15 +62,24 @@ func (o *options) refuseNested() error {
 	}
 }
 
+// slotWords is the value of AMQPRUN_SLOTS, and what the file of an elastic set holds. A mutex has one slot, number 1.
+func slotWords(slots []int) string {
+	words := make([]string, len(slots))
+	for i, slot := range slots {
+		words[i] = strconv.Itoa(max(slot, 1))
+	}
+	return strings.Join(words, " ")
+}
+
 // environment is what the command gets: ours as it was given, and what it may want to know of the lock.
 func (o *options) environment(lock *amqplock.Lock) []string {
-	slot := strconv.Itoa(max(lock.Slots()[0], 1)) // a mutex has one slot
+	slots := strings.Fields(slotWords(lock.Slots()))
 	ours := []string{
 		"AMQPRUN_LOCK=" + o.lock.Name,
 		"AMQPRUN_KIND=" + string(o.lock.Kind),
-		"AMQPRUN_SLOT=" + slot,
-		"AMQPRUN_SLOTS=" + slot,
-		"AMQPRUN_COUNT=1",
+		"AMQPRUN_SLOT=" + slots[0],
+		"AMQPRUN_SLOTS=" + strings.Join(slots, " "),
+		"AMQPRUN_COUNT=" + strconv.Itoa(len(slots)),
 		"AMQPRUN_ID=" + o.id,
 		heldLocks + "=" + strings.TrimSpace(os.Getenv(heldLocks)+" "+o.lockKey()),
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,12 +15,14 @@ import (
 type subcommand struct {
 	flags      func(*options) []cli.Flag
 	takesCount bool // its argument may be a negative number
-	action     func(ctx context.Context, o *options, args []string) error
+	action     func(c *cli.Context, o *options) error
 }
 
 var subcommands = map[string]subcommand{
 	"change": {
-		flags:      func(o *options) []cli.Flag { return append(brokerFlags(o), semaphoreFlag()) },
+		flags: func(o *options) []cli.Flag {
+			return append(brokerFlags(o), semaphoreFlag(), &cli.IntFlag{Name: "to", Destination: &o.slots})
+		},
 		takesCount: true,
 		action:     change,
 	},
@@ -38,15 +39,24 @@ var subcommands = map[string]subcommand{
 }
 
 // change prints what the original script prints.
-func change(ctx context.Context, o *options, args []string) error {
-	if len(args) != 1 {
-		return &usageError{text: fmt.Sprintf("change takes one COUNT after its options, not %q", args)}
+func change(c *cli.Context, o *options) error {
+	var err error
+	if c.IsSet("to") {
+		if err := noArguments(c); err != nil {
+			return err
+		}
+		err = amqplock.Resize(c.Context, o.lock, o.slots)
+	} else {
+		args := c.Args().Slice()
+		if len(args) != 1 {
+			return &usageError{text: fmt.Sprintf("change takes one COUNT after its options, not %q", args)}
+		}
+		delta, notANumber := strconv.Atoi(args[0])
+		if notANumber != nil {
+			return &usageError{text: fmt.Sprintf("COUNT %q: must be a whole number, such as 3, +3 or -1", args[0])}
+		}
+		err = amqplock.Adjust(c.Context, o.lock, delta)
 	}
-	delta, err := strconv.Atoi(args[0])
-	if err != nil {
-		return &usageError{text: fmt.Sprintf("COUNT %q: must be a whole number, such as 3, +3 or -1", args[0])}
-	}
-	err = amqplock.Adjust(ctx, o.lock, delta)
 	switch {
 	case err == nil:
 		fmt.Println("Adjustment success")
@@ -56,28 +66,45 @@ func change(ctx context.Context, o *options, args []string) error {
 	return err
 }
 
-func destroy(ctx context.Context, o *options, args []string) error {
-	if len(args) > 0 {
-		return &usageError{text: fmt.Sprintf("destroy takes no argument, not %q", args)}
+func destroy(c *cli.Context, o *options) error {
+	if err := noArguments(c); err != nil {
+		return err
 	}
-	return amqplock.Destroy(ctx, o.lock)
+	return amqplock.Destroy(c.Context, o.lock)
 }
 
-func status(ctx context.Context, o *options, args []string) error {
-	if len(args) > 0 {
-		return &usageError{text: fmt.Sprintf("status takes no argument, not %q", args)}
+func noArguments(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return nil
 	}
-	s, err := amqplock.Inspect(ctx, o.lock)
+	return &usageError{text: fmt.Sprintf("unexpected argument %q; options come before it", c.Args().First())}
+}
+
+func status(c *cli.Context, o *options) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	s, err := amqplock.Inspect(c.Context, o.lock)
 	if err != nil {
 		return err
 	}
 	if o.json {
 		return json.NewEncoder(os.Stdout).Encode(s)
 	}
-	paused := ""
-	if s.Slots == 0 {
-		paused = " (paused)"
-	}
-	_, err = fmt.Printf("%s %q: %d slots, %d held, %d free%s\n", s.Kind, s.Name, s.Slots, s.Held, s.Free, paused)
+	_, err = fmt.Printf("%s %q: %s\n", s.Kind, s.Name, inWords(s))
 	return err
+}
+
+func inWords(s amqplock.Status) string {
+	switch {
+	case s.Kind == amqplock.Mutex && s.Held > 0:
+		return "held"
+	case s.Kind == amqplock.Mutex:
+		return "free"
+	case s.Slots == 0:
+		return "0 slots (paused)"
+	case s.Slots == 1:
+		return fmt.Sprintf("1 slot, %d held, %d free", s.Held, s.Free)
+	}
+	return fmt.Sprintf("%d slots, %d held, %d free", s.Slots, s.Held, s.Free)
 }

@@ -226,6 +226,9 @@ func (s *session) createIfAsked(ctx context.Context) (slots, error) {
 		if err != nil || found.known {
 			return err
 		}
+		if err := a.ensure(ctx, 0); err != nil {
+			return err
+		}
 		return a.grow(ctx, 0, s.cfg.Slots)
 	})
 	if err != nil {

@@ -45,6 +45,31 @@ func Adjust(ctx context.Context, cfg Config, delta int) error {
 	})
 }
 
+// Resize gives semaphore cfg.Name exactly n slots, creating it and mending holes if need be, and otherwise does what Adjust does.
+func Resize(ctx context.Context, cfg Config, n int) error {
+	if n < 0 || n > MaxSlots {
+		return &Error{Kind: ErrConfig, Text: fmt.Sprintf("%d slots: must be from 0 to %d", n, MaxSlots)}
+	}
+	return administer(ctx, cfg, func(ctx context.Context, a *admin) error {
+		found, err := a.survey(ctx)
+		if err != nil {
+			return err
+		}
+		if found.count > n {
+			return a.shrink(ctx, found, found.count-n)
+		}
+		if found.ours || found.count == 0 {
+			if err := a.ensure(ctx, 0); err != nil {
+				return err
+			}
+		}
+		if err := a.grow(ctx, found.count, n-found.count); err != nil {
+			return err
+		}
+		return a.deleteDown(ctx, n+overshoot, n+1)
+	})
+}
+
 // Destroy removes semaphore cfg.Name with all its slots, and its waiting line; one that does not exist is no error. Holders lose their slots at
 // their next check, and waiters are told that the semaphore is gone. Of cfg only Broker, Name and Logf count.
 func Destroy(ctx context.Context, cfg Config) error {
@@ -53,10 +78,8 @@ func Destroy(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		for i := found.count + overshoot; i >= 0; i-- {
-			if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
-				return err
-			}
+		if err := a.deleteDown(ctx, found.count+overshoot, 0); err != nil {
+			return err
 		}
 		if err := a.delete(ctx, tripQueue(a.cfg.Name)); err != nil {
 			return err
@@ -135,13 +158,21 @@ func (a *admin) shrink(ctx context.Context, found slots, n int) error {
 	if !found.known {
 		return nil
 	}
-	for i := found.count; i > max(found.count-n, 0); i-- {
-		if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
-			return err
-		}
+	if err := a.deleteDown(ctx, found.count, max(found.count-n, 0)+1); err != nil {
+		return err
 	}
 	if found.count <= n {
 		return a.ensure(ctx, 0)
+	}
+	return nil
+}
+
+// deleteDown removes the slots from the last to the first, so that a half-done removal leaves no hole.
+func (a *admin) deleteDown(ctx context.Context, last, first int) error {
+	for i := last; i >= first; i-- {
+		if err := a.delete(ctx, slotQueue(a.cfg.Name, i)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -87,6 +87,8 @@ func tlsError(broker string, err error) error {
 	var host x509.HostnameError
 	var authority x509.UnknownAuthorityError
 	switch {
+	case strings.Contains(err.Error(), "tls: certificate required"):
+		e.Hint = "the broker wants a client certificate: --cert and --key"
 	case errors.As(err, &record):
 		e.Hint = "the port does not speak TLS: amqps is usually 5671, amqp 5672"
 	case errors.As(err, &host):
@@ -125,6 +127,8 @@ func handshakeError(ctx context.Context, broker string, uri amqp.URI, err error)
 			Text: fmt.Sprintf("the broker %s does not let user %q into virtual host %q", broker, uri.Username, uri.Vhost),
 			Hint: "rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ",
 		}
+	case reply != nil && strings.Contains(reply.Reason, "tls: "): // in TLS 1.3 the broker's verdict on us comes with the first read
+		return tlsError(broker, err)
 	case reply != nil && reply.Server: // a connection limit, a virtual host that is down, a node in maintenance
 		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("the broker %s turned the connection away: %v", broker, err), Err: err}
 	}
