@@ -4,8 +4,8 @@
 //	canary [-id NAME] [-for TIME] [-deaf] DIR
 //
 // The journal, DIR/journal, has one line an event, appended in one write: kind, run, slot, CLOCK_BOOTTIME in nanoseconds and
-// perhaps one more word. The kinds are "start", "beat" every few milliseconds, "added" with the element, "signal" with its
-// name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only notes the signal.
+// perhaps one more word. The kinds are "start" with the process id, "beat" every few milliseconds, "added" with the
+// element, "signal" with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only notes the signal.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -57,7 +58,7 @@ func run() error {
 		return fmt.Errorf("not run by amqprun")
 	}
 	c.set = filepath.Join(dir, "set-"+c.slot)
-	c.note("start", "")
+	c.note("start", strconv.Itoa(os.Getpid()))
 	end := time.After(*length)
 	tick := time.NewTicker(beat)
 	for n := 0; ; {

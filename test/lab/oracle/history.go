@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ import (
 type Run struct {
 	ID       string
 	Slot     int
+	Pid      int // 0 in a journal without
 	Start    time.Duration
 	Last     time.Duration // the last sign of life
 	Ended    bool          // by itself or by SIGTERM; a run that was killed, or still runs, has only a last sign of life
@@ -68,6 +70,8 @@ func (h *History) read(line string, index map[string]int) error {
 	r := &h.Runs[i]
 	r.Last = at
 	switch kind {
+	case "start":
+		r.Pid, _ = strconv.Atoi(word)
 	case "added":
 		r.elements = append(r.elements, word)
 	case "signal":

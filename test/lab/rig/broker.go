@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,13 +78,30 @@ func (b *Broker) Through(address string) string {
 // Signal sends a signal to the node.
 func (b *Broker) Signal(s syscall.Signal) {
 	b.t.Helper()
-	pid, err := strconv.Atoi(strings.TrimSpace(b.script("pid", b.name)))
+	if err := syscall.Kill(b.pid(), s); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *Broker) pid() int {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.home(), "pid"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, s); err != nil {
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
 		b.t.Fatal(err)
 	}
+	return pid
+}
+
+// AwaitAlarm waits until the resource, memory or disk, is in alarm.
+func (b *Broker) AwaitAlarm(resource string) {
+	b.t.Helper()
+	WaitFor(b.t, Patience, "an alarm of "+resource, func() bool {
+		return strings.Contains(b.Ctl("eval", "rabbit_alarm:get_alarms()."), resource)
+	})
 }
 
 // CloseConnections closes those whose client's port matches, as an operator would, and returns how many.
@@ -104,4 +123,47 @@ func (b *Broker) SetPolicy(prefix, definition string) {
 	b.t.Helper()
 	b.Ctl("set_policy", "--apply-to", "queues", prefix, "^"+prefix, definition)
 	b.t.Cleanup(func() { b.Ctl("clear_policy", prefix) })
+}
+
+// home is the node's directory; scripts/lab says where scripts/broker keeps them.
+func (b *Broker) home() string { return filepath.Join(os.Getenv("AMQPRUN_BROKER_DIR"), b.name) }
+
+// Restart starts the node again with the data that it had, once it is dead. The epmd beside it has survived, and has the environment that
+// the node had.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	WaitFor(b.t, Patience, "the node is dead", func() bool { return syscall.Kill(b.pid(), 0) != nil })
+	log, err := os.OpenFile(filepath.Join(b.home(), "log", "rabbit"), os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer log.Close()
+	node := exec.Command("rabbitmq-server")
+	node.Env = append(b.epmdEnvironment(), "RUNNING_UNDER_SYSTEMD=true")
+	node.Stdout, node.Stderr = log, log
+	node.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := node.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	go func() { _ = node.Wait() }()
+	if err := os.WriteFile(filepath.Join(b.home(), "pid"), []byte(strconv.Itoa(node.Process.Pid)), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *Broker) epmdEnvironment() []string {
+	b.t.Helper()
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, name := range names {
+		if comm, _ := os.ReadFile(name); strings.TrimSpace(string(comm)) != "epmd" {
+			continue
+		}
+		environ, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "environ"))
+		env := strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00")
+		if slices.Contains(env, "AMQPRUN_BROKER_HOME="+b.home()) {
+			return env
+		}
+	}
+	b.t.Fatal("the node's epmd does not run")
+	return nil
 }

@@ -174,6 +174,14 @@ func (c *Contender) Signal(s syscall.Signal) {
 	}
 }
 
+// KillCommand kills the command of that contender, not amqprun.
+func (l *Lock) KillCommand(id string) {
+	l.t.Helper()
+	if err := syscall.Kill(l.History().Find(id).Pid, syscall.SIGKILL); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // Messages is what amqprun and its command wrote to standard error, with the times of CLOCK_BOOTTIME.
 func (c *Contender) Messages() string {
 	c.mu.Lock()
