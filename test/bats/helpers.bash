@@ -21,17 +21,28 @@ teardown() {
   end_background
 }
 
-# Bats's run, which also prints what it ran: shown when the test fails.
-sane_run() { # [OPTION-OF-RUN...] COMMAND...
-  local options=()
-  while [[ $1 == -* || $1 == !* ]]; do
-    options+=("$1")
+# Bats's run, which also prints what it ran, before it judges the status: shown when the test fails.
+sane_run() { # [-STATUS | !] [OPTION-OF-RUN...] COMMAND...
+  local options=() want=''
+  while [[ $1 == -* || $1 == '!' ]]; do
+    case $1 in
+      -[0-9]*) want=${1#-} ;;
+      '!') want='!' ;;
+      *) options+=("$1") ;;
+    esac
     shift
   done
+  # run warns of a 127 that nobody expected.
+  [[ $want != 127 ]] || options+=(-127)
   run "${options[@]}" -- "$@"
   echo "$ $*"
-  echo "status $status"
+  echo "status $status${want:+, expected $want}"
   printf '%s\n' "$output" ${stderr:+"stderr: $stderr"}
+  case $want in
+    '') ;;
+    '!') ((status != 0)) ;;
+    *) ((status == want)) ;;
+  esac
 }
 
 # Polls until the command succeeds; its output is that of the last try.
