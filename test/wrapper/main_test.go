@@ -35,7 +35,11 @@ func TestMain(m *testing.M) {
 			os.Exit(tick(os.Args[2]))
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if path, err := program(); err == nil && path != "" {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
 }
 
 // printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM ends it with status 3, or does not.

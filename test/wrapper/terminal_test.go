@@ -198,7 +198,7 @@ func (s *shell) awaitState(pid int, want string) {
 const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"; exit 5'`
 
 func TestPipelineIntoAPager(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "less")
 		s.line(`A seq 5000 | less`)
 		s.expect("23\r\n:")
@@ -210,7 +210,7 @@ func TestPipelineIntoAPager(t *testing.T) {
 }
 
 func TestPagerUnderTheLock(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "less")
 		s.line(`seq 5000 | A less`)
 		s.expect("23\r\n:")
@@ -222,7 +222,7 @@ func TestPagerUnderTheLock(t *testing.T) {
 }
 
 func TestEditor(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "vim")
 		s.line(`A vim -u NONE -N -n text`)
 		s.expect("[New]")
@@ -235,7 +235,7 @@ func TestEditor(t *testing.T) {
 }
 
 func TestCommandReadsTheTerminal(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s`, asker)
 		s.await("asking")
 		s.line("word")
@@ -250,7 +250,7 @@ func TestCommandReadsTheTerminal(t *testing.T) {
 }
 
 func TestShellUnderTheLock(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A bash --norc --noprofile -i`)
 		s.expect("$> ")
 		s.line(`echo "nested=<$((6*7))>"`)
@@ -271,7 +271,7 @@ func TestShellUnderTheLock(t *testing.T) {
 }
 
 func TestCtrlCReachesTheCommandOnce(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A "$W" print-signals log`)
 		s.await("ready")
 		s.key(ctrlC)
@@ -311,7 +311,7 @@ func TestLoopEndsWithCtrlC(t *testing.T) {
 }
 
 func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'trap "echo int >>log" INT; echo asking >>log; read x </dev/tty; read x </dev/tty; echo "got=<$x>"'`)
 		s.await("asking")
 		awaitForeground(s)
@@ -367,7 +367,7 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 }
 
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
 		s.await("up") // a shell's child that has not executed its program yet ignores Ctrl-Z
@@ -387,7 +387,7 @@ func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 }
 
 func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s &`, asker)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		s.awaitState(command, "T")
@@ -402,7 +402,7 @@ func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
 }
 
 func TestBackgroundJobThatDoesNot(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo "background=<$((6*7))>"' &`)
 		s.awaitState(s.pid("pid"), "SR")
 		s.line(`echo "shell=<$((2+3))>"`)
@@ -414,7 +414,7 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 
 // TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it must not stop for ever.
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
 		s.await("hup")
@@ -504,7 +504,7 @@ func TestCtrlZAgainWhileVerifying(t *testing.T) {
 
 // TestStoppedCommandAloneKeepsTheLock: SIGSTOP to the command is nobody's Ctrl-Z.
 func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; echo $PPID >wrapper; while ! [ -e release ]; do sleep 0.01; done; exit 6'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		_ = syscall.Kill(command, syscall.SIGSTOP)
@@ -540,7 +540,7 @@ func TestSessionLeaderCannotBeStopped(t *testing.T) {
 
 // TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do it, nor does a script.
 func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A sh -c 'stty -echo -icanon </dev/tty; kill -9 $$'; echo "ended=<$?>"; stty -a </dev/tty | tr ";" "\n" | grep -E "icanon|echo " >settings; echo "done=<$((1+1))>"`)
 		s.line("script")
 		s.expect("ended=<137>")
@@ -556,7 +556,7 @@ func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 
 // TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the terminal; it has to be given.
 func TestScriptGetsTheTerminalBack(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A `+asker+`; read y </dev/tty; echo "second=<$y>"`)
 		s.line("script")
 		s.await("asking")
@@ -569,7 +569,7 @@ func TestScriptGetsTheTerminalBack(t *testing.T) {
 }
 
 func TestOutputWithTostop(t *testing.T) {
-	inShells(t, func(t *testing.T, s *shell) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line("stty tostop; echo set=$?")
 		s.expect("set=0")
 		s.line(`A sh -c 'echo "out=<$((6*7))>"; exit 3'`)

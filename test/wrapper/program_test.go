@@ -1,0 +1,95 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// program builds amqprun itself, once, and returns its path; "" without a broker to use it with.
+var program = sync.OnceValues(func() (string, error) {
+	if os.Getenv("AMQPRUN_URL") == "" {
+		return "", nil
+	}
+	dir, err := os.MkdirTemp("", "amqprun-wrapper")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "amqprun")
+	build := exec.Command("go", "build", "-o", path, "../..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// inShellsWithProgram is inShells, first with the test's own wrapper and then with amqprun holding a mutex.
+func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
+	t.Helper()
+	inShells(t, test)
+	t.Run("amqprun", func(t *testing.T) {
+		path, err := program()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == "" {
+			t.Skip("needs a broker: AMQPRUN_URL is not set")
+		}
+		inShells(t, func(t *testing.T, s *shell) {
+			s.script("A", "exec "+path+" --mutex wrapper-test-"+strconv.Itoa(os.Getpid())+"-"+filepath.Base(filepath.Dir(s.dir))+` -- "$@"`)
+			test(t, s)
+		})
+	})
+}
+
+// withProgram prepares a process like start's, of amqprun holding a mutex of this test.
+func withProgram(t *testing.T, options []string, command ...string) *process {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path == "" {
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
+	}
+	p := prepare(t)
+	p.Path = path
+	p.Args = append(append(append([]string{"amqprun", "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)
+	return p
+}
+
+// TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
+func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
+	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	first.begin()
+	daemon, leader := first.pid("pid"), first.pid("leader")
+	t.Logf("the guard occupies %d KiB", memory(t, first.guard()))
+	next := withProgram(t, nil, "sh", "-c", fmt.Sprintf("cat /proc/%d/status /proc/%d/status 2>/dev/null | grep -c '^State:.[^ZX]' >alive", leader, daemon))
+	next.begin()
+	first.send(syscall.SIGKILL)
+	if got := next.end(); got != 1 || next.read("alive") != "0\n" {
+		t.Errorf("exit status %d, want grep's 1; %q of the old tree were alive", got, next.read("alive"))
+	}
+	first.await("log", "got")
+	first.noneLeft()
+}
+
+func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
+	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after", "1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p.begin()
+	command := p.pid("pid")
+	p.send(syscall.SIGSTOP)
+	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
+	p.await("log", "got")
+	p.send(syscall.SIGCONT)
+	if got := p.end(); got != 76 {
+		t.Errorf("exit status %d, want 76", got)
+	}
+	p.noneLeft()
+}
