@@ -10,7 +10,7 @@ LINT_TOOLS = shellcheck shfmt
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-wrapper bench lint vuln fmt clean
+.PHONY: help build demo test test-unit test-bats test-wrapper lab bench lint vuln fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,10 @@ test-bats: build test-tools ## run the command-line tests only
 
 test-wrapper: ## run the process wrapper's tests 20 times beside a busy loop
 	@scripts/test wrapper
+
+lab: build test-tools ## test with three generations of RabbitMQ, and with faults; needs root and an hour
+	@scripts/lab brokers
+	@scripts/lab faults
 
 bench: build ## measure waiting, handing over and probing
 	@scripts/bench
