@@ -52,9 +52,9 @@ const (
 	leave        // let go of the socket and end
 )
 
-// stopSlack is how much later than amqprun the guard sends the stop signal. An amqprun that is alive does it itself, and a command should
-// not get it twice.
-const stopSlack = 100 * time.Millisecond
+// stopSlack is how much later than amqprun the guard sends the stop signal, unless that is more than a quarter of the grace. An amqprun
+// that is alive does it itself, even on a busy machine, and a command should not get it twice.
+const stopSlack = 500 * time.Millisecond
 
 // watch decides what the guard does, and when. It knows no process and no clock.
 type watch struct {
@@ -78,7 +78,7 @@ func (w *watch) due(now time.Duration) (action, time.Duration) {
 	case w.KillAt == 0 || w.KillAt == w.killedFor:
 		return rest, 0
 	}
-	stopAt := min(w.StopAt+stopSlack, w.KillAt)
+	stopAt := w.StopAt + min(stopSlack, (w.KillAt-w.StopAt)/4)
 	switch {
 	case w.StopAt == 0 || w.Stopping || w.StopAt == w.stoppedFor:
 		return rest, w.KillAt

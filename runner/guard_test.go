@@ -47,6 +47,7 @@ func TestDue(t *testing.T) {
 		{"renewed after the signal", changed(func(w *watch) { w.did(stop); w.StopAt, w.KillAt = 110*second, 115*second }), 101 * second, rest, 110*second + stopSlack},
 		{"renewed after the kill", changed(func(w *watch) { w.did(kill); w.StopAt, w.KillAt = 110*second, 115*second }), 115 * second, kill, 0},
 		{"no grace", changed(func(w *watch) { w.StopAt = w.KillAt }), 105 * second, kill, 0},
+		{"short grace", changed(func(w *watch) { w.StopAt = 104 * second }), 104 * second, rest, 104*second + 250*time.Millisecond},
 		{"suspended for a day", leased(), 24 * time.Hour, kill, 0},
 		{"suspended for a day, after the signal", changed(func(w *watch) { w.did(stop) }), 24 * time.Hour, kill, 0},
 		{"done", changed(func(w *watch) { w.Done = true }), 200 * second, leave, 0},

@@ -139,6 +139,13 @@ func release(t *testing.T, fifo string) {
 	f.Close()
 }
 
+// TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread that started the command.
+func TestCommandOutlivesThreads(t *testing.T) {
+	if got := start(t, "-churn", "--", "sh", "-c", "sleep 0.5; exit 8").end(); got != 8 {
+		t.Errorf("exit status %d, want 8", got)
+	}
+}
+
 func TestNoGoroutineIsLeft(t *testing.T) {
 	for name, options := range map[string][]string{
 		"normal end": {"--", "true"},

@@ -138,7 +138,7 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 
 // TestStopSignalComesOnce: amqprun and its guard have the same deadline.
 func TestStopSignalComesOnce(t *testing.T) {
-	p := start(t, "-guard", "-lease", "800ms", "-kill-after", "400ms", "--", os.Args[0], "count-terms", "log")
+	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms", "log")
 	p.await("log", "ready")
 	p.guard()
 	p.endsLost()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,6 +53,7 @@ type options struct {
 	statusFile string
 	long       bool
 	leaks      bool
+	churn      bool
 }
 
 func parse(args []string) (options, []string, error) {
@@ -71,6 +73,7 @@ func parse(args []string) (options, []string, error) {
 	f.StringVar(&o.statusFile, "status", "", "write what Run returned here")
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
+	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -104,6 +107,9 @@ func run(args []string) int {
 		return fail(err)
 	}
 	o.hold(c, cancel)
+	if o.churn {
+		go churn(ctx)
+	}
 	before := goleak.IgnoreCurrent()
 	status, err := c.Run(ctx)
 	if o.leaks {
@@ -112,6 +118,20 @@ func run(args []string) int {
 		}
 	}
 	return o.exit(status, err)
+}
+
+// churn starts threads that end: a goroutine that ends while it is locked to its thread takes the thread with it. One that started a
+// command takes the command along.
+func churn(ctx context.Context) {
+	for ctx.Err() == nil {
+		for range 10 {
+			go func() {
+				runtime.LockOSThread()
+				<-time.After(time.Millisecond)
+			}()
+		}
+		<-time.After(5 * time.Millisecond)
+	}
 }
 
 // hold sets up what stands for the lock.
