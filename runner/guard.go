@@ -24,7 +24,6 @@ type orders struct {
 	StopAt    time.Duration // Boottime; 0: no lease to enforce
 	KillAt    time.Duration
 	Stopping  bool // amqprun is stopping the tree, only KillAt is left to enforce
-	Done      bool // nothing is left to be guarded
 }
 
 const maxMessage = 4096 // an AMQPRUN_ID is far shorter
@@ -46,10 +45,9 @@ func decodeOrders(message []byte) (o orders, id string, err error) {
 type action int
 
 const (
-	rest  action = iota
-	stop         // send the stop signal
-	kill         // send SIGKILL until the tree is dead
-	leave        // let go of the socket and end
+	rest action = iota
+	stop        // send the stop signal
+	kill        // send SIGKILL until the tree is dead
 )
 
 // stopSlack is how much later than amqprun the guard sends the stop signal, unless that is more than a quarter of the grace. An amqprun
@@ -59,7 +57,7 @@ const stopSlack = 500 * time.Millisecond
 // watch decides what the guard does, and when. It knows no process and no clock.
 type watch struct {
 	orders
-	abandoned   bool          // amqprun is dead: end of file without Done
+	abandoned   bool          // amqprun is dead: end of file
 	abandonedAt time.Duration // when that was seen
 	stoppedFor  time.Duration // the deadline for which the stop signal has been sent
 	stopped     bool          // it has been sent because amqprun is dead
@@ -69,8 +67,6 @@ type watch struct {
 // due returns what is to be done at now, and when to ask again (0: when the orders change).
 func (w *watch) due(now time.Duration) (action, time.Duration) {
 	switch {
-	case w.Done:
-		return leave, 0
 	case w.abandoned:
 		return w.dueAbandoned(now)
 	case w.KillAt != 0 && w.KillAt != w.killedFor && now >= w.KillAt:

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -129,7 +130,7 @@ func (g *Guard) send(rights []byte) error {
 	return unix.Sendmsg(g.socket, g.orders.encode(g.id), rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 }
 
-// Done lets the guard go: nothing is left to be guarded, or nothing was ever started. It returns when the guard has ended, which takes a
+// Done ends the guard: nothing is left to be guarded, or nothing was ever started. It returns when the guard is gone, which takes less than a
 // millisecond. Without it the end of this process makes the guard stop the tree.
 func (g *Guard) Done() error {
 	if g == nil {
@@ -141,19 +142,22 @@ func (g *Guard) Done() error {
 		return nil
 	}
 	g.finished = true
-	g.orders.Done = true
-	_ = g.send(nil)
-	g.close()
-	if g.pid == 0 {
-		return nil
+	// Killed and not asked: somebody may have stopped it.
+	if g.pid != 0 {
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
 	}
-	for {
-		_, err := unix.Wait4(g.pid, nil, unix.WALL, nil)
-		if err != unix.EINTR {
-			g.pid = 0
-			return err
+	g.close()
+	for g.pid != 0 {
+		_, err := syscall.Wait4(g.pid, nil, syscall.WALL, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		g.pid = 0
+		if err != nil {
+			return fmt.Errorf("wait for the guard process: %w", err)
 		}
 	}
+	return nil
 }
 
 // abandon leaves the guard to do the rest alone; a later Done has no effect.

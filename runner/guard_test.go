@@ -50,8 +50,6 @@ func TestDue(t *testing.T) {
 		{"short grace", changed(func(w *watch) { w.StopAt = 104 * second }), 104 * second, rest, 104*second + 250*time.Millisecond},
 		{"suspended for a day", leased(), 24 * time.Hour, kill, 0},
 		{"suspended for a day, after the signal", changed(func(w *watch) { w.did(stop) }), 24 * time.Hour, kill, 0},
-		{"done", changed(func(w *watch) { w.Done = true }), 200 * second, leave, 0},
-		{"done, then the end of file", abandoned(10*second, func(w *watch) { w.Done = true }), 200 * second, leave, 0},
 		{"abandoned", abandoned(10*second, nil), 10 * second, stop, 15 * second},
 		{"abandoned, in the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 12 * second, rest, 15 * second},
 		{"abandoned, after the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 15 * second, kill, 0},
@@ -118,7 +116,7 @@ func TestTheTreeIsDeadInTime(t *testing.T) {
 }
 
 func TestOrdersSurviveTheSocket(t *testing.T) {
-	want := orders{Amqprun: 1, Group: 2, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5, Stopping: true, Done: true}
+	want := orders{Amqprun: 1, Group: 2, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5, Stopping: true}
 	got, id, err := decodeOrders(want.encode("the-id"))
 	if err != nil || got != want || id != "the-id" {
 		t.Errorf("%+v, %q, %v", got, id, err)

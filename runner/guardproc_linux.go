@@ -56,8 +56,6 @@ func (g *guardProcess) run() {
 	for {
 		a, wake := g.watch.due(Boottime())
 		switch a {
-		case leave:
-			return
 		case stop:
 			g.stop()
 			g.watch.did(stop)
@@ -126,10 +124,10 @@ func (g *guardProcess) dead() bool {
 
 const looks = 3
 
-// killAll returns when several looks in a row found nothing, or when amqprun, back again, has dismissed us.
+// killAll returns when several looks in a row found nothing.
 func (g *guardProcess) killAll() {
 	pause := time.Millisecond
-	for empty := 0; empty < looks && !g.watch.Done; {
+	for empty := 0; empty < looks; {
 		if g.signal(syscall.SIGKILL) {
 			empty = 0
 			g.pause(pause)

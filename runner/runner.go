@@ -156,6 +156,14 @@ func (r *run) ended(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	if until := r.until(); until != 0 && Boottime() >= until {
+		// We, or the machine, slept until the lease was over, and the guard has killed the command. The timer that tells of the loss
+		// has only just woken up too.
+		select {
+		case <-ctx.Done():
+		case <-time.After(unfinishedAfter):
+		}
+	}
 	if ctx.Err() != nil {
 		return r.lost(context.Cause(ctx))
 	}

@@ -156,7 +156,10 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { second := guardOf(p.Process.Pid); return second != 0 && second != first }, "another guard")
+	eventually(t, func() bool {
+		second := guardOf(p.Process.Pid)
+		return second != 0 && second != first && openFiles(second) == guardsFiles
+	}, "another guard to have the connection")
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, daemon)
 }
@@ -200,8 +203,7 @@ func TestGuardKeepsNothingButItsSocket(t *testing.T) {
 	w.Close()
 	p.await("log", "ready")
 	guard := p.guard()
-	const want = "/dev/null /dev/null /dev/null socket socket"
-	eventually(t, func() bool { return openFiles(guard) == want }, "the guard, which has %q open, to have %q", openFiles(guard), want)
+	eventually(t, func() bool { return openFiles(guard) == guardsFiles }, "the guard to have open %q only", guardsFiles)
 	eventually(t, func() bool { return memory(t, guard) <= 6<<10 }, "the guard to give back its memory")
 	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", guard)); cwd != "/" {
 		t.Errorf("the guard is in %s", cwd)
@@ -217,6 +219,9 @@ func TestGuardKeepsNothingButItsSocket(t *testing.T) {
 	p.write("release", "")
 	p.end()
 }
+
+// guardsFiles is all that a guard has open: its end of the socket pair, and the duplicate of the connection.
+const guardsFiles = "/dev/null /dev/null /dev/null socket socket"
 
 // openFiles lists what pid has open, without the runtime's own epoll, eventfd and timer.
 func openFiles(pid int) string {
@@ -320,5 +325,22 @@ func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 	}
 	if !alive(p.pid("pid")) {
 		t.Error("the daemon is dead, so the test has shown nothing")
+	}
+}
+
+// TestStoppedGuardHoldsNothingUp: whatever state it is in, it goes when it is not needed any more.
+func TestStoppedGuardHoldsNothingUp(t *testing.T) {
+	option, now := lose(t)
+	p := start(t, append(option, "-guard", "-kill-after", "0s", "--", "sh", "-c", "echo ready >log; sleep 300")...)
+	p.await("log", "ready")
+	guard := p.guard()
+	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return state(guard) == 'T' }, "the guard to stop")
+	now()
+	p.endsLost()
+	if alive(guard) {
+		t.Error("the guard is alive")
 	}
 }

@@ -1,0 +1,57 @@
+package runner
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process likes.
+func TestProcessesWithAwkwardNames(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "a) Z 1 (b")
+	if err := os.Symlink(sleep, program); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "300")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	p, ok := readProc(cmd.Process.Pid)
+	self, _ := readProc(os.Getpid())
+	if !ok || p.ppid != os.Getpid() || p.pgrp != self.pgrp || p.session != self.session || p.state == 'Z' || p.start < self.start {
+		t.Errorf("%+v, %t; ours is %+v", p, ok, self)
+	}
+}
+
+// TestTreeIsClosedUnderChildren: membership is inherited, whatever a process does to its environment and group.
+func TestTreeIsClosedUnderChildren(t *testing.T) {
+	parents := map[int]int{10: 1, 11: 10, 12: 11, 20: 1, 21: 20, 30: 31, 31: 30}
+	for _, c := range []struct {
+		t      tree
+		member map[int]bool
+		pid    int
+		want   bool
+	}{
+		{tree{root: 10}, nil, 12, true},
+		{tree{root: 10}, nil, 21, false},
+		{tree{}, map[int]bool{11: true}, 12, true},
+		{tree{}, map[int]bool{11: true}, 10, false},
+		{tree{}, map[int]bool{21: true}, 21, true},
+		{tree{}, nil, 12, false},
+		{tree{root: 10}, nil, 30, false}, // a circle, from a pid that was used again
+		{tree{root: 1}, nil, 1, false},
+	} {
+		if got := c.t.belongs(c.pid, parents, c.member); got != c.want {
+			t.Errorf("%+v, members %v: %d belongs: %t", c.t, c.member, c.pid, got)
+		}
+	}
+}
