@@ -135,14 +135,27 @@ refused() { # PATTERN ARGUMENT...
   refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started
 }
 
+@test "how many slots to take" {
+  refused 'count' --semaphore "$LOCK" --count 0 touch started
+  refused 'count' --semaphore "$LOCK" --count -1 touch started
+  refused 'count' --semaphore "$LOCK" --count many touch started
+  refused 'only a semaphore' --mutex "$LOCK" --count 2 touch started
+  refused 'only a semaphore' --mutex "$LOCK" --greedy touch started
+  refused 'count .*exclude each other' --semaphore "$LOCK" --count 2 --greedy touch started
+  refused 'elastic' --semaphore "$LOCK" --elastic touch started
+  refused 'slots' change --semaphore "$LOCK" --to -1
+  refused '"many"' change --semaphore "$LOCK" --to many
+  refused '1' change --semaphore "$LOCK" --to 2 1
+}
+
 @test "COUNT" {
   for count in many 1e3 1.5 '' '1 2' 99999999999999999999 --; do
     refused 'COUNT' change --semaphore "$LOCK" "$count"
   done
   refused 'COUNT' change --semaphore "$LOCK"
   refused 'COUNT' change --semaphore "$LOCK" 1 2
-  refused 'takes no argument, not \["1"\]' destroy --semaphore "$LOCK" 1
-  refused 'takes no argument, not \["1"\]' status --semaphore "$LOCK" 1
+  refused 'argument "1"' destroy --semaphore "$LOCK" 1
+  refused 'argument "1"' status --semaphore "$LOCK" 1
 }
 
 @test "options that a subcommand does not have" {

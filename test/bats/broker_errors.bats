@@ -17,6 +17,7 @@ setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   broker_ctl eval '
     User = fun(Name, Conf, Write, Read) ->
+      catch rabbit_auth_backend_internal:delete_user(Name, <<"test">>),
       rabbit_auth_backend_internal:add_user(Name, <<"'"$SECRET"'">>, <<"test">>),
       [rabbit_auth_backend_internal:set_permissions(Name, <<"/">>, Conf, Write, Read, <<"test">>) || Conf /= none]
     end,
@@ -28,7 +29,7 @@ setup_file() {
 
 teardown_file() {
   [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
-    [rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [<<"outsider">>, <<"reader">>, <<"silent">>]],
+    [catch rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [<<"outsider">>, <<"reader">>, <<"silent">>]],
     rabbit_vhost:delete(<<"elsewhere">>, <<"test">>).'
 }
 

@@ -23,7 +23,7 @@ own() { env | grep '^AMQPRUN_' | grep -vE '^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)
   hold --semaphore "$LOCK" --slots 2
   export -f own
   sane_run -0 amqprun --semaphore "$LOCK" bash -c own
-  for line in AMQPRUN_COUNT=1 AMQPRUN_KIND=semaphore "AMQPRUN_LOCK=$LOCK" AMQPRUN_SLOT=2 AMQPRUN_SLOTS=2; do
+  for line in AMQPRUN_COUNT=1 AMQPRUN_KIND=semaphore "AMQPRUN_LOCK=$LOCK" "AMQPRUN_SLOT=$((3 - slot))" "AMQPRUN_SLOTS=$((3 - slot))"; do
     grep -qxF "$line" <<<"$output"
   done
   release "$bg_pid"

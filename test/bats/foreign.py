@@ -163,6 +163,7 @@ def line(broker, name, number):
             found = passive(broker, f"{name}-W").consumer_count
         except exceptions.ChannelClosedByBroker:
             broker.renew()
+            found = 0
         if found == int(number):
             return 0
         broker.connection.process_data_events(time_limit=0.02)

@@ -49,7 +49,12 @@ release() { # PID of amqprun
 
 slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
   run -0 amqprun status --semaphore "$LOCK"
-  [[ $output == "semaphore \"$LOCK\": $1 slots, $2 held, "* ]]
+  echo "$output"
+  case $1 in
+    0) [ "$output" = "semaphore \"$LOCK\": 0 slots (paused)" ] ;;
+    1) [[ $output == "semaphore \"$LOCK\": 1 slot, $2 held, "* ]] ;;
+    *) [[ $output == "semaphore \"$LOCK\": $1 slots, $2 held, "* ]] ;;
+  esac
 }
 
 # What a failure looks like: one line that says what, and at most one that says what to do.

@@ -18,19 +18,19 @@ teardown() {
   [ "$(sort taken | xargs)" = "1 2 3" ]
   slots 3 3
   sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
-  assert_error "semaphore \"$LOCK\" on amqp://[^ ]* is held by others"
+  assert_error "semaphore \"$LOCK\" on amqp://[^ ]* was not acquired: it is held by others"
 }
 
 @test "the slot that came free is taken again" {
   sane_run -0 amqprun change --semaphore "$LOCK" 3
   hold --semaphore "$LOCK"
   hold --semaphore "$LOCK"
-  second=$bg_pid
+  second=$bg_pid freed=$slot
   hold --semaphore "$LOCK"
   release "$second"
   # shellcheck disable=SC2016 # for the inner shell
   sane_run -0 amqprun --semaphore "$LOCK" -n sh -c 'echo "$AMQPRUN_SLOT"'
-  [ "$output" = 2 ]
+  [ "$output" = "$freed" ]
 }
 
 @test "a semaphore that does not exist is an error at once, also for those who would wait" {
@@ -47,6 +47,7 @@ teardown() {
   [ "$output" = ran ]
   [ -z "$stderr" ]
   slots 2 0
+  sane_run -0 foreign has "$LOCK-A-0" # as change would have made it
   sane_run -0 amqprun --semaphore "$LOCK" --slots 5 true
   slots 2 0
   sane_run -0 amqprun change --semaphore "$LOCK" -1
@@ -106,4 +107,57 @@ teardown() {
     assert_error "there is no semaphore \"$LOCK\""
   done
   [ ! -e started ]
+}
+
+@test "--count takes several slots, all or none" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 3
+  # shellcheck disable=SC2016 # for the inner shell
+  sane_run -0 amqprun --semaphore "$LOCK" --count 3 sh -c 'echo "$AMQPRUN_COUNT: $AMQPRUN_SLOT of $AMQPRUN_SLOTS"'
+  [ "$output" = "3: 1 of 1 2 3" ]
+  hold --semaphore "$LOCK" --count 2
+  slots 3 2
+  sane_run -75 amqprun --semaphore "$LOCK" --count 2 -n true
+  slots 3 2
+  sane_run -0 amqprun --semaphore "$LOCK" --count 1 -n true
+}
+
+@test "who waits for several slots gets them together" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 2
+  hold --semaphore "$LOCK"
+  holder=$bg_pid
+  # shellcheck disable=SC2016 # for the inner shell
+  start_waiter 1 --semaphore "$LOCK" --count 2 sh -c 'echo "$AMQPRUN_SLOTS"'
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = "1 2" ]
+}
+
+@test "--greedy takes every slot that is free, at least one" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 3
+  hold --semaphore "$LOCK"
+  # shellcheck disable=SC2016 # for the inner shell
+  sane_run -0 amqprun --semaphore "$LOCK" --greedy sh -c 'echo "$AMQPRUN_COUNT: $AMQPRUN_SLOTS"'
+  [ "$output" = "2: $(printf '%s\n' 1 2 3 | grep -v "$slot" | xargs)" ]
+  sane_run -0 amqprun change --semaphore "$LOCK" -3
+  sane_run -75 amqprun --semaphore "$LOCK" --greedy -n true
+}
+
+@test "an elastic set is told to the command, in a file and by HUP" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 1
+  # shellcheck disable=SC2016 # for the inner shell
+  start_bg amqprun --check-interval 0.1 --semaphore "$LOCK" --greedy --elastic sh -c '
+    trap "cat \"$AMQPRUN_SLOTS_FILE\"" HUP
+    cat "$AMQPRUN_SLOTS_FILE"
+    while :; do sleep 600 & wait "$!"; done'
+  held() { [ "$(tail -n 1 bg.1.out)" = "$1" ]; }
+  wait_until 20 held 1
+  sane_run -0 amqprun change --semaphore "$LOCK" 2
+  wait_until 20 held "1 2 3"
+  slots 3 3
+  sane_run -0 amqprun change --semaphore "$LOCK" -1
+  wait_until 20 held "1 2"
+  sane_run -0 amqprun change --semaphore "$LOCK" -2
+  wait_bg 20 "$bg_pid" # the lock is lost with the last slot
+  [ "$status" -eq 76 ]
 }

@@ -48,12 +48,32 @@ says() { # LINE...: what the first started script has printed so far, in all
   wait_until 20 says "Could not get lock" "Got lock" "Lost lock" "Could not get lock" "Got lock"
 }
 
-@test "README: --greedy says that it is not possible yet" {
-  for words in '' '--loop'; do
-    # shellcheck disable=SC2086 # no word or one
-    sane_run -69 --separate-stderr test_locks semaphore --acquire --greedy $words
-    [ "$stderr" = "test_locks: error: --greedy is not yet possible" ]
-  done
+@test "README: one that is greedy in a loop acquires what is added and releases what is removed" {
+  start_test_locks --sleep 0.1 semaphore --acquire --greedy --loop
+  wait_until 20 says "Could not get lock"
+  sane_run -0 test_locks semaphore --change 1
+  wait_until 20 says "Could not get lock" "Got locks: 1"
+  sane_run -0 test_locks semaphore --change 1
+  wait_until 20 says "Could not get lock" "Got locks: 1" "Got locks: 2"
+  slots 2 2
+  sane_run -0 test_locks semaphore --change -1
+  wait_until 20 says "Could not get lock" "Got locks: 1" "Got locks: 2" "Got locks: 1"
+  sane_run -0 test_locks semaphore --change -1
+  wait_until 20 file_has bg.1.out "Lost lock"
+  release "$bg_pid"
+  [ "$status" -eq 143 ]
+}
+
+@test "--greedy takes every slot that is free" {
+  sane_run -0 test_locks semaphore --change 3
+  hold --semaphore "$LOCK"
+  sane_run -0 --separate-stderr test_locks --sleep 0 semaphore --acquire --greedy
+  [ "$output" = "Got locks: 2" ]
+  [ -z "$stderr" ]
+  hold --semaphore "$LOCK"
+  hold --semaphore "$LOCK"
+  sane_run -75 test_locks semaphore --acquire --greedy
+  [ "$output" = "Could not get lock" ]
 }
 
 @test "a lock is held for --sleep seconds, and then released" {
@@ -82,8 +102,8 @@ says() { # LINE...: what the first started script has printed so far, in all
   sane_run -0 test_locks --verbose semaphore --change 2
   hold --semaphore "$LOCK"
   sane_run -0 --separate-stderr test_locks --verbose --sleep 0 semaphore --acquire
-  [ "$output" = "Got lock: 2" ]
-  [[ $stderr =~ amqprun:\ \[\ +[0-9.]+s\]\ acquired\ slot\ 2 ]]
+  [ "$output" = "Got lock: $((3 - slot))" ]
+  [[ $stderr =~ amqprun:\ \[\ +[0-9.]+s\]\ acquired\ slot\ $((3 - slot)) ]]
 }
 
 @test "a mutex in a loop: lost, got, and free when the script is told to end" {
