@@ -17,8 +17,8 @@ const idleFor = 10 * time.Second
 func (b *bench) idle() (failed error) {
 	var names []string
 	var pids []int
-	for _, p := range b.peers {
-		h, err := hold(p, "idle")
+	for i, p := range b.peers {
+		h, err := hold(p, fmt.Sprintf("idle-%d", i)) // two of them would want the same queue
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
