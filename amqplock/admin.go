@@ -106,10 +106,7 @@ func administer(ctx context.Context, cfg Config, f func(context.Context, *admin)
 	err = a.exclusively(ctx, func() error { return f(ctx, a) })
 	if err == nil {
 		a.wakeNext(ctx)
-		if a.talk != nil {
-			a.talk.farewell(time.Second)
-		}
-		a.hold.farewell(time.Second)
+		a.farewell()
 	}
 	a.drop()
 	return err

@@ -31,7 +31,7 @@ func (l *Lock) prepareHandOver() {
 	for {
 		err := l.session.openTalk(l.checking)
 		if err == nil {
-			err = call(l.checking, l.arm)
+			err = call(l.checking, l.arm) // which opens the channel for the hint too
 		}
 		if err != nil && l.checking.Err() == nil {
 			l.session.cfg.Logf("a crash will be noticed late: %v", err)
@@ -141,7 +141,7 @@ func (l *Lock) noticeRemovals() {
 			if !ok {
 				return
 			}
-			l.checkSlots()
+			_ = l.checkSlots(l.checking) // a failure proves nothing; the lease runs
 		case <-recheck.C:
 		case <-l.checking.Done():
 			return
@@ -149,12 +149,14 @@ func (l *Lock) noticeRemovals() {
 	}
 }
 
-func (l *Lock) checkSlots() {
+// checkSlots looks now whether the slots still exist; a mutex has none.
+func (l *Lock) checkSlots(ctx context.Context) error {
 	for i, c := range l.checks {
 		if c.lane == l.session.slot {
-			_ = l.check(l.checking, i, c) // a failure proves nothing; the lease runs
+			return l.check(ctx, i, c)
 		}
 	}
+	return nil
 }
 
 // grow takes slots that come free, for an elastic set. It stands in line like everyone who wants one, over a talk connection of its own.

@@ -1,6 +1,7 @@
 package amqplock
 
 import (
+	"errors"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -12,6 +13,7 @@ type lane struct {
 	connection *amqp.Connection
 	mu         sync.Mutex
 	channel    *amqp.Channel
+	closed     chan *amqp.Error // says why the broker has closed the channel
 }
 
 // do blocks until f's answer is there or the connection ends.
@@ -23,15 +25,25 @@ func (l *lane) do(f func(*amqp.Channel) error) error {
 		if err != nil {
 			return err
 		}
-		l.channel = channel
+		l.channel, l.closed = channel, channel.NotifyClose(make(chan *amqp.Error, 1))
 	}
-	return f(l.channel)
+	err := f(l.channel)
+	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later request
+		if why := <-l.closed; why != nil {
+			return why
+		}
+	}
+	return err
 }
 
 // open saves the next request the round trip of opening the channel.
 func (l *lane) open() error { return l.do(func(*amqp.Channel) error { return nil }) }
 
-// claim declares an exclusive queue: the one operation that grants a lock. 405 says that it is another's, or no lock.
+// claim declares an exclusive queue: the one operation that grants a lock, and no less a proof of ownership than a look. 405 says that it
+// is another's, or no lock.
+//
+// Nothing may be sent behind it before its answer: a request that crosses with the closing of its channel can end the whole connection
+// (504, expected 'channel.open'), and with it what else that holds.
 func (l *lane) claim(queue string) error {
 	return l.do(func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(queue, false, false, true, false, holdArgs())
@@ -60,6 +72,28 @@ func (l *lane) get(queue string) error {
 func (l *lane) create(queue string) error {
 	return l.do(func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(queue, true, false, false, false, slotArgs())
+		return err
+	})
+}
+
+// handBack deletes the own queues, and then the waiting line unless somebody stands in it, all in one round trip: the broker handles the
+// requests of a channel one after the other, and the first that fails closes it. With line "" it deletes the queues only. A waiter that
+// declared the line but did not join it yet finds it gone when it joins, and tries again.
+//
+// It serves a connection that may not publish: queue.delete of a queue that does not exist is no error and leaves no trace in the broker's
+// log.
+func (l *lane) handBack(queues []string, line string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		for i, queue := range queues {
+			last := line == "" && i == len(queues)-1
+			if _, err := ch.QueueDelete(queue, false, false, !last); err != nil {
+				return err
+			}
+		}
+		if line == "" {
+			return nil
+		}
+		_, err := ch.QueueDelete(line, true, false, false)
 		return err
 	})
 }

@@ -40,13 +40,3 @@ func (l *line) leave() error { return l.channel.Close() }
 func wake(channel *amqp.Channel, name string) error {
 	return channel.Publish("", lineQueue(name), false, false, amqp.Publishing{})
 }
-
-// nobodyWaits removes the line unless somebody stands in it. It serves a connection that may not publish: queue.delete of a queue that does
-// not exist is no error and leaves no trace in the broker's log. A waiter that declared the line but did not join it yet finds it gone when
-// it joins, and tries again.
-func (l *lane) nobodyWaits(name string) bool {
-	return l.do(func(ch *amqp.Channel) error {
-		_, err := ch.QueueDelete(lineQueue(name), true, false, false)
-		return err
-	}) == nil
-}

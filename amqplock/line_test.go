@@ -84,8 +84,14 @@ func TestJoinARemovedLine(t *testing.T) {
 	if channel == nil {
 		t.Fatal("no line")
 	}
-	if !s.slot.nobodyWaits(cfg.Name) {
-		t.Error("somebody waits in an empty line")
+	handBack := func() error {
+		if err := s.own.claim(cfg.Name); err != nil {
+			t.Fatal(err)
+		}
+		return s.own.handBack([]string{cfg.Name}, lineQueue(cfg.Name))
+	}
+	if err := handBack(); err != nil {
+		t.Errorf("an empty line was not removed: %v", err)
 	}
 	if _, err := s.join(t.Context(), channel); !absent(err) {
 		t.Errorf("joining a removed line: %v, want 404", err)
@@ -93,8 +99,11 @@ func TestJoinARemovedLine(t *testing.T) {
 	if _, err := s.join(t.Context(), s.openLine(t.Context())); err != nil {
 		t.Errorf("joining again: %v", err)
 	}
-	if s.slot.nobodyWaits(cfg.Name) {
-		t.Error("a line with a waiter was removed")
+	if err := handBack(); !concerns(err, lineQueue(cfg.Name)) {
+		t.Errorf("a line with a waiter was removed: %v", err)
+	}
+	if err := s.own.claim(cfg.Name); err != nil {
+		t.Errorf("the lock is not free although only the line was in use: %v", err)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Lock is a lock that the broker has granted. It is being checked until Release.
@@ -140,42 +142,47 @@ func (l *Lock) release(ctx context.Context) error {
 // connection alone frees its queues some time later.
 func (l *Lock) handBack(ctx context.Context) error {
 	s := l.session
-	for i, c := range l.checks {
-		if !c.each {
-			continue // a majority is of no interest to one who is done
-		}
-		var lost *LostError
-		if err := l.check(ctx, i, c); errors.As(err, &lost) {
-			return lost
-		}
-	}
 	if s.hold.IsClosed() {
 		<-s.hold.ended
 		l.lost(l.String(), connectionLost(s.hold.why))
 		return context.Cause(l.ctx)
 	}
 	l.tripwire.disarm()
-	for _, slot := range l.Slots() {
-		if err := call(ctx, func() error { return s.own.remove(s.queue(slot)) }); err != nil {
-			s.cfg.Logf("could not delete the queue of %s, the end of the connection frees it: %v", l, err)
-			return nil
+	var last errgroup.Group
+	for i, c := range l.checks {
+		if c.each { // a majority is of no interest to one who is done
+			last.Go(func() error {
+				var lost *LostError
+				if err := l.check(ctx, i, c); errors.As(err, &lost) {
+					return lost
+				}
+				return nil
+			})
 		}
 	}
+	if err := last.Wait(); err != nil {
+		return err
+	}
+	var queues []string
+	for _, slot := range l.Slots() {
+		queues = append(queues, s.queue(slot))
+	}
+	line := ""
+	if s.talk == nil { // then it costs something to wake the line: see first whether somebody stands in it
+		line = lineQueue(s.cfg.Name)
+	}
+	err := call(ctx, func() error { return s.own.handBack(queues, line) })
+	mayWait := s.talk != nil || err != nil
+	if err != nil && (line == "" || !concerns(err, line)) { // the line comes last: then what came before has been done
+		s.cfg.Logf("could not delete the queue of %s, the end of the connection frees it: %v", l, err)
+		return nil
+	}
 	s.cfg.Logf("released %s", l)
-	if s.talk != nil || !l.nobodyWaits(ctx) {
+	if mayWait {
 		s.wakeNext(ctx)
 	}
-	if s.talk != nil {
-		s.talk.farewell(time.Second)
-	}
-	s.hold.farewell(time.Second)
+	s.farewell()
 	return nil
-}
-
-// nobodyWaits spares who has no talk connection to open one for nothing.
-func (l *Lock) nobodyWaits(ctx context.Context) bool {
-	alone, err := callFor(ctx, func() (bool, error) { return l.session.slot.nobodyWaits(l.session.cfg.Name), nil })
-	return alone && err == nil
 }
 
 // keepChecking runs one check again and again. A check that hangs keeps its goroutine until the connection is dropped; the lease runs

@@ -62,6 +62,12 @@ func majority(err error) verdict {
 	return unknown
 }
 
+// concerns reports whether an answer of the broker is about queue: its texts name the queue in quotes.
+func concerns(err error, queue string) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Server && strings.Contains(e.Reason, "'"+queue+"'")
+}
+
 // absent tells a queue that does not exist from one that cannot be reached.
 func absent(err error) bool {
 	var e *amqp.Error

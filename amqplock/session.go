@@ -3,6 +3,8 @@ package amqplock
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -55,6 +57,20 @@ func connectHolder(ctx context.Context, cfg Config, uri amqp.URI) (*session, err
 	}
 	return s, nil
 }
+
+// farewell closes both connections in the protocol's way, at the same time.
+func (s *session) farewell() {
+	var both sync.WaitGroup
+	if s.talk != nil {
+		both.Go(func() { s.talk.farewell(farewellTime) })
+	}
+	s.hold.farewell(farewellTime)
+	both.Wait()
+	s.talk, s.probes = nil, nil
+}
+
+// farewellTime bounds the closing of a connection. In an alarm the broker does not read from one that has published.
+const farewellTime = time.Second
 
 // drop closes both sockets.
 func (s *session) drop() {

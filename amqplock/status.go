@@ -3,7 +3,6 @@ package amqplock
 import (
 	"context"
 	"fmt"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -52,8 +51,7 @@ func Inspect(ctx context.Context, cfg Config) (Status, error) {
 	if err != nil {
 		return status, err
 	}
-	s.talk.farewell(time.Second)
-	s.hold.farewell(time.Second)
+	s.farewell()
 	status.Slots, status.Held, status.Free = found.count, found.held, len(found.free)
 	return status, nil
 }

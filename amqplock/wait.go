@@ -116,12 +116,12 @@ func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) 
 }
 
 // pass leaves the line after a success with a hint in hand. A semaphore may have more free slots, so the hint goes on to the next waiter;
-// a mutex has not.
+// a mutex has not. The answer is not waited for: it concerns those who still stand in line.
 func (s *session) pass(place *line, hint amqp.Delivery) {
 	if s.cfg.Kind == Mutex {
 		_ = hint.Ack(false)
 	}
-	_ = place.leave()
+	go func() { _ = place.leave() }() // ends with the talk connection at the latest
 }
 
 // tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
@@ -152,9 +152,12 @@ func (s *session) lastTry(ctx context.Context, try attempt) error {
 func (s *session) openLine(ctx context.Context) *amqp.Channel {
 	channel, err := (*amqp.Channel)(nil), s.openTalk(ctx)
 	if err == nil {
-		talk := s.talk.Connection
+		talk, tell := s.talk.Connection, s.tell
 		channel, err = timedFor(ctx, s, "open the waiting line", func(context.Context) (*amqp.Channel, error) {
 			channel, err := talk.Channel()
+			if err == nil {
+				err = tell.open() // for the hint when the lock is released
+			}
 			if err != nil {
 				return nil, err
 			}
