@@ -40,6 +40,9 @@ func TestNodeKilled(t *testing.T) {
 		t.Run(how.String(), func(t *testing.T) {
 			t.Parallel()
 			d := newDuel(t, rig.NewBroker(t), 1)
+			// A quorum queue that is created in the last moment before the death never answers again (4.0.5: "configured member
+			// of queue ... was not found on this node").
+			rig.Pass(5 * time.Second)
 			fault := rig.Now()
 			d.broker.Signal(how)
 			d.holder.AwaitExit(exitLost)
@@ -51,7 +54,9 @@ func TestNodeKilled(t *testing.T) {
 			}
 			d.broker.Restart()
 			d.rival.AwaitExit(0)
-			rig.Figure(t, "next command after the fault", d.History().Find("rival").Start-fault)
+			if rival := d.History().Find("rival"); rival != nil {
+				rig.Figure(t, "next command after the fault", rival.Start-fault)
+			}
 			if d.rival.Said("created semaphore") != 0 {
 				t.Error("the restart has lost the semaphore")
 			}

@@ -26,7 +26,8 @@ const (
 // A Fault is what happens to each frame; the protocol header that a client begins with counts as one.
 type Fault struct {
 	frame func(to io.Writer, frame []byte) error
-	mute  bool // the end of the stream does not come through either
+	mute  bool          // the end of the stream does not come through either
+	delay time.Duration // from the arrival of each frame
 }
 
 // None lets everything pass.
@@ -53,13 +54,11 @@ func Heartbeats() Fault {
 	}}
 }
 
-// Delay makes each frame late by d; those behind it wait.
+// Delay makes each frame late by d, and takes none of the throughput.
 func Delay(d time.Duration) Fault {
-	return Fault{frame: func(to io.Writer, frame []byte) error {
-		<-time.After(d)
-		_, err := to.Write(frame)
-		return err
-	}}
+	late := None()
+	late.delay = d
+	return late
 }
 
 // Trickle lets one byte pass every d.
@@ -189,21 +188,41 @@ func (p *Proxy) carry(l *link) {
 	l.end(false)
 }
 
+// arrival is a frame and when it came, or the end of the stream.
+type arrival struct {
+	at    time.Time
+	frame []byte
+	err   error
+}
+
 func (p *Proxy) pump(to, from *net.TCPConn, way Direction) {
-	stream := bufio.NewReader(from)
-	for {
-		frame, err := readFrame(stream)
+	arrivals := make(chan arrival, 1024)
+	p.all.Go(func() {
+		stream := bufio.NewReader(from)
+		for {
+			frame, err := readFrame(stream)
+			arrivals <- arrival{time.Now(), frame, err}
+			if err != nil {
+				close(arrivals)
+				return
+			}
+		}
+	})
+	broken := false
+	for a := range arrivals {
 		fault := p.faults[way].Load()
-		if err == nil {
-			err = fault.frame(to, frame)
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, io.EOF) && !fault.mute {
+		<-time.After(time.Until(a.at.Add(fault.delay)))
+		switch {
+		case broken:
+		case a.err == nil:
+			broken = fault.frame(to, a.frame) != nil
+		case fault.mute:
+		case errors.Is(a.err, io.EOF):
 			_ = to.CloseWrite()
+		default: // a reset is passed on as one
+			_ = to.SetLinger(0)
+			_ = to.Close()
 		}
-		return
 	}
 }
 

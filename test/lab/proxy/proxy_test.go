@@ -96,6 +96,16 @@ func TestEndComesThrough(t *testing.T) {
 	}
 }
 
+func TestResetComesThrough(t *testing.T) {
+	_, client, server := through(t)
+	_ = client.SetLinger(0)
+	_ = client.Close()
+	_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read: %v, want a reset", err)
+	}
+}
+
 func TestBlackholeHidesTheEnd(t *testing.T) {
 	p, client, server := through(t)
 	p.Break(Blackhole(), None())

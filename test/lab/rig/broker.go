@@ -36,7 +36,12 @@ func TheBroker(t *testing.T) *Broker {
 func NewBroker(t *testing.T) *Broker {
 	t.Helper()
 	b := &Broker{name: fmt.Sprintf("lab-%d-%d", os.Getpid(), Now()), t: t}
-	t.Cleanup(func() { b.script("stop", b.name) })
+	t.Cleanup(func() {
+		if log, _ := os.ReadFile(filepath.Join(b.home(), "log", "rabbit")); t.Failed() {
+			t.Logf("the broker's log:\n%s", log)
+		}
+		b.script("stop", b.name)
+	})
 	b.URL = strings.TrimSpace(b.script("start", b.name))
 	return b
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,7 +96,7 @@ func Figure(t *testing.T, name string, d time.Duration) {
 		return
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n", os.Getenv("AMQPRUN_LAB_VERSION"), t.Name(), name, d.Seconds()); err != nil {
+	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n", strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")), t.Name(), name, d.Seconds()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+// duel is a holder at the first node, whose command ignores SIGTERM, and a rival that waits at the second.
+type duel struct {
+	*rig.Lock
+	t             *testing.T
+	holder, rival *rig.Contender
+}
+
+func newDuel(t *testing.T, slots int) *duel {
+	t.Helper()
+	d := &duel{Lock: rig.NewLock(t, slots), t: t}
+	d.holder = d.Start("holder", url(1), "--", "-deaf")
+	d.holder.AwaitStart()
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "100", "--", "-for", "1s")
+	d.rival.AwaitMessage("waiting for")
+	return d
+}
+
+// figures records when what happened to the holder's and the rival's command; the rival's may not have run.
+func (d *duel) figures(fault time.Duration) {
+	d.t.Helper()
+	h := d.History()
+	if told := h.Find("holder").Signal; told != 0 {
+		rig.Figure(d.t, "command told to stop after the fault", told-fault)
+	}
+	rig.Figure(d.t, "command dead after the fault", h.Find("holder").Last-fault)
+	if rival := h.Find("rival"); rival != nil {
+		rig.Figure(d.t, "next command after the fault", rival.Start-fault)
+	} else {
+		d.t.Log("the rival's command has not run")
+	}
+}
+
+func kinds() map[string]int { return map[string]int{"mutex": 0, "semaphore": 1} }
+
+// The holder's node is cut off from the other two, while its clients still reach it. The command must be dead before the others grant the
+// lock again.
+func TestCutOff(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			d := newDuel(t, slots)
+			fault := rig.Now()
+			node(t, "cut", "1")
+			t.Cleanup(func() { node(t, "heal") })
+			d.holder.AwaitExit(76)
+			if kept() {
+				rig.Pass(30*time.Second - (rig.Now() - fault))
+				if d.History().Find("rival") != nil {
+					t.Error("the lock was granted while its holder's node was away")
+				}
+				node(t, "heal")
+			}
+			d.rival.AwaitExit(0)
+			node(t, "heal")
+			d.figures(fault)
+			if last := d.History().Find("holder").Last - fault; last > rig.Lease {
+				t.Errorf("the command was alive %s after the node was cut off", last)
+			}
+			d.Verdict(0)
+			recover(t)
+		})
+	}
+}
+
+// The holder's node dies. Its connections break at once, so the next command may start while this one has its grace; with Khepri since 4.2
+// the lock stays locked until the node is back.
+func TestNodeKilled(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			d := newDuel(t, slots)
+			fault := rig.Now()
+			signal(t, 1, syscall.SIGKILL)
+			d.holder.AwaitExit(76)
+			if kept() {
+				rig.Pass(15*time.Second - (rig.Now() - fault))
+				if d.History().Find("rival") != nil {
+					t.Error("the lock was granted while its holder's node was away")
+				}
+				node(t, "start", "1")
+			}
+			d.rival.AwaitExit(0)
+			d.figures(fault)
+			d.Verdict(rig.Grace + rig.Slack)
+			if !kept() {
+				node(t, "start", "1")
+			}
+			whole(t)
+		})
+	}
+}
+
+// The holder's node is stopped for longer than the others wait for it, and continued.
+func TestNodePaused(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			d := newDuel(t, slots)
+			fault := rig.Now()
+			signal(t, 1, syscall.SIGSTOP)
+			t.Cleanup(func() { signal(t, 1, syscall.SIGCONT) })
+			d.holder.AwaitExit(76)
+			rig.Pass(20*time.Second - (rig.Now() - fault))
+			signal(t, 1, syscall.SIGCONT)
+			d.rival.AwaitExit(0)
+			d.figures(fault)
+			if last := d.History().Find("holder").Last - fault; last > rig.Lease {
+				t.Errorf("the command was alive %s after the node was stopped", last)
+			}
+			d.Verdict(0)
+			recover(t)
+		})
+	}
+}
+
+// The nodes lose each other for a moment and connect again at once: no check can hang, but with Mnesia the others have forgotten the lock.
+func TestBlip(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			d := newDuel(t, slots)
+			fault := rig.Now()
+			node(t, "ctl", "1", "eval", "[erlang:disconnect_node(N) || N <- nodes()].")
+			const watched = 15 * time.Second
+			rig.Pass(watched - (rig.Now() - fault))
+			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v", watched,
+				d.holder.HasEnded(), d.History().Find("rival") != nil)
+			d.figures(fault)
+			overlap := d.History().Overlap(1)
+			if kept() && overlap > 0 {
+				t.Errorf("two commands at once for %s", overlap)
+			}
+			rig.Figure(t, "overlap", overlap)
+			d.holder.Signal(syscall.SIGKILL)
+			recover(t)
+		})
+	}
+}
+
+// recover makes the cluster whole; after a partition that its mode leaves to the operator, the first node is the one that gives way.
+func recover(t *testing.T) {
+	t.Helper()
+	if mode() == "ignore" || mode() == "pause_minority" {
+		for _, action := range []string{"stop_app", "start_app"} {
+			node(t, "ctl", strconv.Itoa(1), action)
+		}
+	}
+	whole(t)
+}

@@ -1,0 +1,76 @@
+// Package cluster cuts, kills and pauses nodes of a cluster of three, and checks whether two commands ran at once. It runs inside
+// scripts/lab-cluster; make test-cluster does that for each generation and each way to handle a partition.
+//
+// The tests assert what docs/GUARANTEES.md promises, and also what it admits: a broker that got better, or worse, shows.
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("AMQPRUN_LAB_NODES") == "" {
+		fmt.Println("skipped: these tests are run by make test-cluster")
+		return
+	}
+	os.Exit(rig.Main(m))
+}
+
+// mode is how the nodes handle a partition, or khepri.
+func mode() string { return os.Getenv("AMQPRUN_LAB_MODE") }
+
+// kept tells whether the exclusive queues of a node that is away stay until it is back: RabbitMQ 4.2 and later with Khepri.
+func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
+
+func url(node int) string { return fmt.Sprintf("amqp://guest:guest@10.99.0.%d:5672/", node) }
+
+// node runs lab-cluster-node.
+func node(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("lab-cluster-node", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("lab-cluster-node %q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// signal sends a signal to a node.
+func signal(t *testing.T, i int, s syscall.Signal) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", i), "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whole waits until every node sees all three, restarting the first after a partition that the nodes do not mend by themselves.
+func whole(t *testing.T) {
+	t.Helper()
+	all := func() bool {
+		for i := 1; i <= 3; i++ {
+			out, err := exec.Command("lab-cluster-node", "ctl", strconv.Itoa(i), "eval",
+				`{length(rabbit_nodes:list_running()), rabbit_node_monitor:partitions()}.`).Output()
+			if text := strings.TrimSpace(string(out)); err != nil || !strings.HasPrefix(text, "{3,[") || strings.Contains(text, "rabbit@") {
+				return false
+			}
+		}
+		return true
+	}
+	rig.WaitFor(t, 2*rig.Patience, "the cluster is whole again", all)
+}
