@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (b *bench) handOver(rounds int) error {
 func (b *bench) queue(p peer, lock string) (_ []time.Duration, err error) {
 	stamps := filepath.Join(b.dir, "stamps")
 	defer os.Remove(stamps)
-	first, err := hold(p, lock)
+	first, err := b.hold(p, lock)
 	if err != nil {
 		return nil, err
 	}
@@ -87,25 +88,28 @@ func (b *bench) queue(p peer, lock string) (_ []time.Duration, err error) {
 // holder is a command under a lock that ends when it is let go.
 type holder struct {
 	*exec.Cmd
-	stdin io.Closer
+	fifo *os.File
 }
 
-// hold returns when the command runs.
-func hold(p peer, lock string) (*holder, error) {
-	argv := p.argv(lock, "sh", "-c", "echo && exec cat")
-	h := &holder{Cmd: exec.Command(argv[0], argv[1:]...)}
-	h.Stderr = os.Stderr
-	stdin, err := h.StdinPipe()
-	if err != nil {
+// hold returns when the command runs. It reads from a FIFO until letGo closes our end: etcdctl has no standard input for its command.
+func (b *bench) hold(p peer, lock string) (*holder, error) {
+	fifo := filepath.Join(b.dir, lock+".fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return nil, err
 	}
-	h.stdin = stdin
+	defer os.Remove(fifo) // it is open by then, or not needed
+	argv := p.argv(lock, "sh", "-c", `exec <"$1" && echo && exec cat`, "sh", fifo)
+	h := &holder{Cmd: exec.Command(argv[0], argv[1:]...)}
+	h.Stderr = os.Stderr
 	stdout, err := h.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := h.Start(); err != nil {
+	if h.fifo, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil {
 		return nil, err
+	}
+	if err := h.Start(); err != nil {
+		return nil, errors.Join(err, h.fifo.Close())
 	}
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		return nil, errors.Join(fmt.Errorf("the holder has not started: %w", err), h.letGo())
@@ -118,7 +122,7 @@ func (h *holder) letGo() error {
 	if h.ProcessState != nil {
 		return nil
 	}
-	return errors.Join(h.stdin.Close(), h.Wait())
+	return errors.Join(h.fifo.Close(), h.Wait())
 }
 
 // readGaps reads what bench/stamp wrote. Commands that overlap are an error: then nothing was locked.

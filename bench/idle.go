@@ -18,7 +18,7 @@ func (b *bench) idle() (failed error) {
 	var names []string
 	var pids []int
 	for i, p := range b.peers {
-		h, err := hold(p, fmt.Sprintf("idle-%d", i)) // two of them would want the same queue
+		h, err := b.hold(p, fmt.Sprintf("idle-%d", i)) // two of them would want the same queue
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
