@@ -283,13 +283,21 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 		}
 		return innerGuard != 0
 	}, "the inner guard")
+	// Stopped, it cannot end by itself: the outer amqprun has to wait for it.
+	if err := syscall.Kill(innerGuard, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return state(innerGuard) == 'T' }, "the inner guard to stop")
 	now()
+	eventually(t, func() bool { return !alive(daemon) }, "the daemon to die")
+	passes(200 * time.Millisecond)
+	if state(innerGuard) != 'T' || inner.isClosed() {
+		t.Error("the inner guard was killed")
+	}
+	_ = syscall.Kill(innerGuard, syscall.SIGCONT)
 	inner.awaitClosed(t, daemon)
 	p.endsLost()
 	outer.awaitClosed(t, daemon)
-	if alive(innerGuard) {
-		t.Error("the inner guard is alive")
-	}
 }
 
 func TestGuardLetsOrphansOfANormalEndLive(t *testing.T) {
