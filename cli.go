@@ -176,7 +176,7 @@ func (o *options) parseLock(c *cli.Context) error {
 	if c.IsSet("url") && o.lock.Broker.URL == "" {
 		return &usageError{text: "option --url has an empty value", hint: "without the option the broker is that of AMQPRUN_URL"}
 	}
-	o.lock.Logf = o.logf
+	o.lock.Logf, o.lock.Warnf = o.logf, o.warnf
 	return nil
 }
 

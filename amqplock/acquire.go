@@ -88,11 +88,12 @@ func (s *session) notAcquired(ctx context.Context) error {
 
 func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 	lock, err := s.try(ctx)
-	if !errors.Is(err, errBusy) {
-		return lock, err
-	}
-	if !wait {
+	var alarm *alarmError // nobody knows yet whether the lock is free; the alarm will end
+	switch {
+	case errors.Is(err, errBusy) && !wait:
 		return nil, s.notAcquired(ctx)
+	case !errors.Is(err, errBusy) && !(wait && errors.As(err, &alarm)):
+		return lock, err
 	}
 	s.cfg.Logf("waiting for %s: %v", s.lockName(), err)
 	err = s.wait(ctx, func(ctx context.Context) (err error) {

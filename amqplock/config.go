@@ -61,6 +61,8 @@ type Config struct {
 
 	// Logf, if not nil, is told each step. Calls do not overlap with one another but come from several goroutines.
 	Logf func(format string, args ...any)
+	// Warnf, if not nil, is told what everyone should know: that the wait is not for other holders.
+	Warnf func(format string, args ...any)
 	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
 	OnRenew func(stopAt, until time.Duration)
 
@@ -152,11 +154,11 @@ func (c Config) checkSet() error {
 	case c.Count < 0 || c.Count > MaxSlots:
 		return bad(fmt.Sprintf("a count of %d slots: must be from 1 to %d", c.Count, MaxSlots))
 	case c.Kind == Mutex && (c.Count > 1 || c.Greedy || c.Elastic):
-		return bad("only a semaphore has several slots")
+		return bad("a mutex has one slot: no count, greedy or elastic")
 	case c.Greedy && c.Count > 0:
-		return bad("a count of slots, and all that are free, exclude each other")
+		return bad("count and greedy exclude each other")
 	case c.Elastic && !c.Greedy:
-		return bad("a set can only be elastic when it is greedy")
+		return bad("elastic needs greedy")
 	}
 	return nil
 }

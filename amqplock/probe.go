@@ -28,6 +28,7 @@ type prober struct {
 	channel *amqp.Channel
 	returns chan amqp.Return
 	closed  chan *amqp.Error
+	blocked chan amqp.Blocking
 	sent    uint64
 }
 
@@ -43,6 +44,7 @@ func newProber(connection *amqp.Connection) (*prober, error) {
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
 		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
+		blocked: connection.NotifyBlocked(make(chan amqp.Blocking, 1)),
 	}, nil
 }
 
@@ -58,8 +60,8 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 			return nil, p.reason(err)
 		}
 	}
-	if _, err := confirm.WaitContext(ctx); err != nil {
-		return nil, context.Cause(ctx)
+	if err := p.await(ctx, confirm); err != nil {
+		return nil, err
 	}
 	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
 		return nil, p.reason(amqp.ErrClosed)
@@ -81,6 +83,32 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 			return missing[:len(queues)], nil
 		}
 	}
+}
+
+// await returns when the broker has answered, or has said that it will not.
+func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) error {
+	for {
+		select {
+		case <-confirm.Done():
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case b, open := <-p.blocked:
+			if !open {
+				return p.reason(amqp.ErrClosed)
+			}
+			if b.Active {
+				return &alarmError{b.Reason}
+			}
+		}
+	}
+}
+
+// alarmError says that the broker is short of memory or disk, and reads nothing more from the connection until that is over.
+type alarmError struct{ reason string }
+
+func (e *alarmError) Error() string {
+	return fmt.Sprintf("the broker is in an alarm (%s), and answers nobody who publishes", e.reason)
 }
 
 // reason replaces "closed" by what the broker said, which the library hands out a moment after it has marked the channel.

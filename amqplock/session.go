@@ -27,6 +27,7 @@ type session struct {
 	looked bool       // a queue that refused us has been seen to be a lock
 	busy   error      // why the newest try found the lock taken; nil before
 	first  bool       // of the waiting line
+	warned bool       // that an alarm makes us wait
 	held   collection // what was claimed so far
 }
 

@@ -127,6 +127,11 @@ func (s *session) pass(place *line, hint amqp.Delivery) {
 // tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
 func (s *session) tryWaiting(ctx context.Context, try attempt) error {
 	err := try(ctx)
+	var alarm *alarmError
+	if errors.As(err, &alarm) && s.cfg.Warnf != nil && !s.warned {
+		s.warned = true
+		s.cfg.Warnf("waiting for %s until %s can tell whether it is free: %v", s.lockName(), s.hold.broker, alarm)
+	}
 	if errors.Is(err, ErrUnreachable) && ctx.Err() == nil && !s.hold.IsClosed() {
 		s.cfg.Logf("%v; waiting on", err)
 		return errBusy
