@@ -89,7 +89,7 @@ wait_status() { # COMMAND...
 @test "75: not acquired, with -n, with -w, or what -E says" {
   hold --mutex "$LOCK"
   sane_run -75 amqprun --mutex "$LOCK" -n true
-  sane_run -75 amqprun --mutex "$LOCK" -w 0.1 true
+  sane_run -75 amqprun --mutex "$LOCK" -w 0.7 true
   sane_run -42 amqprun --mutex "$LOCK" -n -E 42 true
 }
 

@@ -125,15 +125,22 @@ lost() { # REASON: what the holder ends with
 
 @test "a semaphore is changed by one at a time" {
   sane_run -0 amqprun change --semaphore "$LOCK" 1
-  foreign_hold mutex "$LOCK"
-  sane_run -75 --separate-stderr amqprun change --semaphore "$LOCK" 1
-  [ "$output" = "Adjustment failure" ]
-  assert_error 'another administrator, or a mutex of the same name'
-  release "$bg_pid"
-  hold --mutex "$LOCK"
+  hold --mutex "$LOCK" # the administration mutex is the queue of that name
   sane_run -1 foreign change "$LOCK" 1
   [ "$output" = "Adjustment failure" ]
   release "$bg_pid"
+  foreign_hold mutex "$LOCK"
+  other=$bg_pid
+  start_bg amqprun change --semaphore "$LOCK" 1
+  start_bg amqprun destroy --semaphore "$LOCK"
+  for n in 3 4; do
+    wait_bg 30 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 75 ]
+    stderr=$(<"bg.$n.err")
+    assert_error "semaphore \"$LOCK\" on amqp://[^ ]* cannot be changed: another administrator, or a mutex of the same name" 'try again'
+  done
+  [ "$(<bg.3.out)" = "Adjustment failure" ]
+  release "$other"
   slots 1 0
 }
 

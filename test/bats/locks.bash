@@ -59,12 +59,17 @@ slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
 
 # What a failure looks like: one line that says what, and at most one that says what to do.
 assert_error() { # PATTERN [HINT-PATTERN]
-  local errors hints
-  errors=$(grep -c '^amqprun: error: ' <<<"$stderr")
-  hints=$(grep -c '^amqprun: hint: ' <<<"$stderr") || true
-  [ "$errors" -eq 1 ]
-  [ "$hints" -le 1 ]
-  [ "$((errors + hints))" -eq "$(wc -l <<<"$stderr")" ]
-  grep -E '^amqprun: error: ' <<<"$stderr" | grep -qE -- "$1"
-  [ $# -lt 2 ] || grep -E '^amqprun: hint: ' <<<"$stderr" | grep -qE -- "$2"
+  local line error='' hint=''
+  while IFS= read -r line; do
+    case $line in
+      'amqprun: error: '*) error+=${error:+ and }$line ;;
+      'amqprun: hint: '*) hint+=${hint:+ and }$line ;;
+      *) echo "neither error nor hint: $line" && return 1 ;;
+    esac
+  done <<<"$stderr"
+  [[ $error =~ $1 && $hint =~ ${2-} && $error$hint != *" and amqprun: "* ]] || {
+    echo "expected: $1${2:+, and as a hint: $2}; got:"
+    echo "$stderr"
+    return 1
+  }
 }
