@@ -92,7 +92,8 @@ func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 	switch {
 	case errors.Is(err, errBusy) && !wait:
 		return nil, s.notAcquired(ctx)
-	case !errors.Is(err, errBusy) && !(wait && errors.As(err, &alarm)):
+	case errors.Is(err, errBusy), errors.As(err, &alarm) && wait:
+	default:
 		return lock, err
 	}
 	s.cfg.Logf("waiting for %s: %v", s.lockName(), err)

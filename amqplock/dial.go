@@ -137,10 +137,12 @@ func (c *conn) drop() {
 	<-c.ended
 }
 
-// farewell closes the connection in the protocol's way, so that the broker has read everything sent before, but takes no
-// longer than timeout.
-func (c *conn) farewell(timeout time.Duration) {
-	_ = c.CloseDeadline(time.Now().Add(timeout))
+// farewellTime bounds the closing of a connection. In an alarm the broker does not read from one that has published.
+const farewellTime = time.Second
+
+// farewell closes the connection in the protocol's way, so that the broker has read everything sent before.
+func (c *conn) farewell() {
+	_ = c.CloseDeadline(time.Now().Add(farewellTime))
 	c.drop()
 }
 

@@ -219,7 +219,9 @@ func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
 	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
 		t.Errorf("Verify: %v, want ErrLost", err)
 	}
-	waitLost(t, lock)
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "ownership") {
+		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
+	}
 }
 
 func TestLostWhenTheSlotIsRemoved(t *testing.T) {

@@ -3,6 +3,7 @@ package amqplock
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -78,8 +79,8 @@ func waitLost(t *testing.T, lock *Lock) *LostError {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the lock was not lost in 10 s")
 	}
-	lost, ok := context.Cause(lock.Context()).(*LostError)
-	if !ok {
+	var lost *LostError
+	if !errors.As(context.Cause(lock.Context()), &lost) {
 		t.Fatalf("cause is %v, want a *LostError", context.Cause(lock.Context()))
 	}
 	return lost

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -63,15 +62,12 @@ func connectHolder(ctx context.Context, cfg Config, uri amqp.URI) (*session, err
 func (s *session) farewell() {
 	var both sync.WaitGroup
 	if s.talk != nil {
-		both.Go(func() { s.talk.farewell(farewellTime) })
+		both.Go(func() { s.talk.farewell() })
 	}
-	s.hold.farewell(farewellTime)
+	s.hold.farewell()
 	both.Wait()
 	s.talk, s.probes = nil, nil
 }
-
-// farewellTime bounds the closing of a connection. In an alarm the broker does not read from one that has published.
-const farewellTime = time.Second
 
 // drop closes both sockets.
 func (s *session) drop() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,7 +113,9 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	if err := Adjust(t.Context(), admin, -2); err != nil {
 		t.Fatal(err)
 	}
-	waitLost(t, lock)
+	if lost := waitLost(t, lock); !strings.Contains(lost.Lock, "slot") {
+		t.Errorf("%v does not name the last slot", lost)
+	}
 }
 
 // The number of slots is found by bisecting, and the one that is free wherever it is.

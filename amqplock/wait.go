@@ -17,7 +17,9 @@ const (
 
 // afterCrash is when to try again after a failed try with the hint of a tripwire: that comes a few milliseconds before the broker has
 // removed the dead holder's queue.
-var afterCrash = []time.Duration{2, 5, 10, 20, 100, 500}
+var afterCrash = []time.Duration{
+	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
+}
 
 // attempt tries to get what one waits for: nil, an error that matches errBusy, or one that ends the waiting.
 type attempt func(context.Context) error
@@ -106,7 +108,7 @@ func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) 
 			return err
 		}
 		select {
-		case <-time.After(pause * time.Millisecond):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return err
 		}
