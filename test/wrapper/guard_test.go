@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -136,6 +137,48 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
+// TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has slept for 11 days since it was booted. A
+// deadline by any other clock would be 11 days off.
+func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
+	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	unshare := []string{"--time", "--boottime", "1000000"}
+	if out, err := exec.Command(mustLook(t, "unshare"), append(unshare, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no time namespaces here: %s", out)
+	}
+	p.Path, p.Args = mustLook(t, "unshare"), append(append([]string{"unshare"}, unshare...), p.Args...)
+	p.Args[len(unshare)+1] = os.Args[0]
+	p.begin()
+	command := p.pid("pid")
+	p.send(syscall.SIGSTOP)
+	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
+	p.await("log", "got")
+	p.send(syscall.SIGCONT)
+	p.endsLost()
+}
+
+func TestIdleGuardUsesNoProcessor(t *testing.T) {
+	p := start(t, "-guard", "-lease", "1m", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
+	guard := p.guard()
+	eventually(t, func() bool { return memory(t, guard) <= 4<<10 }, "the guard to settle")
+	passes(50 * time.Millisecond)
+	before := ticks(guard)
+	passes(500 * time.Millisecond)
+	if used := ticks(guard) - before; used > 1 {
+		t.Errorf("%d ticks in half a second", used)
+	}
+	p.write("release", "")
+	p.end()
+}
+
+// ticks returns the processor time that pid has used, in hundredths of a second.
+func ticks(pid int) int {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return user + system
+}
+
 // TestStopSignalComesOnce: amqprun and its guard have the same deadline.
 func TestStopSignalComesOnce(t *testing.T) {
 	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms", "log")
@@ -204,7 +247,7 @@ func TestGuardKeepsNothingButItsSocket(t *testing.T) {
 	p.await("log", "ready")
 	guard := p.guard()
 	eventually(t, func() bool { return openFiles(guard) == guardsFiles }, "the guard to have open %q only", guardsFiles)
-	eventually(t, func() bool { return memory(t, guard) <= 6<<10 }, "the guard to give back its memory")
+	eventually(t, func() bool { return memory(t, guard) <= 4<<10 }, "the guard to give back its memory")
 	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", guard)); cwd != "/" {
 		t.Errorf("the guard is in %s", cwd)
 	}
