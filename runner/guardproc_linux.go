@@ -47,6 +47,7 @@ func ignoreSignals() {
 type guardProcess struct {
 	watch watch
 	id    string
+	born  string // when the group's leader was started, see proc
 	timer int
 	lean  bool // memory that only the start needed has been given back
 	kept  int  // the duplicate of the connection's socket, -1 for none
@@ -78,6 +79,9 @@ func (g *guardProcess) run() {
 // group and wiped its environment is out of reach then.
 func (g *guardProcess) tree() tree {
 	t := tree{pgid: int(g.watch.Group), id: g.id}
+	if p, ok := readProc(t.pgid); ok && p.start != g.born {
+		t.pgid = 0 // everybody in the group has ended, and its number is in use again
+	}
 	if !g.watch.abandoned {
 		t.root = int(g.watch.Amqprun)
 	}
@@ -177,6 +181,10 @@ func (g *guardProcess) receive() {
 	}
 	g.keep(rights[:nr])
 	if o, id, err := decodeOrders(message[:n]); err == nil {
+		if g.watch.Group == 0 && o.Group != 0 {
+			leader, _ := readProc(int(o.Group))
+			g.born = leader.start
+		}
 		g.watch.orders, g.id = o, id
 	}
 }

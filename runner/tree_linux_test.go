@@ -55,3 +55,16 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardSparesAReusedGroup: its number belongs to a process that was started at another time.
+func TestGuardSparesAReusedGroup(t *testing.T) {
+	self, _ := readProc(os.Getpid())
+	g := guardProcess{born: self.start, watch: watch{abandoned: true, orders: orders{Group: int32(self.pid)}}}
+	if got := g.tree().pgid; got != self.pid {
+		t.Errorf("group %d, want %d", got, self.pid)
+	}
+	g.born = "1"
+	if got := g.tree().pgid; got != 0 {
+		t.Errorf("group %d, want none", got)
+	}
+}
