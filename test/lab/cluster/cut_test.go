@@ -19,9 +19,9 @@ type duel struct {
 func newDuel(t *testing.T, slots int) *duel {
 	t.Helper()
 	d := &duel{Lock: rig.NewLock(t, slots), t: t}
-	d.holder = d.Start("holder", url(1), "--", "-deaf")
+	d.holder = d.Start(rig.Holder, url(1), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "100", "--", "-for", "1s")
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "100", "--", "-for", "1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
@@ -30,10 +30,10 @@ func newDuel(t *testing.T, slots int) *duel {
 func (d *duel) figures(fault time.Duration) {
 	d.t.Helper()
 	h := d.History()
-	if told := h.Find("holder").Signal; told != 0 {
+	if told := h.Find(rig.Holder).Signal; told != 0 {
 		rig.Figure(d.t, "command told to stop after the fault", told-fault)
 	}
-	rig.Figure(d.t, "command dead after the fault", h.Find("holder").Last-fault)
+	rig.Figure(d.t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
 	if rival := h.Find("rival"); rival != nil {
 		rig.Figure(d.t, "next command after the fault", rival.Start-fault)
 	} else {
@@ -64,7 +64,7 @@ func TestCutOff(t *testing.T) {
 			d.rival.AwaitExit(0)
 			node(t, "heal")
 			d.figures(fault)
-			if last := d.History().Find("holder").Last - fault; last > rig.Lease {
+			if last := d.History().Find(rig.Holder).Last - fault; last > rig.Lease {
 				t.Errorf("the command was alive %s after the node was cut off", last)
 			}
 			d.Verdict(0)
@@ -115,7 +115,7 @@ func TestNodePaused(t *testing.T) {
 			signal(t, 1, syscall.SIGCONT)
 			d.rival.AwaitExit(0)
 			d.figures(fault)
-			if last := d.History().Find("holder").Last - fault; last > rig.Lease {
+			if last := d.History().Find(rig.Holder).Last - fault; last > rig.Lease {
 				t.Errorf("the command was alive %s after the node was stopped", last)
 			}
 			d.Verdict(0)

@@ -38,9 +38,9 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.proxy.Close)
-	d.holder = d.Start("holder", broker.Through(d.proxy.Addr()), "--", "-deaf")
+	d.holder = d.Start(rig.Holder, broker.Through(d.proxy.Addr()), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", broker.URL, "--wait", "55", "--connect-timeout", "40", "--", "-for", "300ms")
+	d.rival = d.Start("rival", broker.URL, "--wait", "55", "--connect-timeout", "40", "--", "-for", "1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
@@ -55,8 +55,8 @@ func (d *duel) lost(fault, limit, overlap time.Duration) {
 	if history.Find("rival") == nil {
 		d.t.Fatal("the rival did not get the lock")
 	}
-	last := history.Find("holder").Last
-	rig.Figure(d.t, "command told to stop after the fault", history.Find("holder").Signal-fault)
+	last := history.Find(rig.Holder).Last
+	rig.Figure(d.t, "command told to stop after the fault", history.Find(rig.Holder).Signal-fault)
 	rig.Figure(d.t, "command dead after the fault", last-fault)
 	rig.Figure(d.t, "next command after the fault", history.Find("rival").Start-fault)
 	if last-fault > limit {

@@ -46,8 +46,8 @@ func TestNodeKilled(t *testing.T) {
 			fault := rig.Now()
 			d.broker.Signal(how)
 			d.holder.AwaitExit(exitLost)
-			last := d.History().Find("holder").Last
-			rig.Figure(t, "command told to stop after the fault", d.History().Find("holder").Signal-fault)
+			last := d.History().Find(rig.Holder).Last
+			rig.Figure(t, "command told to stop after the fault", d.History().Find(rig.Holder).Signal-fault)
 			rig.Figure(t, "command dead after the fault", last-fault)
 			if how == syscall.SIGKILL && last-fault > rig.Grace+rig.Slack {
 				t.Errorf("the command was alive %s after the broker was killed", last-fault)
@@ -88,13 +88,13 @@ func TestAlarms(t *testing.T) {
 		}
 	}
 	told := rig.Now()
-	mutex.KillCommand("holder")
+	mutex.KillCommand(rig.Holder)
 	mutex.holder.AwaitExit(128 + 9)
 	rig.Figure(t, "release during an alarm", mutex.holder.Ended-told)
 	mutex.rival.AwaitExit(0)
-	rig.Figure(t, "hand-over during an alarm", mutex.History().Find("rival").Start-mutex.History().Find("holder").Last)
+	rig.Figure(t, "hand-over during an alarm", mutex.History().Find("rival").Start-mutex.History().Find(rig.Holder).Last)
 	mutex.Verdict(0)
-	semaphore.KillCommand("holder")
+	semaphore.KillCommand(rig.Holder)
 	semaphore.holder.AwaitExit(128 + 9)
 	broker.Ctl("set_disk_free_limit", "20MB")
 	semaphore.rival.AwaitExit(0)

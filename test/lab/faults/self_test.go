@@ -18,9 +18,9 @@ func TestKilled(t *testing.T) {
 		d.holder.Signal(syscall.SIGKILL)
 		d.rival.AwaitExit(0)
 		h := d.History()
-		rig.Figure(t, "command dead after the fault", h.Find("holder").Last-fault)
+		rig.Figure(t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
 		rig.Figure(t, "next command after the fault", h.Find("rival").Start-fault)
-		if last := h.Find("holder").Last - fault; last > rig.Grace+rig.Slack {
+		if last := h.Find(rig.Holder).Last - fault; last > rig.Grace+rig.Slack {
 			t.Errorf("the command was alive %s after amqprun was killed", last)
 		}
 		d.Verdict(0)
@@ -35,9 +35,9 @@ func TestStopped(t *testing.T) {
 		d.holder.Signal(syscall.SIGSTOP)
 		d.rival.AwaitExit(0)
 		h := d.History()
-		rig.Figure(t, "command dead after the fault", h.Find("holder").Last-fault)
+		rig.Figure(t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
 		rig.Figure(t, "next command after the fault", h.Find("rival").Start-fault)
-		if last := h.Find("holder").Last - fault; last > rig.Lease {
+		if last := h.Find(rig.Holder).Last - fault; last > rig.Lease {
 			t.Errorf("the command was alive %s after amqprun was stopped", last)
 		}
 		d.holder.Signal(syscall.SIGCONT)

@@ -27,7 +27,7 @@ const Slack = 300 * time.Millisecond
 // Patience bounds every wait for something that must happen.
 const Patience = 60 * time.Second
 
-var amqprun, canary string
+var amqprun, holder, canary string
 
 // Main builds the programs and runs the tests; without AMQPRUN_LAB they are skipped, because they take minutes and break brokers.
 func Main(m *testing.M) int {
@@ -41,16 +41,42 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	amqprun, canary = filepath.Join(dir, "amqprun"), filepath.Join(dir, "canary")
-	for program, source := range map[string]string{amqprun: "../../..", canary: "../canary"} {
-		build := exec.Command("go", "build", "-o", program, source)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
-			return 1
-		}
+	if err := buildAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
+}
+
+// buildAll builds the programs; the tests run two directories below the laboratory's own.
+func buildAll(dir string) error {
+	const root = "../../.."
+	amqprun, canary = filepath.Join(dir, "amqprun"), filepath.Join(dir, "canary")
+	holder = amqprun
+	if err := build(amqprun, root); err != nil {
+		return err
+	}
+	if weak != "" {
+		holder = filepath.Join(dir, "amqprun-weak")
+		overlay, err := weaken(root, dir)
+		if err != nil {
+			return err
+		}
+		if err := build(holder, root, "-overlay="+overlay); err != nil {
+			return err
+		}
+	}
+	return build(canary, "../canary")
+}
+
+func build(program, source string, options ...string) error {
+	args := append([]string{"build", "-o", program}, options...)
+	command := exec.Command("go", append(args, source)...)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", source, err, out)
+	}
+	return nil
 }
 
 // Now is CLOCK_BOOTTIME, the clock of the canaries and of the leases.

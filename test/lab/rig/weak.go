@@ -1,0 +1,92 @@
+package rig
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Weaknesses are amqprun without one of its precautions: the tests must see the difference, or they prove nothing. Each replaces
+// a piece of the source that must be there once.
+var weaknesses = map[string]struct{ file, old, new string }{
+	"trusts a publish": {
+		"amqplock/lane.go",
+		"_, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\treturn err",
+		"return ch.Publish(\"\", queue, false, false, amqp.Publishing{})",
+	},
+	"has no lease": {
+		"amqplock/lease.go",
+		"l.oldest().sent + 2*l.heartbeat",
+		"l.oldest().sent + 2000*l.heartbeat",
+	},
+	"has a guard that knows no lease": {
+		"runner/guard.go",
+		"\t\treturn w.dueAbandoned(now)\n",
+		"\t\treturn w.dueAbandoned(now)\n\tcase true:\n\t\treturn rest, 0\n",
+	},
+	"publishes on the connection that holds": {
+		"amqplock/lane.go",
+		"\t\t_, _, err := ch.Get(queue, true)\n",
+		"\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n\t\t_, _, err := ch.Get(queue, true)\n",
+	},
+	"asks for no majority": {
+		"amqplock/check.go",
+		"if s.cfg.Kind == Mutex || !ours {",
+		"if false {",
+	},
+}
+
+// weak is which of them the holders of this process have.
+var weak = os.Getenv("AMQPRUN_LAB_WEAK")
+
+// weaken writes a file for go build -overlay.
+func weaken(root, dir string) (overlay string, err error) {
+	w, ok := weaknesses[weak]
+	if !ok {
+		return "", fmt.Errorf("no such weakness: %q", weak)
+	}
+	file, err := filepath.Abs(filepath.Join(root, w.file))
+	if err != nil {
+		return "", err
+	}
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), w.old); n != 1 {
+		return "", fmt.Errorf("%s: %q is there %d times, not once: what is weakened has changed", w.file, w.old, n)
+	}
+	replacement := filepath.Join(dir, "weak.go")
+	if err := os.WriteFile(replacement, []byte(strings.Replace(string(source), w.old, w.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {file: replacement}})
+	if err != nil {
+		return "", err
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// Control runs one of the tests again with holders that have a weakness, and checks that it fails because of that. The complaint is what the
+// test must say then.
+func Control(t *testing.T, weakness, test, complaint string) {
+	t.Helper()
+	if weak != "" {
+		t.Skip("is itself a control")
+	}
+	var pattern []string
+	for part := range strings.SplitSeq(test, "/") {
+		pattern = append(pattern, "^"+part+"$")
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=4m", "-test.run="+strings.Join(pattern, "/"))
+	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=")
+	out, err := again.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), complaint) {
+		t.Errorf("%s did not notice that amqprun %s (%v); it said:\n%s", test, weakness, err, out)
+	}
+}
