@@ -35,7 +35,7 @@ teardown_file() {
 }
 
 fails() { # STATUS URL PATTERN ARGUMENT...
-  AMQPRUN_URL=$2 sane_run "-$1" --separate-stderr amqprun "${@:4}"
+  AMQPRUN_URL=$2 sane_run "-$1" --separate-stderr timeout 20 amqprun "${@:4}"
   assert_error "$3"
   [[ $output$stderr != *s3cret* ]]
   [ ! -e started ]

@@ -72,6 +72,18 @@ teardown() {
   slots 3 0
 }
 
+@test "--slots does not resize a semaphore that somebody else makes in the meantime" {
+  hold --mutex "$LOCK" # it keeps those who would make the semaphore waiting for each other
+  holder=$bg_pid
+  start_bg amqprun -v --semaphore "$LOCK" --slots 3 true
+  wait_until 20 file_has bg.2.err 'connected to'
+  foreign slot "$LOCK" 1
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  slots 1 0
+}
+
 @test "a paused semaphore makes everyone wait until it has a slot" {
   sane_run -0 amqprun change --semaphore "$LOCK" 0
   sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
