@@ -13,6 +13,7 @@ const lookEvery = 20 * time.Millisecond
 // over and something does not die. Without a grace nothing but SIGKILL is sent.
 func (r *run) stopTree(grace time.Duration) {
 	r.stopping = true
+	r.ends.terms, r.ends.all = 0, 0 // what was asked of the running command was no comment on its stop
 	begun := Boottime()
 	r.c.Guard.stopping()
 	if grace > 0 {

@@ -35,7 +35,7 @@ func (r *run) sweep() {
 		switch {
 		case none && !r.killMembers():
 			return
-		case fresh:
+		case fresh && !r.overdue(killed):
 			pause = time.Millisecond
 			continue
 		case !none && left == 0 && r.onlyGuard() && !r.killMembers():

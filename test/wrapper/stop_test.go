@@ -144,6 +144,26 @@ func TestSecondSignalSkipsTheGrace(t *testing.T) {
 	}
 }
 
+// TestEarlierInterruptsDoNotShortenTheGrace: nor does any other signal in it.
+func TestEarlierInterruptsDoNotShortenTheGrace(t *testing.T) {
+	option, now := lose(t)
+	p := start(t, append(option, "-guard", "-kill-after", "1h", "--", "sh", "-c",
+		`trap "echo int >>log" INT; trap "echo usr1 >>log" USR1; trap "echo term >>log" TERM; trap "echo end >>log; exit" USR2; echo ready >>log; while :; do sleep 0.01; done`)...)
+	p.await("log", "ready")
+	for n := 1; n <= 3; n++ {
+		p.send(syscall.SIGINT)
+		eventually(t, func() bool { return strings.Count(p.read("log"), "int\n") == n }, "interrupt %d", n)
+		passes(120 * time.Millisecond)
+	}
+	now()
+	p.await("log", "term")
+	p.send(syscall.SIGUSR1)
+	p.await("log", "usr1")
+	p.send(syscall.SIGUSR2)
+	p.endsLost()
+	p.await("log", "end")
+}
+
 // sendUntilEnd sends s again and again, each time as a request of its own.
 func (p *process) sendUntilEnd(s syscall.Signal) {
 	p.t.Helper()

@@ -1,0 +1,6 @@
+//go:build race
+
+package wrapper
+
+// raceDetector: its own memory is many times the program's.
+const raceDetector = true
