@@ -22,7 +22,7 @@ const (
 )
 
 // Slack is what a loaded machine may be late by.
-const Slack = 300 * time.Millisecond
+const Slack = 500 * time.Millisecond
 
 // Patience bounds every wait for something that must happen.
 const Patience = 60 * time.Second

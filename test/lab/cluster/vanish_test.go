@@ -1,0 +1,78 @@
+package cluster
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+// With Mnesia the surviving nodes delete the exclusive queues of a dead node in batches, by name, and may take along one that has been
+// granted anew in the middle of that (https://github.com/rabbitmq/rabbitmq-server/issues/9798). Nobody is told: the holder must notice.
+func TestVanishing(t *testing.T) {
+	const crowd, contenders = 300, 12
+	whole(t)
+	locks := make([]*rig.Lock, contenders)
+	for i := range locks {
+		locks[i] = rig.NewLock(t, 0)
+	}
+	holder, err := amqp.Dial(url(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	channel, err := holder.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range crowd { // the contended ones are spread over the crowd
+		name := fmt.Sprintf("crowd-%d-%d", rig.Now(), i)
+		if i%(crowd/contenders) == 0 {
+			name = locks[i/(crowd/contenders)].Name()
+		}
+		if _, err := channel.QueueDeclare(name, false, false, true, false, amqp.Table{"x-max-length": 0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []*rig.Contender
+	for i, lock := range locks {
+		// Two for each lock: when the first one's queue has vanished, the second gets it.
+		all = append(all, lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "60", "--", "-for", "6s"),
+			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "60", "--", "-for", "6s"))
+	}
+	for _, c := range all {
+		c.AwaitMessage("waiting for")
+	}
+	signal(t, 1, syscall.SIGKILL)
+	if kept() { // else nobody gets anything
+		node(t, "start", "1")
+	}
+	lost := 0
+	var worst time.Duration
+	for i, lock := range locks {
+		for _, c := range all[2*i : 2*i+2] {
+			rig.WaitFor(t, rig.Patience, c.ID+" has ended", c.HasEnded)
+			if c.Said("error: lost ") != 0 {
+				lost++
+			}
+		}
+		worst = max(worst, lock.History().Overlap(1))
+	}
+	t.Logf("%d of %d locks vanished from under their holders", lost, contenders)
+	rig.Figure(t, "longest overlap", worst)
+	const interval = 500 * time.Millisecond
+	if worst > interval+rig.Grace+rig.Slack {
+		t.Errorf("two commands at once for %s", worst)
+	}
+	if kept() && worst > 0 {
+		t.Error("queues vanish again")
+	}
+	if !kept() {
+		node(t, "start", "1")
+	}
+	whole(t)
+}
