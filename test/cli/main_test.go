@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	for _, entry := range os.Environ() { // what the caller exported for amqprun would change what is tested; only the broker stays
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AMQPRUN_") && name != "AMQPRUN_URL" {
+			_ = os.Unsetenv(name)
+		}
+	}
 	os.Exit(buildAndTest(m))
 }
 
