@@ -58,8 +58,10 @@ func underLock(o *options) outcome {
 		Until:     lock.Until,
 		Verify:    lock.Verify,
 		Guard:     guard,
-		Logf:      o.logf,
 		Warnf:     o.warnf,
+	}
+	if o.verbose { // what the command leaves behind is looked for only to be told
+		command.Logf = o.logf
 	}
 	status, err := command.Run(lock.Context())
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)

@@ -41,13 +41,17 @@ func waitid(kind, id, options int) (info childInfo, err error) {
 	}
 }
 
-// reap looks at what SIGCHLD may have announced: the command's stops and end, and the end of others.
-func (r *run) reap(ctx context.Context) {
+// look sees what SIGCHLD may have announced of the command: its stop, or its end.
+func (r *run) look(ctx context.Context) {
 	if info, _ := waitid(unix.P_PID, r.leader.pid, unix.WEXITED|unix.WNOWAIT); info.child.pid != 0 {
 		r.leader.ended = true
 	} else if info, _ := waitid(unix.P_PID, r.leader.pid, unix.WSTOPPED); info.child.pid != 0 {
 		r.commandStopped(ctx, syscall.Signal(info.child.status))
 	}
+}
+
+// reap collects the others that have ended.
+func (r *run) reap() {
 	if r.leader.ended && !r.leader.collected {
 		// Its zombie, which has to stay, would be all that waiting for any child ever shows.
 		for _, pid := range children() {

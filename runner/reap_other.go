@@ -16,7 +16,7 @@ type leader struct {
 	collected bool
 }
 
-func (r *run) reap(ctx context.Context) {
+func (r *run) look(ctx context.Context) {
 	for !r.leader.collected {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(r.leader.pid, &status, syscall.WNOHANG|syscall.WUNTRACED, nil)
@@ -34,6 +34,9 @@ func (r *run) reap(ctx context.Context) {
 }
 
 func (r *run) collect() {}
+
+// reap has nothing to do: orphans are not our children here.
+func (r *run) reap() {}
 
 // tree is the group alone: nothing else can be found here.
 type tree struct{ pgid int }
@@ -53,7 +56,7 @@ func (t tree) members() []int {
 func (t tree) signal(...syscall.Signal) {}
 
 func (r *run) gone() bool {
-	r.reap(context.Background())
+	r.look(context.Background())
 	return r.leader.ended && !r.tree().alive()
 }
 

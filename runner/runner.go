@@ -107,9 +107,10 @@ type run struct {
 func (r *run) supervise(ctx context.Context) error {
 	// The command may have ended, or stopped, before its first SIGCHLD was ours to see.
 	for {
-		if r.reap(ctx); r.leader.ended {
+		if r.look(ctx); r.leader.ended {
 			return r.ended(ctx)
 		}
+		r.reap()
 		select {
 		case <-ctx.Done():
 			return r.lost(context.Cause(ctx))

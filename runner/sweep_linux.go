@@ -8,7 +8,8 @@ import (
 
 // gone reports whether the command has ended and no process of its tree can be seen.
 func (r *run) gone() bool {
-	r.reap(context.Background())
+	r.look(context.Background())
+	r.reap()
 	if !r.leader.ended {
 		return false
 	}
