@@ -142,6 +142,10 @@ func (g *guardProcess) killAll() {
 	}
 }
 
+// leanAfter is how long the guard is idle, in milliseconds, before it gives memory back: longer than between the checks that follow a grant,
+// and it saves the guards of short commands the work.
+const leanAfter = 1500
+
 // pause waits for d and for messages.
 func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
 
@@ -156,11 +160,17 @@ func (g *guardProcess) wait(until time.Duration) {
 	if g.watch.abandoned {
 		fds = fds[:1] // the end of file stays readable
 	}
+	patience := -1
 	if !g.lean && !g.watch.abandoned {
+		patience = leanAfter
+	}
+	n, err := unix.Poll(fds, patience)
+	if err != nil {
+		return
+	}
+	if n == 0 {
 		g.lean = true
 		dropFileMappings()
-	}
-	if _, err := unix.Poll(fds, -1); err != nil {
 		return
 	}
 	if len(fds) > 1 && fds[1].Revents != 0 {
