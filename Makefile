@@ -16,7 +16,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 build: ## build bin/amqprun, one static file
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/amqprun .
+	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o bin/amqprun .
 
 demo: build ## show two builds share one slot, and a lost slot stop its command
 	@scripts/demo
