@@ -22,6 +22,7 @@ type Guard struct {
 	orders   orders
 	id       string
 	kept     syscall.Conn
+	armed    bool // there is, or will be, something to guard: from here on it is told every change
 	finished bool
 }
 
@@ -64,7 +65,7 @@ func (g *Guard) spawn() error {
 }
 
 // KeepSocket gives the guard a duplicate of c's descriptor, which keeps the connection open when this process dies. It takes the
-// place of one given before. A new guard gets it again, so c must stay usable until Done.
+// place of one given before. A new guard gets it again, so c must stay usable until Done. Before Run it is only noted.
 func (g *Guard) KeepSocket(c syscall.Conn) error {
 	if g == nil {
 		return nil
@@ -72,6 +73,9 @@ func (g *Guard) KeepSocket(c syscall.Conn) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = c
+	if !g.armed {
+		return nil
+	}
 	return g.sendSocket()
 }
 
@@ -97,15 +101,20 @@ func (g *Guard) Renew(stopAt, killAt time.Duration) {
 	g.update(func(o *orders) { o.StopAt, o.KillAt = stopAt, killAt })
 }
 
-// prepare tells what is known before the command starts.
-func (g *Guard) prepare(c *Command) {
+// prepare tells all that is known before the command starts, in one message: each wakes the guard, on a processor that somebody needs.
+func (g *Guard) prepare(c *Command) error {
 	if g == nil {
-		return
+		return nil
 	}
 	g.mu.Lock()
-	g.id = c.ID
-	g.mu.Unlock()
-	g.update(func(o *orders) { o.Signal, o.KillAfter = int32(c.stopSignal()), c.KillAfter })
+	defer g.mu.Unlock()
+	g.id, g.armed = c.ID, true
+	g.orders.Signal, g.orders.KillAfter = int32(c.stopSignal()), c.KillAfter
+	if g.kept == nil {
+		_ = g.send(nil)
+		return nil
+	}
+	return g.sendSocket()
 }
 
 func (g *Guard) group(pgid int) { g.update(func(o *orders) { o.Group = int32(pgid) }) }
@@ -119,7 +128,9 @@ func (g *Guard) update(change func(*orders)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.orders)
-	_ = g.send(nil)
+	if g.armed {
+		_ = g.send(nil)
+	}
 }
 
 // send never blocks: a guard that has not read for minutes is as good as dead.

@@ -17,10 +17,10 @@ func (g *Guard) KeepSocket(syscall.Conn) error { return nil }
 func (g *Guard) Renew(_, _ time.Duration)      {}
 func (g *Guard) Done() error                   { return nil }
 
-func (g *Guard) prepare(*Command) {}
-func (g *Guard) group(int)        {}
-func (g *Guard) stopping()        {}
-func (g *Guard) abandon()         {}
+func (g *Guard) prepare(*Command) error { return nil }
+func (g *Guard) group(int)              {}
+func (g *Guard) stopping()              {}
+func (g *Guard) abandon()               {}
 
 // IsGuard is always false.
 func IsGuard() bool { return false }

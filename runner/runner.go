@@ -73,7 +73,9 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	if err := adoptOrphans(); err != nil {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
-	c.Guard.prepare(c)
+	if err := c.Guard.prepare(c); err != nil {
+		r.warnf("the guard cannot keep the lock if amqprun is killed: %v", err)
+	}
 	leader, release, err := c.start()
 	if err != nil {
 		return Status{}, err
