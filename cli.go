@@ -32,49 +32,44 @@ func (e *usageError) Is(target error) bool { return target == errUsage }
 func run(args []string) outcome {
 	o := &options{environ: os.Environ(), id: newID(), started: time.Now()}
 	dropEmptySettings()
+	action, flags := runCommand, runFlags(o)
+	if len(args) > 1 {
+		if sub, ok := subcommands[args[1]]; ok {
+			args = append([]string{args[0]}, args[2:]...)
+			action, flags = sub.run, sub.flags(o)
+			if sub.takesCount {
+				args = protectCount(args, flags)
+			}
+		}
+	}
 	var result outcome
 	app := &cli.App{
 		Name:                  "amqprun",
 		CustomAppHelpTemplate: usage,
 		HideHelpCommand:       true, // "help" is a command to run like any other
 		HideVersion:           true, // -v is --verbose
-		Flags:                 runFlags(o),
+		Flags:                 flags,
+		Action:                func(c *cli.Context) error { result = action(c, o); return nil },
 		// Without these two the library would print, and exit by itself inside Run: an *exec.ExitError is enough for it.
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return explainUsage(err) },
-		Action: func(c *cli.Context) error {
-			if c.Bool("version") {
-				fmt.Println("amqprun", version)
-				return nil
-			}
-			if err := o.parseRun(c); err != nil {
-				return err
-			}
-			result = underLock(o)
-			return nil
-		},
-	}
-	if len(args) > 1 {
-		if sub, ok := subcommands[args[1]]; ok {
-			args = append([]string{args[0]}, args[2:]...)
-			// Nothing is held, so no lease has to fit the heartbeat.
-			o.lock.StopTime, o.lock.CheckInterval = 0, time.Nanosecond
-			app.Flags = sub.flags(o)
-			if sub.takesCount {
-				args = protectCount(args, app.Flags)
-			}
-			app.Action = func(c *cli.Context) error {
-				if err := o.parseLock(c); err != nil {
-					return err
-				}
-				return sub.action(c, o)
-			}
-		}
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return err },
 	}
 	if err := app.Run(args); err != nil {
 		return o.failed(explainUsage(err))
 	}
 	return result
+}
+
+// runCommand is what amqprun does without a subcommand.
+func runCommand(c *cli.Context, o *options) outcome {
+	if c.Bool("version") {
+		fmt.Println("amqprun", version)
+		return outcome{code: exitOK}
+	}
+	if err := o.parseRun(c); err != nil {
+		return o.failed(err)
+	}
+	return underLock(o)
 }
 
 // dropEmptySettings makes AMQPRUN_URL= in a crontab mean "not set", where the library would take the empty value over the default. The
@@ -88,26 +83,16 @@ func dropEmptySettings() {
 	}
 }
 
-var (
-	undefinedFlag = regexp.MustCompile(`(?s)^flag provided but not defined: -(.+)$`)
-	unprintable   = regexp.MustCompile(`\pC`)
-	flagInMessage = regexp.MustCompile(`flag (needs an argument: )?-+([a-zA-Z-]+)`)
-)
-
-// explainUsage makes what the library says about a command line one of our errors, with options spelled as people write them.
+// explainUsage makes what the library says about a command line one of our errors, in one line, with options spelled as people write them.
 func explainUsage(err error) error {
-	var known *usageError
-	var lock *amqplock.Error
-	if errors.As(err, &known) || errors.As(err, &lock) {
-		return err
-	}
 	text := err.Error()
-	if m := undefinedFlag.FindStringSubmatch(text); m != nil {
-		text = "unknown option " + dashed(m[1])
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		text = "unknown option " + dashed(name)
 	}
-	text = unprintable.ReplaceAllStringFunc(text, func(s string) string { return strings.Trim(strconv.Quote(s), `"`) })
-	text = flagInMessage.ReplaceAllStringFunc(text, func(s string) string {
-		m := flagInMessage.FindStringSubmatch(s)
+	text = regexp.MustCompile(`\pC`).ReplaceAllStringFunc(text, func(s string) string { return strings.Trim(strconv.Quote(s), `"`) })
+	option := regexp.MustCompile(`flag (needs an argument: )?-+([a-zA-Z-]+)`)
+	text = option.ReplaceAllStringFunc(text, func(s string) string {
+		m := option.FindStringSubmatch(s)
 		return "option " + dashed(m[2]) + map[bool]string{true: " needs a value"}[m[1] != ""]
 	})
 	return &usageError{text: text, hint: "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"}

@@ -18,6 +18,17 @@ type subcommand struct {
 	action     func(c *cli.Context, o *options) error
 }
 
+func (s subcommand) run(c *cli.Context, o *options) outcome {
+	err := o.parseLock(c)
+	if err == nil {
+		err = s.action(c, o)
+	}
+	if err != nil {
+		return o.failed(err)
+	}
+	return outcome{code: exitOK}
+}
+
 var subcommands = map[string]subcommand{
 	"change": {
 		flags: func(o *options) []cli.Flag {

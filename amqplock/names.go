@@ -2,7 +2,6 @@ package amqplock
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -58,7 +57,19 @@ func tripArgs(name string) amqp.Table {
 	}
 }
 
-var reservedSuffix = regexp.MustCompile(`-([AB]-[0-9]+|[WH])$`)
+// reservedSuffix returns the end of name that would make it a part of another lock, or "".
+func reservedSuffix(name string) string {
+	for _, suffix := range []string{"-W", "-H"} {
+		if strings.HasSuffix(name, suffix) {
+			return suffix
+		}
+	}
+	stem := strings.TrimRight(name, "0123456789")
+	if stem != name && (strings.HasSuffix(stem, "-A-") || strings.HasSuffix(stem, "-B-")) {
+		return name[len(stem)-len("-A-"):]
+	}
+	return ""
+}
 
 // CheckName reports why name cannot be the name of a lock; nil means that it can.
 // The broker would strip CR and LF from a declared name but not from a routing key, answer 403 to "amq.", and take the
@@ -81,7 +92,7 @@ func CheckName(name string) error {
 	case name == witness:
 		return bad("is the name of amqprun's own witness queue")
 	}
-	if suffix := reservedSuffix.FindString(name); suffix != "" {
+	if suffix := reservedSuffix(name); suffix != "" {
 		return bad(fmt.Sprintf("ends in %q, which names a part of another lock", suffix))
 	}
 	return nil
