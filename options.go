@@ -31,6 +31,7 @@ type options struct {
 	quiet        bool
 	json         bool
 	slots        int // of change --to
+	drain        bool
 
 	id      string // of this run
 	started time.Time

@@ -32,7 +32,8 @@ func (s subcommand) run(c *cli.Context, o *options) outcome {
 var subcommands = map[string]subcommand{
 	"change": {
 		flags: func(o *options) []cli.Flag {
-			return append(brokerFlags(o), semaphoreFlag(), &cli.IntFlag{Name: "to", Destination: &o.slots})
+			return append(brokerFlags(o), semaphoreFlag(), &cli.IntFlag{Name: "to", Destination: &o.slots},
+				&cli.BoolFlag{Name: "drain", Destination: &o.drain})
 		},
 		takesCount: true,
 		action:     change,
@@ -56,6 +57,9 @@ func change(c *cli.Context, o *options) error {
 		if err := noArguments(c); err != nil {
 			return err
 		}
+		if o.drain {
+			return &usageError{text: "--to and --drain exclude each other"}
+		}
 		err = amqplock.Resize(c.Context, o.lock, o.slots)
 	} else {
 		args := c.Args().Slice()
@@ -66,7 +70,14 @@ func change(c *cli.Context, o *options) error {
 		if notANumber != nil {
 			return &usageError{text: fmt.Sprintf("COUNT %q: must be a whole number, such as 3, +3 or -1", args[0])}
 		}
-		err = amqplock.Adjust(c.Context, o.lock, delta)
+		switch {
+		case !o.drain:
+			err = amqplock.Adjust(c.Context, o.lock, delta)
+		case delta < 0:
+			err = amqplock.Drain(c.Context, o.lock, -delta)
+		default:
+			return &usageError{text: fmt.Sprintf("COUNT %q: only slots that are removed, such as -1, can be drained", args[0])}
+		}
 	}
 	switch {
 	case err == nil:

@@ -139,7 +139,7 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 	for {
 		found, err := s.find(ctx, want-len(s.held.list()))
 		if err == nil && !found.known {
-			found, err = s.createIfAsked(ctx)
+			found, err = s.createIfAsked(ctx, want)
 		}
 		if err != nil {
 			return 0, false, err
@@ -217,7 +217,7 @@ func (s *session) abandon() {
 }
 
 // createIfAsked makes the semaphore that was not found, with Config.Slots slots.
-func (s *session) createIfAsked(ctx context.Context) (slots, error) {
+func (s *session) createIfAsked(ctx context.Context, want int) (slots, error) {
 	if s.cfg.Slots == 0 {
 		return slots{}, noSemaphore(s.cfg.Name, s.hold.broker)
 	}
@@ -237,7 +237,7 @@ func (s *session) createIfAsked(ctx context.Context) (slots, error) {
 		return slots{}, err
 	}
 	s.cfg.Logf("created semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
-	return s.survey(ctx)
+	return s.find(ctx, want)
 }
 
 func noSemaphore(name, broker string) error {

@@ -54,6 +54,8 @@
 //	                durable classic queue, x-single-active-consumer, x-max-length 1, x-expires 10 min
 //	NAME-H          the crash tripwire: what its holder's death puts back expires into the line; not of the original
 //	                durable classic queue, x-message-ttl 0, dead letters to NAME-W, x-expires 10 min
+//	NAME-D          somebody drains the semaphore: nobody of us takes its last slot; not of the original
+//	                exclusive, not durable, x-max-length 0
 //	amqprun-witness proof of a majority for mutexes, one in each virtual host
 //	                durable quorum queue, x-max-length 0
 //
@@ -66,5 +68,5 @@
 // amq.default, and configure on amqprun-witness where nobody has declared it yet. With configure and read on NAME-H, and write on amq.default,
 // a crash is known to the next waiter at once. A waiter needs configure and read on NAME-W and write on
 // amq.default to stand in the line; without them it still gets the lock, by trying again every few seconds. An administrator needs
-// configure on NAME, NAME-A-i, NAME-W and NAME-H, and write on amq.default.
+// configure on NAME, NAME-A-i, NAME-W, NAME-H and NAME-D, and write on amq.default.
 package amqplock

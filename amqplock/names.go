@@ -25,6 +25,7 @@ func slotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i
 func heldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func lineQueue(name string) string        { return name + "-W" }
 func tripQueue(name string) string        { return name + "-H" }
+func drainQueue(name string) string       { return name + "-D" }
 
 // holdArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not durable", are the original's.
 func holdArgs() amqp.Table { return amqp.Table{"x-max-length": 0} }
@@ -59,7 +60,7 @@ func tripArgs(name string) amqp.Table {
 
 // reservedSuffix returns the end of name that would make it a part of another lock, or "".
 func reservedSuffix(name string) string {
-	for _, suffix := range []string{"-W", "-H"} {
+	for _, suffix := range []string{"-W", "-H", "-D"} {
 		if strings.HasSuffix(name, suffix) {
 			return suffix
 		}

@@ -29,6 +29,7 @@ func TestCheckName(t *testing.T) {
 		"x-A-0":                        `"-A-0"`,
 		"x-W":                          `"-W"`,
 		"x-H":                          `"-H"`,
+		"x-D":                          `"-D"`,
 		"amqprun-witness":              "witness",
 		strings.Repeat("x", maxName+1): "bytes long",
 	} {

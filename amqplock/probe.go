@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -129,6 +130,7 @@ type slots struct {
 	count int   // how many slots it has; from find, at least how many
 	held  int   // how many of those were seen to be held
 	free  []int // the numbers of slots seen to be free
+	drain bool  // the last slot is not to be taken
 }
 
 // survey looks at every slot, up to the first that is missing.
@@ -144,8 +146,8 @@ func (p *prober) survey(ctx context.Context, name string) (slots, error) {
 // about holders only, from a random slot on, so that those who come at the same time do not meet at the same slot.
 func (p *prober) find(ctx context.Context, name string, want int) (slots, error) {
 	s, all, err := p.begin(ctx, name)
-	if err != nil || all || len(s.free) >= want {
-		return s, err
+	if err != nil || all || len(s.free) >= want && !s.drain {
+		return s.spareLast(), err
 	}
 	first := s.count + 1
 	if s.count, err = p.bisect(ctx, name, s.count); err != nil {
@@ -170,7 +172,15 @@ func (p *prober) find(ctx context.Context, name string, want int) (slots, error)
 			}
 		}
 	}
-	return s, nil
+	return s.spareLast(), nil
+}
+
+// spareLast leaves the last slot to who drains the semaphore. Where count is only a lower bound that costs a slot for a moment.
+func (s slots) spareLast() slots {
+	if s.drain {
+		s.free = slices.DeleteFunc(s.free, func(i int) bool { return i == s.count })
+	}
+	return s
 }
 
 // firstSlots is how many slots the first round trip looks at: most semaphores have no more.
@@ -186,19 +196,19 @@ func (p *prober) begin(ctx context.Context, name string) (s slots, all bool, err
 // look adds the next size slots to s, and tells whether the last one has been seen.
 func (p *prober) look(ctx context.Context, name string, s *slots, size int) (all bool, err error) {
 	first := s.count + 1
-	queues := make([]string, 0, 2*size+1)
+	queues := make([]string, 0, 2*size+2)
 	for i := first; i < first+size; i++ {
 		queues = append(queues, slotQueue(name, i), heldQueue(name, i))
 	}
 	if first == 1 {
-		queues = append(queues, slotQueue(name, 0))
+		queues = append(queues, slotQueue(name, 0), drainQueue(name))
 	}
 	missing, err := p.probe(ctx, queues)
 	if err != nil {
 		return false, err
 	}
 	if first == 1 {
-		s.ours = !missing[2*size]
+		s.ours, s.drain = !missing[2*size], !missing[2*size+1]
 	}
 	for i := range size {
 		if missing[2*i] {

@@ -149,6 +149,83 @@ func TestFindAmongMany(t *testing.T) {
 	}
 }
 
+// Draining takes no slot from its holder, and lets nobody new have it; it goes on when the holder has left.
+func TestDrainWaitsForTheHolder(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Count = 2, 2
+	holder := mustAcquire(t, cfg)
+	cfg.Slots, cfg.Count = 0, 0
+	drained := make(chan error, 1)
+	go func() { drained <- Drain(t.Context(), cfg, 1) }()
+	waitFor(t, "the drain has begun", func() bool {
+		missing, err := testSession(t, cfg).missing(t.Context(), drainQueue(cfg.Name))
+		return err == nil && !missing
+	})
+	if err := Drain(t.Context(), cfg, 1); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("a second drain: %v, want ErrNotAcquired", err)
+	}
+	if err := holder.Verify(t.Context()); err != nil {
+		t.Errorf("the holder has lost a slot: %v", err)
+	}
+	if got := slotsOf(t, cfg); got != 2 {
+		t.Errorf("%d slots while both are held, want 2", got)
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-drained; err != nil {
+		t.Fatal(err)
+	}
+	if status, err := Inspect(t.Context(), cfg); err != nil || status.Slots != 1 || status.Free != 1 {
+		t.Errorf("%+v, %v; want one slot, free", status, err)
+	}
+}
+
+func TestNobodyTakesTheSlotThatIsDrained(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots = 2
+	s := testSession(t, cfg)
+	if err := s.own.claim(drainQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustAcquire(t, cfg).Slots()[0]; got != 1 {
+		t.Errorf("got slot %d, want 1", got)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("the last slot: %v, want ErrNotAcquired", err)
+	}
+	if err := s.own.remove(drainQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	mustAcquire(t, cfg)
+}
+
+func TestResizeMendsHoles(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	for _, n := range []int{4, 2, 0, 5} {
+		if err := Resize(t.Context(), cfg, n); err != nil {
+			t.Fatal(err)
+		}
+		if got := slotsOf(t, cfg); got != n {
+			t.Errorf("%d slots, want %d", got, n)
+		}
+	}
+	for _, queue := range []string{slotQueue(cfg.Name, 2), slotQueue(cfg.Name, 4)} {
+		if _, err := testChannel(t).QueueDelete(queue, false, false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Resize(t.Context(), cfg, 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := Adjust(t.Context(), cfg, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := slotsOf(t, cfg); got != 4 { // not 5: what was behind the hole is gone
+		t.Errorf("%d slots, want 4", got)
+	}
+}
+
 func testSession(t *testing.T, cfg Config) *session {
 	t.Helper()
 	cfg, uri, err := cfg.withDefaults()
