@@ -259,7 +259,7 @@ func TestOrphansOfANormalEnd(t *testing.T) {
 		if !alive(pid) {
 			t.Error("the orphan was killed")
 		}
-		p.write("release", "")
+		p.release()
 		if got := p.end(); got != 6 {
 			t.Errorf("exit status %d, want 6", got)
 		}
@@ -289,9 +289,10 @@ func TestOrphansOfANormalEnd(t *testing.T) {
 	})
 }
 
-func (p *process) write(name, text string) {
+// release makes the file that the command waits for.
+func (p *process) release() {
 	p.t.Helper()
-	if err := os.WriteFile(p.path(name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(p.path("release"), nil, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }
