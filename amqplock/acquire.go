@@ -45,10 +45,10 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 		}
 		cut := s.hold.IsClosed()
 		s.abandon()
-		if ctx.Err() != nil && (s.busy != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		if ctx.Err() != nil {
 			return nil, s.notAcquired(ctx)
 		}
-		if ctx.Err() != nil || !cut || !wait {
+		if !cut || !wait {
 			return nil, err
 		}
 		cfg.Logf("%v; connecting again", err)
@@ -80,6 +80,8 @@ func (s *session) notAcquired(ctx context.Context) error {
 		e.Text += fmt.Sprintf(": %v", s.busy)
 	case errors.Is(e.Err, context.DeadlineExceeded) && s.busy != nil:
 		e.Text += fmt.Sprintf(" in time: %v", s.busy)
+	case errors.Is(e.Err, context.DeadlineExceeded):
+		e.Text += " in time: the broker has not answered yet"
 	default:
 		e.Text += fmt.Sprintf(": %v", e.Err)
 	}

@@ -31,8 +31,9 @@ type conn struct {
 	*amqp.Connection
 	socket net.Conn // under TLS, if any
 	broker string
-	ended  chan struct{} // closed when the connection has ended
-	why    *amqp.Error   // then: the reason, nil if we closed it
+	alarms chan amqp.Blocking // the broker has stopped reading from us, or goes on
+	ended  chan struct{}      // closed when the connection has ended
+	why    *amqp.Error        // then: the reason, nil if we closed it
 }
 
 // open connects; keep makes it a connection whose socket only drop closes. It blocks until the broker has accepted the
@@ -68,6 +69,7 @@ func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error
 		_ = c.socket.Close()
 		return nil, handshakeError(ctx, c.broker, uri, err)
 	}
+	c.alarms = c.NotifyBlocked(make(chan amqp.Blocking, 1))
 	c.ended = make(chan struct{})
 	reasons := c.NotifyClose(make(chan *amqp.Error, 1))
 	go func() {
@@ -142,7 +144,15 @@ const farewellTime = time.Second
 
 // farewell closes the connection in the protocol's way, so that the broker has read everything sent before.
 func (c *conn) farewell() {
-	_ = c.CloseDeadline(time.Now().Add(farewellTime))
+	done := make(chan struct{})
+	go func() {
+		_ = c.CloseDeadline(time.Now().Add(farewellTime))
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-c.alarms: // it has read the first that was published, and reads no more
+	}
 	c.drop()
 }
 

@@ -152,8 +152,9 @@ func refused(broker, doing string, err error) error {
 		return &Error{
 			Kind: ErrUnreachable,
 			Text: text + ": no answer in time",
-			Hint: "the broker is overloaded, in an alarm, or cut off from the majority of its cluster",
-			Err:  err,
+			Hint: "the broker is overloaded, cut off from the majority of its cluster, or has a queue that does not come up: " +
+				"see rabbitmqctl list_queues name state",
+			Err: err,
 		}
 	case code(err) == amqp.AccessRefused:
 		return &Error{

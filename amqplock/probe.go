@@ -29,12 +29,12 @@ type prober struct {
 	channel *amqp.Channel
 	returns chan amqp.Return
 	closed  chan *amqp.Error
-	blocked chan amqp.Blocking
+	alarms  <-chan amqp.Blocking
 	sent    uint64
 }
 
-func newProber(connection *amqp.Connection) (*prober, error) {
-	channel, err := connection.Channel()
+func newProber(c *conn) (*prober, error) {
+	channel, err := c.Channel()
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func newProber(connection *amqp.Connection) (*prober, error) {
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
 		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
-		blocked: connection.NotifyBlocked(make(chan amqp.Blocking, 1)),
+		alarms:  c.alarms,
 	}, nil
 }
 
@@ -94,7 +94,7 @@ func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) 
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case b, open := <-p.blocked:
+		case b, open := <-p.alarms:
 			if !open {
 				return p.reason(amqp.ErrClosed)
 			}

@@ -137,7 +137,7 @@ func (s *session) openProbes(ctx context.Context) error {
 	if err := s.openTalk(ctx); err != nil || s.probes != nil {
 		return err
 	}
-	talk := s.talk.Connection
+	talk := s.talk
 	probes, err := timedFor(ctx, s, "open a channel", func(context.Context) (*prober, error) { return newProber(talk) })
 	if err != nil {
 		s.dropTalk()
