@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
+	// Under the race detector every run of this binary as a command would otherwise end with a pause of a second.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Exit(buildAndTest(m))
 }
 
