@@ -137,9 +137,9 @@ refused() { # PATTERN ARGUMENT...
   refused 'count' --semaphore "$LOCK" --count 0 touch started
   refused 'count' --semaphore "$LOCK" --count -1 touch started
   refused 'count' --semaphore "$LOCK" --count many touch started
-  refused 'only a semaphore' --mutex "$LOCK" --count 2 touch started
-  refused 'only a semaphore' --mutex "$LOCK" --greedy touch started
-  refused 'count .*exclude each other' --semaphore "$LOCK" --count 2 --greedy touch started
+  refused 'mutex .*count' --mutex "$LOCK" --count 2 touch started
+  refused 'mutex .*greedy' --mutex "$LOCK" --greedy touch started
+  refused 'count and greedy exclude' --semaphore "$LOCK" --count 2 --greedy touch started
   refused 'elastic' --semaphore "$LOCK" --elastic touch started
   refused 'slots' change --semaphore "$LOCK" --to -1
   refused '"many"' change --semaphore "$LOCK" --to many
