@@ -14,10 +14,10 @@ type line struct {
 }
 
 // declareLine makes sure that hints are kept from now on. It comes before the try whose failure sends us into the line: what is released after
-// that try then finds the queue.
-func declareLine(channel *amqp.Channel, name string) error {
-	_, err := channel.QueueDeclare(lineQueue(name), true, false, false, false, lineArgs())
-	return err
+// that try then finds the queue. It returns how many stand in the line.
+func declareLine(channel *amqp.Channel, name string) (int, error) {
+	q, err := channel.QueueDeclare(lineQueue(name), true, false, false, false, lineArgs())
+	return q.Consumers, err
 }
 
 // join consumes; the caller has declared.
@@ -39,4 +39,13 @@ func (l *line) leave() error { return l.channel.Close() }
 // wake tells the first in the line to try. Without a line the message goes nowhere.
 func wake(channel *amqp.Channel, name string) error {
 	return channel.Publish("", lineQueue(name), false, false, amqp.Publishing{})
+}
+
+// promoted is the type of a message that says no more than "you are first".
+const promoted = "first"
+
+// promote tells the next in the line, whom the broker has made the active consumer in silence, that it is first now. It may only be sent when no
+// hint can be in the queue, which it would replace: by who has just taken a mutex.
+func promote(channel *amqp.Channel, name string) error {
+	return channel.Publish("", lineQueue(name), false, false, amqp.Publishing{Type: promoted})
 }

@@ -107,6 +107,47 @@ func TestJoinARemovedLine(t *testing.T) {
 	}
 }
 
+// Who moves up in the line is told, so that it tries by itself as often as the first one should; and the hint of the release comes after that.
+func TestNextInLineIsPromoted(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	cfg.retry = time.Hour
+	holder := mustAcquire(t, cfg)
+	second := make(chan *Lock, 1)
+	go func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- lock
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+	s := testSession(t, cfg)
+	third, err := s.join(t.Context(), s.openLine(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		lock func() *Lock
+		want string
+	}{{func() *Lock { return holder }, promoted}, {func() *Lock { return <-second }, ""}} {
+		lock := step.lock()
+		if err := lock.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case hint := <-third.hints:
+			if hint.Type != step.want {
+				t.Errorf("got %q, want %q", hint.Type, step.want)
+			}
+			if err := hint.Ack(false); err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no message, want %q", step.want)
+		}
+	}
+}
+
 // A crash is known to the line within milliseconds: the tripwire's message expires into it.
 func TestCrashWakesTheLine(t *testing.T) {
 	for _, kind := range []Kind{Mutex, Semaphore} {

@@ -26,8 +26,11 @@ type session struct {
 	looked bool       // a queue that refused us has been seen to be a lock
 	busy   error      // why the newest try found the lock taken; nil before
 	first  bool       // of the waiting line
+	ahead  int        // how many stood in the line when we joined it
 	warned bool       // that an alarm makes us wait
 	held   collection // what was claimed so far
+
+	passing sync.WaitGroup // our leaving the line
 }
 
 // connect opens the hold connection.

@@ -10,9 +10,12 @@ import (
 )
 
 // A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
+// The first in the line does so at these intervals. The others share such a rate, so that the broker has no more to do where many wait,
+// up to an interval of rareRetry each.
 const (
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	rareRetry  = 5 * time.Minute
 )
 
 // afterCrash is when to try again after a failed try with the hint of a tripwire: that comes a few milliseconds before the broker has
@@ -55,7 +58,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 	if place != nil {
 		hints = place.hints
 	}
-	timer := time.NewTimer(slow.NextBackOff())
+	timer := time.NewTimer(s.nextRetry(place, slow))
 	defer timer.Stop()
 	for {
 		select {
@@ -65,7 +68,14 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 				s.putBack(ctx)
 				continue
 			}
-			s.first = true
+			if !s.first {
+				s.first = true
+				timer.Reset(s.nextRetry(place, slow))
+			}
+			if hint.Type == promoted {
+				_ = hint.Ack(false)
+				continue
+			}
 			err := s.tryHint(ctx, hint, try)
 			if errors.Is(err, errBusy) {
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
@@ -81,7 +91,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 				if hints == nil {
 					return errLineLost
 				}
-				timer.Reset(slow.NextBackOff())
+				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
 			if err == nil && place != nil {
@@ -117,13 +127,29 @@ func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) 
 	return err
 }
 
-// pass leaves the line after a success with a hint in hand. A semaphore may have more free slots, so the hint goes on to the next waiter;
-// a mutex has not. The answer is not waited for: it concerns those who still stand in line.
-func (s *session) pass(place *line, hint amqp.Delivery) {
-	if s.cfg.Kind == Mutex {
-		_ = hint.Ack(false)
+// nextRetry is when to try without a hint.
+func (s *session) nextRetry(place *line, slow backoff.BackOff) time.Duration {
+	d := slow.NextBackOff()
+	if place != nil && !s.first {
+		d = max(d, min(d*time.Duration(s.ahead+1), rareRetry))
 	}
-	go func() { _ = place.leave() }() // ends with the talk connection at the latest
+	return d
+}
+
+// pass leaves the line after a success with a hint in hand. A semaphore may have more free slots, so the hint goes on to the next waiter;
+// a mutex has not. The answers are not waited for: they concern those who still stand in line.
+func (s *session) pass(place *line, hint amqp.Delivery) {
+	tell := s.tell
+	s.passing.Go(func() { // ends with the talk connection at the latest
+		if s.cfg.Kind == Semaphore {
+			_ = place.leave()
+			return
+		}
+		_ = hint.Ack(false)
+		if place.leave() == nil {
+			_ = tell.do(func(ch *amqp.Channel) error { return promote(ch, s.cfg.Name) })
+		}
+	})
 }
 
 // tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
@@ -165,10 +191,12 @@ func (s *session) openLine(ctx context.Context) *amqp.Channel {
 			if err == nil {
 				err = tell.open() // for the hint when the lock is released
 			}
-			if err != nil {
-				return nil, err
-			}
-			return channel, declareLine(channel, s.cfg.Name)
+			return channel, err
+		})
+	}
+	if err == nil {
+		s.ahead, err = timedFor(ctx, s, "declare the waiting line", func(context.Context) (int, error) {
+			return declareLine(channel, s.cfg.Name)
 		})
 	}
 	if err != nil {
@@ -194,6 +222,7 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 
 // wakeNext sends a hint on the talk connection.
 func (s *session) wakeNext(ctx context.Context) {
+	_ = call(ctx, func() error { s.passing.Wait(); return nil }) // what promotes shall not replace the hint
 	err := s.openTalk(ctx)
 	if err == nil {
 		tell := s.tell
