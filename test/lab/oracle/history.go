@@ -136,6 +136,29 @@ func overlap(runs []Run, limit int) time.Duration {
 	return total
 }
 
+// Pair is two runs that were alive at once in one slot.
+type Pair struct {
+	First, Second *Run
+	Length        time.Duration
+}
+
+// Pairs are all of those. A long run may be in several.
+func (h *History) Pairs() []Pair {
+	var pairs []Pair
+	for i := range h.Runs {
+		for j := i + 1; j < len(h.Runs); j++ {
+			a, b := &h.Runs[i], &h.Runs[j]
+			if a.Start > b.Start {
+				a, b = b, a
+			}
+			if length := min(a.Last, b.Last) - b.Start; a.Slot == b.Slot && length > 0 {
+				pairs = append(pairs, Pair{a, b, length})
+			}
+		}
+	}
+	return pairs
+}
+
 // LostUpdates are the elements that a run has added to the set of its slot and that are not there any more.
 func (h *History) LostUpdates() ([]string, error) {
 	var lost []string

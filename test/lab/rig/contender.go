@@ -28,7 +28,7 @@ type Lock struct {
 	name string
 }
 
-// Holder is the contender that has the weakness, in a control.
+// Holder is what the names of contenders begin with that have the weakness, in a control.
 const Holder = "holder"
 
 // NewLock makes up the lock of a test: a mutex with slots 0, otherwise a semaphore, which the first contender creates.
@@ -122,7 +122,7 @@ func (l *Lock) Start(id, url string, options ...string) *Contender {
 	args = append(append(args, options...), "--", canary, "-id", id)
 	args = append(append(args, forCanary...), l.Dir)
 	program := amqprun
-	if id == Holder {
+	if strings.HasPrefix(id, Holder) {
 		program = holder
 	}
 	return l.start(id, url, program, args...)
@@ -188,6 +188,9 @@ func (l *Lock) KillCommand(id string) {
 		l.t.Fatal(err)
 	}
 }
+
+// Code is the exit status of one that has ended; -1 if a signal killed it.
+func (c *Contender) Code() int { return c.cmd.ProcessState.ExitCode() }
 
 // Messages is what amqprun and its command wrote to standard error, with the times of CLOCK_BOOTTIME.
 func (c *Contender) Messages() string {
