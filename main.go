@@ -97,6 +97,6 @@ func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 			return nil, got
 		}
 		o.warnf("stopped; out of the line until resumed")
-		runner.Suspend(got.signal, true)
+		runner.Suspend(got.signal, false) // the terminal has told the others itself
 	}
 }

@@ -4,14 +4,18 @@ package amqplock
 
 import (
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-var processStart = time.Now()
-
-// bootClock is Go's monotonic clock here: on macOS and FreeBSD a suspended machine is noticed late, when it goes on.
+// bootClock is CLOCK_MONOTONIC here, the nearest there is: a suspended machine is noticed late, when it goes on.
 type bootClock struct{}
 
-func (bootClock) Now() time.Duration { return time.Since(processStart) }
+func (bootClock) Now() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return time.Duration(ts.Nano())
+}
 
 func (bootClock) NewAlarm() (alarm, error) {
 	a := &timerAlarm{c: make(chan struct{}, 1)}

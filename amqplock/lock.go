@@ -109,7 +109,12 @@ func (l *Lock) Socket() syscall.Conn {
 func (l *Lock) Verify(ctx context.Context) error {
 	l.expire()
 	for i, c := range l.checks {
-		if err := l.check(ctx, i, c); err != nil {
+		err := l.check(ctx, i, c)
+		if err != nil && l.session.hold.IsClosed() { // watch will say so too, perhaps later
+			l.connectionEnded()
+			return context.Cause(l.ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -143,8 +148,7 @@ func (l *Lock) release(ctx context.Context) error {
 func (l *Lock) handBack(ctx context.Context) error {
 	s := l.session
 	if s.hold.IsClosed() {
-		<-s.hold.ended
-		l.lost(l.String(), connectionLost(s.hold.why))
+		l.connectionEnded()
 		return context.Cause(l.ctx)
 	}
 	l.tripwire.disarm()
@@ -249,13 +253,19 @@ func (l *Lock) watch() {
 			l.alarm.Set(l.lease.stopAt())
 		case <-l.session.hold.ended:
 			if l.checking.Err() == nil {
-				l.lost(l.String(), connectionLost(l.session.hold.why))
+				l.connectionEnded()
 			}
 			return
 		case <-l.checking.Done():
 			return
 		}
 	}
+}
+
+// connectionEnded ends Context for an abrupt loss.
+func (l *Lock) connectionEnded() {
+	<-l.session.hold.ended
+	l.lost(l.String(), connectionLost(l.session.hold.why))
 }
 
 // expire ends Context when the time to stop has come.
