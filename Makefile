@@ -10,7 +10,7 @@ LINT_TOOLS = shellcheck shfmt
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-wrapper lab bench lint vuln fmt clean
+.PHONY: help build demo test test-unit test-bats test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,9 +33,17 @@ test-bats: build test-tools ## run the command-line tests only
 test-wrapper: ## run the process wrapper's tests 20 times beside a busy loop
 	@scripts/test wrapper
 
-lab: build test-tools ## test with three generations of RabbitMQ, and with faults; needs root and an hour
+test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB for each
 	@scripts/lab brokers
+
+test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
+
+test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
+	@scripts/lab cluster
+
+test-nemesis: ## draw faults at random for half an hour
+	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-30m} scripts/lab nemesis $${VERSION:-4.0}
 
 bench: build ## measure waiting, handing over and probing
 	@scripts/bench

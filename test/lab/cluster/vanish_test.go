@@ -34,7 +34,7 @@ func TestVanishing(t *testing.T) {
 		if i%(crowd/contenders) == 0 {
 			name = locks[i/(crowd/contenders)].Name()
 		}
-		if _, err := channel.QueueDeclare(name, false, false, true, false, amqp.Table{"x-max-length": 0}); err != nil {
+		if err := declare(channel, name); err != nil {
 			t.Fatal(err)
 		}
 	}
