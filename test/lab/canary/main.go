@@ -30,7 +30,7 @@ const pause = 20 * time.Millisecond
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "canary:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // nothing is held here
 	}
 }
 

@@ -80,7 +80,7 @@ func TestNodeKilled(t *testing.T) {
 			whole(t)
 			d := newDuel(t, slots)
 			fault := rig.Now()
-			signal(t, 1, syscall.SIGKILL)
+			signal(t, syscall.SIGKILL)
 			d.holder.AwaitExit(76)
 			if kept() {
 				rig.Pass(15*time.Second - (rig.Now() - fault))
@@ -107,11 +107,11 @@ func TestNodePaused(t *testing.T) {
 			whole(t)
 			d := newDuel(t, slots)
 			fault := rig.Now()
-			signal(t, 1, syscall.SIGSTOP)
-			t.Cleanup(func() { signal(t, 1, syscall.SIGCONT) })
+			signal(t, syscall.SIGSTOP)
+			t.Cleanup(func() { signal(t, syscall.SIGCONT) })
 			d.holder.AwaitExit(76)
 			rig.Pass(20*time.Second - (rig.Now() - fault))
-			signal(t, 1, syscall.SIGCONT)
+			signal(t, syscall.SIGCONT)
 			d.rival.AwaitExit(0)
 			d.figures(fault)
 			if last := d.History().Find(rig.Holder).Last - fault; last > rig.Lease {

@@ -35,19 +35,18 @@ func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
 func url(node int) string { return fmt.Sprintf("amqp://guest:guest@10.99.0.%d:5672/", node) }
 
 // node runs lab-cluster-node.
-func node(t *testing.T, args ...string) string {
+func node(t *testing.T, args ...string) {
 	t.Helper()
 	out, err := exec.Command("lab-cluster-node", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("lab-cluster-node %q: %v\n%s", args, err, out)
 	}
-	return string(out)
 }
 
-// signal sends a signal to a node.
-func signal(t *testing.T, i int, s syscall.Signal) {
+// signal sends a signal to the first node.
+func signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", i), "pid"))
+	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), "n1", "pid"))
 	if err != nil {
 		t.Fatal(err)
 	}

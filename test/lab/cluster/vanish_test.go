@@ -47,7 +47,7 @@ func TestVanishing(t *testing.T) {
 	for _, c := range all {
 		c.AwaitMessage("waiting for")
 	}
-	signal(t, 1, syscall.SIGKILL)
+	signal(t, syscall.SIGKILL)
 	if kept() { // else nobody gets anything
 		node(t, "start", "1")
 	}

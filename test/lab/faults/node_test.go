@@ -12,14 +12,14 @@ import (
 // The broker is stopped, and continued after some heartbeats: it finds the holder's frames in its socket, or has lost it.
 func TestNodePaused(t *testing.T) {
 	t.Parallel()
-	for _, heartbeats := range []time.Duration{1, 3, 10} {
+	for _, heartbeats := range []int{1, 3, 10} {
 		t.Run(fmt.Sprintf("for %d T", heartbeats), func(t *testing.T) {
 			t.Parallel()
 			d := newDuel(t, rig.NewBroker(t), 1)
 			fault := rig.Now()
 			d.broker.Signal(syscall.SIGSTOP)
 			t.Cleanup(func() { d.broker.Signal(syscall.SIGCONT) })
-			rig.Pass(heartbeats * rig.Heartbeat)
+			rig.Pass(time.Duration(heartbeats) * rig.Heartbeat)
 			d.broker.Signal(syscall.SIGCONT)
 			if heartbeats > 1 {
 				d.lost(fault, rig.Lease, 0)

@@ -91,7 +91,7 @@ func TestEndComesThrough(t *testing.T) {
 	_, client, server := through(t)
 	_ = client.CloseWrite()
 	_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := server.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("read %d, %v, want the end", n, err)
 	}
 }
