@@ -29,10 +29,7 @@ func main() {
 func underLock(o *options) outcome {
 	sigs, stop := signals.Notify()
 	defer stop()
-	guard, err := runner.StartGuard() // ready by the time that the broker has answered
-	if err != nil {
-		return o.failed(err)
-	}
+	guard := runner.StartGuard() // ready by the time that the broker has answered
 	defer func() { _ = guard.Done() }()
 	file, err := newSlotsFile(o)
 	if err != nil {
@@ -44,9 +41,7 @@ func underLock(o *options) outcome {
 	if err != nil {
 		return o.failed(err)
 	}
-	if err := guard.KeepSocket(lock.Socket()); err != nil {
-		o.warnf("the guard cannot keep the lock if amqprun is killed: %v", err)
-	}
+	guard.KeepSocket(lock.Socket())
 	command := runner.Command{
 		Args:      o.command,
 		Env:       append(o.environment(lock), file.variables(lock.Slots())...),

@@ -22,18 +22,24 @@ type Guard struct {
 	orders   orders
 	id       string
 	kept     syscall.Conn
-	armed    bool // there is, or will be, something to guard: from here on it is told every change
+	failed   error // why it could not be started
+	armed    bool  // there is, or will be, something to guard: from here on it is told every change
 	finished bool
 }
 
-// StartGuard starts the guard: this executable once more, which has to call RunGuard if IsGuard. It does not wait for it:
-// messages wait in the socket until the guard reads them, also when this process is killed before that.
-func StartGuard() (*Guard, error) {
+// StartGuard starts the guard, this executable once more, which has to call RunGuard if IsGuard, and returns at once: the methods wait until
+// it has been forked, and Run tells if it could not be. Nobody waits for it to be ready: messages wait in the socket until it reads them,
+// also when this process is killed before that.
+func StartGuard() *Guard {
 	g := &Guard{socket: -1, orders: orders{Amqprun: int32(os.Getpid())}}
-	if err := g.spawn(); err != nil {
-		return nil, fmt.Errorf("start the guard process: %w", err)
-	}
-	return g, nil
+	g.mu.Lock()
+	go func() {
+		defer g.mu.Unlock()
+		if err := g.spawn(); err != nil {
+			g.failed = fmt.Errorf("start the guard process: %w", err)
+		}
+	}()
+	return g
 }
 
 func (g *Guard) spawn() error {
@@ -64,19 +70,15 @@ func (g *Guard) spawn() error {
 	return nil
 }
 
-// KeepSocket gives the guard a duplicate of c's descriptor, which keeps the connection open when this process dies. It takes the
-// place of one given before. A new guard gets it again, so c must stay usable until Done. Before Run it is only noted.
-func (g *Guard) KeepSocket(c syscall.Conn) error {
+// KeepSocket makes Run give the guard a duplicate of c's descriptor, which keeps the connection open when this process dies. A guard that
+// replaces another gets it again, so c must stay usable until Done. Call it before Run; nil keeps nothing.
+func (g *Guard) KeepSocket(c syscall.Conn) {
 	if g == nil {
-		return nil
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = c
-	if !g.armed {
-		return nil
-	}
-	return g.sendSocket()
 }
 
 func (g *Guard) sendSocket() error {
@@ -101,13 +103,17 @@ func (g *Guard) Renew(stopAt, killAt time.Duration) {
 	g.update(func(o *orders) { o.StopAt, o.KillAt = stopAt, killAt })
 }
 
-// prepare tells all that is known before the command starts, in one message: each wakes the guard, on a processor that somebody needs.
+// prepare tells all that is known before the command starts, in one message: each wakes the guard, on a processor that somebody needs. It
+// returns an error when there is no guard.
 func (g *Guard) prepare(c *Command) error {
 	if g == nil {
 		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.failed != nil {
+		return &StartError{Path: c.Args[0], Err: g.failed, Code: exitOwnFailure}
+	}
 	g.id, g.armed = c.ID, true
 	g.orders.Signal, g.orders.KillAfter = int32(c.stopSignal()), c.KillAfter
 	if g.kept == nil {

@@ -6,6 +6,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -73,7 +74,10 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	if err := adoptOrphans(); err != nil {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
-	if err := c.Guard.prepare(c); err != nil {
+	var noGuard *StartError
+	if err := c.Guard.prepare(c); errors.As(err, &noGuard) {
+		return Status{}, err
+	} else if err != nil {
 		r.warnf("the guard cannot keep the lock if amqprun is killed: %v", err)
 	}
 	leader, release, err := c.start()

@@ -188,15 +188,16 @@ func startGuard(o options) (*runner.Guard, error) {
 	if !o.guard {
 		return nil, nil
 	}
-	g, err := runner.StartGuard()
-	if err != nil || o.keep == "" {
-		return g, err
+	g := runner.StartGuard()
+	if o.keep == "" {
+		return g, nil
 	}
 	conn, err := net.Dial("tcp", o.keep)
 	if err != nil {
 		return nil, err
 	}
-	return g, g.KeepSocket(conn.(syscall.Conn))
+	g.KeepSocket(conn.(syscall.Conn))
+	return g, nil
 }
 
 func (o options) exit(status runner.Status, err error) int {
