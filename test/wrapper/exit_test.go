@@ -90,9 +90,9 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; exec grep -E '^Sig(Blk|Ign)' /proc/self/status >signals")
+	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; exec "+signalState+" >signals")
 	p.ExtraFiles = []*os.File{w}
-	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; echo /proc/$$/fd/* >before; exec "$@"`, "sh"}, p.Args...)
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; echo /proc/$$/fd/* >before; ` + signalState + ` >inherited; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
 	if got := p.end(); got != 0 {
 		t.Fatalf("exit status %d", got)
@@ -106,20 +106,21 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	if got := strings.TrimSpace(p.read("limit")); got != "777" {
 		t.Errorf("limit of open files %s, want the caller's 777", got)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(p.read("signals")), "\n") {
-		if !strings.HasSuffix(line, "\t0000000000000000") {
-			t.Errorf("blocked or ignored signals: %q", line)
-		}
+	if got, want := p.read("signals"), p.read("inherited"); got != want {
+		t.Errorf("blocked and ignored signals %q, want those inherited, %q", got, want)
 	}
 }
 
+// signalState prints which signals are blocked and ignored. What a test inherits need not be nothing: make ignores 32.
+const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
+
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
-	p := prepare(t, "-guard", "--", "sh", "-c", "grep ^SigIgn /proc/self/status >ignored; echo ready >state; : <fifo")
-	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
+	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; ` + signalState + ` >inherited; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
 	p.await("state", "ready")
-	if got := strings.TrimSpace(p.read("ignored")); got != "SigIgn:\t0000000000000003" {
-		t.Errorf("%q, want HUP and INT", got)
+	if got, want := p.read("ignored"), p.read("inherited"); got != want || !strings.HasSuffix(strings.TrimSpace(got), "3") {
+		t.Errorf("%q, want HUP and INT, as inherited: %q", got, want)
 	}
 	p.send(syscall.SIGHUP)
 	p.send(syscall.SIGINT)
