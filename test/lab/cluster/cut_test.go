@@ -20,7 +20,7 @@ func newDuel(t *testing.T, slots int) *duel {
 	d := &duel{Lock: rig.NewLock(t, slots), t: t}
 	d.holder = d.Start(rig.Holder, url(1), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "100", "--", "-for", "1500ms")
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for", "1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }

@@ -41,8 +41,8 @@ func TestVanishing(t *testing.T) {
 	var all []*rig.Contender
 	for i, lock := range locks {
 		// Two for each lock: when the first one's queue has vanished, the second gets it.
-		all = append(all, lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "60", "--", "-for", "6s"),
-			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "60", "--", "-for", "6s"))
+		all = append(all, lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for", "6s"),
+			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for", "6s"))
 	}
 	for _, c := range all {
 		c.AwaitMessage("waiting for")
