@@ -141,7 +141,9 @@ func TestBlip(t *testing.T) {
 				t.Errorf("two commands at once for %s", overlap)
 			}
 			rig.Figure(t, "overlap", overlap)
-			d.holder.Signal(syscall.SIGKILL)
+			if !d.holder.HasEnded() {
+				d.holder.Signal(syscall.SIGKILL)
+			}
 			whole(t)
 		})
 	}
