@@ -49,9 +49,25 @@ func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
 
 // connectHolder is connect for one who wants the lock: the broker may have lowered the heartbeat so far that a lease cannot work.
 func connectHolder(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
+	talk := make(chan *conn, 1)
+	if cfg.Kind == Semaphore { // which has to look for a slot first
+		go func() {
+			c, _ := cfg.open(ctx, uri, false) // what is wrong is told by the hold connection, or when it is tried again
+			talk <- c
+		}()
+	} else {
+		talk <- nil
+	}
 	s, err := connect(ctx, cfg, uri)
+	c := <-talk
 	if err != nil {
+		if c != nil {
+			c.drop()
+		}
 		return nil, err
+	}
+	if c != nil {
+		s.useTalk(c)
 	}
 	if t := s.hold.Config.Heartbeat; !timingsWork(t, cfg.CheckInterval, cfg.StopTime) {
 		s.drop()
@@ -109,9 +125,11 @@ func (s *session) openTalk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.talk, s.tell = talk, &lane{connection: talk.Connection}
+	s.useTalk(talk)
 	return nil
 }
+
+func (s *session) useTalk(talk *conn) { s.talk, s.tell = talk, &lane{connection: talk.Connection} }
 
 // find looks for want free slots of the semaphore.
 func (s *session) find(ctx context.Context, want int) (slots, error) {
