@@ -152,13 +152,13 @@ func TestNextInLineIsPromoted(t *testing.T) {
 func TestCrashWakesTheLine(t *testing.T) {
 	for _, kind := range []Kind{Mutex, Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
-			cfg, w := testConfig(t, kind), &wire{}
+			cfg := testConfig(t, kind)
 			if kind == Semaphore {
 				cfg.Slots = 1
 			}
 			cfg.retry = time.Hour
 			holderCfg := cfg
-			holderCfg.Dial = w.dial
+			holderCfg.Dial = dialWire
 			holder := mustAcquire(t, holderCfg)
 			waitFor(t, "the tripwire is armed", func() bool {
 				holder.tripwire.mu.Lock()
@@ -174,7 +174,7 @@ func TestCrashWakesTheLine(t *testing.T) {
 				got <- err
 			}()
 			waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
-			_ = w.hold().Conn.Close() // as a kernel does for a process that was killed
+			_ = wireOf(holder).Conn.Close() // as a kernel does for a process that was killed
 			select {
 			case err := <-got:
 				if err != nil {

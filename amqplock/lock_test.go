@@ -148,8 +148,8 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 	const basic, publish, queue, declare = 60, 40, 50, 10
 	for _, kind := range []Kind{Mutex, Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
-			cfg, w := testConfig(t, kind), &wire{}
-			cfg.Dial = w.dial
+			cfg := testConfig(t, kind)
+			cfg.Dial = dialWire
 			if kind == Semaphore {
 				cfg.Slots = 1
 			}
@@ -174,10 +174,10 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 			if err := <-waiting; err != nil {
 				t.Error(err)
 			}
-			if w.hold().sent(queue, declare) == 0 {
+			if wireOf(lock).sent(queue, declare) == 0 {
 				t.Error("the sniffer saw no declare: it does not work")
 			}
-			if n := w.hold().sent(basic, publish); n > 0 {
+			if n := wireOf(lock).sent(basic, publish); n > 0 {
 				t.Errorf("%d publishes on the hold connection", n)
 			}
 		})
@@ -256,10 +256,10 @@ func TestReleaseTellsALateLoss(t *testing.T) {
 }
 
 func TestLostWhenTheConnectionBreaks(t *testing.T) {
-	cfg, w := testConfig(t, Mutex), &wire{}
-	cfg.Dial = w.dial
+	cfg := testConfig(t, Mutex)
+	cfg.Dial = dialWire
 	lock := mustAcquire(t, cfg)
-	_ = w.hold().Conn.Close()
+	_ = wireOf(lock).Conn.Close()
 	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "connection") {
 		t.Errorf("reason %q does not name the connection", lost.Reason)
 	}
@@ -269,13 +269,13 @@ func TestLostWhenTheConnectionBreaks(t *testing.T) {
 // lock while the command is still being stopped.
 func TestLeaseEndsInSilence(t *testing.T) {
 	clock := &fakeClock{now: 1000 * time.Second}
-	cfg, w := testConfig(t, Mutex), &wire{}
-	cfg.Dial, cfg.clock = w.dial, clock
+	cfg := testConfig(t, Mutex)
+	cfg.Dial, cfg.clock = dialWire, clock
 	lock := mustAcquire(t, cfg)
 	if got, want := lock.StopAt(), 1014*time.Second; got != want {
 		t.Fatalf("stop at %s, want %s", got, want)
 	}
-	w.hold().blackHole.Store(true)
+	wireOf(lock).blackHole.Store(true)
 	clock.advance(14*time.Second - time.Millisecond)
 	if err := lock.Context().Err(); err != nil {
 		t.Fatalf("ended a millisecond early: %v", context.Cause(lock.Context()))
@@ -284,13 +284,13 @@ func TestLeaseEndsInSilence(t *testing.T) {
 	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") || lost.Age != 14*time.Second {
 		t.Errorf("lost: %+v", lost)
 	}
-	if w.hold().closed.Load() {
+	if wireOf(lock).closed.Load() {
 		t.Error("the socket was closed while the command may live")
 	}
 	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
 		t.Errorf("Release: %v, want ErrLost", err)
 	}
-	if !w.hold().closed.Load() {
+	if !wireOf(lock).closed.Load() {
 		t.Error("Release left the socket open")
 	}
 }
@@ -309,12 +309,12 @@ func TestLeaseCountsSuspend(t *testing.T) {
 
 // amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may reach the socket.
 func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
-	cfg, w := testConfig(t, Mutex), &wire{}
-	cfg.Dial = w.dial
+	cfg := testConfig(t, Mutex)
+	cfg.Dial = dialWire
 	lock := mustAcquire(t, cfg)
 	hold := lock.session.hold
 	_ = hold.CloseDeadline(time.Now().Add(time.Second))
-	if w.hold().closed.Load() {
+	if wireOf(lock).closed.Load() {
 		t.Error("Close of the library closed the socket")
 	}
 	if !hold.IsClosed() {

@@ -8,35 +8,17 @@ import (
 	"sync/atomic"
 )
 
-// wire is a Broker.Dial that can watch and disturb what it dialed.
-type wire struct {
-	mu    sync.Mutex
-	conns []*wireConn
-}
-
-func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialWire is a Broker.Dial that can watch and disturb what it dialed.
+func dialWire(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &wireConn{Conn: conn}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns = append(w.conns, c)
-	return c, nil
+	return &wireConn{Conn: conn}, nil
 }
 
-// hold is the connection dialed first.
-func (w *wire) hold() *wireConn { return w.nth(0) }
-
-func (w *wire) nth(i int) *wireConn {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if i >= len(w.conns) {
-		return nil
-	}
-	return w.conns[i]
-}
+// wireOf is the hold connection of a lock that was dialed over a wire.
+func wireOf(l *Lock) *wireConn { return l.session.hold.socket.(*wireConn) }
 
 // wireConn records the methods that the client sends, and can swallow all that goes either way.
 type wireConn struct {
