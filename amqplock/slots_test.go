@@ -149,6 +149,54 @@ func TestFindAmongMany(t *testing.T) {
 	}
 }
 
+// Of several slots only the first in the line may keep a part while it waits for the rest.
+func TestOnlyTheFirstKeepsAPart(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	if err := Adjust(t.Context(), cfg, 2); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Count = 2
+	other := testSession(t, cfg)
+	if err := other.own.claim(heldQueue(cfg.Name, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, first := range []bool{true, false} {
+		s := testSession(t, cfg)
+		if _, err := s.claim(t.Context(), 1, true); err != nil {
+			t.Fatal(err)
+		}
+		s.held.add(1)
+		s.first = first
+		if _, _, err := s.takeSlots(t.Context()); !errors.Is(err, errBusy) {
+			t.Fatalf("took 2 slots of which another holds one: %v", err)
+		}
+		free, err := other.missing(t.Context(), heldQueue(cfg.Name, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := len(s.held.list()) == 1; kept != first || free == first {
+			t.Errorf("first %t: kept %t, free %t", first, kept, free)
+		}
+		s.abandon()
+	}
+}
+
+// A removal is told by the broker, long before the next check.
+func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Heartbeat, cfg.CheckInterval, cfg.Dial = 1, 60*time.Second, 70*time.Second, dialWire
+	lock := mustAcquire(t, cfg)
+	const basic, get = 60, 70
+	waitFor(t, "the early checks are done", func() bool { return wireOf(lock).sent(basic, get) >= 1+len(settling) })
+	cfg.Dial = nil
+	if err := Adjust(t.Context(), cfg, -1); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "slot check") {
+		t.Errorf("reason %q does not name the check of the slot", lost.Reason)
+	}
+}
+
 // Draining takes no slot from its holder, and lets nobody new have it; it goes on when the holder has left.
 func TestDrainWaitsForTheHolder(t *testing.T) {
 	cfg := testConfig(t, Semaphore)
