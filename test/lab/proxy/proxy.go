@@ -219,6 +219,7 @@ func (p *Proxy) pump(to, from *net.TCPConn, way Direction) {
 		case fault.mute:
 		case errors.Is(a.err, io.EOF):
 			_ = to.CloseWrite()
+		case errors.Is(a.err, net.ErrClosed): // by end, which closes the other side too
 		default: // a reset is passed on as one
 			_ = to.SetLinger(0)
 			_ = to.Close()
