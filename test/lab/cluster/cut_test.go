@@ -29,10 +29,10 @@ func newDuel(t *testing.T, slots int) *duel {
 func (d *duel) figures(fault time.Duration) {
 	d.t.Helper()
 	h := d.History()
-	if told := h.Find(rig.Holder).Signal; told != 0 {
+	if told := d.Run(rig.Holder).Signal; told != 0 {
 		rig.Figure(d.t, "command told to stop after the fault", told-fault)
 	}
-	rig.Figure(d.t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
+	rig.Figure(d.t, "command dead after the fault", d.Run(rig.Holder).Last-fault)
 	if rival := h.Find("rival"); rival != nil {
 		rig.Figure(d.t, "next command after the fault", rival.Start-fault)
 	} else {
@@ -63,7 +63,7 @@ func TestCutOff(t *testing.T) {
 			d.rival.AwaitExit(0)
 			node(t, "heal")
 			d.figures(fault)
-			if last := d.History().Find(rig.Holder).Last - fault; last > rig.Lease {
+			if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
 				t.Errorf("the command was alive %s after the node was cut off", last)
 			}
 			d.Verdict(0)
@@ -114,7 +114,7 @@ func TestNodePaused(t *testing.T) {
 			signal(t, syscall.SIGCONT)
 			d.rival.AwaitExit(0)
 			d.figures(fault)
-			if last := d.History().Find(rig.Holder).Last - fault; last > rig.Lease {
+			if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
 				t.Errorf("the command was alive %s after the node was stopped", last)
 			}
 			d.Verdict(0)

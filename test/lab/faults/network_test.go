@@ -40,7 +40,7 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 	t.Cleanup(d.proxy.Close)
 	d.holder = d.Start(rig.Holder, broker.Through(d.proxy.Addr()), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", broker.URL, "--wait", "55", "--connect-timeout", "40", "--", "-for", "1500ms")
+	d.rival = d.Start("rival", broker.URL, "--wait", "110", "--connect-timeout", "40", "--", "-for", "1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
@@ -51,14 +51,10 @@ func (d *duel) lost(fault, limit, overlap time.Duration) {
 	d.t.Helper()
 	d.holder.AwaitExit(exitLost)
 	d.rival.AwaitExit(0)
-	history := d.History()
-	if history.Find("rival") == nil {
-		d.t.Fatal("the rival did not get the lock")
-	}
-	last := history.Find(rig.Holder).Last
-	rig.Figure(d.t, "command told to stop after the fault", history.Find(rig.Holder).Signal-fault)
+	last := d.Run(rig.Holder).Last
+	rig.Figure(d.t, "command told to stop after the fault", d.Run(rig.Holder).Signal-fault)
 	rig.Figure(d.t, "command dead after the fault", last-fault)
-	rig.Figure(d.t, "next command after the fault", history.Find("rival").Start-fault)
+	rig.Figure(d.t, "next command after the fault", d.Run("rival").Start-fault)
 	if last-fault > limit {
 		d.t.Errorf("the command was alive %s after the fault, want at most %s", last-fault, limit)
 	}

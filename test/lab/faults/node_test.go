@@ -46,8 +46,8 @@ func TestNodeKilled(t *testing.T) {
 			fault := rig.Now()
 			d.broker.Signal(how)
 			d.holder.AwaitExit(exitLost)
-			last := d.History().Find(rig.Holder).Last
-			rig.Figure(t, "command told to stop after the fault", d.History().Find(rig.Holder).Signal-fault)
+			last := d.Run(rig.Holder).Last
+			rig.Figure(t, "command told to stop after the fault", d.Run(rig.Holder).Signal-fault)
 			rig.Figure(t, "command dead after the fault", last-fault)
 			if how == syscall.SIGKILL && last-fault > rig.Grace+rig.Slack {
 				t.Errorf("the command was alive %s after the broker was killed", last-fault)
@@ -80,7 +80,7 @@ func TestAlarms(t *testing.T) {
 	newcomer := rig.NewLock(t, 0)
 	single := newcomer.Start("newcomer", broker.URL, "--nonblock", "--", "-for", "200ms")
 	single.AwaitExit(0) // a mutex needs no publish
-	late := semaphore.Start("late", broker.URL, "--wait", "55", "--", "-for", "200ms")
+	late := semaphore.Start("late", broker.URL, "--wait", "110", "--", "-for", "200ms")
 	for _, d := range []*duel{mutex, semaphore} {
 		d.kept(fault, 10*rig.Lease)
 		if said := d.holder.Said("proved nothing"); said != 0 {
@@ -92,7 +92,7 @@ func TestAlarms(t *testing.T) {
 	mutex.holder.AwaitExit(128 + 9)
 	rig.Figure(t, "release during an alarm", mutex.holder.Ended-told)
 	mutex.rival.AwaitExit(0)
-	rig.Figure(t, "hand-over during an alarm", mutex.History().Find("rival").Start-mutex.History().Find(rig.Holder).Last)
+	rig.Figure(t, "hand-over during an alarm", mutex.Run("rival").Start-mutex.Run(rig.Holder).Last)
 	mutex.Verdict(0)
 	semaphore.KillCommand(rig.Holder)
 	semaphore.holder.AwaitExit(128 + 9)

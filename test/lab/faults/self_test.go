@@ -17,10 +17,9 @@ func TestKilled(t *testing.T) {
 		fault := rig.Now()
 		d.holder.Signal(syscall.SIGKILL)
 		d.rival.AwaitExit(0)
-		h := d.History()
-		rig.Figure(t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
-		rig.Figure(t, "next command after the fault", h.Find("rival").Start-fault)
-		if last := h.Find(rig.Holder).Last - fault; last > rig.Grace+rig.Slack {
+		rig.Figure(t, "command dead after the fault", d.Run(rig.Holder).Last-fault)
+		rig.Figure(t, "next command after the fault", d.Run("rival").Start-fault)
+		if last := d.Run(rig.Holder).Last - fault; last > rig.Grace+rig.Slack {
 			t.Errorf("the command was alive %s after amqprun was killed", last)
 		}
 		d.Verdict(0)
@@ -34,10 +33,9 @@ func TestStopped(t *testing.T) {
 		fault := rig.Now()
 		d.holder.Signal(syscall.SIGSTOP)
 		d.rival.AwaitExit(0)
-		h := d.History()
-		rig.Figure(t, "command dead after the fault", h.Find(rig.Holder).Last-fault)
-		rig.Figure(t, "next command after the fault", h.Find("rival").Start-fault)
-		if last := h.Find(rig.Holder).Last - fault; last > rig.Lease {
+		rig.Figure(t, "command dead after the fault", d.Run(rig.Holder).Last-fault)
+		rig.Figure(t, "next command after the fault", d.Run("rival").Start-fault)
+		if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
 			t.Errorf("the command was alive %s after amqprun was stopped", last)
 		}
 		d.holder.Signal(syscall.SIGCONT)

@@ -64,6 +64,16 @@ func (l *Lock) History() *oracle.History {
 	return h
 }
 
+// Run is the command of that contender, which must have run.
+func (l *Lock) Run(id string) *oracle.Run {
+	l.t.Helper()
+	r := l.History().Find(id)
+	if r == nil {
+		l.t.Fatalf("%s has not run its command", id)
+	}
+	return r
+}
+
 // end kills what still runs: first the guards, which would outlive amqprun to stop the command.
 func (l *Lock) end() {
 	for _, c := range l.all {
@@ -184,7 +194,7 @@ func (c *Contender) Signal(s syscall.Signal) {
 // KillCommand kills the command of that contender, not amqprun.
 func (l *Lock) KillCommand(id string) {
 	l.t.Helper()
-	if err := syscall.Kill(l.History().Find(id).Pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(l.Run(id).Pid, syscall.SIGKILL); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -25,7 +25,7 @@ const (
 const Slack = 500 * time.Millisecond
 
 // Patience bounds every wait for something that must happen.
-const Patience = 60 * time.Second
+const Patience = 90 * time.Second
 
 var amqprun, holder, canary string
 

@@ -83,7 +83,7 @@ func Control(t *testing.T, weakness, test, complaint string) {
 	for part := range strings.SplitSeq(test, "/") {
 		pattern = append(pattern, "^"+part+"$")
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=4m", "-test.run="+strings.Join(pattern, "/"))
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m", "-test.run="+strings.Join(pattern, "/"))
 	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=")
 	out, err := again.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), complaint) {
