@@ -138,7 +138,7 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 	if s.cfg.Greedy {
 		want = MaxSlots
 	}
-	for {
+	for round := 1; ; round++ {
 		found, err := s.find(ctx, want-len(s.held.list()))
 		if err == nil && !found.known {
 			found, err = s.createIfAsked(ctx, want)
@@ -159,7 +159,7 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 				sent, err = s.prove(ctx, &s.held, found.ours)
 			}
 			return sent, found.ours, err
-		case collided: // somebody was faster: look again, what we know is old
+		case collided && round < maxRounds: // somebody was faster: look again, what we know is old
 			continue
 		case got > 0 && !s.first:
 			s.putBack(ctx)
@@ -175,6 +175,9 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 	}
 }
 
+// maxRounds bounds how often in a row others may be faster before we stand in line.
+const maxRounds = 20
+
 // claimFree claims free slots in random order until want are held, and tells whether others were faster somewhere.
 func (s *session) claimFree(ctx context.Context, found slots, want int) (sent time.Duration, collided bool, err error) {
 	for _, i := range rand.Perm(len(found.free)) {
@@ -182,9 +185,11 @@ func (s *session) claimFree(ctx context.Context, found slots, want int) (sent ti
 			break
 		}
 		sent, err = s.claim(ctx, found.free[i], found.ours)
+		var gone *goneError
 		switch {
 		case err == nil:
 			s.held.add(found.free[i])
+		case errors.As(err, &gone): // a hole, which find does not see
 		case errors.Is(err, errBusy):
 			collided = true
 		default:

@@ -274,6 +274,33 @@ func TestResizeMendsHoles(t *testing.T) {
 	}
 }
 
+// find takes a hole among the slots for a free one; the claim finds out.
+func TestHoleIsNoFreeSlot(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	const count, hole = 12, 11
+	if err := Adjust(t.Context(), cfg, count); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for slot := range count {
+		if slot+1 == hole {
+			continue
+		}
+		if err := holder.own.claim(heldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := testChannel(t).QueueDelete(slotQueue(cfg.Name, hole), false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+		t.Errorf("nothing but a hole is free: %v, want ErrNotAcquired", err)
+	}
+	if missing, err := holder.missing(t.Context(), heldQueue(cfg.Name, hole)); err != nil || !missing {
+		t.Errorf("the hole is still claimed: %v", err)
+	}
+}
+
 func testSession(t *testing.T, cfg Config) *session {
 	t.Helper()
 	cfg, uri, err := cfg.withDefaults()
