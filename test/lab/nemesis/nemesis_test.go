@@ -265,8 +265,9 @@ func (w *war) judge() {
 	}
 }
 
-// The same war against amqprun without one of its precautions.
+// The same war against amqprun without one of its precautions; long enough for the right harm to hit the right one.
 func TestControls(t *testing.T) {
+	t.Setenv("AMQPRUN_LAB_LENGTH", "3m")
 	for _, weakness := range []string{"has no lease", "has a guard that knows no lease"} {
 		t.Run(weakness, func(t *testing.T) {
 			rig.Control(t, weakness, "TestNemesis", "two commands at once in slot")
