@@ -1,0 +1,271 @@
+package wrapper
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// moment is a stage of a run at which it is killed: when then returns, and up to spread later.
+type moment struct {
+	name   string
+	queued bool // first and second wait behind a holder, who has just let go
+	then   func(k *killing)
+	after  time.Duration
+	spread time.Duration
+}
+
+var moments = []moment{
+	{name: "before the guard", then: func(*killing) {}, spread: 10 * time.Millisecond},
+	{name: "between guard and grant", then: func(k *killing) { k.first.guard() }, spread: 10 * time.Millisecond},
+	{name: "at the head of the line", queued: true, then: func(*killing) {}, spread: 10 * time.Millisecond},
+	{name: "between grant and start", queued: true, then: func(k *killing) { k.says("acquired") }, spread: 10 * time.Millisecond},
+	{name: "between start and first check", queued: true, then: func(k *killing) { k.starts("leader") }, spread: 80 * time.Millisecond},
+	{name: "later", queued: true, then: func(k *killing) { k.starts("leader", "grandchild", "daemon") }, after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
+}
+
+// TestKillNeverLetsTwoCommandsOverlap kills amqprun at every stage of its life: no process of its command's tree has run when the
+// next command started. AMQPRUN_KILL_ROUNDS is how often in all.
+func TestKillNeverLetsTwoCommandsOverlap(t *testing.T) {
+	url := os.Getenv("AMQPRUN_URL")
+	if url == "" {
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
+	}
+	rounds := 15
+	if text := os.Getenv("AMQPRUN_KILL_ROUNDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("AMQPRUN_KILL_ROUNDS is %q", text)
+		}
+		rounds = n
+	}
+	overTLS := rounds / 3
+	t.Run("TCP", func(t *testing.T) { killRounds(t, 0, rounds-overTLS, url) })
+	t.Run("TLS", func(t *testing.T) {
+		plain, url, cacert := tlsBroker(t)
+		killRounds(t, rounds-overTLS, rounds, plain, "AMQPRUN_URL="+url, "AMQPRUN_CACERT="+cacert)
+	})
+}
+
+// killRounds makes the rounds from first up to end. It looks at the broker by way of plain; env is where amqprun finds it.
+func killRounds(t *testing.T, first, end int, plain string, env ...string) {
+	conn, err := amqp.Dial(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var idle, graced []time.Duration // from the kill to the next start, when nothing was running, and when something was
+	ran := make(map[string]int)
+	for i := first; i < end; i++ {
+		m := moments[i%len(moments)]
+		t.Run(fmt.Sprintf("%d %s", i, m.name), func(t *testing.T) {
+			_, part := math.Modf(float64(i/len(moments)) * math.Phi) // spreads any number of rounds evenly
+			k := newKilling(t, conn, env)
+			tr := k.round(m, m.after+time.Duration(part*float64(m.spread)))
+			took := tr.next - k.at
+			if tr.last > 0 {
+				ran[m.name]++
+				graced = append(graced, took)
+			} else {
+				idle = append(idle, took)
+			}
+		})
+	}
+	t.Logf("%d rounds; the first command was running in %v", end-first, ran)
+	t.Logf("from kill to next start: %s when nothing was running, %s otherwise", quantiles(idle), quantiles(graced))
+}
+
+func quantiles(d []time.Duration) string {
+	if len(d) == 0 {
+		return "never"
+	}
+	slices.Sort(d)
+	at := func(p float64) time.Duration { return d[int(p*float64(len(d)-1))].Round(100 * time.Microsecond) }
+	return fmt.Sprintf("median %v, p90 %v, most %v of %d", at(0.5), at(0.9), at(1), len(d))
+}
+
+// killing is one round.
+type killing struct {
+	t             *testing.T
+	conn          *amqp.Connection
+	env           []string
+	lock, trace   string
+	first, second *process
+	stderr        *bufio.Reader // of the first
+	at            time.Duration // when it was killed
+	before        []int         // what ran amqprun before this round
+}
+
+func newKilling(t *testing.T, conn *amqp.Connection, env []string) *killing {
+	t.Helper()
+	k := &killing{t: t, conn: conn, env: env, trace: filepath.Join(t.TempDir(), "trace")}
+	k.first = k.prepare([]string{"-v", "-k", "0.2"}, os.Args[0], "traced", "leader", k.trace)
+	k.second = k.prepare(nil, os.Args[0], "traced", "next", k.trace, k.first.mark)
+	k.lock = k.first.Args[2]
+	k.before = executing(k.first.Path)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.SetReadDeadline(time.Now().Add(patience))
+	k.first.Stderr, k.stderr = w, bufio.NewReader(r)
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return k
+}
+
+func (k *killing) prepare(options []string, command ...string) *process {
+	k.t.Helper()
+	p := withProgram(k.t, options, command...)
+	p.Env = append(p.Env, k.env...)
+	return p
+}
+
+// round kills the first amqprun at m and wait, and returns when the second has run and nothing is left of either.
+func (k *killing) round(m moment, wait time.Duration) trace {
+	k.t.Helper()
+	if m.queued {
+		k.queue()
+	} else {
+		k.first.begin()
+	}
+	m.then(k)
+	passes(wait)
+	k.at = monotonic()
+	k.first.send(syscall.SIGKILL)
+	if !m.queued {
+		k.second.begin()
+	}
+	if got := k.first.end(); got != 128+9 {
+		k.t.Errorf("the first ended with %d before it was killed", got)
+	}
+	if got := k.second.end(); got != 0 {
+		k.t.Fatalf("exit status %d of the second: %s", got, k.second.stderr)
+	}
+	tr := k.look(m)
+	k.nothingLeft()
+	return tr
+}
+
+// queue lets the first and the second wait in the line, in this order, behind somebody who then lets go.
+func (k *killing) queue() {
+	k.t.Helper()
+	holder := k.prepare(nil, "cat")
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	holder.begin()
+	eventually(k.t, k.held, "the holder to hold")
+	for i, p := range []*process{k.first, k.second} {
+		p.begin()
+		eventually(k.t, func() bool { return k.waiters() == i+1 }, "%d waiters", i+1)
+	}
+	stdin.Close()
+}
+
+// look fails if both commands ran at once, or if the round could not have shown it.
+func (k *killing) look(m moment) trace {
+	k.t.Helper()
+	tr := readTrace(k.t, k.trace)
+	if len(tr.late) > 0 {
+		k.t.Errorf("both commands ran, by %d lines: %s, ...", len(tr.late), strings.Join(tr.late[:min(3, len(tr.late))], "; "))
+	}
+	if tr.next <= k.at {
+		k.t.Fatalf("the second command started %v before the kill", k.at-tr.next)
+	}
+	if m.after > 0 && tr.last <= k.at {
+		k.t.Errorf("nothing of the first tree was seen after the kill")
+	}
+	return tr
+}
+
+// nothingLeft fails if a process, a guard or the queue of the lock stays.
+func (k *killing) nothingLeft() {
+	k.t.Helper()
+	k.first.noneLeft()
+	k.second.noneLeft()
+	eventually(k.t, func() bool {
+		return !slices.ContainsFunc(executing(k.first.Path), func(pid int) bool { return !slices.Contains(k.before, pid) })
+	}, "amqprun and its guard to end")
+	if k.held() {
+		k.t.Errorf("the queue of %s is left", k.lock)
+	}
+}
+
+// says waits until the first amqprun says word. Nothing is polled here: the kill is to come within microseconds.
+func (k *killing) says(word string) {
+	k.t.Helper()
+	for {
+		line, err := k.stderr.ReadString('\n')
+		if err != nil {
+			k.t.Fatalf("waited in vain for %q: %v", word, err)
+		}
+		if strings.Contains(line, word) {
+			return
+		}
+	}
+}
+
+// starts waits until the first command has started the processes of these roles.
+func (k *killing) starts(roles ...string) {
+	k.t.Helper()
+	eventually(k.t, func() bool {
+		tr := readTrace(k.t, k.trace)
+		return !slices.ContainsFunc(roles, func(role string) bool { return !tr.started[role] })
+	}, "%v to start", roles)
+}
+
+// held reports whether there is a queue of the lock.
+func (k *killing) held() bool {
+	k.t.Helper()
+	_, err := k.inspect(k.lock)
+	var refused *amqp.Error
+	if err != nil && (!errors.As(err, &refused) || refused.Code != amqp.NotFound && refused.Code != amqp.ResourceLocked) {
+		k.t.Fatal(err)
+	}
+	return err == nil || refused.Code == amqp.ResourceLocked
+}
+
+// waiters returns the length of the line.
+func (k *killing) waiters() int {
+	q, err := k.inspect(k.lock + "-W")
+	if err != nil {
+		return 0
+	}
+	return q.Consumers
+}
+
+func (k *killing) inspect(queue string) (amqp.Queue, error) {
+	k.t.Helper()
+	ch, err := k.conn.Channel()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer ch.Close()
+	return ch.QueueDeclarePassive(queue, false, false, false, false, nil)
+}
+
+// executing lists the living processes that run the program at path, guards among them, which carry no mark.
+func executing(path string) (pids []int) {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && target == path {
+			pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+			if alive(pid) {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
