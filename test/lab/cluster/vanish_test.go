@@ -62,7 +62,7 @@ func TestVanishing(t *testing.T) {
 		}
 		worst = max(worst, lock.History().Overlap(1))
 	}
-	t.Logf("%d of %d locks vanished from under their holders", lost, contenders)
+	t.Logf("%d commands for %d locks lost theirs", lost, contenders)
 	rig.Figure(t, "longest overlap", worst)
 	const interval = 500 * time.Millisecond
 	if worst > interval+rig.Grace+rig.Slack {
