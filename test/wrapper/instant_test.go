@@ -1,0 +1,113 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sys/unix"
+)
+
+// TestSignalBetweenGrantAndStart: the signals that end a waiter are never lost in the instant in which it becomes a holder. They come at
+// moments from before the grant until after the start; whatever they meet, the command does not run without having got them.
+func TestSignalBetweenGrantAndStart(t *testing.T) {
+	b := dial(t)
+	for _, sig := range sent {
+		t.Run(unix.SignalName(sig), func(t *testing.T) {
+			b, lock := b.in(t), fmt.Sprintf("instant-%d-%d", os.Getpid(), sig)
+			begun, took := time.Now(), b.untilStart(t, lock, func(*process) {})
+			var ran, rounds int
+			for _, quarter := range []time.Duration{2, 4, 1, 3, 0, 5} {
+				if time.Since(begun) > 3*time.Second {
+					break // the machine is busy
+				}
+				rounds++
+				b.untilStart(t, lock, func(p *process) {
+					passes(took * quarter / 4)
+					p.send(sig)
+					if sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 { // ignored before the grant
+						eventually(t, func() bool { return p.read("log") != "" || p.isDone() }, "the command to start")
+						_ = p.Process.Signal(syscall.SIGTERM)
+					}
+					if p.endsOfOne(sig) {
+						ran++
+					}
+				})
+			}
+			t.Logf("%v from the grant to the start; %d of %d commands got the signal", took, ran, rounds)
+		})
+	}
+}
+
+// catcher is a command that ends with status 3 at the first signal, which it writes down.
+var catcher = func() string {
+	script := "ulimit -c 0; "
+	for _, s := range sent {
+		script += fmt.Sprintf("trap 'echo %v >>log; exit 3' %d; ", s, s)
+	}
+	return script + "echo ready >>log; while :; do sleep 0.01; done"
+}()
+
+// untilStart gives the mutex to a waiter, calls then, and returns how long the grant and the start of the command took.
+func (b *broker) untilStart(t *testing.T, lock string, then func(*process)) (took time.Duration) {
+	t.Helper()
+	var holder *amqp.Channel
+	eventually(t, func() bool {
+		var err error
+		if holder, err = b.conn.Channel(); err == nil {
+			_, err = holder.QueueDeclare(lock, false, false, true, false, nil)
+		}
+		return err == nil
+	}, "the lock to be free")
+	defer holder.Close()
+	p := amqprun(t, "", "--mutex", lock, "--", "sh", "-c", catcher)
+	p.begin()
+	guard := p.guard()
+	eventually(t, func() bool { return b.waiters(lock) == 1 }, "the waiter to be in line")
+	if _, err := holder.QueueDelete(lock, false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Publish("", lock+"-W", false, false, amqp.Publishing{}); err != nil {
+		t.Fatal(err)
+	}
+	granted := time.Now()
+	if then(p); !p.isDone() {
+		p.await("log", "ready")
+		took = time.Since(granted)
+		p.send(syscall.SIGTERM)
+	}
+	p.end()
+	eventually(t, func() bool { return !alive(guard) && b.waiters(lock) == 0 }, "guard and waiter to go")
+	p.noneLeft()
+	return took
+}
+
+// endsOfOne checks the end of a catcher that was sent s, and reports whether it ran and got it.
+func (p *process) endsOfOne(s syscall.Signal) (ran bool) {
+	p.t.Helper()
+	code, log := p.end(), p.read("log")
+	switch {
+	case code == 3 && log == "ready\n"+s.String()+"\n":
+		return true
+	case code == 3 && log == "ready\nterminated\n" && (s == syscall.SIGUSR1 || s == syscall.SIGUSR2):
+	case code == 128+int(s) && log == "": // before its traps at the latest
+		if died := p.diedOf(); died > 0 != (s == syscall.SIGINT) {
+			p.t.Errorf("amqprun itself died of %d; it should of SIGINT and of nothing else", died)
+		}
+	default:
+		p.t.Errorf("exit status %d after %q", code, log)
+	}
+	return false
+}
+
+func (p *process) isDone() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
