@@ -73,7 +73,7 @@ type goneError struct {
 	err   error
 }
 
-func (e *goneError) Error() string        { return fmt.Sprintf("the %s failed: %v", e.check, e.err) }
+func (e *goneError) Error() string        { return fmt.Sprintf("the %s failed: %s", e.check, oneLine(e.err)) }
 func (e *goneError) Unwrap() error        { return e.err }
 func (e *goneError) Is(target error) bool { return target == errBusy }
 

@@ -2,6 +2,8 @@ package amqplock
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -106,57 +108,61 @@ func (t *tripwire) disarm() {
 	}
 }
 
-// noticeRemovals consumes the slots' queues, only to be told when one is deleted; what arrives are probes, of no interest. The check of the
-// slot then says whether it is true. Without this a removal is found by the next check in turn.
+// noticeRemovals consumes the slots' queues, only to be told when one is deleted; what arrives are probes, of no interest. Without this a
+// removal is found by the next check in turn.
 func (l *Lock) noticeRemovals() {
 	s := l.session
 	channel, err := callFor(l.checking, func() (*amqp.Channel, error) { return s.hold.Channel() })
 	if err != nil {
 		return
 	}
-	removed := channel.NotifyCancel(make(chan string, 1))
+	// Room for many: the library's reader hands them over, and would wait for us while we wait for an answer that it reads.
+	removed := channel.NotifyCancel(make(chan string, 1024))
 	watched := map[int]bool{}
-	recheck := time.NewTicker(l.session.cfg.CheckInterval) // an elastic set has new slots
-	defer recheck.Stop()
+	again := time.NewTicker(s.cfg.CheckInterval) // an elastic set has new slots
+	defer again.Stop()
 	for {
 		for _, slot := range l.Slots() {
 			if watched[slot] {
 				continue
 			}
-			watched[slot] = true
 			probes, err := callFor(l.checking, func() (<-chan amqp.Delivery, error) {
-				return channel.Consume(slotQueue(s.cfg.Name, slot), "", true, false, false, false, nil)
+				return channel.Consume(slotQueue(s.cfg.Name, slot), strconv.Itoa(slot), true, false, false, false, nil)
 			})
 			if err != nil {
 				s.cfg.Logf("a removal of slot %d will be found by the checks alone: %v", slot, err)
 				return
 			}
+			watched[slot] = true
 			l.background.Go(func() {
 				for range probes {
 				}
 			})
 		}
 		select {
-		case _, ok := <-removed:
+		case tag, ok := <-removed:
 			if !ok {
 				return
 			}
-			_ = l.checkSlots(l.checking) // a failure proves nothing; the lease runs
-		case <-recheck.C:
+			slot, _ := strconv.Atoi(tag)
+			delete(watched, slot)
+			l.verifyRemoval(slot)
+		case <-again.C:
 		case <-l.checking.Done():
 			return
 		}
 	}
 }
 
-// checkSlots looks now whether the slots still exist; a mutex has none.
-func (l *Lock) checkSlots(ctx context.Context) error {
-	for i, c := range l.checks {
-		if c.lane == l.session.slot {
-			return l.check(ctx, i, c)
-		}
+// verifyRemoval is told that a slot's queue is being deleted; it may also have moved to another node.
+func (l *Lock) verifyRemoval(slot int) {
+	if !slices.Contains(l.Slots(), slot) {
+		return
 	}
-	return nil
+	err := call(l.checking, func() error { return l.session.slot.removed(slotQueue(l.session.cfg.Name, slot)) })
+	if slotStands(err) == lost {
+		l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: err})
+	}
 }
 
 // grow takes slots that come free, for an elastic set. It stands in line like everyone who wants one, over a talk connection of its own.

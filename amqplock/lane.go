@@ -3,6 +3,7 @@ package amqplock
 import (
 	"errors"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -65,6 +66,23 @@ func (l *lane) get(queue string) error {
 	return l.do(func(ch *amqp.Channel) error {
 		_, _, err := ch.Get(queue, true)
 		return err
+	})
+}
+
+// removal are the moments at which removed looks again: the notice of a deletion comes before it is done.
+var removal = []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
+
+// removed looks until the queue is gone, for half a second. It looks and does not get, because RabbitMQ 4.3 closes the whole connection
+// (541) when it is asked to get from a quorum queue that is just being deleted; and it keeps the lane, so that no check does either.
+func (l *lane) removed(queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		for _, pause := range removal {
+			<-time.After(pause)
+			if _, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -221,13 +221,21 @@ func (l *Lock) check(ctx context.Context, i int, c check) error {
 			return context.Cause(l.ctx)
 		case !errors.As(err, &gone):
 			return err
-		case !l.session.cfg.Elastic || l.session.held.drop(gone.slot) == 0:
-			l.lost(l.session.describe([]int{gone.slot}), err)
+		case !l.survive(ctx, gone):
 			return context.Cause(l.ctx)
 		}
-		l.session.giveBack(ctx, []int{gone.slot})
-		l.changed("lost slot %d: %v", gone.slot, err)
 	}
+}
+
+// survive drops a slot that is gone from an elastic set that has others; else it ends Context and returns false.
+func (l *Lock) survive(ctx context.Context, gone *goneError) bool {
+	if !l.session.cfg.Elastic || l.session.held.drop(gone.slot) == 0 {
+		l.lost(l.session.describe([]int{gone.slot}), gone)
+		return false
+	}
+	l.session.giveBack(ctx, []int{gone.slot})
+	l.changed("lost slot %d: %v", gone.slot, gone)
+	return true
 }
 
 func (l *Lock) renewed() {

@@ -164,8 +164,11 @@ func refused(broker, doing string, err error) error {
 			Err:  err,
 		}
 	}
-	return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("%s: %v", text, err), Err: err}
+	return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("%s: %s", text, oneLine(err)), Err: err}
 }
+
+// oneLine is the text of an error; what RabbitMQ prints of its own state when it fails goes over several lines.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // connectionLost gives the reason of a connection that ended by itself.
 func connectionLost(why *amqp.Error) error {
@@ -173,7 +176,7 @@ func connectionLost(why *amqp.Error) error {
 	case why == nil:
 		return errors.New("the connection was closed")
 	case why.Server:
-		return fmt.Errorf("the broker closed the connection: %s (%d)", why.Reason, why.Code)
+		return fmt.Errorf("the broker closed the connection: %s (%d)", strings.Join(strings.Fields(why.Reason), " "), why.Code)
 	}
 	return fmt.Errorf("the connection broke: %s", why.Reason)
 }
