@@ -22,13 +22,13 @@ func TestSignalBetweenGrantAndStart(t *testing.T) {
 			took := b.untilStart(t, lock, func(*process) {})
 			var ran, rounds int
 			begun := time.Now()
-			for _, quarter := range []time.Duration{2, 4, 1, 3, 0, 5} {
+			for _, moment := range []float64{0.5, 1, 0.25, 0.75, 0, 1.25} {
 				if rounds >= 3 && time.Since(begun) > 2*time.Second {
 					break // the machine is busy
 				}
 				rounds++
 				b.untilStart(t, lock, func(p *process) {
-					passes(took * quarter / 4)
+					passes(time.Duration(moment * float64(took)))
 					p.send(sig)
 					if sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 { // ignored before the grant
 						eventually(t, func() bool { return p.read("log") != "" || p.isDone() }, "the command to start")
