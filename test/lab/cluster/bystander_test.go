@@ -1,0 +1,34 @@
+package cluster
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+// A node dies, and with it the leader of the quorum queue that proves a majority. Who holds a lock at another node shall keep it.
+func TestBystanders(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			lock := rig.NewLock(t, slots)
+			first := lock.Start("first", url(1), "--", "-for", "50ms") // makes the queue, whose leader is this node then
+			first.AwaitExit(0)
+			bystander := lock.Start("bystander", url(2), "--", "-deaf")
+			bystander.AwaitStart()
+			fault := rig.Now()
+			signal(t, syscall.SIGKILL)
+			rig.Pass(15*time.Second - (rig.Now() - fault))
+			if bystander.HasEnded() {
+				t.Error("a holder at a healthy node has lost its lock")
+			} else {
+				bystander.Signal(syscall.SIGKILL)
+			}
+			node(t, "start", "1")
+			whole(t)
+			lock.Verdict(0)
+		})
+	}
+}
