@@ -66,6 +66,7 @@ func killRounds(t *testing.T, first, end int, plain string, env ...string) {
 	}
 	defer conn.Close()
 	var idle, graced []time.Duration // from the kill to the next start, when nothing was running, and when something was
+	var handed []time.Duration       // from the end of what was running to the next start
 	ran := make(map[string]int)
 	for i := first; i < end; i++ {
 		m := moments[i%len(moments)]
@@ -76,14 +77,14 @@ func killRounds(t *testing.T, first, end int, plain string, env ...string) {
 			took := tr.next - k.at
 			if tr.last > 0 {
 				ran[m.name]++
-				graced = append(graced, took)
+				graced, handed = append(graced, took), append(handed, tr.next-max(tr.last, k.at))
 			} else {
 				idle = append(idle, took)
 			}
 		})
 	}
 	t.Logf("%d rounds; the first command was running in %v", end-first, ran)
-	t.Logf("from kill to next start: %s when nothing was running, %s otherwise", quantiles(idle), quantiles(graced))
+	t.Logf("from kill to next start: %s when nothing was running, %s otherwise; from the last line to next start: %s", quantiles(idle), quantiles(graced), quantiles(handed))
 }
 
 func quantiles(d []time.Duration) string {
