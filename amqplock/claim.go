@@ -89,12 +89,15 @@ func (c *collection) add(slot int) {
 	c.slots = slices.Insert(c.slots, i, slot)
 }
 
-// drop tells how many are left.
-func (c *collection) drop(slot int) int {
+// drop tells how many are left, and whether slot was one of them.
+func (c *collection) drop(slot int) (left int, was bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slots = slices.DeleteFunc(c.slots, func(s int) bool { return s == slot })
-	return len(c.slots)
+	i, was := slices.BinarySearch(c.slots, slot)
+	if was {
+		c.slots = slices.Delete(c.slots, i, i+1)
+	}
+	return len(c.slots), was
 }
 
 // prove runs all checks on the slots collected, at the same time, and returns when it began. A slot that is gone is dropped from the

@@ -229,7 +229,14 @@ func (l *Lock) check(ctx context.Context, i int, c check) error {
 
 // survive drops a slot that is gone from an elastic set that has others; else it ends Context and returns false.
 func (l *Lock) survive(ctx context.Context, gone *goneError) bool {
-	if !l.session.cfg.Elastic || l.session.held.drop(gone.slot) == 0 {
+	if !l.session.cfg.Elastic {
+		l.lost(l.session.describe([]int{gone.slot}), gone)
+		return false
+	}
+	switch left, was := l.session.held.drop(gone.slot); {
+	case !was: // another check was faster to find out
+		return true
+	case left == 0:
 		l.lost(l.session.describe([]int{gone.slot}), gone)
 		return false
 	}

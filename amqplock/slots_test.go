@@ -149,6 +149,24 @@ func TestFindAmongMany(t *testing.T) {
 	}
 }
 
+// A removal may be found by two checks at once: it is told once, and the set is not lost.
+func TestRemovalIsToldOnce(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	lock := mustAcquire(t, cfg)
+	gone := &goneError{slot: 2, check: "slot check", err: errors.New("no queue")}
+	for range 2 {
+		if !lock.survive(t.Context(), gone) {
+			t.Fatal("the set was lost with one of its slots")
+		}
+	}
+	if got := <-changes; !slices.Equal(got, []int{1}) || len(changes) > 0 {
+		t.Errorf("told %v, and %d times more", got, len(changes))
+	}
+}
+
 // Of several slots only the first in the line may keep a part while it waits for the rest.
 func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	cfg := testConfig(t, Semaphore)
