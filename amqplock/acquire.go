@@ -238,13 +238,17 @@ func (s *session) createIfAsked(ctx context.Context, want int) (slots, error) {
 		if err := a.ensure(ctx, 0); err != nil {
 			return err
 		}
+		s.cfg.Logf("creating semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
 		return a.grow(ctx, 0, s.cfg.Slots)
 	})
-	if err != nil {
-		return slots{}, err
+	found, findErr := s.find(ctx, want)
+	if err != nil && findErr == nil && found.known {
+		return found, nil // who kept us from it has done it
 	}
-	s.cfg.Logf("created semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
-	return s.find(ctx, want)
+	if err == nil {
+		err = findErr
+	}
+	return found, err
 }
 
 func noSemaphore(name, broker string) error {
