@@ -238,8 +238,11 @@ func (s *session) createIfAsked(ctx context.Context, want int) (slots, error) {
 		if err := a.ensure(ctx, 0); err != nil {
 			return err
 		}
-		s.cfg.Logf("creating semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
-		return a.grow(ctx, 0, s.cfg.Slots)
+		if err := a.grow(ctx, 0, s.cfg.Slots); err != nil {
+			return err
+		}
+		s.cfg.Logf("created semaphore %q with %d slots", s.cfg.Name, s.cfg.Slots)
+		return nil
 	})
 	found, findErr := s.find(ctx, want)
 	if err != nil && findErr == nil && found.known {
