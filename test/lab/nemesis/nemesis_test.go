@@ -44,8 +44,8 @@ type war struct {
 	workers []*worker
 
 	mu      sync.Mutex
-	abrupt  map[string]time.Duration // contenders whose connection was ended, so that the broker freed their lock at once
-	stopped map[string]bool          // contenders that were stopped; they may not have seen that
+	abrupt  map[string][]time.Duration // when contenders had their connection ended, so that the broker freed their lock at once
+	stopped map[string]bool            // contenders that were stopped; they may not have seen that
 }
 
 func length(t *testing.T) time.Duration {
@@ -76,7 +76,7 @@ func TestNemesis(t *testing.T) {
 	n := seed(t)
 	t.Logf("AMQPRUN_LAB_SEED=%d", n)
 	w := &war{Lock: rig.NewLock(t, slots), t: t, random: rand.New(rand.NewPCG(n, 0)), broker: rig.NewBroker(t),
-		abrupt: map[string]time.Duration{}, stopped: map[string]bool{}}
+		abrupt: map[string][]time.Duration{}, stopped: map[string]bool{}}
 	first := w.Start("first", w.broker.URL, "--", "-for", "100ms") // creates the semaphore
 	first.AwaitExit(0)
 	stop := make(chan struct{})
@@ -207,9 +207,7 @@ func (x *worker) contender() *rig.Contender {
 func (w *war) note(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.abrupt[id] == 0 {
-		w.abrupt[id] = rig.Now()
-	}
+	w.abrupt[id] = append(w.abrupt[id], rig.Now())
 }
 
 // judge asks the oracle. Two commands in one slot are excused where the first one's connection was cut: for the grace after that, or for
@@ -219,11 +217,13 @@ func (w *war) judge() {
 	excused := map[string]bool{}
 	var worst time.Duration
 	for _, p := range h.Pairs() {
-		cut, excuse := w.abrupt[p.First.ID], rig.Grace+rig.Slack
+		excuse := rig.Grace + rig.Slack
 		if w.stopped[p.First.ID] {
 			excuse = rig.Lease
 		}
-		if cut == 0 || p.First.Last > cut+excuse {
+		if !slices.ContainsFunc(w.abrupt[p.First.ID], func(cut time.Duration) bool {
+			return cut < p.Second.Start && p.First.Last <= cut+excuse
+		}) {
 			w.t.Errorf("two commands at once in slot %d for %s: %s, which started at %.3f, was told to stop at %.3f and lived until %.3f, "+
 				"and %s, which started at %.3f", p.First.Slot, p.Length, p.First.ID, p.First.Start.Seconds(), p.First.Signal.Seconds(),
 				p.First.Last.Seconds(), p.Second.ID, p.Second.Start.Seconds())
