@@ -100,6 +100,20 @@ func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 	}
 }
 
+// disconnected is told that the connection which holds the lock has ended, so that the lock is free now. An amqprun that is not stopped has
+// seen it too, and says so at once: its next orders replace these.
+func (w *watch) disconnected(now time.Duration) {
+	if w.Group == 0 || w.Stopping || w.abandoned {
+		return
+	}
+	if w.StopAt == 0 || now < w.StopAt {
+		w.StopAt = now
+	}
+	if killAt := now + w.KillAfter; w.KillAt == 0 || killAt < w.KillAt {
+		w.KillAt = killAt
+	}
+}
+
 // did records that a has been done.
 func (w *watch) did(a action) {
 	switch {

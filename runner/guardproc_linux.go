@@ -51,6 +51,7 @@ type guardProcess struct {
 	timer int
 	lean  bool // memory that only the start needed has been given back
 	kept  int  // the duplicate of the connection's socket, -1 for none
+	cut   bool // its other end has closed it
 }
 
 func (g *guardProcess) run() {
@@ -157,8 +158,11 @@ func (g *guardProcess) wait(until time.Duration) {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
 	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
 	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, {Fd: guardSocket, Events: unix.POLLIN}}
-	if g.watch.abandoned {
+	switch {
+	case g.watch.abandoned:
 		fds = fds[:1] // the end of file stays readable
+	case g.kept >= 0 && !g.cut:
+		fds = append(fds, unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP})
 	}
 	patience := -1
 	if !g.lean && !g.watch.abandoned {
@@ -172,6 +176,10 @@ func (g *guardProcess) wait(until time.Duration) {
 		g.lean = true
 		dropFileMappings()
 		return
+	}
+	if len(fds) > 2 && fds[2].Revents != 0 {
+		g.cut = true
+		g.watch.disconnected(Boottime())
 	}
 	if len(fds) > 1 && fds[1].Revents != 0 {
 		g.receive()
@@ -217,7 +225,7 @@ func (g *guardProcess) keep(rights []byte) {
 			if g.kept >= 0 {
 				unix.Close(g.kept)
 			}
-			g.kept = fd
+			g.kept, g.cut = fd, false
 		}
 	}
 }

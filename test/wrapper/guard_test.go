@@ -12,8 +12,9 @@ import (
 
 // connection is what the guard keeps open: the test's end of it sees the end of file when all holders have let go.
 type connection struct {
-	address string
-	closed  chan struct{}
+	address  string
+	accepted chan net.Conn
+	closed   chan struct{}
 }
 
 func listen(t *testing.T) *connection {
@@ -22,11 +23,12 @@ func listen(t *testing.T) *connection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &connection{l.Addr().String(), make(chan struct{})}
+	c := &connection{l.Addr().String(), make(chan net.Conn, 1), make(chan struct{})}
 	go func() {
 		defer close(c.closed)
 		conn, err := l.Accept()
 		if err == nil {
+			c.accepted <- conn
 			_, _ = io.Copy(io.Discard, conn)
 			conn.Close()
 		}
@@ -37,6 +39,9 @@ func listen(t *testing.T) *connection {
 	})
 	return c
 }
+
+// end is the end of the connection as a broker makes it.
+func (c *connection) end() { _ = (<-c.accepted).(*net.TCPConn).CloseWrite() }
 
 func (c *connection) isClosed() bool {
 	select {
@@ -83,6 +88,19 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	p.noneLeft()
 }
 
+// TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the lease ends.
+func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
+	c := listen(t)
+	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "300ms", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.send(syscall.SIGSTOP)
+	c.end()
+	p.await("log", "got")
+	eventually(t, func() bool { return !alive(daemon) && !alive(leader) }, "the tree to die")
+	p.send(syscall.SIGKILL)
+	p.noneLeft()
+}
+
 // TestKillDuringTheStartOfTheGuard: what was written into the socket is read, whenever the guard gets there.
 func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 	for range 20 {
@@ -98,7 +116,7 @@ func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-lease", "1s", "-kill-after", "500ms", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-lease", "3s", "-kill-after", "2500ms", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, daemon)
