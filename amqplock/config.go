@@ -35,7 +35,6 @@ type Broker struct {
 	Cert, Key      string        // PEM files of the client's certificate; both or none
 	Heartbeat      time.Duration // whole seconds, at least 2; 0 means DefaultHeartbeat
 	ConnectTimeout time.Duration // bounds connecting, and every call to the broker; 0 means DefaultConnectTimeout
-	Name           string        // shown by the management UI; may be empty
 
 	// Dial replaces net.Dialer.DialContext; nil means that.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

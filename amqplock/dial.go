@@ -83,9 +83,6 @@ func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error
 func (b Broker) amqpConfig(uri amqp.URI) amqp.Config {
 	properties := amqp.NewConnectionProperties() // a fresh table each time: the library writes to it
 	properties["product"] = "amqprun"
-	if b.Name != "" {
-		properties.SetClientConnectionName(b.Name)
-	}
 	config := amqp.Config{
 		SASL:       []amqp.Authentication{uri.PlainAuth()},
 		Vhost:      uri.Vhost,
