@@ -42,7 +42,7 @@ func semaphoreFlag() cli.Flag { return value(once{new(string)}, "semaphore") }
 func mutexFlag() cli.Flag     { return value(once{new(string)}, "mutex") }
 
 func runFlags(o *options) []cli.Flag {
-	o.stopSignal, o.lock.StopTime, o.conflictCode = syscall.SIGTERM, 5*time.Second, exitNotAcquired
+	o.stopSignal, o.lock.StopTime, o.conflictCode, o.progress = syscall.SIGTERM, 5*time.Second, exitNotAcquired, defaultProgress
 	return append(brokerFlags(o),
 		semaphoreFlag(), mutexFlag(),
 		&cli.BoolFlag{Name: "nonblock", Aliases: []string{"n"}, Destination: &o.noWait},
@@ -57,6 +57,7 @@ func runFlags(o *options) []cli.Flag {
 		fromEnv(value(duration{d: &o.lock.StopTime}, "kill-after", "k"), "AMQPRUN_KILL_AFTER"),
 		fromEnv(value(duration{&o.lock.CheckInterval, true}, "check-interval"), "AMQPRUN_CHECK_INTERVAL"),
 		value(orphansValue{&o.orphans}, "orphans"),
+		fromEnv(value(duration{d: &o.progress}, "progress"), "AMQPRUN_PROGRESS"),
 		&cli.BoolFlag{Name: "version"},
 	)
 }

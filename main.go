@@ -78,9 +78,12 @@ func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 	if o.noWait {
 		take = amqplock.TryAcquire
 	}
+	wait := progress{o: o}
+	o.lock.OnWaiting = wait.waiting
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
 		lock, err := take(ctx, o.lock)
+		wait.end()
 		got := handBack()
 		switch {
 		case got == nil:

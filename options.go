@@ -29,6 +29,7 @@ type options struct {
 	orphans      runner.Orphans
 	verbose      bool
 	quiet        bool
+	progress     time.Duration // 0: never
 	json         bool
 	slots        int // of change --to
 	drain        bool

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -18,7 +17,7 @@ var printing sync.Mutex
 func printLine(kind, text string) {
 	printing.Lock()
 	defer printing.Unlock()
-	_, _ = fmt.Fprintf(os.Stderr, "amqprun: %s%s\n", kind, text)
+	write(aroundLive(fmt.Sprintf("amqprun: %s%s\n", kind, text)))
 }
 
 // printError prints err, and the hint that goes with it.

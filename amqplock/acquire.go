@@ -52,6 +52,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 			return nil, err
 		}
 		cfg.Logf("%v; connecting again", err)
+		s.why = err
+		s.tellWaiting(nil)
 		away.Reset()
 		old := s
 		s, err = backoff.RetryWithData(func() (*session, error) {
@@ -99,6 +101,8 @@ func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
 		return lock, err
 	}
 	s.cfg.Logf("waiting for %s: %v", s.lockName(), err)
+	s.why = err
+	s.tellWaiting(nil)
 	err = s.wait(ctx, func(ctx context.Context) (err error) {
 		lock, err = s.try(ctx)
 		return err

@@ -62,6 +62,8 @@ type Config struct {
 	Logf func(format string, args ...any)
 	// Warnf, if not nil, is told what everyone should know: that the wait is not for other holders.
 	Warnf func(format string, args ...any)
+	// OnWaiting, if not nil, is told that Acquire waits, and then each change of what it knows about that. It must not block.
+	OnWaiting func(Waiting)
 	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
 	OnRenew func(stopAt, until time.Duration)
 

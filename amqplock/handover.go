@@ -169,6 +169,7 @@ func (l *Lock) verifyRemoval(slot int) {
 func (l *Lock) grow() {
 	s := &session{cfg: l.session.cfg, uri: l.session.uri, hold: l.session.hold, looked: true}
 	s.own, s.slot, s.quo = l.session.own, l.session.slot, l.session.quo
+	s.cfg.OnWaiting = nil // the lock is held
 	defer s.dropTalk()
 	for l.checking.Err() == nil {
 		err := s.wait(l.checking, func(ctx context.Context) error {

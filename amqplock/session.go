@@ -25,6 +25,8 @@ type session struct {
 
 	looked bool       // a queue that refused us has been seen to be a lock
 	busy   error      // why the newest try found the lock taken; nil before
+	why    error      // why we wait
+	told   Waiting    // to Config.OnWaiting
 	first  bool       // of the waiting line
 	ahead  int        // how many stood in the line when we joined it
 	warned bool       // that an alarm makes us wait

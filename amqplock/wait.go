@@ -40,6 +40,7 @@ func (s *session) wait(ctx context.Context, try attempt) error {
 		if absent(err) {
 			continue // a releaser took the line for unused and removed it: the lock may be free
 		}
+		s.tellWaiting(place)
 		err = s.standIn(ctx, place, slow, try)
 		s.first = false
 		if !errors.Is(err, errLineLost) {
@@ -66,10 +67,12 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 			if !ok {
 				hints, s.first = nil, false // not back at once: whatever removed the line may do so again
 				s.putBack(ctx)
+				s.tellWaiting(nil)
 				continue
 			}
 			if !s.first {
 				s.first = true
+				s.tellWaiting(place)
 				timer.Reset(s.nextRetry(place, slow))
 			}
 			if hint.Type == promoted {
@@ -79,6 +82,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 			err := s.tryHint(ctx, hint, try)
 			if errors.Is(err, errBusy) {
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
+				s.tellWaiting(place)
 				continue
 			}
 			if err == nil {
@@ -91,6 +95,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 				if hints == nil {
 					return errLineLost
 				}
+				s.tellWaiting(place)
 				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
@@ -155,6 +160,9 @@ func (s *session) pass(place *line, hint amqp.Delivery) {
 // tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
 func (s *session) tryWaiting(ctx context.Context, try attempt) error {
 	err := try(ctx)
+	if err != nil {
+		s.why = err
+	}
 	var alarm *alarmError
 	if errors.As(err, &alarm) && s.cfg.Warnf != nil && !s.warned {
 		s.warned = true
@@ -214,7 +222,7 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 	place, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (*line, error) {
 		return join(channel, s.cfg.Name)
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		s.cfg.Logf("no place in the waiting line: %v", err)
 	}
 	return place, err

@@ -194,12 +194,12 @@ func (r *run) ended(ctx context.Context) error {
 
 func (r *run) logf(format string, args ...any) {
 	if r.c.Logf != nil {
-		unstoppable(func() { r.c.Logf(format, args...) })
+		Unstoppable(func() { r.c.Logf(format, args...) })
 	}
 }
 
 func (r *run) warnf(format string, args ...any) {
 	if r.c.Warnf != nil {
-		unstoppable(func() { r.c.Warnf(format, args...) })
+		Unstoppable(func() { r.c.Warnf(format, args...) })
 	}
 }

@@ -70,18 +70,18 @@ func (t *terminal) takeBack(group int, s Status) {
 		return
 	}
 	if _, killed := s.Signal(); killed && t.before != nil {
-		unstoppable(func() { _ = unix.IoctlSetTermios(t.fd, ioctlSetTermios, t.before) })
+		Unstoppable(func() { _ = unix.IoctlSetTermios(t.fd, ioctlSetTermios, t.before) })
 	}
 }
 
 func (t *terminal) setForeground(group int) (ok bool) {
-	unstoppable(func() { ok = unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) == nil })
+	Unstoppable(func() { ok = unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) == nil })
 	return ok
 }
 
-// unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked in its thread the kernel lets it,
+// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked in its thread the kernel lets it,
 // instead of stopping us. Ignoring the signal would do the same, but the command would inherit that.
-func unstoppable(f func()) {
+func Unstoppable(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	restore := blockTTOU()

@@ -101,3 +101,31 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
   start_waiter 1 -v --mutex "$LOCK" true
   wait_until 5 file_has bg.2.err "waiting for mutex \"$LOCK\""
 }
+
+@test "--progress tells that it waits, where, and for how long" {
+  hold --mutex "$LOCK"
+  start_waiter 1 --mutex "$LOCK" --progress 0.4 true
+  line="^amqprun: waiting for mutex \"$LOCK\" on amqps?://[^ ]+ for [0-9]+s: next in line\$"
+  wait_until 20 file_lines bg.2.err 3
+  sane_run ! grep -vE -- "$line" bg.2.err
+  AMQPRUN_PROGRESS=300ms start_waiter 2 --mutex "$LOCK" true
+  wait_until 20 file_has bg.3.err ': 1 ahead$'
+}
+
+@test "--progress says what is unusual about the wait" {
+  amqprun change --semaphore "$LOCK" --to 0
+  start_waiter 1 --semaphore "$LOCK" --progress 0.4 true
+  wait_until 20 file_has bg.1.err 's: it is paused \(0 slots\); next in line$'
+  kill "$bg_pid"
+  amqprun destroy --semaphore "$LOCK"
+}
+
+@test "--progress 0 and -q wait in silence" {
+  hold --mutex "$LOCK"
+  start_waiter 1 --mutex "$LOCK" --progress 0.2 true
+  start_waiter 2 --mutex "$LOCK" --progress 0.2 -q true
+  start_waiter 3 --mutex "$LOCK" --progress 0 true
+  wait_until 20 file_lines bg.2.err 4
+  [ ! -s bg.3.err ]
+  [ ! -s bg.4.err ]
+}

@@ -1,0 +1,99 @@
+package amqplock
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A waiter is told that it waits, then its place in the line, and each change of that; and nothing any more once it has the lock.
+func TestOnWaiting(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	cfg.retry = time.Hour
+	holder := mustAcquire(t, cfg)
+	waiters := make(chan *Lock, 2)
+	var told [2]chan Waiting
+	for i := range told {
+		told[i] = make(chan Waiting, 100)
+		cfg := cfg
+		cfg.OnWaiting = func(w Waiting) { told[i] <- w }
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			waiters <- lock
+		}()
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == i+1 })
+	}
+	for range 2 {
+		if err := holder.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		holder = <-waiters
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]Waiting{
+		{{Ahead: -1}, {Ahead: 0}},
+		{{Ahead: -1}, {Ahead: 1}, {Ahead: 0}},
+	} {
+		close(told[i])
+		var got []Waiting
+		for w := range told[i] {
+			got = append(got, w)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("waiter %d was told %v, want %v", i+1, got, want)
+		}
+	}
+}
+
+// What is unusual about the wait is told as it changes.
+func TestOnWaitingForAPausedSemaphore(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.retry = 50 * time.Millisecond
+	if err := Resize(t.Context(), cfg, 0); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Waiting, 100)
+	cfg.OnWaiting = func(w Waiting) { told <- w }
+	locks := make(chan *Lock, 2)
+	for i := range 2 {
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			locks <- lock
+		}()
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == i+1 })
+	}
+	for _, want := range []Waiting{{errPaused.Text, -1}, {errPaused.Text, 0}, {errPaused.Text, -1}, {errPaused.Text, 1}} {
+		if got := <-told; got != want {
+			t.Fatalf("told %v, want %v", got, want)
+		}
+	}
+	if err := Resize(t.Context(), cfg, 1); err != nil {
+		t.Fatal(err)
+	}
+	first := <-locks
+	waitFor(t, "the other knows that it waits for us now", func() bool { return slices.Contains(drained(told), Waiting{Ahead: 0}) })
+	for _, release := range []func() *Lock{func() *Lock { return first }, func() *Lock { return <-locks }} {
+		if err := release().Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func drained(told <-chan Waiting) (all []Waiting) {
+	for {
+		select {
+		case w := <-told:
+			all = append(all, w)
+		default:
+			return all
+		}
+	}
+}

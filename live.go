@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/runner"
+)
+
+// live is the line that stands on the terminal until it is erased, without an end of line; printing guards it.
+var live string
+
+const eraseLine = "\r\x1b[K"
+
+// showLive replaces the live line; "" erases it.
+func showLive(text string) {
+	printing.Lock()
+	defer printing.Unlock()
+	if text == live {
+		return
+	}
+	if canDraw() {
+		write(eraseLine + fit(text))
+	}
+	live = text
+}
+
+// aroundLive is text such that the live line stands behind it.
+func aroundLive(text string) string {
+	if live == "" || !canDraw() {
+		return text
+	}
+	return eraseLine + text + fit(live)
+}
+
+// canRedraw tells whether standard error is a terminal that can erase a line.
+func canRedraw() bool {
+	term := os.Getenv("TERM")
+	_, err := unix.IoctlGetWinsize(unix.Stderr, unix.TIOCGWINSZ)
+	return err == nil && term != "" && term != "dumb"
+}
+
+// canDraw tells whether the terminal is ours now: in the background somebody else's line would be erased. A terminal that controls no session
+// has no background.
+func canDraw() bool {
+	group, err := unix.IoctlGetInt(unix.Stderr, unix.TIOCGPGRP)
+	return (err != nil || group == unix.Getpgrp()) && writable()
+}
+
+// writable tells whether standard error takes a line now: a terminal after Ctrl-S does not, and a full pipe. What can as well be left out shall not
+// keep the command from its start.
+func writable() bool {
+	fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1 && fds[0].Revents&unix.POLLOUT != 0
+}
+
+// fit cuts text to the width of the terminal. What is not ASCII may be two columns wide, or none.
+func fit(text string) string {
+	room := 80
+	if size, err := unix.IoctlGetWinsize(unix.Stderr, unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+		room = int(size.Col)
+	}
+	room-- // the last column may move the cursor to the next line
+	for i, r := range text {
+		if room--; r >= 0x80 {
+			room--
+		}
+		if room < 0 {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// write writes to standard error, from the background too, also where the terminal is set to stop who does that (stty tostop): who holds a
+// lock must not be stopped for its messages.
+func write(text string) {
+	runner.Unstoppable(func() { _, _ = os.Stderr.WriteString(text) })
+}

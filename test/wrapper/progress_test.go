@@ -1,0 +1,197 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+const erased = "\r\x1b[K"
+
+// besideAHolder starts a shell in whose terminal $WAIT is amqprun that waits for a mutex; release lets it have it.
+func besideAHolder(t *testing.T) (s *shell, release func()) {
+	t.Helper()
+	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
+	holder.begin()
+	holder.pid("pid")
+	path, _ := program()
+	s = onTerminal(t, shells["bash"]...)
+	s.expect("$> ")
+	s.script("WAIT", fmt.Sprintf(`exec %s --mutex 'wrapper-%s-%d' "$@"`, path, t.Name(), os.Getpid()))
+	return s, func() {
+		holder.send(syscall.SIGTERM)
+		holder.end()
+	}
+}
+
+// since returns what the terminal got after what was expected so far.
+func (s *shell) since() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.String()[s.seen:]
+}
+
+func TestLiveLineLeavesNothingBehind(t *testing.T) {
+	s, release := besideAHolder(t)
+	s.line(`WAIT sh -c 'echo started; exit 3'`)
+	s.expect("exit 3'\r\n")
+	eventually(t, func() bool { return strings.Contains(s.since(), "waiting for 2s") }, "the second line")
+	release()
+	eventually(t, func() bool { return strings.Contains(s.since(), "started\r\n") }, "the command to start")
+	want := regexp.MustCompile(`^(\x1b\[\?2004l\r)?(\r\x1b\[Kamqprun: waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "wrapper-[^\r\n]*){2,}\r\x1b\[Kstarted\r\n`)
+	if got := s.since(); !want.MatchString(got) {
+		t.Errorf("the terminal got %q", got)
+	}
+	s.expect("started")
+	s.expectStatus(3)
+}
+
+func TestLiveLineFitsTheTerminal(t *testing.T) {
+	s, _ := besideAHolder(t)
+	for _, columns := range []uint16{30, 80, 200} {
+		if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
+			t.Fatal(err)
+		}
+		s.line("WAIT true")
+		s.expect("true\r\n")
+		eventually(t, func() bool { return strings.Count(s.since(), erased) == 2 }, "two lines")
+		_, line, _ := strings.Cut(s.since(), erased)
+		line, _, _ = strings.Cut(line, erased)
+		if whole := strings.Contains(line, " on amqp://"); len(line) >= int(columns) || whole != (columns == 200) {
+			t.Errorf("in %d columns: %q", columns, line)
+		}
+		s.key(ctrlC)
+		s.expect(erased)
+		s.expect("$> ")
+	}
+}
+
+func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
+	s, release := besideAHolder(t)
+	s.line(`WAIT -v sh -c 'echo started'`)
+	s.expect("started'\r\n")
+	s.expect(erased + "amqprun: waiting for 1s")
+	release()
+	s.expect(erased + "amqprun: [")
+	s.expect("started\r\n")
+	s.expect("$> ")
+	for line := range strings.SplitSeq(s.out.String(), "\r\n") {
+		written := strings.Split(line, erased)
+		if seen := written[len(written)-1]; strings.Count(seen, "amqprun: ") > 1 {
+			t.Errorf("one line of the terminal is %q", seen)
+		}
+	}
+}
+
+func TestLiveLineEndsBeforeTheStop(t *testing.T) {
+	s, _ := besideAHolder(t)
+	s.line("WAIT true")
+	for range 2 {
+		s.expect(erased + "amqprun: waiting for ")
+		s.key(ctrlZ)
+		s.expect(erased + "amqprun: warning: stopped; out of the line until resumed\r\n")
+		s.expect("$> ")
+		if got := s.since(); strings.Contains(got, "amqprun") {
+			t.Errorf("behind the prompt: %q", got)
+		}
+		s.line("fg")
+	}
+	s.expect(erased + "amqprun: waiting for ")
+	s.key(ctrlC)
+	s.expect(erased)
+	s.expectStatus(130)
+}
+
+// TestWaiterInTheBackgroundIsSilent: also where the terminal stops those who are not.
+func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
+	s, release := besideAHolder(t)
+	s.line("stty tostop; echo set=$?")
+	s.expect("set=0\r\n")
+	s.line(`WAIT true & echo $! >pid`)
+	waiter := s.pid("pid")
+	s.expect("$> ")
+	passes(1500 * time.Millisecond)
+	if got := s.since(); strings.Contains(got, "waiting") || state(waiter) == 'T' {
+		t.Errorf("the terminal got %q from the background, the waiter is in state %c", got, state(waiter))
+	}
+	s.line("fg")
+	s.expect(erased + "amqprun: waiting for ")
+	release()
+	s.expectStatus(0)
+}
+
+// TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be written.
+func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
+	s, release := besideAHolder(t)
+	s.line(`WAIT touch log.started`)
+	s.expect(erased + "amqprun: waiting for 1s")
+	s.key("\x13")
+	passes(1500 * time.Millisecond) // one more would have been drawn
+	release()
+	eventually(t, func() bool { _, err := os.Stat(s.file("log.started")); return err == nil }, "the command to start")
+	s.key("\x11")
+	s.expectStatus(0)
+}
+
+// TestTerminalThatCannotEraseGetsLines: and who wants none gets nothing at all.
+func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
+	s, _ := besideAHolder(t)
+	s.line(`TERM=dumb WAIT --progress 300ms true`)
+	s.expect("\r\namqprun: waiting for mutex ")
+	s.expect("\r\namqprun: waiting for mutex ")
+	if strings.Contains(s.out.String(), erased) {
+		t.Errorf("the terminal got %q", s.out.String())
+	}
+	s.key(ctrlC)
+	s.expectStatus(130)
+	for _, options := range []string{"-q", "--progress 0"} {
+		s.line(`WAIT %s -w 1.5 true; echo "status=$(($?))"`, options)
+		eventually(t, func() bool { return strings.Contains(s.since(), "status=75\r\n") }, "the end")
+		if got := s.since(); strings.Contains(got, "waiting") {
+			t.Errorf("with %s the terminal got %q", options, got)
+		}
+	}
+}
+
+// TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the terminal stops who writes from elsewhere.
+func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path == "" {
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
+	}
+	s := onTerminal(t, shells["bash"]...)
+	s.expect("$> ")
+	name := fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())
+	change := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(path, append(args, "--semaphore", name)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	change("change", "--to", "1")
+	t.Cleanup(func() { change("destroy") })
+	s.script("A", "exec "+path+" --semaphore "+name+` --greedy --elastic -v -- "$@"`)
+	s.line("stty tostop; echo set=$?")
+	s.expect("set=0")
+	s.line(`A sh -c 'trap "" HUP; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"'`)
+	s.await("asking")
+	awaitForeground(s)
+	change("change", "--to", "2")
+	s.expect("got slot 2 too\r\n")
+	if got := state(s.pid("wrapper")); got == 'T' {
+		t.Error("amqprun was stopped for its message")
+	}
+	s.line("word")
+	s.expect("got=<word>")
+	s.expectStatus(0)
+}
