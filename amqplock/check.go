@@ -8,8 +8,7 @@ import (
 // check is one way to ask the broker whether a lock is still held.
 type check struct {
 	name  string
-	lane  *lane
-	ask   func(l *lane, slot int) error
+	ask   func(ctx context.Context, slot int) error
 	judge func(error) verdict
 	each  bool // to be asked for each slot held; else once for all
 }
@@ -20,17 +19,19 @@ type check struct {
 // A publish would not do for the first: it is confirmed just as well when the queue has become somebody else's.
 func (s *session) checks(ours bool) []check {
 	list := []check{{
-		name:  "ownership check",
-		lane:  s.own,
-		ask:   func(l *lane, slot int) error { return l.look(s.queue(slot)) },
+		name: "ownership check",
+		ask: func(ctx context.Context, slot int) error {
+			return call(ctx, func() error { return s.own.look(s.queue(slot)) })
+		},
 		judge: ownership,
 		each:  true,
 	}}
 	if s.cfg.Kind == Semaphore {
 		list = append(list, check{
-			name:  "slot check",
-			lane:  s.slot,
-			ask:   func(l *lane, slot int) error { return l.get(slotQueue(s.cfg.Name, slot)) },
+			name: "slot check",
+			ask: func(ctx context.Context, slot int) error {
+				return s.scouts.get(ctx, s.slot, slotQueue(s.cfg.Name, slot))
+			},
 			judge: slotStands,
 			each:  true,
 		})
@@ -38,8 +39,7 @@ func (s *session) checks(ours bool) []check {
 	if s.cfg.Kind == Mutex || !ours { // the original's slots are classic queues, which prove no majority
 		list = append(list, check{
 			name:  "majority check",
-			lane:  s.quo,
-			ask:   func(l *lane, _ int) error { return askWitness(l) },
+			ask:   func(ctx context.Context, _ int) error { return s.askWitness(ctx) },
 			judge: majority,
 		})
 	}
@@ -55,15 +55,15 @@ func (s *session) queue(slot int) string {
 }
 
 // askWitness declares the witness where it is missing: the first lock of a virtual host does, or one after somebody removed it.
-func askWitness(l *lane) error {
-	err := l.get(witness)
+func (s *session) askWitness(ctx context.Context) error {
+	err := s.scouts.get(ctx, s.quo, witness)
 	if !absent(err) {
 		return err
 	}
-	if err := l.create(witness); err != nil {
+	if err := call(ctx, func() error { return s.quo.create(witness) }); err != nil {
 		return err
 	}
-	return l.get(witness)
+	return s.scouts.get(ctx, s.quo, witness)
 }
 
 // goneError says that a slot is not ours any more, or was not even granted for good.
@@ -83,7 +83,7 @@ func (c check) run(ctx context.Context, slots []int) error {
 		slots = slots[:min(1, len(slots))]
 	}
 	for _, slot := range slots {
-		err := call(ctx, func() error { return c.ask(c.lane, slot) })
+		err := c.ask(ctx, slot)
 		switch c.judge(err) {
 		case held:
 		case lost:

@@ -29,11 +29,13 @@ func label(uri amqp.URI) string {
 // a call that hangs is to close the socket under it.
 type conn struct {
 	*amqp.Connection
-	socket net.Conn // under TLS, if any
-	broker string
-	alarms chan amqp.Blocking // the broker has stopped reading from us, or goes on
-	ended  chan struct{}      // closed when the connection has ended
-	why    *amqp.Error        // then: the reason, nil if we closed it
+	socket  net.Conn // under TLS, if any
+	broker  string
+	alarms  chan amqp.Blocking // the newest word of the broker: it has stopped reading from us, or goes on
+	blocked atomic.Bool        // it has stopped
+	ended   chan struct{}      // closed when the connection has ended
+	why     *amqp.Error        // then: the reason, nil if we closed it
+	endedAt time.Time          // then
 }
 
 // open connects; keep makes it a connection whose socket only drop closes. It blocks until the broker has accepted the
@@ -69,14 +71,27 @@ func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error
 		_ = c.socket.Close()
 		return nil, handshakeError(ctx, c.broker, uri, err)
 	}
-	c.alarms = c.NotifyBlocked(make(chan amqp.Blocking, 1))
-	c.ended = make(chan struct{})
+	c.alarms, c.ended = make(chan amqp.Blocking, 1), make(chan struct{})
+	go c.followAlarms(c.NotifyBlocked(make(chan amqp.Blocking, 1)))
 	reasons := c.NotifyClose(make(chan *amqp.Error, 1))
 	go func() {
-		c.why = <-reasons
+		c.why, c.endedAt = <-reasons, time.Now()
 		close(c.ended)
 	}()
 	return c, nil
+}
+
+// followAlarms keeps the newest word until the connection ends; the library's reader would wait for a slower listener.
+func (c *conn) followAlarms(words <-chan amqp.Blocking) {
+	for word := range words {
+		c.blocked.Store(word.Active)
+		select {
+		case <-c.alarms:
+		default:
+		}
+		c.alarms <- word
+	}
+	close(c.alarms)
 }
 
 // amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a second holder.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -30,16 +31,31 @@ func (l *Lock) prepareHandOver() {
 	if l.session.cfg.Elastic {
 		l.talking.Go(l.grow)
 	}
+	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	for {
+		pause, talkEnded := rearmAfter, make(<-chan struct{})
 		err := l.session.openTalk(l.checking)
 		if err == nil {
+			talk := l.session.talk
+			talkEnded = talk.ended
+			l.session.sendScout(talk)
 			err = call(l.checking, l.arm) // which opens the channel for the hint too
+		} else {
+			pause = again.NextBackOff()
 		}
 		if err != nil && l.checking.Err() == nil {
 			l.session.cfg.Logf("a crash will be noticed late: %v", err)
 		}
 		select {
-		case <-time.After(rearmAfter):
+		case <-time.After(pause):
+			continue
+		case <-talkEnded:
+		case <-l.checking.Done():
+			return
+		}
+		select {
+		case <-time.After(again.NextBackOff()):
 		case <-l.checking.Done():
 			return
 		}
@@ -167,7 +183,7 @@ func (l *Lock) verifyRemoval(slot int) {
 
 // grow takes slots that come free, for an elastic set. It stands in line like everyone who wants one, over a talk connection of its own.
 func (l *Lock) grow() {
-	s := &session{cfg: l.session.cfg, uri: l.session.uri, hold: l.session.hold, looked: true}
+	s := &session{cfg: l.session.cfg, uri: l.session.uri, hold: l.session.hold, looked: true, scouts: l.session.scouts}
 	s.own, s.slot, s.quo = l.session.own, l.session.slot, l.session.quo
 	s.cfg.OnWaiting = nil // the lock is held
 	defer s.dropTalk()

@@ -15,6 +15,7 @@ type lane struct {
 	mu         sync.Mutex
 	channel    *amqp.Channel
 	closed     chan *amqp.Error // says why the broker has closed the channel
+	after      *scout           // that went ahead of the newest get
 }
 
 // do blocks until f's answer is there or the connection ends.
@@ -22,11 +23,9 @@ func (l *lane) do(f func(*amqp.Channel) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.channel == nil || l.channel.IsClosed() {
-		channel, err := l.connection.Channel()
-		if err != nil {
+		if _, err := l.renew(); err != nil {
 			return err
 		}
-		l.channel, l.closed = channel, channel.NotifyClose(make(chan *amqp.Error, 1))
 	}
 	err := f(l.channel)
 	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later request
@@ -35,6 +34,19 @@ func (l *lane) do(f func(*amqp.Channel) error) error {
 		}
 	}
 	return err
+}
+
+// renew replaces the channel; the caller has the lane.
+func (l *lane) renew() (*amqp.Channel, error) {
+	if l.channel != nil {
+		_ = l.channel.Close()
+	}
+	channel, err := l.connection.Channel()
+	if err != nil {
+		return nil, err
+	}
+	l.channel, l.closed = channel, channel.NotifyClose(make(chan *amqp.Error, 1))
+	return channel, nil
 }
 
 // open saves the next request the round trip of opening the channel.
@@ -64,6 +76,21 @@ func (l *lane) look(queue string) error {
 // and it is no publish, so an alarm does not hold it up.
 func (l *lane) get(queue string) error {
 	return l.do(func(ch *amqp.Channel) error {
+		_, _, err := ch.Get(queue, true)
+		return err
+	})
+}
+
+// getAfter is get behind a scout, on a channel that was opened after it.
+func (l *lane) getAfter(s *scout, queue string) error {
+	return l.do(func(ch *amqp.Channel) error {
+		if s != nil && l.after != s {
+			fresh, err := l.renew()
+			if err != nil {
+				return err
+			}
+			l.after, ch = s, fresh
+		}
 		_, _, err := ch.Get(queue, true)
 		return err
 	})

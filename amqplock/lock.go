@@ -44,6 +44,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 		return nil, err
 	}
 	l := &Lock{session: s, checks: s.checks(ours), alarm: alarm}
+	s.sendScout(nil)
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
 	for i := range l.checks {
 		l.lease.prove(i, sent)
@@ -105,17 +106,27 @@ func (l *Lock) Socket() syscall.Conn {
 }
 
 // Verify asks the broker now whether the lock is held and returns nil if so. Where the answer or the lease says that it is lost it
-// returns that *LostError and ends Context. It returns another error when ctx ends first.
+// returns that *LostError and ends Context. It asks again while the answers prove nothing, and returns another error when ctx ends first.
 func (l *Lock) Verify(ctx context.Context) error {
 	l.expire()
 	for i, c := range l.checks {
-		err := l.check(ctx, i, c)
-		if err != nil && l.session.hold.IsClosed() { // watch will say so too, perhaps later
-			l.connectionEnded()
-			return context.Cause(l.ctx)
-		}
-		if err != nil {
-			return err
+		for {
+			err := l.check(ctx, i, c)
+			if err == nil {
+				break
+			}
+			if l.session.hold.IsClosed() { // watch will say so too, perhaps later
+				l.connectionEnded()
+			}
+			if l.ctx.Err() != nil {
+				return context.Cause(l.ctx)
+			}
+			select {
+			case <-time.After(settling[0]):
+			case <-l.ctx.Done():
+			case <-ctx.Done():
+				return err
+			}
 		}
 	}
 	return nil
@@ -152,6 +163,7 @@ func (l *Lock) handBack(ctx context.Context) error {
 		return context.Cause(l.ctx)
 	}
 	l.tripwire.disarm()
+	s.scouts.Store(nil) // the work has ended: no answer can do harm
 	var last errgroup.Group
 	for i, c := range l.checks {
 		if c.each { // a majority is of no interest to one who is done
@@ -192,18 +204,22 @@ func (l *Lock) handBack(ctx context.Context) error {
 // keepChecking runs one check again and again. A check that hangs keeps its goroutine until the connection is dropped; the lease runs
 // meanwhile.
 func (l *Lock) keepChecking(i int, c check) {
+	var err error
 	for n := 0; ; n++ {
 		pause := l.session.cfg.CheckInterval
-		if n < len(settling) {
+		switch {
+		case n < len(settling):
 			pause = min(pause, settling[n])
+		case err != nil:
+			pause = min(pause, time.Second)
 		}
 		select {
 		case <-time.After(pause):
 		case <-l.checking.Done():
 			return
 		}
-		if err := l.check(l.checking, i, c); err != nil && l.checking.Err() == nil {
-			l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, err)
+		if err = l.check(l.checking, i, c); err != nil && l.checking.Err() == nil && !errors.Is(err, errNoScout) {
+			l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, oneLine(err))
 		}
 	}
 }

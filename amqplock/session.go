@@ -19,6 +19,8 @@ type session struct {
 	slot *lane // the checks of slots
 	quo  *lane // the check for a majority
 
+	scouts *scouts // go ahead of those two
+
 	talk   *conn // nil until needed
 	tell   *lane
 	probes *prober
@@ -44,6 +46,7 @@ func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
 	s := &session{
 		cfg: cfg, uri: uri, hold: hold,
 		own: &lane{connection: hold.Connection}, slot: &lane{connection: hold.Connection}, quo: &lane{connection: hold.Connection},
+		scouts: &scouts{},
 	}
 	cfg.Logf("connected to %s, RabbitMQ %v, heartbeat %s", hold.broker, hold.Properties["version"], hold.Config.Heartbeat)
 	return s, nil
