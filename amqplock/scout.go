@@ -31,7 +31,7 @@ func (s *session) sendScout(talk *conn) {
 	if old := s.scouts.Load(); old != nil && old.talk == talk {
 		return
 	}
-	next := &scout{talk: talk, made: time.Now(), patience: min(s.cfg.CheckInterval, s.hold.Config.Heartbeat/2)}
+	next := &scout{talk: talk, made: time.Now(), patience: s.hold.Config.Heartbeat / 3}
 	if talk != nil {
 		next.lane = &lane{connection: talk.Connection}
 	}
