@@ -95,6 +95,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 				if hints == nil {
 					return errLineLost
 				}
+				s.moveUp(ctx, place)
 				s.tellWaiting(place)
 				timer.Reset(s.nextRetry(place, slow))
 				continue

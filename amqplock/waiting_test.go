@@ -1,7 +1,10 @@
 package amqplock
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -85,6 +88,40 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Who waits at the end of the line learns that those ahead have left it. Nothing else tells: only the first gets hints.
+func TestOnWaitingMovesUp(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	cfg.retry = 100 * time.Millisecond
+	mustAcquire(t, cfg)
+	var ahead []context.CancelFunc
+	var waiters sync.WaitGroup
+	wait := func(ctx context.Context, cfg Config) {
+		waiters.Go(func() { _, _ = Acquire(ctx, cfg) })
+	}
+	for i := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ahead = append(ahead, cancel)
+		wait(ctx, cfg)
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == i+1 })
+	}
+	told := make(chan Waiting, 100)
+	cfg.OnWaiting = func(w Waiting) { told <- w }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer waiters.Wait()
+	defer cancel()
+	defer ahead[0]()
+	wait(ctx, cfg)
+	await := func(want int) {
+		t.Helper()
+		waitFor(t, fmt.Sprint(want, " ahead"), func() bool { return slices.Contains(drained(told), Waiting{Ahead: want}) })
+	}
+	await(3)
+	ahead[2]()
+	await(2)
+	ahead[1]()
+	await(1)
 }
 
 func drained(told <-chan Waiting) (all []Waiting) {
