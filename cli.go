@@ -30,7 +30,8 @@ func (e *usageError) Is(target error) bool { return target == errUsage }
 
 // run parses the command line and does what it says.
 func run(args []string) outcome {
-	o := &options{environ: os.Environ(), id: newID(), started: time.Now()}
+	o := &options{environ: os.Environ(), id: newID()}
+	messages.since = time.Now()
 	dropEmptySettings()
 	action, flags := runCommand, runFlags(o)
 	if len(args) > 1 {

@@ -73,7 +73,7 @@ func (o *options) failed(err error) outcome {
 			return outcome{code: code}
 		}
 	}
-	printError(err)
+	sayError(err)
 	return outcome{code: code}
 }
 
@@ -81,10 +81,10 @@ func (o *options) failed(err error) outcome {
 func (o *options) finished(status runner.Status, err error) outcome {
 	switch {
 	case errors.Is(err, amqplock.ErrLost):
-		printError(fmt.Errorf("%w; %s", err, whatWasDone(status)))
+		sayError(fmt.Errorf("%w; %s", err, whatWasDone(status)))
 		return outcome{code: exitLost}
 	case err != nil:
-		printError(err)
+		sayError(err)
 		return outcome{code: exitCode(err)}
 	}
 	if s, ok := status.Signal(); ok {

@@ -34,6 +34,7 @@ func brokerFlags(o *options) []cli.Flag {
 		fromEnv(value(duration{&b.ConnectTimeout, true}, "connect-timeout"), "AMQPRUN_CONNECT_TIMEOUT"),
 		fromEnv(value(duration{&b.Heartbeat, true}, "heartbeat"), "AMQPRUN_HEARTBEAT"),
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Destination: &o.verbose, EnvVars: []string{"AMQPRUN_VERBOSE"}},
+		fromEnv(value(logFormat{}, "log-format"), "AMQPRUN_LOG_FORMAT"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.quiet, EnvVars: []string{"AMQPRUN_QUIET"}},
 	}
 }

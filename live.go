@@ -8,37 +8,34 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// live is the line that stands on the terminal until it is erased, without an end of line; printing guards it.
-var live string
-
 const eraseLine = "\r\x1b[K"
 
 // showLive replaces the live line; "" erases it.
 func showLive(text string) {
-	printing.Lock()
-	defer printing.Unlock()
-	if text == live {
+	messages.Lock()
+	defer messages.Unlock()
+	if text == messages.live {
 		return
 	}
 	if canDraw() {
 		write(eraseLine + fit(text))
 	}
-	live = text
+	messages.live = text
 }
 
 // aroundLive is text such that the live line stands behind it.
 func aroundLive(text string) string {
-	if live == "" || !canDraw() {
+	if messages.live == "" || !canDraw() {
 		return text
 	}
-	return eraseLine + text + fit(live)
+	return eraseLine + text + fit(messages.live)
 }
 
-// canRedraw tells whether standard error is a terminal that can erase a line.
+// canRedraw tells whether standard error is a terminal that can erase a line, for people to read.
 func canRedraw() bool {
 	term := os.Getenv("TERM")
 	_, err := unix.IoctlGetWinsize(unix.Stderr, unix.TIOCGWINSZ)
-	return err == nil && term != "" && term != "dumb"
+	return err == nil && !messages.json && term != "" && term != "dumb"
 }
 
 // canDraw tells whether the terminal is ours now: in the background somebody else's line would be erased. A terminal that controls no session

@@ -34,8 +34,7 @@ type options struct {
 	slots        int // of change --to
 	drain        bool
 
-	id      string // of this run
-	started time.Time
+	id string // of this run
 }
 
 // heldLocks is the variable that names the locks of all ancestors.

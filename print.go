@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,40 +10,101 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 )
 
-// Everything that amqprun says goes to standard error with its name before it; standard output is the command's. It is lower case, without a
-// full stop. A standard error that nobody reads is no reason to fail.
+// Everything that amqprun says goes to standard error, in text with its name before it; standard output is the command's. It is lower case,
+// without a full stop. A standard error that nobody reads is no reason to fail.
 
-var printing sync.Mutex
-
-func printLine(kind, text string) {
-	printing.Lock()
-	defer printing.Unlock()
-	write(aroundLive(fmt.Sprintf("amqprun: %s%s\n", kind, text)))
+// messages is how amqprun speaks; there is one standard error.
+var messages struct {
+	sync.Mutex
+	json  bool
+	since time.Time // the start of amqprun
+	live  string    // what stands on the terminal until it is erased, without an end of line
 }
 
-// printError prints err, and the hint that goes with it.
-func printError(err error) {
-	printLine("error: ", err.Error())
+// message is one thing that is said; with --log-format json, one line.
+type message struct {
+	Time    string  `json:"time"` // RFC 3339
+	Level   level   `json:"level"`
+	Msg     string  `json:"msg"`
+	Hint    string  `json:"hint,omitempty"`
+	Elapsed float64 `json:"elapsed"` // seconds since the start
+}
+
+type level string
+
+const (
+	levelError   level = "error"
+	levelWarning level = "warning"
+	levelInfo    level = "info"
+)
+
+// text is the message as people read it.
+func (m message) text() string {
+	text := "amqprun: " + m.Msg + "\n"
+	if m.Level != levelInfo {
+		text = fmt.Sprintf("amqprun: %s: %s\n", m.Level, m.Msg)
+	}
+	if m.Hint != "" {
+		text += fmt.Sprintf("amqprun: hint: %s\n", m.Hint)
+	}
+	return text
+}
+
+func say(m message) {
+	messages.Lock()
+	defer messages.Unlock()
+	if !messages.json {
+		write(aroundLive(m.text()))
+		return
+	}
+	now := time.Now()
+	m.Time, m.Elapsed = now.Format("2006-01-02T15:04:05.000Z07:00"), now.Sub(messages.since).Round(time.Microsecond).Seconds()
+	line, _ := json.Marshal(m) // strings and a number: cannot fail
+	write(string(line) + "\n")
+}
+
+// sayError prints err, and the hint that goes with it.
+func sayError(err error) {
+	m := message{Level: levelError, Msg: err.Error()}
 	var known *amqplock.Error
 	var usage *usageError
 	switch {
-	case errors.As(err, &known) && known.Hint != "":
-		printLine("hint: ", known.Hint)
-	case errors.As(err, &usage) && usage.hint != "":
-		printLine("hint: ", usage.hint)
+	case errors.As(err, &known):
+		m.Hint = known.Hint
+	case errors.As(err, &usage):
+		m.Hint = usage.hint
 	}
+	say(m)
 }
 
 // logf tells a step to who asked for it.
 func (o *options) logf(format string, args ...any) {
-	if o.verbose {
-		printLine(fmt.Sprintf("[%7.3fs] ", time.Since(o.started).Seconds()), fmt.Sprintf(format, args...))
+	if !o.verbose {
+		return
 	}
+	m := message{Level: levelInfo, Msg: fmt.Sprintf(format, args...)}
+	if !messages.json {
+		m.Msg = fmt.Sprintf("[%7.3fs] %s", time.Since(messages.since).Seconds(), m.Msg)
+	}
+	say(m)
 }
 
 // warnf tells what everyone should know who did not ask for silence.
 func (o *options) warnf(format string, args ...any) {
 	if !o.quiet {
-		printLine("warning: ", fmt.Sprintf(format, args...))
+		say(message{Level: levelWarning, Msg: fmt.Sprintf(format, args...)})
 	}
+}
+
+// logFormat is the value of --log-format.
+type logFormat struct{}
+
+func (logFormat) String() string { return "" }
+
+func (logFormat) Set(text string) error {
+	if text != "text" && text != "json" {
+		return errors.New("neither text nor json")
+	}
+	messages.json = text == "json"
+	return nil
 }

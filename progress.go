@@ -65,11 +65,11 @@ func (p *progress) tell(stop <-chan struct{}) {
 		p.mu.Lock()
 		known := p.known
 		p.mu.Unlock()
-		waited := time.Since(p.o.started).Round(time.Second)
+		waited := time.Since(messages.since).Round(time.Second)
 		lock := fmt.Sprintf("%s %q on %s", p.o.lock.Kind, p.o.lock.Name, p.o.lock.Broker)
 		switch {
 		case !live && writable():
-			printLine("", fmt.Sprintf("waiting for %s for %s: %s", lock, waited, place(known)))
+			say(message{Level: levelInfo, Msg: fmt.Sprintf("waiting for %s for %s: %s", lock, waited, place(known))})
 		case live:
 			showLive(fmt.Sprintf("amqprun: waiting for %s (%s) for %s", waited, place(known), lock))
 		}
