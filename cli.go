@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -13,9 +14,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/urfave/cli/v2"
 )
-
-// version is that of the newest section of CHANGELOG.md.
-const version = "0.1.0"
 
 //go:embed usage.txt
 var usage string
@@ -64,7 +62,8 @@ func run(args []string) outcome {
 // runCommand is what amqprun does without a subcommand.
 func runCommand(c *cli.Context, o *options) outcome {
 	if c.Bool("version") {
-		fmt.Println("amqprun", version)
+		info, _ := debug.ReadBuildInfo()
+		fmt.Println(versionLine(info))
 		return outcome{code: exitOK}
 	}
 	if err := o.parseRun(c); err != nil {

@@ -25,7 +25,7 @@ setup() { new_lock; }
 
 @test "--version" {
   sane_run -0 --separate-stderr amqprun --version
-  [[ $output =~ ^amqprun\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+  [[ $output =~ ^amqprun\ [0-9]+\.[0-9]+\.[0-9]+[^\ ]*\ \((commit\ [0-9a-f]+(, modified)?;\ )?go1[^\)]*\)$ ]]
   [ -z "$stderr" ]
 }
 
