@@ -139,6 +139,7 @@ func (o *options) parseRun(c *cli.Context) error {
 	if o.conflictCode < 0 || o.conflictCode > 255 {
 		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
 	}
+	o.lock.ConnectionName = connectionName("", o.lock.Name, o.command)
 	if err := o.lock.Validate(); err != nil {
 		return err
 	}
@@ -158,11 +159,8 @@ func (o *options) parseLock(c *cli.Context) error {
 	default:
 		return &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
 	}
-	if c.IsSet("url") && o.lock.Broker.URL == "" {
-		return &usageError{text: "option --url has an empty value", hint: "without the option the broker is that of AMQPRUN_URL"}
-	}
-	o.lock.Logf, o.lock.Warnf = o.logf, o.warnf
-	return nil
+	o.lock.Logf, o.lock.Warnf, o.lock.Version = o.logf, o.warnf, version
+	return o.parseBroker(c)
 }
 
 // protectCount puts "--" before a COUNT like -1, which would read as an option.

@@ -27,7 +27,9 @@ func fromEnv(f *cli.GenericFlag, variables ...string) *cli.GenericFlag {
 func brokerFlags(o *options) []cli.Flag {
 	b := &o.lock.Broker
 	return []cli.Flag{
-		&cli.StringFlag{Name: "url", Destination: &b.URL, EnvVars: []string{"AMQPRUN_URL", "AMQP_URL"}},
+		value(urlList{&b.URLs}, "url"), // parseBroker reads the variables of these two
+		&cli.StringFlag{Name: "url-file", Destination: &o.urlFile},
+		&cli.StringFlag{Name: "password-file", Destination: &o.passwordFile, EnvVars: []string{"AMQPRUN_PASSWORD_FILE"}},
 		&cli.StringFlag{Name: "cacert", Destination: &b.CACert, EnvVars: []string{"AMQPRUN_CACERT"}},
 		&cli.StringFlag{Name: "cert", Destination: &b.Cert, EnvVars: []string{"AMQPRUN_CERT"}},
 		&cli.StringFlag{Name: "key", Destination: &b.Key, EnvVars: []string{"AMQPRUN_KEY"}},

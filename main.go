@@ -18,6 +18,7 @@ func main() {
 	if runner.IsGuard() {
 		os.Exit(runner.RunGuard())
 	}
+	hidePasswords()
 	result := run(os.Args)
 	if result.signal != 0 {
 		signals.DieOf(result.signal) // comes back where the kernel spares us: as PID 1

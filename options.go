@@ -22,6 +22,8 @@ type options struct {
 	command []string
 	environ []string // as we were given it
 
+	urlFile, passwordFile string
+
 	noWait       bool
 	wait         time.Duration // 0: for ever
 	conflictCode int
@@ -47,14 +49,20 @@ func newID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// lockKey names a lock in AMQPRUN_LOCKS, whose words are separated by spaces.
-func (o *options) lockKey() string {
-	return fmt.Sprintf("%s:%s@%s", o.lock.Kind, url.QueryEscape(o.lock.Name), url.QueryEscape(o.lock.Broker.String()))
+// lockKeys name a lock in AMQPRUN_LOCKS, whose words are separated by spaces: once for each broker, so that the lock is known again by
+// one who was told another selection of them.
+func (o *options) lockKeys() []string {
+	keys := o.lock.Names()
+	for i, broker := range keys {
+		keys[i] = fmt.Sprintf("%s:%s@%s", o.lock.Kind, url.QueryEscape(o.lock.Name), url.QueryEscape(broker))
+	}
+	return keys
 }
 
 // refuseNested reports a lock that an ancestor of ours holds: to wait for it would be to wait for ever.
 func (o *options) refuseNested() error {
-	if !slices.Contains(strings.Fields(os.Getenv(heldLocks)), o.lockKey()) {
+	held, keys := strings.Fields(os.Getenv(heldLocks)), o.lockKeys()
+	if !slices.ContainsFunc(held, func(key string) bool { return slices.Contains(keys, key) }) {
 		return nil
 	}
 	return &usageError{
@@ -82,7 +90,7 @@ func (o *options) environment(lock *amqplock.Lock) []string {
 		"AMQPRUN_SLOTS=" + strings.Join(slots, " "),
 		"AMQPRUN_COUNT=" + strconv.Itoa(len(slots)),
 		"AMQPRUN_ID=" + o.id,
-		heldLocks + "=" + strings.TrimSpace(os.Getenv(heldLocks)+" "+o.lockKey()),
+		heldLocks + "=" + strings.Join(append(strings.Fields(os.Getenv(heldLocks)), o.lockKeys()...), " "),
 	}
 	env := slices.DeleteFunc(slices.Clone(o.environ), func(entry string) bool {
 		return slices.ContainsFunc(ours, func(our string) bool {

@@ -51,6 +51,7 @@ func (m message) text() string {
 }
 
 func say(m message) {
+	m.Msg = withoutPasswords(m.Msg)
 	messages.Lock()
 	defer messages.Unlock()
 	if !messages.json {

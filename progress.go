@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (p *progress) tell(stop <-chan struct{}) {
 		known := p.known
 		p.mu.Unlock()
 		waited := time.Since(messages.since).Round(time.Second)
-		lock := fmt.Sprintf("%s %q on %s", p.o.lock.Kind, p.o.lock.Name, p.o.lock.Broker)
+		lock := fmt.Sprintf("%s %q on %s", p.o.lock.Kind, p.o.lock.Name, strings.Join(p.o.lock.Names(), ", "))
 		switch {
 		case !live && writable():
 			say(message{Level: levelInfo, Msg: fmt.Sprintf("waiting for %s for %s: %s", lock, waited, place(known))})

@@ -13,6 +13,7 @@ import (
 
 // subcommand is what the first word of the command line may name. A command to run that is called like one goes behind "--" or an option.
 type subcommand struct {
+	name       string
 	flags      func(*options) []cli.Flag
 	takesCount bool // its argument may be a negative number
 	action     func(c *cli.Context, o *options) error
@@ -21,6 +22,7 @@ type subcommand struct {
 func (s subcommand) run(c *cli.Context, o *options) outcome {
 	err := o.parseLock(c)
 	if err == nil {
+		o.lock.ConnectionName = connectionName(s.name, o.lock.Name, nil)
 		err = s.action(c, o)
 	}
 	if err != nil {
@@ -31,6 +33,7 @@ func (s subcommand) run(c *cli.Context, o *options) outcome {
 
 var subcommands = map[string]subcommand{
 	"change": {
+		name: "change",
 		flags: func(o *options) []cli.Flag {
 			return append(brokerFlags(o), semaphoreFlag(), &cli.IntFlag{Name: "to", Destination: &o.slots},
 				&cli.BoolFlag{Name: "drain", Destination: &o.drain})
@@ -39,10 +42,12 @@ var subcommands = map[string]subcommand{
 		action:     change,
 	},
 	"destroy": {
+		name:   "destroy",
 		flags:  func(o *options) []cli.Flag { return append(brokerFlags(o), semaphoreFlag()) },
 		action: destroy,
 	},
 	"status": {
+		name: "status",
 		flags: func(o *options) []cli.Flag {
 			return append(brokerFlags(o), semaphoreFlag(), mutexFlag(), &cli.BoolFlag{Name: "json", Destination: &o.json})
 		},

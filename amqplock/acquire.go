@@ -19,25 +19,28 @@ var errPaused = &Error{Kind: errBusy, Text: "it is paused (0 slots)"}
 // Acquire takes the lock, waiting for it in line, and returns when the broker has granted it and the checks of Lock have
 // succeeded once.
 //
-// It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx. A broker that cannot be reached at first is an
-// error at once (ErrUnreachable); one that goes away while we wait has Broker.ConnectTimeout to come back. Nothing is left on the
-// broker when it fails.
+// It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx. A broker that cannot be reached, at first or after it
+// went away while we waited, has Broker.ConnectTimeout to come back; then, or when ctx ends before there was any connection, the error
+// matches ErrUnreachable. What would fail again (a wrong password, a certificate) is an error at once. Nothing is left on the broker when
+// it fails.
 func Acquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, true) }
 
-// TryAcquire is Acquire without waiting: where the lock is held by others it returns an error that matches ErrNotAcquired.
+// TryAcquire is Acquire without waiting: where the lock is held by others it returns an error that matches ErrNotAcquired, and each broker
+// is asked once.
 func TryAcquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, false) }
 
 func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg, uri, _ := cfg.withDefaults()
-	s, err := connectHolder(ctx, cfg, uri)
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
+	s, err := connectPatiently(ctx, cfg, wait)
+	if err != nil {
+		return nil, err
+	}
 	for {
 		lock, err := s.acquire(ctx, wait)
 		if err == nil {
@@ -54,15 +57,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 		cfg.Logf("%v; connecting again", err)
 		s.why = err
 		s.tellWaiting(nil)
-		away.Reset()
 		old := s
-		s, err = backoff.RetryWithData(func() (*session, error) {
-			s, err := connectHolder(ctx, cfg, uri)
-			if err != nil && !errors.Is(err, ErrUnreachable) {
-				err = backoff.Permanent(err)
-			}
-			return s, err
-		}, backoff.WithContext(away, ctx))
+		s, err = connectPatiently(ctx, cfg, true)
 		if ctx.Err() != nil && err != nil {
 			return nil, old.notAcquired(ctx)
 		}
@@ -70,6 +66,38 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 			return nil, err
 		}
 		s.busy = old.busy
+	}
+}
+
+// connectPatiently is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
+// that is told once. Without wait there is one try. Errors that would come again end it.
+func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, error) {
+	if !wait {
+		return connectHolder(ctx, cfg)
+	}
+	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
+	warned := false
+	var last error
+	s, err := backoff.RetryNotifyWithData(func() (*session, error) {
+		s, err := connectHolder(ctx, cfg)
+		if last = err; err != nil && !temporary(err) {
+			err = backoff.Permanent(err)
+		}
+		return s, err
+	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
+		if cfg.Warnf != nil && !warned {
+			warned = true
+			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
+		}
+	})
+	switch cause := context.Cause(ctx); {
+	case err == nil || cause == nil:
+		return s, err
+	case errors.Is(cause, context.DeadlineExceeded):
+		return nil, last // says more than that the time is over
+	default:
+		return nil, cause
 	}
 }
 

@@ -94,11 +94,11 @@ type admin struct{ *session }
 
 func administer(ctx context.Context, cfg Config, f func(context.Context, *admin) error) error {
 	cfg.Kind = Semaphore
-	cfg, uri, err := cfg.withDefaults()
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, uri)
+	s, err := connect(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
-	"strings"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // Kind tells a mutex from a semaphore.
@@ -28,16 +24,26 @@ const (
 	DefaultCheckInterval  = 3 * time.Second
 )
 
-// Broker says how to reach the broker. The zero value means DefaultURL and the other defaults.
+// Broker says how to reach the broker, or a cluster of them. The zero value means DefaultURL and the other defaults.
 type Broker struct {
-	URL            string        // amqp:// or amqps://, credentials included; never shown
-	CACert         string        // PEM file that signs the broker's certificate; empty: the system's
-	Cert, Key      string        // PEM files of the client's certificate; both or none
-	Heartbeat      time.Duration // whole seconds, at least 2; 0 means DefaultHeartbeat
-	ConnectTimeout time.Duration // bounds connecting, and every call to the broker; 0 means DefaultConnectTimeout
+	// URLs of the nodes of one cluster, amqp:// or amqps://, credentials included; never shown. They are tried in order, each for
+	// ConnectTimeout, and two connections of one lock may end at different nodes. None means DefaultURL.
+	URLs      []string
+	Password  string        // for URLs with a user and no password; refused where there is none
+	CACert    string        // PEM file that signs the broker's certificate; empty: the system's
+	Cert, Key string        // PEM files of the client's certificate; both or none. It is also the login where a URL names no user
+	Heartbeat time.Duration // whole seconds, at least 2; 0 means DefaultHeartbeat
+	// ConnectTimeout bounds connecting to each broker, how long waiters try again when none can be reached, and every call to the
+	// broker; 0 means DefaultConnectTimeout.
+	ConnectTimeout time.Duration
+
+	ConnectionName string // for those who look at the broker's connections; empty: none
+	Version        string // of the program, for the same; empty: that of the client library
 
 	// Dial replaces net.Dialer.DialContext; nil means that.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	nodes *nodes
 }
 
 // Config describes a lock to take.
@@ -75,58 +81,47 @@ type Config struct {
 const minHeartbeat = 2 * time.Second
 
 // withDefaults fills in the zero values and refuses what cannot work, before anything is contacted.
-func (b Broker) withDefaults() (Broker, amqp.URI, error) {
-	if b.URL == "" {
-		b.URL = DefaultURL
-	}
+func (b Broker) withDefaults() (Broker, error) {
 	setDefault(&b.Heartbeat, DefaultHeartbeat)
 	setDefault(&b.ConnectTimeout, DefaultConnectTimeout)
 	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > 65535*time.Second {
-		return b, amqp.URI{}, &Error{
+		return b, &Error{
 			Kind: ErrConfig,
 			Text: fmt.Sprintf("heartbeat %s: must be whole seconds, at least %s", b.Heartbeat, minHeartbeat),
 		}
 	}
 	if b.ConnectTimeout < 0 {
-		return b, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("connect timeout %s: is negative", b.ConnectTimeout)}
-	}
-	uri, err := parseURL(b.URL)
-	if err != nil {
-		return b, uri, err
-	}
-	if b.CACert == "" {
-		b.CACert = uri.CACertFile
-	}
-	if b.Cert == "" && b.Key == "" {
-		b.Cert, b.Key = uri.CertFile, uri.KeyFile
+		return b, &Error{Kind: ErrConfig, Text: fmt.Sprintf("connect timeout %s: is negative", b.ConnectTimeout)}
 	}
 	if b.Dial == nil {
 		b.Dial = (&net.Dialer{}).DialContext
 	}
-	return b, uri, nil
+	var err error
+	b.nodes, err = b.resolve()
+	return b, err
 }
 
 // Validate reports what Acquire would find wrong with the configuration, without contacting anything: an *Error of kind ErrConfig.
 func (c Config) Validate() error {
-	c, _, err := c.withDefaults()
+	c, err := c.withDefaults()
 	if err == nil && !timingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
 		err = c.timingError(ErrConfig, c.Heartbeat, fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
 	}
 	return err
 }
 
-func (c Config) withDefaults() (Config, amqp.URI, error) {
+func (c Config) withDefaults() (Config, error) {
 	if c.Kind != Mutex && c.Kind != Semaphore {
-		return c, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("kind of lock %q: neither mutex nor semaphore", c.Kind)}
+		return c, &Error{Kind: ErrConfig, Text: fmt.Sprintf("kind of lock %q: neither mutex nor semaphore", c.Kind)}
 	}
 	if err := CheckName(c.Name); err != nil {
-		return c, amqp.URI{}, err
+		return c, err
 	}
 	if c.Slots < 0 || c.Slots > MaxSlots {
-		return c, amqp.URI{}, &Error{Kind: ErrConfig, Text: fmt.Sprintf("%d slots: must be from 1 to %d", c.Slots, MaxSlots)}
+		return c, &Error{Kind: ErrConfig, Text: fmt.Sprintf("%d slots: must be from 1 to %d", c.Slots, MaxSlots)}
 	}
 	if err := c.checkSet(); err != nil {
-		return c, amqp.URI{}, err
+		return c, err
 	}
 	c.Count = max(c.Count, 1)
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
@@ -137,15 +132,15 @@ func (c Config) withDefaults() (Config, amqp.URI, error) {
 	if c.clock == nil {
 		c.clock = bootClock{}
 	}
-	b, uri, err := c.Broker.withDefaults()
+	b, err := c.Broker.withDefaults()
 	if err != nil {
-		return c, uri, err
+		return c, err
 	}
 	c.Broker = b
 	if c.CheckInterval < 0 || c.StopTime < 0 {
-		return c, uri, &Error{Kind: ErrConfig, Text: "check interval and stop time cannot be negative"}
+		return c, &Error{Kind: ErrConfig, Text: "check interval and stop time cannot be negative"}
 	}
-	return c, uri, nil
+	return c, nil
 }
 
 // checkSet looks at what has to do with several slots.
@@ -179,63 +174,4 @@ func (c Config) timingError(kind error, heartbeat time.Duration, with string) er
 			c.CheckInterval, c.StopTime, with, room),
 		Hint: "lower the kill-after time or the check interval, or raise the heartbeat",
 	}
-}
-
-// parseURL refuses what amqp091-go would misread in silence. Its errors never quote the URL, which holds a password.
-func parseURL(raw string) (amqp.URI, error) {
-	bad := func(why string) (amqp.URI, error) {
-		return amqp.URI{}, &Error{
-			Kind: ErrConfig,
-			Text: "broker URL: " + why,
-			Hint: "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in a user, password or " +
-				"virtual host percent-encoded (a slash is %2F)",
-		}
-	}
-	uri, err := amqp.ParseURI(raw)
-	if err != nil {
-		if strings.Contains(raw, "@") { // the reason might quote a part of the password
-			return bad("cannot be parsed")
-		}
-		return bad(err.Error())
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return bad("cannot be parsed")
-	}
-	if !strings.HasPrefix(raw, uri.Scheme+"://") {
-		return bad("has no // after the scheme")
-	}
-	// An unescaped "/", "?" or "#" in the password ends the host part early, and the rest goes elsewhere.
-	if _, behind, _ := strings.Cut(raw, "://"); strings.Contains(behind[len(authority(behind)):], "@") || u.Fragment != "" {
-		return bad("user and password are not where they belong")
-	}
-	if strings.Contains(uri.Host, ":") && !strings.Contains(u.Host, "[") {
-		return bad("the host has more than one port; an IPv6 address goes in brackets")
-	}
-	if uri.Port < 1 || uri.Port > 65535 {
-		return bad(fmt.Sprintf("there is no port %d", uri.Port))
-	}
-	for _, param := range []string{"heartbeat", "connection_timeout", "channel_max"} {
-		if u.Query().Has(param) {
-			return bad(fmt.Sprintf("the parameter %q is not accepted, there are options for what can be set", param))
-		}
-	}
-	return uri, nil
-}
-
-// String names the broker without credentials; it is empty when the URL cannot be parsed.
-func (b Broker) String() string {
-	_, uri, err := b.withDefaults()
-	if err != nil {
-		return ""
-	}
-	return label(uri)
-}
-
-// authority is the part of an address up to its path, query or fragment.
-func authority(address string) string {
-	if end := strings.IndexAny(address, "/?#"); end >= 0 {
-		return address[:end]
-	}
-	return address
 }

@@ -27,7 +27,8 @@ func TestValidate(t *testing.T) {
 		{"check interval too long", func(c *Config) { c.CheckInterval = 15 * time.Second }, "do not fit"},
 		{"negative", func(c *Config) { c.StopTime = -1 }, "negative"},
 		{"negative connect timeout", func(c *Config) { c.ConnectTimeout = -1 }, "negative"},
-		{"url", func(c *Config) { c.URL = "http://localhost/" }, "AMQP scheme"},
+		{"url", func(c *Config) { c.URLs = []string{"http://localhost/"} }, "broker URL: does not begin with amqp"},
+		{"second url", func(c *Config) { c.URLs = []string{DefaultURL, "amqp://host/a/b"} }, "broker URL 2: a slash"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -41,45 +42,5 @@ func TestValidate(t *testing.T) {
 				t.Errorf("got %v, want ErrConfig with %q", err, test.want)
 			}
 		})
-	}
-}
-
-func TestParseURL(t *testing.T) {
-	for _, good := range []string{
-		"amqp://localhost", "amqps://u:p@host:5671/vhost", "amqp://u:p%2Fw@[::1]:5672/%2F", "amqp://",
-		"amqps://host/?auth_mechanism=external", "amqp://host/a%40b", "amqp://[::1]",
-	} {
-		if _, err := parseURL(good); err != nil {
-			t.Errorf("parseURL(%q) = %v", good, err)
-		}
-	}
-	const secret = "sEcReT"
-	for _, bad := range []string{
-		"", "localhost:5672", "amqp://ho st/", "http://u:" + secret + "@host/",
-		"amqp://u:" + secret + "/w@host/", // the password ends the host: "u" would be contacted
-		"amqp://u:1/" + secret + "@host/", // the same, with a port that parses
-		"amqp://u:1?" + secret + "@host/", // "?" as well
-		"amqp://u:1#" + secret + "@host/", // and "#"
-		"amqp://u:p@ss/" + secret + "@host/",
-		"amqp:/host:9/", "amqp:host:9", "amqp://127.0.0.1:9:5/", "amqp://host:0/", "amqp://host:99999/",
-		"amqp://u:" + secret + "%zz@host/", // bad escape
-		"amqp://u:" + secret + "@host:port/",
-		"amqp://host/?heartbeat=0", "amqp://host/?heartbeat=30", "amqp://host/?connection_timeout=1", "amqp://host/?channel_max=1",
-	} {
-		_, err := parseURL(bad)
-		if !errors.Is(err, ErrConfig) {
-			t.Errorf("parseURL(%q) = %v, want ErrConfig", bad, err)
-		} else if strings.Contains(err.Error(), secret) {
-			t.Errorf("parseURL(%q) tells the password: %v", bad, err)
-		}
-	}
-}
-
-func TestBrokerStringHasNoCredentials(t *testing.T) {
-	if got := (Broker{URL: "amqp://user:secret@[::1]:5673/team%2Fci"}).String(); got != "amqp://[::1]:5673/team/ci" {
-		t.Errorf("got %q", got)
-	}
-	if got := (Broker{}).String(); got != "amqp://localhost:5672" {
-		t.Errorf("got %q", got)
 	}
 }

@@ -3,13 +3,8 @@ package amqplock
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net"
-	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,38 +33,39 @@ type conn struct {
 	endedAt time.Time          // then
 }
 
-// open connects; keep makes it a connection whose socket only drop closes. It blocks until the broker has accepted the
-// connection, ctx ends, or b.ConnectTimeout is over.
-func (b Broker) open(ctx context.Context, uri amqp.URI, keep bool) (*conn, error) {
+// openAt connects to one broker. It blocks until the broker has accepted the connection, ctx ends, or b.ConnectTimeout is over.
+func (b Broker) openAt(ctx context.Context, at *node, keep bool) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.ConnectTimeout)
 	defer cancel()
-	c := &conn{broker: label(uri)}
+	c := &conn{broker: at.label}
 	var err error
-	if c.socket, err = b.Dial(ctx, "tcp", net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))); err != nil {
+	if c.socket, err = b.Dial(ctx, "tcp", net.JoinHostPort(at.uri.Host, strconv.Itoa(at.uri.Port))); err != nil {
 		return nil, unreachable(ctx, c.broker, err)
 	}
 	transport := c.socket
 	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of contexts.
 	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
-	if uri.Scheme == "amqps" {
-		secure, err := b.secure(ctx, c.socket, uri)
-		if err != nil {
+	if at.tls != nil {
+		// The handshake is done here instead of leaving it to amqp091-go, so that what the library closes is always ours to keep open: closing
+		// a tls.Conn tells the broker, and that frees the lock.
+		secure := tls.Client(c.socket, at.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
 			stop()
 			_ = c.socket.Close()
-			return nil, tlsError(c.broker, err)
+			return nil, tlsError(ctx, c.broker, err)
 		}
 		transport = secure
 	}
 	if keep {
 		transport = &keptConn{Conn: transport}
 	}
-	c.Connection, err = amqp.Open(transport, b.amqpConfig(uri))
+	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, keep))
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		_ = c.socket.Close()
-		return nil, handshakeError(ctx, c.broker, uri, err)
+		return nil, handshakeError(ctx, at, err)
 	}
 	c.alarms, c.ended = make(chan amqp.Blocking, 1), make(chan struct{})
 	go c.followAlarms(c.NotifyBlocked(make(chan amqp.Blocking, 1)))
@@ -95,53 +91,24 @@ func (c *conn) followAlarms(words <-chan amqp.Blocking) {
 }
 
 // amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a second holder.
-func (b Broker) amqpConfig(uri amqp.URI) amqp.Config {
+func (b Broker) amqpConfig(at *node, hold bool) amqp.Config {
 	properties := amqp.NewConnectionProperties() // a fresh table each time: the library writes to it
 	properties["product"] = "amqprun"
-	config := amqp.Config{
-		SASL:       []amqp.Authentication{uri.PlainAuth()},
-		Vhost:      uri.Vhost,
+	if b.Version != "" {
+		properties["version"] = b.Version
+	}
+	if b.ConnectionName != "" && hold {
+		properties.SetClientConnectionName(b.ConnectionName)
+	} else if b.ConnectionName != "" {
+		properties.SetClientConnectionName(b.ConnectionName + " (talk)")
+	}
+	return amqp.Config{
+		SASL:       at.login(),
+		Vhost:      at.uri.Vhost,
 		Heartbeat:  b.Heartbeat,
 		Properties: properties,
 		Locale:     "en_US",
 	}
-	for _, mechanism := range uri.AuthMechanism {
-		if strings.EqualFold(mechanism, "external") {
-			config.SASL = []amqp.Authentication{&amqp.ExternalAuth{}}
-		}
-	}
-	return config
-}
-
-// secure does the TLS handshake here instead of leaving it to amqp091-go, so that what the library closes is always ours to
-// keep open: closing a tls.Conn tells the broker, and that frees the lock.
-func (b Broker) secure(ctx context.Context, socket net.Conn, uri amqp.URI) (net.Conn, error) {
-	config := &tls.Config{ServerName: uri.ServerName, MinVersion: tls.VersionTLS12}
-	if config.ServerName == "" {
-		config.ServerName = uri.Host
-	}
-	if b.CACert != "" {
-		pem, err := os.ReadFile(b.CACert)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s holds no certificate in PEM form", b.CACert)
-		}
-	}
-	if b.Cert != "" || b.Key != "" {
-		if b.Cert == "" || b.Key == "" {
-			return nil, errors.New("a client certificate needs both the certificate and the key file")
-		}
-		pair, err := tls.LoadX509KeyPair(b.Cert, b.Key)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	secure := tls.Client(socket, config)
-	return secure, secure.HandshakeContext(ctx)
 }
 
 // drop closes the socket at once, which ends every call and goroutine of the connection. Where the connection holds a lock

@@ -2,7 +2,7 @@
 // both can be used on one broker at the same time.
 //
 //	lock, err := amqplock.Acquire(ctx, amqplock.Config{
-//		Broker: amqplock.Broker{URL: "amqp://user:password@host/"},
+//		Broker: amqplock.Broker{URLs: []string{"amqp://user:password@host/"}},
 //		Kind:   amqplock.Semaphore,
 //		Name:   "builds",
 //	})

@@ -16,11 +16,11 @@ const drainPoll = 50 * time.Millisecond
 // and Logf count.
 func Drain(ctx context.Context, cfg Config, n int) error {
 	cfg.Kind = Semaphore
-	cfg, uri, err := cfg.withDefaults()
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, uri)
+	s, err := connect(ctx, cfg)
 	if err != nil {
 		return err
 	}

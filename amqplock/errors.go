@@ -26,6 +26,8 @@ type Error struct {
 	Text string
 	Hint string
 	Err  error // the cause, for errors.Is and As; Text tells it already; may be nil
+
+	final bool // although the broker was unreachable, it makes no sense to try again
 }
 
 func (e *Error) Error() string { return e.Text }

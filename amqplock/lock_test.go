@@ -324,7 +324,7 @@ func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
 
 func TestWorkQueueIsNoLock(t *testing.T) {
 	cfg := testConfig(t, Mutex)
-	conn, err := amqp.Dial(cfg.URL)
+	conn, err := amqp.Dial(cfg.URLs[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestWorkQueueIsNoLock(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	cfg := Config{Broker: Broker{URL: "amqp://user:secret@127.0.0.1:1/"}, Kind: Mutex, Name: "x"}
+	cfg := Config{Broker: Broker{URLs: []string{"amqp://user:secret@127.0.0.1:1/"}, ConnectTimeout: 10 * time.Millisecond}, Kind: Mutex, Name: "x"}
 	_, err := Acquire(t.Context(), cfg)
 	if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)

@@ -29,7 +29,7 @@ func testURL(t *testing.T) string {
 func testConfig(t *testing.T, kind Kind) Config {
 	t.Helper()
 	cfg := Config{
-		Broker:   Broker{URL: testURL(t)},
+		Broker:   Broker{URLs: []string{testURL(t)}},
 		Kind:     kind,
 		Name:     "test-" + rand.Text(),
 		StopTime: 5 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -79,64 +80,120 @@ func unreachable(ctx context.Context, broker string, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return context.Cause(ctx) // the caller's own reason to stop, not the broker's fault
 	}
-	return &Error{
+	e := &Error{
 		Kind: ErrUnreachable,
 		Text: fmt.Sprintf("cannot reach the broker %s: %v", broker, err),
 		Hint: "is RabbitMQ running there, and is the URL right?",
 		Err:  err,
 	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		e.Hint = "the name of the host is not known here: is it spelled right?"
+	}
+	return e
 }
 
-func tlsError(broker string, err error) error {
-	e := &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("no secure connection to the broker %s: %v", broker, err), Err: err}
+// tlsVerdicts are the failures of a TLS handshake that would come again, by what their text holds.
+var tlsVerdicts = []struct{ holds, hint string }{
+	{"tls: certificate required", "the broker wants a client certificate: --cert and --key"},
+	{"tls: handshake failure", "the broker may want a client certificate (--cert and --key), or another kind of it"},
+	{"tls: expired certificate", "the client certificate has expired: renew it"},
+	{"tls: unknown certificate authority", "the broker does not trust who signed the client certificate: add that to its ssl_options.cacertfile"},
+	{"tls: bad certificate", "the broker does not accept the client certificate: its log says why"},
+	{"tls: protocol version not supported", "amqprun speaks TLS 1.2 and 1.3"},
+	{"tls: server selected unsupported protocol version", "amqprun speaks TLS 1.2 and 1.3"},
+}
+
+// tlsError explains a failure of TLS: what is wrong with a certificate, and what may pass, such as a broker that is just being stopped.
+func tlsError(ctx context.Context, broker string, err error) error {
+	if ctx.Err() != nil {
+		return unreachable(ctx, broker, errors.New("no answer in time to the TLS handshake"))
+	}
+	e := &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("no secure connection to the broker %s: %s", broker, oneLine(err)), Err: err}
 	var record tls.RecordHeaderError
 	var host x509.HostnameError
 	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
 	switch {
-	case strings.Contains(err.Error(), "tls: certificate required"):
-		e.Hint = "the broker wants a client certificate: --cert and --key"
 	case errors.As(err, &record):
 		e.Hint = "the port does not speak TLS: amqps is usually 5671, amqp 5672"
 	case errors.As(err, &host):
-		e.Hint = "connect by a name that is in the certificate"
+		e.Hint = "connect by a name that is in the certificate, or give that as server_name_indication in the URL"
 	case errors.As(err, &authority):
 		e.Hint = "name the CA file that signed the broker's certificate with --cacert"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		e.Hint = "renew the broker's certificate, or set the clock of this machine"
+	case errors.As(err, &invalid):
+		e.Hint = "the broker needs another certificate"
+	}
+	for _, verdict := range tlsVerdicts {
+		if strings.Contains(err.Error(), verdict.holds) {
+			e.Hint = verdict.hint
+		}
+	}
+	if e.final = e.Hint != ""; !e.final {
+		e.Hint = "the broker may be starting or stopping: see its log"
 	}
 	return e
 }
 
 // handshakeError explains a failure between TCP and the open connection. RabbitMQ closes the socket without a word, three
 // seconds late, when the password is wrong; amqp091-go makes ErrCredentials of it.
-func handshakeError(ctx context.Context, broker string, uri amqp.URI, err error) error {
+func handshakeError(ctx context.Context, at *node, err error) error {
+	broker := at.label
 	var reply *amqp.Error
 	errors.As(err, &reply)
 	switch {
 	case ctx.Err() != nil:
 		return unreachable(ctx, broker, errors.New("no answer in time while logging in"))
+	case at.external() && (errors.Is(err, amqp.ErrCredentials) || code(err) == amqp.AccessRefused):
+		return &Error{
+			Kind: ErrAccess,
+			Text: fmt.Sprintf("the broker %s refused the login by certificate", broker),
+			Hint: "RabbitMQ takes the subject of the certificate for the name of the user, or a part of it: see ssl_cert_login_from",
+		}
 	case errors.Is(err, amqp.ErrCredentials), code(err) == amqp.AccessRefused:
 		return &Error{
 			Kind: ErrAccess,
-			Text: fmt.Sprintf("the broker %s refused the login of user %q", broker, uri.Username),
+			Text: fmt.Sprintf("the broker %s refused the login of user %q", broker, at.uri.Username),
 			Hint: "check user and password; percent-encode special characters in a URL; guest may only log in from the broker's own machine",
 		}
 	case errors.Is(err, amqp.ErrSASL):
-		return &Error{Kind: ErrAccess, Text: fmt.Sprintf("the broker %s offers no login method that amqprun knows: %v", broker, err), Err: err}
+		e := &Error{Kind: ErrAccess, Text: fmt.Sprintf("the broker %s does not offer the login method %s", broker, strings.Join(at.mechanisms, ", "))}
+		if at.external() {
+			e.Hint = "enable its plugin rabbitmq_auth_mechanism_ssl, or name a user in the URL"
+		}
+		return e
 	case code(err) == amqp.NotAllowed && strings.Contains(reply.Reason, "not found"):
 		return &Error{
 			Kind: ErrNotFound,
-			Text: fmt.Sprintf("the broker %s has no virtual host %q", broker, uri.Vhost),
+			Text: fmt.Sprintf("the broker %s has no virtual host %q", broker, at.uri.Vhost),
 			Hint: "create it (rabbitmqctl add_vhost), or correct the part of the URL after the port",
 		}
 	case code(err) == amqp.NotAllowed && strings.Contains(reply.Reason, "access to vhost"):
 		return &Error{
 			Kind: ErrAccess,
-			Text: fmt.Sprintf("the broker %s does not let user %q into virtual host %q", broker, uri.Username, uri.Vhost),
+			Text: fmt.Sprintf("the broker %s does not let %s into virtual host %q", broker, at.who(), at.uri.Vhost),
 			Hint: "rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ",
 		}
 	case reply != nil && strings.Contains(reply.Reason, "tls: "): // in TLS 1.3 the broker's verdict on us comes with the first read
-		return tlsError(broker, err)
+		return tlsError(ctx, broker, err)
+	case reply != nil && !reply.Server && strings.Contains(reply.Reason, "frame"): // what came was none, or none of AMQP
+		return &Error{
+			Kind: ErrUnreachable,
+			Text: fmt.Sprintf("cannot reach the broker %s: who listens there does not speak AMQP", broker),
+			Hint: "the port may be another server's, or want TLS (amqps:// and usually 5671)",
+			Err:  err, final: true,
+		}
 	case reply != nil && reply.Server: // a connection limit, a virtual host that is down, a node in maintenance
 		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("the broker %s turned the connection away: %v", broker, err), Err: err}
+	case reply != nil && strings.Contains(reply.Reason, "EOF"):
+		return &Error{
+			Kind: ErrUnreachable,
+			Text: fmt.Sprintf("cannot reach the broker %s: it closed the connection before the login was done", broker),
+			Hint: "it may be starting or stopping: see its log; if the port wants TLS (usually 5671) write amqps://",
+			Err:  err,
+		}
 	}
 	return unreachable(ctx, broker, err)
 }

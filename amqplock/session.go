@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // session is the connections of one party to a lock. The hold connection declares, checks and deletes, and never publishes: in a memory or
@@ -13,7 +11,6 @@ import (
 // publishes (probes, the line, hints) and may come and go.
 type session struct {
 	cfg  Config
-	uri  amqp.URI
 	hold *conn
 	own  *lane // of the hold connection: claim, look, remove
 	slot *lane // the checks of slots
@@ -38,13 +35,13 @@ type session struct {
 }
 
 // connect opens the hold connection.
-func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
-	hold, err := cfg.open(ctx, uri, true)
+func connect(ctx context.Context, cfg Config) (*session, error) {
+	hold, err := cfg.open(ctx, true)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		cfg: cfg, uri: uri, hold: hold,
+		cfg: cfg, hold: hold,
 		own: &lane{connection: hold.Connection}, slot: &lane{connection: hold.Connection}, quo: &lane{connection: hold.Connection},
 		scouts: &scouts{},
 	}
@@ -53,17 +50,17 @@ func connect(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
 }
 
 // connectHolder is connect for one who wants the lock: the broker may have lowered the heartbeat so far that a lease cannot work.
-func connectHolder(ctx context.Context, cfg Config, uri amqp.URI) (*session, error) {
+func connectHolder(ctx context.Context, cfg Config) (*session, error) {
 	talk := make(chan *conn, 1)
 	if cfg.Kind == Semaphore { // which has to look for a slot first
 		go func() {
-			c, _ := cfg.open(ctx, uri, false) // what is wrong is told by the hold connection, or when it is tried again
+			c, _ := cfg.open(ctx, false) // what is wrong is told by the hold connection, or when it is tried again
 			talk <- c
 		}()
 	} else {
 		talk <- nil
 	}
-	s, err := connect(ctx, cfg, uri)
+	s, err := connect(ctx, cfg)
 	c := <-talk
 	if err != nil {
 		if c != nil {
@@ -126,7 +123,7 @@ func (s *session) openTalk(ctx context.Context) error {
 		return nil
 	}
 	s.dropTalk()
-	talk, err := s.cfg.open(ctx, s.uri, false)
+	talk, err := s.cfg.open(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -321,11 +321,11 @@ func TestHoleIsNoFreeSlot(t *testing.T) {
 
 func testSession(t *testing.T, cfg Config) *session {
 	t.Helper()
-	cfg, uri, err := cfg.withDefaults()
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := connect(context.Background(), cfg, uri)
+	s, err := connect(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,11 +20,11 @@ type Status struct {
 // Inspect looks at a lock without touching it. A semaphore that does not exist is an error that matches ErrNotFound; a mutex that nobody
 // holds is free. Of cfg only Broker, Kind, Name and Logf count.
 func Inspect(ctx context.Context, cfg Config) (Status, error) {
-	cfg, uri, err := cfg.withDefaults()
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return Status{}, err
 	}
-	s, err := connect(ctx, cfg, uri)
+	s, err := connect(ctx, cfg)
 	if err != nil {
 		return Status{}, err
 	}

@@ -105,8 +105,8 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "an empty URL" {
-  refused 'option --url has an empty value' --url '' --mutex "$LOCK" touch started
-  refused 'option --url has an empty value' status --url '' --mutex "$LOCK"
+  refused 'option --url: has an empty value' --url '' --mutex "$LOCK" touch started
+  refused 'option --url: has an empty value' status --url '' --mutex "$LOCK"
 }
 
 @test "URLs that are none" {
@@ -193,7 +193,7 @@ refused() { # PATTERN ARGUMENT...
 
 # The last one: it shows that the listener of all those above would have heard.
 @test "what is not refused does contact the broker" {
-  sane_run -69 --separate-stderr amqprun --mutex "$LOCK" touch started
+  sane_run -69 --separate-stderr amqprun --mutex "$LOCK" -n touch started
   assert_error "cannot reach the broker amqp://$HOST"
   [[ $stderr != *"$SECRET"* ]]
   [ -s "$BATS_FILE_TMPDIR/connections" ]

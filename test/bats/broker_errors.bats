@@ -46,7 +46,7 @@ as() { # USER: the URL
 }
 
 @test "nobody listens" {
-  for action in "--mutex $LOCK -n" "--mutex $LOCK -w 0.5" "--semaphore $LOCK"; do
+  for action in "--mutex $LOCK -n" "--mutex $LOCK -w 0.05 -q" "--semaphore $LOCK --connect-timeout 0.05 -q"; do
     # shellcheck disable=SC2086 # several words
     fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker amqp://127\.0\.0\.1:1: .*connection refused' $action touch started
   done
@@ -57,7 +57,7 @@ as() { # USER: the URL
 }
 
 @test "no such host" {
-  fails 69 "amqp://user:$ENCODED@no-such-host.invalid/" 'cannot reach the broker amqp://no-such-host\.invalid:5672' --mutex "$LOCK" touch started
+  fails 69 "amqp://user:$ENCODED@no-such-host.invalid/" 'cannot reach the broker amqp://no-such-host\.invalid:5672' --mutex "$LOCK" -n touch started
 }
 
 @test "who listens does not answer" {

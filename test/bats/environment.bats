@@ -51,11 +51,11 @@ b' BAR= amqprun --mutex "$LOCK" sh -c 'printf %s "$FOO"; echo "${BAR-unset}"'
   nowhere=amqp://guest:guest@127.0.0.1:1/
   good=$AMQPRUN_URL
   AMQP_URL=$nowhere sane_run -0 amqprun --mutex "$LOCK" true
-  AMQPRUN_URL=$nowhere AMQP_URL=$good sane_run -69 amqprun --mutex "$LOCK" true
+  AMQPRUN_URL=$nowhere AMQP_URL=$good sane_run -69 amqprun --mutex "$LOCK" -n true
   AMQPRUN_URL=$nowhere sane_run -0 amqprun --url "$good" --mutex "$LOCK" true
   unset AMQPRUN_URL
   AMQP_URL=$good sane_run -0 amqprun --mutex "$LOCK" true
-  AMQP_URL=$nowhere sane_run -69 amqprun --mutex "$LOCK" true
+  AMQP_URL=$nowhere sane_run -69 amqprun --mutex "$LOCK" -n true
 }
 
 @test "an empty variable is one that is not set, and reaches the command" {

@@ -82,7 +82,7 @@ wait_status() { # COMMAND...
 }
 
 @test "69: broker unreachable" {
-  AMQPRUN_URL=amqp://127.0.0.1:1/ sane_run -69 --separate-stderr amqprun --mutex "$LOCK" true
+  AMQPRUN_URL=amqp://127.0.0.1:1/ sane_run -69 --separate-stderr amqprun --mutex "$LOCK" -n true
   assert_error 'cannot reach the broker amqp://127.0.0.1:1'
 }
 
