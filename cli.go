@@ -140,6 +140,11 @@ func (o *options) parseRun(c *cli.Context) error {
 		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
 	}
 	o.lock.ConnectionName = connectionName("", o.lock.Name, o.command)
+	if c.IsSet("report") {
+		if err := checkReport(o.report); err != nil {
+			return err
+		}
+	}
 	if err := o.lock.Validate(); err != nil {
 		return err
 	}

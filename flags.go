@@ -61,6 +61,7 @@ func runFlags(o *options) []cli.Flag {
 		fromEnv(value(duration{&o.lock.CheckInterval, true}, "check-interval"), "AMQPRUN_CHECK_INTERVAL"),
 		value(orphansValue{&o.orphans}, "orphans"),
 		fromEnv(value(duration{d: &o.progress}, "progress"), "AMQPRUN_PROGRESS"),
+		&cli.StringFlag{Name: "report", Destination: &o.report},
 		&cli.BoolFlag{Name: "version"},
 	)
 }

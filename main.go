@@ -27,21 +27,26 @@ func main() {
 }
 
 // underLock is the job: acquire, run, release.
-func underLock(o *options) outcome {
+func underLock(o *options) (result outcome) {
 	sigs, stop := signals.Notify()
 	defer stop()
+	report := report{begun: messages.since}
+	defer func() { report.write(o, result) }()
 	guard := runner.StartGuard() // ready by the time that the broker has answered
 	defer func() { _ = guard.Done() }()
 	file, err := newSlotsFile(o)
 	if err != nil {
+		report.failed(err)
 		return o.failed(err)
 	}
 	defer file.close()
 	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
 	lock, err := acquire(o, sigs)
 	if err != nil {
+		report.failed(err)
 		return o.failed(err)
 	}
+	report.acquired(lock)
 	guard.KeepSocket(lock.Socket())
 	command := runner.Command{
 		Args:      o.command,
@@ -65,6 +70,7 @@ func underLock(o *options) outcome {
 	if lost := lock.Release(ctx); lost != nil {
 		err = lost
 	}
+	report.ended(status, err)
 	return o.finished(status, err)
 }
 

@@ -32,6 +32,7 @@ type options struct {
 	verbose      bool
 	quiet        bool
 	progress     time.Duration // 0: never
+	report       string        // a file; "" for none
 	json         bool
 	slots        int // of change --to
 	drain        bool

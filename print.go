@@ -66,16 +66,20 @@ func say(m message) {
 
 // sayError prints err, and the hint that goes with it.
 func sayError(err error) {
-	m := message{Level: levelError, Msg: err.Error()}
+	say(message{Level: levelError, Msg: err.Error(), Hint: hint(err)})
+}
+
+// hint says what to do about err; "" where there is nothing to say.
+func hint(err error) string {
 	var known *amqplock.Error
 	var usage *usageError
 	switch {
 	case errors.As(err, &known):
-		m.Hint = known.Hint
+		return known.Hint
 	case errors.As(err, &usage):
-		m.Hint = usage.hint
+		return usage.hint
 	}
-	say(m)
+	return ""
 }
 
 // logf tells a step to who asked for it.

@@ -87,6 +87,9 @@ func (s *session) describe(slots []int) string {
 // Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
 func (l *Lock) Slots() []int { return l.session.held.list() }
 
+// Node is the one of Broker.Names that has granted the lock.
+func (l *Lock) Node() string { return l.session.hold.broker }
+
 // Context ends when the lock is lost, with a *LostError as its cause, and when it has been released. From a loss by silence Config.StopTime
 // is left until another may hold the lock; after an abrupt one (the connection was closed, the queue deleted) another may hold it already.
 func (l *Lock) Context() context.Context { return l.ctx }
