@@ -25,6 +25,7 @@ type wireConn struct {
 	net.Conn
 	blackHole atomic.Bool
 	closed    atomic.Bool
+	onMethod  func() // told of each method that was sent; may be nil
 
 	mu      sync.Mutex
 	pending []byte
@@ -42,11 +43,17 @@ func (c *wireConn) Read(p []byte) (int, error) {
 }
 
 func (c *wireConn) Write(p []byte) (int, error) {
-	c.record(p)
+	methods := c.record(p)
 	if c.blackHole.Load() {
 		return len(p), nil
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	for range methods {
+		if c.onMethod != nil {
+			c.onMethod()
+		}
+	}
+	return n, err
 }
 
 func (c *wireConn) Close() error {
@@ -54,8 +61,9 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
-// record splits the stream into frames: type, channel, size, payload, end; a method's payload begins with its ids.
-func (c *wireConn) record(p []byte) {
+// record splits the stream into frames: type, channel, size, payload, end; a method's payload begins with its ids. It returns how many methods
+// p completes.
+func (c *wireConn) record(p []byte) (methods int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, p...)
@@ -66,13 +74,15 @@ func (c *wireConn) record(p []byte) {
 	for c.started && len(c.pending) >= 7 {
 		size := int(binary.BigEndian.Uint32(c.pending[3:])) + 8
 		if len(c.pending) < size {
-			return
+			return methods
 		}
 		if c.pending[0] == 1 {
+			methods++
 			c.methods[[2]uint16{binary.BigEndian.Uint16(c.pending[7:]), binary.BigEndian.Uint16(c.pending[9:])}]++
 		}
 		c.pending = c.pending[size:]
 	}
+	return methods
 }
 
 // sent tells how often the client sent a method.
