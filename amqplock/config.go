@@ -75,6 +75,7 @@ type Config struct {
 
 	clock clock         // nil means CLOCK_BOOTTIME
 	retry time.Duration // before a waiter's first try without a hint; 0 means firstRetry
+	rearm time.Duration // after which the tripwire is armed anew; 0 means rearmAfter
 }
 
 // minHeartbeat is the least that amqp091-go handles: it sends every T/2, in a ticker that tolerates a second.
@@ -129,6 +130,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logf = func(string, ...any) {}
 	}
 	setDefault(&c.retry, firstRetry)
+	setDefault(&c.rearm, rearmAfter)
 	if c.clock == nil {
 		c.clock = bootClock{}
 	}

@@ -34,7 +34,7 @@ func (l *Lock) prepareHandOver() {
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	for {
-		pause, talkEnded := rearmAfter, make(<-chan struct{})
+		pause, talkEnded := l.session.cfg.rearm, make(<-chan struct{})
 		err := l.session.openTalk(l.checking)
 		if err == nil {
 			talk := l.session.talk

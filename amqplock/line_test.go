@@ -160,11 +160,7 @@ func TestCrashWakesTheLine(t *testing.T) {
 			holderCfg := cfg
 			holderCfg.Dial = dialWire
 			holder := mustAcquire(t, holderCfg)
-			waitFor(t, "the tripwire is armed", func() bool {
-				holder.tripwire.mu.Lock()
-				defer holder.tripwire.mu.Unlock()
-				return holder.tripwire.message != nil
-			})
+			waitFor(t, "the tripwire is armed", func() bool { return isArmed(holder) })
 			got := make(chan error, 1)
 			go func() {
 				lock, err := Acquire(t.Context(), cfg)
@@ -174,7 +170,7 @@ func TestCrashWakesTheLine(t *testing.T) {
 				got <- err
 			}()
 			waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
-			_ = wireOf(holder).Conn.Close() // as a kernel does for a process that was killed
+			crash(holder)
 			select {
 			case err := <-got:
 				if err != nil {

@@ -83,6 +83,8 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 			if errors.Is(err, errBusy) {
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 				s.tellWaiting(place)
+				slow.Reset() // what it was about may be true a little later
+				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
 			if err == nil {
