@@ -28,8 +28,7 @@ func main() {
 
 // underLock is the job: acquire, run, release.
 func underLock(o *options) (result outcome) {
-	sigs, stop := signals.Notify()
-	defer stop()
+	sigs := signals.Notify()
 	report := report{begun: messages.since}
 	defer func() { report.write(o, result) }()
 	guard := runner.StartGuard() // ready by the time that the broker has answered

@@ -147,23 +147,15 @@ func (g *Guard) send(rights []byte) error {
 	return unix.Sendmsg(g.socket, g.orders.encode(g.id), rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 }
 
-// Done ends the guard: nothing is left to be guarded, or nothing was ever started. It returns when the guard is gone, which takes less than a
-// millisecond. Without it the end of this process makes the guard stop the tree.
+// Done ends the guard: nothing is left to be guarded, or nothing was ever started. It returns when the guard is gone, which takes a
+// millisecond, or none after Run, which has sent it off already. Without it the end of this process makes the guard stop the tree.
 func (g *Guard) Done() error {
 	if g == nil {
 		return nil
 	}
+	g.sendOff()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.finished {
-		return nil
-	}
-	g.finished = true
-	// Killed and not asked: somebody may have stopped it.
-	if g.pid != 0 {
-		_ = syscall.Kill(g.pid, syscall.SIGKILL)
-	}
-	g.close()
 	for g.pid != 0 {
 		_, err := syscall.Wait4(g.pid, nil, syscall.WALL, nil)
 		if errors.Is(err, syscall.EINTR) {
@@ -177,6 +169,23 @@ func (g *Guard) Done() error {
 	return nil
 }
 
+// sendOff ends the guard and does not wait for its end. It is killed and not asked: somebody may have stopped it.
+func (g *Guard) sendOff() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.finished {
+		return
+	}
+	g.finished = true
+	if g.pid != 0 {
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	}
+	g.close()
+}
+
 // abandon leaves the guard to do the rest alone; a later Done has no effect.
 func (g *Guard) abandon() {
 	if g == nil {
@@ -185,7 +194,7 @@ func (g *Guard) abandon() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.finished {
-		g.finished = true
+		g.finished, g.pid = true, 0
 		g.close()
 	}
 }

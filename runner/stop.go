@@ -108,7 +108,5 @@ func (r *run) dismiss() {
 		r.c.Guard.abandon()
 		return
 	}
-	if err := r.c.Guard.Done(); err != nil {
-		r.logf("%v", err)
-	}
+	r.c.Guard.sendOff()
 }

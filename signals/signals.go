@@ -56,8 +56,8 @@ func Name(s syscall.Signal) string {
 // Notify starts catching the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun) and SIGPIPE (so that a closed
 // stderr gives an error instead of a death). HUP and INT that were ignored on entry stay ignored, here and for the
 // command: nohup and background jobs of scripts rely on it. For other signals Go cannot tell whether they were ignored.
-// The channel is never closed; stop ends delivery.
-func Notify() (ch <-chan os.Signal, stop func()) {
+// The channel is never closed, and delivery ends with the process.
+func Notify() <-chan os.Signal {
 	// os/signal drops what does not fit. 64 outlasts any burst a person or init system sends while the reader is busy.
 	c := make(chan os.Signal, 64)
 	for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}) {
@@ -66,5 +66,5 @@ func Notify() (ch <-chan os.Signal, stop func()) {
 		}
 		signal.Notify(c, s)
 	}
-	return c, func() { signal.Stop(c) }
+	return c
 }

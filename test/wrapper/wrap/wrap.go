@@ -87,14 +87,12 @@ func run(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	signalled, stopSignals := signals.Notify()
-	defer stopSignals()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	id := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	warn := func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wrap: "+format+"\n", args...) }
 	c := &runner.Command{
-		Args: command, Env: append(os.Environ(), "AMQPRUN_ID="+id), ID: id, Signals: signalled,
+		Args: command, Env: append(os.Environ(), "AMQPRUN_ID="+id), ID: id, Signals: signals.Notify(),
 		Stop: stop, KillAfter: o.killAfter, Orphans: runner.Orphans(o.orphans), Warnf: warn,
 	}
 	if o.verbose {
