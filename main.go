@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -19,6 +20,7 @@ func main() {
 		os.Exit(runner.RunGuard())
 	}
 	hidePasswords()
+	runtime.GOMAXPROCS(1) // nothing here computes: more would only wake one another, on processors that the broker and the command want
 	result := run(os.Args)
 	if result.signal != 0 {
 		signals.DieOf(result.signal) // comes back where the kernel spares us: as PID 1
