@@ -49,6 +49,8 @@ func run(args []string) outcome {
 		HideVersion:           true, // -v is --verbose
 		Flags:                 flags,
 		Action:                func(c *cli.Context) error { result = action(c, o); return nil },
+		// Once parsed the options need no description; the library would search it for each of their names, a third of a millisecond.
+		Before: func(c *cli.Context) error { c.Command.Flags = nil; return nil },
 		// Without these two the library would print, and exit by itself inside Run: an *exec.ExitError is enough for it.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return err },
