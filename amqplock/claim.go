@@ -22,18 +22,21 @@ func (s *session) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	defer cancel()
 	granted := true // or perhaps: only a refusal says that it was not
 	sent = s.cfg.clock.Now()
-	beside, besideCtx := errgroup.WithContext(ctx)
+	besideCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var beside errgroup.Group
 	for _, c := range list[1:] {
 		beside.Go(func() error { return s.explain(c, []int{slot}, c.run(besideCtx, []int{slot})) })
 	}
-	beside.Go(func() error {
-		if err := call(besideCtx, func() error { return s.own.claim(s.queue(slot)) }); err != nil {
-			granted = code(err) == 0
-			return s.notGranted(ctx, s.queue(slot), err)
-		}
-		return nil
-	})
-	if err = beside.Wait(); err != nil && granted {
+	if err = call(ctx, func() error { return s.own.claim(s.queue(slot)) }); err != nil {
+		stop() // whatever they would say: the answer to the claim decides, not who is faster
+		granted = code(err) == 0
+		err = s.notGranted(ctx, s.queue(slot), err)
+	}
+	if unproven := beside.Wait(); err == nil {
+		err = unproven
+	}
+	if err != nil && granted {
 		s.giveBack(ctx, []int{slot})
 	}
 	return sent, err
