@@ -31,14 +31,17 @@ type attempt func(context.Context) error
 func (s *session) wait(ctx context.Context, try attempt) error {
 	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(s.cfg.retry),
 		backoff.WithMaxInterval(max(lastRetry, s.cfg.retry)), backoff.WithMaxElapsedTime(0))
-	for {
+	for removed := 0; ; removed++ {
 		channel := s.openLine(ctx)
 		if err := s.tryWaiting(ctx, try); !errors.Is(err, errBusy) {
 			return err
 		}
 		place, err := s.join(ctx, channel)
-		if absent(err) {
+		if absent(err) && removed < maxRounds {
 			continue // a releaser took the line for unused and removed it: the lock may be free
+		}
+		if place != nil {
+			removed = 0
 		}
 		s.tellWaiting(place)
 		err = s.standIn(ctx, place, slow, try)
