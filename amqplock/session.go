@@ -144,12 +144,16 @@ func (s *session) survey(ctx context.Context) (slots, error) {
 }
 
 func (s *session) probed(ctx context.Context, look func(context.Context, *prober) (slots, error)) (slots, error) {
+	return probedFor(ctx, s, "look for slots of "+s.lockName(), look)
+}
+
+func probedFor[T any](ctx context.Context, s *session, doing string, look func(context.Context, *prober) (T, error)) (T, error) {
 	if err := s.openProbes(ctx); err != nil {
-		return slots{}, err
+		var none T
+		return none, err
 	}
 	probes := s.probes
-	found, err := timedFor(ctx, s, "look for slots of "+s.lockName(),
-		func(ctx context.Context) (slots, error) { return look(ctx, probes) })
+	found, err := timedFor(ctx, s, doing, func(ctx context.Context) (T, error) { return look(ctx, probes) })
 	if err != nil {
 		s.dropTalk() // the answers may still come, and be taken for those to the next question
 	}
@@ -172,12 +176,8 @@ func (s *session) openProbes(ctx context.Context) error {
 
 // missing tells whether a queue is missing.
 func (s *session) missing(ctx context.Context, queue string) (bool, error) {
-	if err := s.openProbes(ctx); err != nil {
-		return false, err
-	}
-	probes := s.probes
-	return timedFor(ctx, s, "look for queue "+queue, func(ctx context.Context) (bool, error) {
-		missing, err := probes.probe(ctx, []string{queue})
+	return probedFor(ctx, s, "look for queue "+queue, func(ctx context.Context, p *prober) (bool, error) {
+		missing, err := p.probe(ctx, []string{queue})
 		return err == nil && missing[0], err
 	})
 }
