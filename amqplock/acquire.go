@@ -41,7 +41,10 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(lastRetry), backoff.WithMaxElapsedTime(0))
 	for {
+		began := time.Now()
 		lock, err := s.acquire(ctx, wait)
 		if err == nil {
 			return lock, nil
@@ -57,8 +60,11 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 		cfg.Logf("%v; connecting again", err)
 		s.why = err
 		s.tellWaiting(nil)
+		if time.Since(began) > cfg.ConnectTimeout {
+			pace.Reset()
+		}
 		old := s
-		s, err = connectPatiently(ctx, cfg, true)
+		s, err = reconnect(ctx, cfg, pace.NextBackOff())
 		if ctx.Err() != nil && err != nil {
 			return nil, old.notAcquired(ctx)
 		}
@@ -66,6 +72,16 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 			return nil, err
 		}
 		s.busy = old.busy
+	}
+}
+
+// reconnect waits first, because a broker may accept each connection and close it at the first request.
+func reconnect(ctx context.Context, cfg Config, pause time.Duration) (*session, error) {
+	select {
+	case <-time.After(pause):
+		return connectPatiently(ctx, cfg, true)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
