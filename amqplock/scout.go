@@ -22,16 +22,21 @@ type scouts struct{ atomic.Pointer[scout] }
 type scout struct {
 	talk     *conn // nil: it is being opened
 	lane     *lane
-	made     time.Time
+	made     time.Time     // or when the first was of those that came before and could not ask
+	asked    atomic.Bool   // it could: the talk connection was not closed for another reason before
 	patience time.Duration // with an answer, and with a talk connection that is not there
 }
 
 // sendScout lets a scout go ahead on talk from now on, or none until talk is open.
 func (s *session) sendScout(talk *conn) {
-	if old := s.scouts.Load(); old != nil && old.talk == talk {
+	old := s.scouts.Load()
+	if old != nil && old.talk == talk {
 		return
 	}
 	next := &scout{talk: talk, made: time.Now(), patience: s.hold.Config.Heartbeat / 3}
+	if old != nil && !old.asked.Load() {
+		next.made = old.made
+	}
 	if talk != nil {
 		next.lane = &lane{connection: talk.Connection}
 	}
@@ -47,6 +52,8 @@ func (s *scout) ask(ctx context.Context, queue string) error {
 	switch {
 	case s.talk == nil:
 		return s.without(s.made)
+	case s.talk.IsClosed() && !s.asked.Load():
+		return s.without(s.made)
 	case s.talk.IsClosed():
 		<-s.talk.ended
 		return s.without(s.talk.endedAt)
@@ -56,6 +63,7 @@ func (s *scout) ask(ctx context.Context, queue string) error {
 	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	err := call(bounded, func() error { return s.lane.get(queue) })
+	s.asked.Store(true)
 	if bounded.Err() != nil && ctx.Err() == nil {
 		s.talk.drop() // a new one may reach a node that answers
 	}
