@@ -1,0 +1,43 @@
+package amqplock
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the broker insists on counts: with its heartbeat the lease may be too short to stop the command in.
+func TestHeartbeatOfTheBroker(t *testing.T) {
+	for _, test := range []struct {
+		broker uint16
+		want   time.Duration // 0: refused
+	}{{0, 10 * time.Second}, {60, 10 * time.Second}, {6, 6 * time.Second}, {5, 0}, {1, 0}} {
+		for _, kind := range []Kind{Mutex, Semaphore} {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				if kind == Semaphore {
+					cfg = p.semaphore(cfg, 1)
+				}
+				p.heartbeat = test.broker
+				lock, err := Acquire(t.Context(), cfg)
+				if test.want == 0 {
+					said := fmt.Sprintf("the heartbeat of %ds that the broker amqp://localhost:5672 insists on", test.broker)
+					if !errors.Is(err, ErrTiming) || !strings.Contains(err.Error(), said) {
+						t.Errorf("broker's heartbeat %d: %v, want ErrTiming that names it", test.broker, err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := lock.Until() - cfg.clock.Now(); got != 2*test.want-test.want/10 {
+					t.Errorf("broker's heartbeat %d: a lease of %s", test.broker, got)
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package amqplock
+
+import "testing"
+
+// A probe has six outcomes, of which one alone says that a queue is missing.
+func TestOutcomesOfProbes(t *testing.T) {
+	tests := []struct {
+		name    string
+		answer  func(*request)
+		missing bool
+		fails   bool
+	}{
+		{"returned and acked", func(r *request) { r.giveBack(); r.confirm(basicAck) }, true, false},
+		{"returned and nacked", func(r *request) { r.giveBack(); r.confirm(basicNack) }, true, false},
+		{"returned, not confirmed yet", (*request).giveBack, true, false},
+		{"acked", func(r *request) { r.confirm(basicAck) }, false, false},
+		{"nacked", func(r *request) { r.confirm(basicNack) }, false, false},
+		{"silent", func(*request) {}, false, false},
+		{"channel closed", closing(403, "ACCESS_REFUSED - access to exchange for '%s' refused"), false, true},
+		{"connection closed", func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") }, false, true},
+		{"connection lost", func(r *request) { r.cut() }, false, true},
+		{"alarm", func(r *request) { r.alarm("low on disk"); r.silent = true }, false, true},
+		{"all silent", func(r *request) { r.stall() }, false, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				s := testSession(t, cfg)
+				p.answer(func(r *request) bool {
+					if r.method == "publish" && r.queue == "asked" {
+						test.answer(r)
+						return true
+					}
+					return false
+				})
+				missing, err := s.missing(t.Context(), "asked")
+				if missing != test.missing || (err != nil) != test.fails {
+					t.Errorf("missing %t, %v", missing, err)
+				}
+				if test.fails && s.probes != nil {
+					t.Error("the prober that failed is kept: answers that are late would be taken for others")
+				}
+			})
+		})
+	}
+}
