@@ -90,7 +90,7 @@ func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *Error) {
 		at.mechanisms = append(at.mechanisms, strings.ToLower(mechanism))
 	}
 	user, password := credentials(raw)
-	certificate := at.tls != nil && at.tls.Certificates != nil
+	certificate := at.tls != nil && at.tls.GetClientCertificate != nil
 	switch {
 	case at.external() && !certificate:
 		return nil, false, &Error{Kind: ErrConfig, Text: "broker URL: auth_mechanism=external needs amqps:// and a client certificate"}

@@ -34,7 +34,7 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *Error) {
 	if authority != "" {
 		pem, err := os.ReadFile(authority)
 		if err != nil {
-			return bad("", "certificate authority: %v", err)
+			return bad("a PEM file", "certificate authority: %v", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -53,6 +53,7 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *Error) {
 	if err != nil {
 		return bad("both are PEM files, and the key has no passphrase", "client certificate %s with key %s: %v", cert, key, err)
 	}
-	config.Certificates = []tls.Certificate{pair}
+	// With Certificates it would be sent only to who names its authority, and the broker would miss one instead of saying what is wrong with it.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return config, nil
 }

@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const brokerScript = "../../scripts/broker"
+
+// password is in every URL of these tests, and in no output.
+const password = "sEcReT"
+
+// tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user "certified" log in by certificate and by password.
+type tlsBroker struct {
+	clients *authority
+	servers *authority
+	address string // of the TLS listener
+	plain   string // URL of the other
+}
+
+func startTLSBroker(t *testing.T) *tlsBroker {
+	t.Helper()
+	lockName(t) // or skip: no broker is wanted
+	b := &tlsBroker{clients: newAuthority(t, "clients"), servers: newAuthority(t, "servers")}
+	cert, key := b.servers.server("server", tomorrow())
+	b.address = freeAddress(t)
+	conf := filepath.Join(t.TempDir(), "conf")
+	lines := fmt.Sprintf(`listeners.ssl.local = %s
+num_acceptors.ssl = 4
+ssl_options.cacertfile = %s
+ssl_options.certfile = %s
+ssl_options.keyfile = %s
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+ssl_cert_login_from = common_name
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = AMQPLAIN
+auth_mechanisms.3 = EXTERNAL
+`, b.address, b.clients.file, cert, key)
+	if err := os.WriteFile(conf, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
+	t.Cleanup(func() { script(t, nil, "stop", name) })
+	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"}, "start", name)
+	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
+	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
+	deadline := time.Now().Add(patience)
+	for {
+		conn, err := net.Dial("tcp", b.address)
+		if err == nil {
+			conn.Close()
+			return b
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// script runs scripts/broker and returns what it prints.
+func script(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(brokerScript, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("broker %q: %v: %s%s", args, err, out, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// attempt is a run at a broker, and what it says.
+type attempt struct {
+	name  string
+	url   string
+	args  []string
+	code  int
+	error string // a pattern; empty: success
+	hint  string
+	final bool // it is not tried again, also without -n
+}
+
+func (a attempt) test(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	args := []string{"-v", "--mutex", lockName(t)}
+	if !a.final {
+		args = append(args, "-n")
+	}
+	args = append(append(args, a.args...), "echo", "ran")
+	got, err := run([]string{"AMQPRUN_URL=" + a.url}, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(got.stdout+got.stderr, password) {
+		t.Errorf("the password is told: %s", got.stderr)
+	}
+	if got.code != a.code || (got.stdout == "ran\n") != (a.error == "") {
+		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.code, a.code, got.stdout, got.stderr)
+	}
+	if a.error == "" {
+		return
+	}
+	want := regexp.MustCompile("(?m)^amqprun: error: " + a.error + "\namqprun: hint: " + a.hint + "$")
+	if !want.MatchString(got.stderr) {
+		t.Errorf("got %s, want %s", got.stderr, want)
+	}
+	if strings.Contains(got.stderr, "trying again") {
+		t.Errorf("what would fail again is tried again: %s", got.stderr)
+	}
+}
+
+// TestTLS: what works, and each way in which it does not.
+func TestTLS(t *testing.T) {
+	b := startTLSBroker(t)
+	base := "amqps://certified:" + password + "@" + b.address + "/"
+	nobody := "amqps://" + b.address + "/"
+	ca := []string{"--cacert", b.servers.file}
+	with := func(cert, key string) []string { return append([]string{"--cert", cert, "--key", key}, ca...) }
+	good := with(b.clients.client("certified", tomorrow()))
+	stranger := with(b.clients.client("stranger", tomorrow()))
+	old := with(b.clients.client("expired", yesterday()))
+	foreign := with(newAuthority(t, "others").client("foreign", tomorrow()))
+	_, otherKey := b.clients.client("other", tomorrow())
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("no PEM\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(b.address)
+	cannot := "no secure connection to the broker amqps://" + regexp.QuoteMeta(b.address) + ": "
+	for _, a := range []attempt{
+		{name: "password", url: base, args: ca},
+		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.file},
+		{name: "certificate and password", url: base, args: good},
+		{name: "certificate alone", url: nobody, args: good},
+		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" + good[1] + "&keyfile=" + good[3], args: ca},
+		{name: "amqplain", url: base + "?auth_mechanism=amqplain", args: ca},
+		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" + port + "/?server_name_indication=broker.test", args: ca},
+
+		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port + "/", args: ca, code: 69,
+			error: `no secure connection to the broker amqps://localhost:\d+: tls: failed to verify certificate: x509: certificate is valid for broker.test, not localhost`,
+			hint:  "connect by a name that is in the certificate, or give that as server_name_indication in the URL"},
+		{name: "unknown authority", final: true, url: base, code: 69,
+			error: cannot + "tls: failed to verify certificate: x509: certificate signed by unknown authority.*",
+			hint:  "name the CA file that signed the broker's certificate with --cacert"},
+		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca, code: 69,
+			error: `no secure connection to the broker \S+: tls: first record does not look like a TLS handshake`,
+			hint:  "the port does not speak TLS: amqps is usually 5671, amqp 5672"},
+		{name: "TLS port without TLS", url: "amqp" + strings.TrimPrefix(base, "amqps"), code: 69,
+			error: `cannot reach the broker \S+: (it closed the connection before the login was done|who listens there does not speak AMQP)`,
+			hint:  ".*TLS.*amqps://.*"},
+		{name: "certificate of nobody", final: true, url: nobody, args: stranger, code: 77,
+			error: "the broker amqps://" + b.address + " refused the login by certificate", hint: ".*ssl_cert_login_from"},
+		{name: "expired certificate of the client", final: true, url: nobody, args: old, code: 69,
+			error: cannot + ".*tls: expired certificate.*", hint: "the client certificate has expired: renew it"},
+		{name: "a client certificate that the broker does not trust", final: true, url: nobody, args: foreign, code: 69,
+			error: cannot + ".*tls: unknown certificate authority.*", hint: "the broker does not trust who signed the client certificate: .*"},
+		{name: "wrong password", final: true, url: strings.Replace(base, password, "wrong", 1), args: ca, code: 77,
+			error: `the broker \S+ refused the login of user "certified"`, hint: "check user and password; .*"},
+
+		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"}, code: 64,
+			error: "certificate authority: open /nowhere.pem: no such file or directory", hint: "a PEM file"},
+		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text}, code: 64,
+			error: "certificate authority: " + text + " holds no certificate in PEM form", hint: "it begins with -----BEGIN CERTIFICATE-----"},
+		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]), code: 64,
+			error: "client certificate: " + good[1] + " has no key", hint: "name the file of its private key too"},
+		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]), code: 64,
+			error: "client certificate: there is none for the key " + good[3], hint: "name the file of the certificate too"},
+		{name: "certificate that is none", final: true, url: base, args: with(text, good[3]), code: 64,
+			error: "client certificate " + text + " with key .*: tls: failed to find any PEM data in certificate input", hint: "both are PEM files, and the key has no passphrase"},
+		{name: "another's key", final: true, url: base, args: with(good[1], otherKey), code: 64,
+			error: "client certificate .*: tls: private key does not match public key", hint: "both are PEM files, .*"},
+		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]), code: 64,
+			error: "client certificate /nowhere.pem with key .*: open /nowhere.pem: no such file or directory", hint: "both are PEM files, .*"},
+		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
+			error: "certificates are given, and the broker URL says amqp://", hint: "write amqps://"},
+	} {
+		t.Run(a.name, a.test)
+	}
+}
+
+// TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it does not matter that they are not.
+func TestTLSOfOthers(t *testing.T) {
+	lockName(t)
+	ours := newAuthority(t, "authority")
+	listen := func(expires time.Time, config *tls.Config) string {
+		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()), expires))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+		l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					_, _ = conn.Read(make([]byte, 8)) // which does the handshake first
+					conn.Close()
+				}()
+			}
+		}()
+		return "amqps://u:" + password + "@" + l.Addr().String() + "/"
+	}
+	ca := []string{"--cacert", ours.file}
+	pem, err := os.ReadFile(ours.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	for _, a := range []attempt{
+		{name: "expired", final: true, url: listen(yesterday(), &tls.Config{}), args: ca, code: 69,
+			error: `no secure connection to the broker \S+: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: .*`,
+			hint:  "renew the broker's certificate, or set the clock of this machine"},
+		{name: "client certificate wanted", final: true, url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}), args: ca, code: 69,
+			error: `no secure connection to the broker \S+: .*tls: certificate required.*`,
+			hint:  "the broker wants a client certificate: --cert and --key"},
+		{name: "TLS 1.1", final: true, url: listen(tomorrow(), &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
+			error: `no secure connection to the broker \S+: .*tls: .*protocol version.*`,
+			hint:  "amqprun speaks TLS 1.2 and 1.3"},
+		{name: "closes after the handshake", url: listen(tomorrow(), &tls.Config{}), args: ca, code: 69,
+			error: `cannot reach the broker \S+: it closed the connection before the login was done`,
+			hint:  "it may be starting or stopping: .*"},
+	} {
+		t.Run(a.name, a.test)
+	}
+}
