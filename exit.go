@@ -113,9 +113,13 @@ func whatWasDone(status runner.Status) string {
 	case !status.Stopped:
 		return "the command had just ended"
 	}
+	return fmt.Sprintf("the command was stopped in %s and %s", status.StopTook.Round(time.Millisecond), ending(status))
+}
+
+// ending says how a command that was started has ended.
+func ending(status runner.Status) string {
 	if s, ok := status.Signal(); ok {
-		return fmt.Sprintf("the command was stopped in %s and died of %s", status.StopTook.Round(time.Millisecond), signals.Name(s))
+		return "died of " + signals.Name(s)
 	}
-	return fmt.Sprintf("the command was stopped in %s and exited with %d",
-		status.StopTook.Round(time.Millisecond), status.ExitCode())
+	return fmt.Sprintf("exited with %d", status.ExitCode())
 }

@@ -65,7 +65,11 @@ func underLock(o *options) (result outcome) {
 	if o.verbose { // what the command leaves behind is looked for only to be told
 		command.Logf = o.logf
 	}
+	begun := time.Now()
 	status, err := command.Run(lock.Context())
+	if status.Started {
+		o.logf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
 	if lost := lock.Release(ctx); lost != nil {

@@ -28,6 +28,8 @@ type message struct {
 	Msg     string  `json:"msg"`
 	Hint    string  `json:"hint,omitempty"`
 	Elapsed float64 `json:"elapsed"` // seconds since the start
+
+	timed bool // tell the time in text too
 }
 
 type level string
@@ -41,7 +43,10 @@ const (
 // text is the message as people read it.
 func (m message) text() string {
 	text := "amqprun: " + m.Msg + "\n"
-	if m.Level != levelInfo {
+	switch {
+	case m.timed:
+		text = fmt.Sprintf("amqprun: [%7.3fs] %s\n", m.Elapsed, m.Msg)
+	case m.Level != levelInfo:
 		text = fmt.Sprintf("amqprun: %s: %s\n", m.Level, m.Msg)
 	}
 	if m.Hint != "" {
@@ -54,12 +59,12 @@ func say(m message) {
 	m.Msg = withoutPasswords(m.Msg)
 	messages.Lock()
 	defer messages.Unlock()
+	now := time.Now()
+	m.Time, m.Elapsed = now.Format("2006-01-02T15:04:05.000Z07:00"), now.Sub(messages.since).Round(time.Microsecond).Seconds()
 	if !messages.json {
 		write(aroundLive(m.text()))
 		return
 	}
-	now := time.Now()
-	m.Time, m.Elapsed = now.Format("2006-01-02T15:04:05.000Z07:00"), now.Sub(messages.since).Round(time.Microsecond).Seconds()
 	line, _ := json.Marshal(m) // strings and a number: cannot fail
 	write(string(line) + "\n")
 }
@@ -84,14 +89,9 @@ func hint(err error) string {
 
 // logf tells a step to who asked for it.
 func (o *options) logf(format string, args ...any) {
-	if !o.verbose {
-		return
+	if o.verbose {
+		say(message{Level: levelInfo, Msg: fmt.Sprintf(format, args...), timed: true})
 	}
-	m := message{Level: levelInfo, Msg: fmt.Sprintf(format, args...)}
-	if !messages.json {
-		m.Msg = fmt.Sprintf("[%7.3fs] %s", time.Since(messages.since).Seconds(), m.Msg)
-	}
-	say(m)
 }
 
 // warnf tells what everyone should know who did not ask for silence.

@@ -187,7 +187,11 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 		want = MaxSlots
 	}
 	for round := 1; ; round++ {
+		begun := time.Now()
 		found, err := s.find(ctx, want-len(s.held.list()))
+		if err == nil && s.why == nil { // a waiter's tries would be too many to tell
+			s.cfg.Logf("looked for slots of %s in %s: %d held, %d free among those seen", s.lockName(), took(begun), found.held, len(found.free))
+		}
 		if err == nil && !found.known {
 			found, err = s.createIfAsked(ctx, want)
 		}

@@ -22,6 +22,7 @@ func (s *session) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	defer cancel()
 	granted := true // or perhaps: only a refusal says that it was not
 	sent = s.cfg.clock.Now()
+	begun := time.Now()
 	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var beside errgroup.Group
@@ -36,7 +37,10 @@ func (s *session) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	if unproven := beside.Wait(); err == nil {
 		err = unproven
 	}
-	if err != nil && granted {
+	switch {
+	case err == nil:
+		s.cfg.Logf("granted and checked %s in %s", s.describe([]int{slot}), took(begun))
+	case granted:
 		s.giveBack(ctx, []int{slot})
 	}
 	return sent, err

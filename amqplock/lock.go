@@ -160,7 +160,7 @@ func (l *Lock) release(ctx context.Context) error {
 // handBack deletes the queues and tells the next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2 the end of a
 // connection alone frees its queues some time later.
 func (l *Lock) handBack(ctx context.Context) error {
-	s := l.session
+	s, begun := l.session, time.Now()
 	if s.hold.IsClosed() {
 		l.connectionEnded()
 		return context.Cause(l.ctx)
@@ -196,7 +196,7 @@ func (l *Lock) handBack(ctx context.Context) error {
 		s.cfg.Logf("could not delete the queue of %s, the end of the connection frees it: %v", l, err)
 		return nil
 	}
-	s.cfg.Logf("released %s", l)
+	s.cfg.Logf("released %s in %s", l, took(begun))
 	if mayWait {
 		s.wakeNext(ctx)
 	}
@@ -221,7 +221,12 @@ func (l *Lock) keepChecking(i int, c check) {
 		case <-l.checking.Done():
 			return
 		}
-		if err = l.check(l.checking, i, c); err != nil && l.checking.Err() == nil && !errors.Is(err, errNoScout) {
+		begun := time.Now()
+		err = l.check(l.checking, i, c)
+		if err == nil && n == 0 {
+			l.session.cfg.Logf("first %s of %s answered in %s", c.name, l, took(begun))
+		}
+		if err != nil && l.checking.Err() == nil && !errors.Is(err, errNoScout) {
 			l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, oneLine(err))
 		}
 	}

@@ -3,7 +3,9 @@ package amqplock
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+	"time"
 )
 
 // session is the connections of one party to a lock. The hold connection declares, checks and deletes, and never publishes: in a memory or
@@ -36,6 +38,8 @@ type session struct {
 
 // connect opens the hold connection.
 func connect(ctx context.Context, cfg Config) (*session, error) {
+	begun := time.Now()
+	cfg.Logf("connecting to %s", strings.Join(cfg.Names(), ", "))
 	hold, err := cfg.open(ctx, true)
 	if err != nil {
 		return nil, err
@@ -45,9 +49,12 @@ func connect(ctx context.Context, cfg Config) (*session, error) {
 		own: &lane{connection: hold.Connection}, slot: &lane{connection: hold.Connection}, quo: &lane{connection: hold.Connection},
 		scouts: &scouts{},
 	}
-	cfg.Logf("connected to %s, RabbitMQ %v, heartbeat %s", hold.broker, hold.Properties["version"], hold.Config.Heartbeat)
+	cfg.Logf("connected to %s in %s, RabbitMQ %v, heartbeat %s", hold.broker, took(begun), hold.Properties["version"], hold.Config.Heartbeat)
 	return s, nil
 }
+
+// took is for people.
+func took(begun time.Time) time.Duration { return time.Since(begun).Round(10 * time.Microsecond) }
 
 // connectHolder is connect for one who wants the lock: the broker may have lowered the heartbeat so far that a lease cannot work.
 func connectHolder(ctx context.Context, cfg Config) (*session, error) {

@@ -86,6 +86,7 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	}
 	defer release()
 	c.Guard.group(leader)
+	r.logf("started %s as process %d", c.Args[0], leader)
 	r.leader.pid, r.status.Started = leader, true
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -66,3 +66,45 @@ for line in sys.stdin:
   sane_run -64 --separate-stderr amqprun --log-format json --log-format text --mutex "$LOCK"
   assert_error 'no command to run' 'COMMAND'
 }
+
+# Each line begins with the seconds since the start, which never go back, and the steps come in this order.
+told_in_order() { # STEP...
+  local line last=0 at
+  while IFS= read -r line; do
+    [[ $line =~ ^amqprun:\ \[\ *([0-9]+)\.([0-9]{3})s\]\  ]] || return
+    at=$((10#${BASH_REMATCH[1]}${BASH_REMATCH[2]}))
+    ((at >= last)) || return
+    last=$at
+    [[ ! $line =~ ^"amqprun: ["[^]]*"] "$1$ ]] || shift
+    (($# > 0)) || return 0
+  done <<<"$stderr"
+  echo "not told, or not in this order: $*"
+  return 1
+}
+
+@test "-v tells each step of a mutex, when, and how long it took" {
+  requires_broker
+  sane_run -3 --separate-stderr amqprun -v --mutex "$LOCK" -- sh -c 'sleep 0.5; exit 3'
+  time='[0-9.]+(µs|ms|s)'
+  told_in_order 'connecting to amqp.*' "connected to amqp.* in $time, RabbitMQ [0-9.]+.*, heartbeat [0-9]+s" \
+    "granted and checked mutex \"$LOCK\" in $time" "acquired mutex \"$LOCK\"" 'started sh as process [0-9]+' \
+    "first ownership check of mutex \"$LOCK\" answered in $time" "the command exited with 3 after $time" \
+    "released mutex \"$LOCK\" in $time"
+}
+
+@test "-v tells each step of a semaphore, and of a wait" {
+  requires_broker
+  hold --semaphore "$LOCK" --slots 1
+  holder=$bg_pid
+  start_waiter 1 -v --semaphore "$LOCK" -- sh -c 'kill -KILL $$'
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 137 ]
+  stderr=$(<bg.2.err)
+  time='[0-9.]+(µs|ms|s)'
+  told_in_order "looked for slots of semaphore \"$LOCK\" in $time: 1 held, 0 free among those seen" \
+    "waiting for semaphore \"$LOCK\": it is held by others" 'first in the waiting line' \
+    "granted and checked slot 1 of semaphore \"$LOCK\" in $time" "acquired slot 1 of semaphore \"$LOCK\"" \
+    "the command died of SIGKILL after $time" "released slot 1 of semaphore \"$LOCK\" in $time"
+  amqprun destroy --semaphore "$LOCK"
+}
