@@ -2,15 +2,21 @@
 
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+TOOL          = go tool -modfile=tools/go.mod
+
+# What may be linked into an MIT-licensed program without a thought.
+LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 
 TEST_TOOLS = bats gcc libc6-dev procps python3-pika tmux zsh
 LINT_TOOLS = shellcheck shfmt
+DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not.
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln fmt clean
+.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln licenses sbom fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +35,10 @@ test-unit: ## run the tests that need no broker
 
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
+
+test-docs: build ## run what README.md and docs/RECIPES.md tell people to type
+	@scripts/install-tools $(DOCS_TOOLS)
+	@scripts/test docs
 
 test-wrapper: ## run the process wrapper's tests 20 times beside a busy loop
 	@scripts/test wrapper
@@ -51,22 +61,31 @@ bench: build ## measure waiting, handing over and probing
 lint: lint-tools ## check everything that can be checked without running it
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go mod tidy -diff
+	go -C test/docs vet ./...
 	GOOS=linux go vet ./...
 	GOOS=darwin CGO_ENABLED=0 go vet $(PORTABLE)
 	GOOS=freebsd CGO_ENABLED=0 go vet $(PORTABLE)
 	$(GOLANGCI_LINT) run
 	shellcheck -x $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
+	$(ACTIONLINT)
 
 vuln: ## check the dependencies for known vulnerabilities
 	$(GOVULNCHECK) ./...
+
+licenses: ## check that the licenses of what is linked into amqprun allow it
+	$(TOOL) go-licenses check --allowed_licenses=$(LICENSES) .
+
+sbom: build ## write what bin/amqprun is made of to dist/amqprun.cdx.json
+	@mkdir -p dist
+	$(TOOL) cyclonedx-gomod bin -json -noserial -output dist/amqprun.cdx.json bin/amqprun
 
 fmt: lint-tools ## format Go and shell
 	gofmt -w .
 	shfmt -i 2 -ci -w $(SHELL_FILES)
 
 clean: ## delete what was built
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: test-tools lint-tools
 test-tools:
