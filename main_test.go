@@ -160,3 +160,30 @@ func TestUsageNamesEveryOption(t *testing.T) {
 		}
 	}
 }
+
+func TestConnectionName(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := fmt.Sprintf(" @%s:%d", host, os.Getpid())
+	for _, c := range []struct {
+		action, lock string
+		command      []string
+		want         string
+	}{
+		{"", "builds", []string{"make", "all"}, "amqprun builds: make all"},
+		{"", "builds", []string{"/usr/bin/make", "-j4"}, "amqprun builds: make"},
+		{"", "builds", []string{"mysql", "-psecret"}, "amqprun builds: mysql"},
+		{"", "builds", []string{"deploy", "hunter2"}, "amqprun builds: deploy"},
+		{"", "builds", []string{"curl", "http://u:p@host/"}, "amqprun builds: curl"},
+		{"", "builds", []string{"sh", "-c", "PASSWORD=x make all"}, "amqprun builds: sh"},
+		{"", "b", []string{"a\x1b[31m\n\xff"}, "amqprun b: a?[31m?\uFFFD"},
+		{"change", "builds", nil, "amqprun change builds"},
+		{"", strings.Repeat("é", 200), []string{"x"}, "amqprun " + strings.Repeat("é", 79) + "…"},
+	} {
+		if got := connectionName(c.action, c.lock, c.command); got != c.want+end {
+			t.Errorf("%q is called %q, want %q", c.command, got, c.want+end)
+		}
+	}
+}

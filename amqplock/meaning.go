@@ -170,7 +170,7 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 			Text: fmt.Sprintf("the broker %s has no virtual host %q", broker, at.uri.Vhost),
 			Hint: "create it (rabbitmqctl add_vhost), or correct the part of the URL after the port",
 		}
-	case code(err) == amqp.NotAllowed && strings.Contains(reply.Reason, "access to vhost"):
+	case code(err) == amqp.NotAllowed && strings.Contains(reply.Reason, "access to vhost") && !strings.Contains(reply.Reason, "connection limit"):
 		return &Error{
 			Kind: ErrAccess,
 			Text: fmt.Sprintf("the broker %s does not let %s into virtual host %q", broker, at.who(), at.uri.Vhost),
@@ -186,7 +186,7 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 			Err:  err, final: true,
 		}
 	case reply != nil && reply.Server: // a connection limit, a virtual host that is down, a node in maintenance
-		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("the broker %s turned the connection away: %v", broker, err), Err: err}
+		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("the broker %s turned the connection away: %s", broker, oneLine(err)), Err: err}
 	case reply != nil && strings.Contains(reply.Reason, "EOF"):
 		return &Error{
 			Kind: ErrUnreachable,

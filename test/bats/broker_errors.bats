@@ -25,7 +25,8 @@ setup_file() {
     User(<<"reader">>, <<"^$">>, <<"^$">>, <<".*">>),
     User(<<"holder">>, <<".*">>, <<".*">>, <<".*">>),
     User(<<"silent">>, <<".*">>, <<"^$">>, <<".*">>),
-    rabbit_vhost:add(<<"elsewhere">>, <<"test">>).'
+    rabbit_vhost:add(<<"elsewhere">>, <<"test">>),
+    rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"elsewhere">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>).'
 }
 
 teardown_file() {
@@ -112,6 +113,17 @@ while True:
   fails 78 "${AMQPRUN_URL}missing" 'has no virtual host "missing"' --mutex "$LOCK" touch started
   fails 78 "${AMQPRUN_URL}missing" 'has no virtual host "missing"' change --semaphore "$LOCK" 1
   fails 77 "$(as reader)elsewhere" 'does not let user "reader" into virtual host "elsewhere"' --mutex "$LOCK" touch started
+}
+
+@test "a broker that turns connections away may stop doing so" {
+  broker_ctl set_vhost_limits -p elsewhere '{"max-connections": 0}'
+  fails 69 "${AMQPRUN_URL}elsewhere" 'the broker [^ ]*/elsewhere turned the connection away: .*connection limit' --mutex "$LOCK" -n touch started
+  AMQPRUN_URL=${AMQPRUN_URL}elsewhere start_bg amqprun --connect-timeout 60 --mutex "$LOCK" echo ran
+  wait_until 20 file_has bg.1.err 'warning: the broker [^ ]* turned the connection away: .*; trying again for 1m0s'
+  broker_ctl clear_vhost_limits -p elsewhere
+  wait_bg 60 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.1.out)" = ran ]
 }
 
 @test "a permission is missing" {

@@ -49,6 +49,22 @@ teardown_file() {
   slots 2 0 # the semaphore itself outlived the restart
 }
 
+@test "a job that starts while the broker restarts waits for it, and says so" {
+  amqprun change --semaphore "$LOCK" 1
+  broker_ctl stop_app
+  start_bg amqprun --connect-timeout 60 --mutex "$LOCK" echo now
+  start_bg amqprun --connect-timeout 60 -q --semaphore "$LOCK" echo now
+  wait_until 20 file_has bg.1.err '^amqprun: warning: cannot reach the broker .*connection refused; trying again for 1m0s$'
+  broker_ctl start_app
+  for n in 1 2; do
+    wait_bg 60 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 0 ]
+    [ "$(<"bg.$n.out")" = now ]
+  done
+  [ "$(wc -l <bg.1.err)" -eq 1 ]
+  [ ! -s bg.2.err ]
+}
+
 @test "a broker that is killed ends the holders, and the waiters when it stays away" {
   start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   wait_until 20 file_has bg.1.out ready
