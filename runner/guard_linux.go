@@ -55,19 +55,27 @@ func (g *Guard) spawn() error {
 		return fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
 	defer unix.Close(null)
-	fd := uintptr(null)
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{guardName}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   guardEnvironment,
-		Files: []uintptr{fd, fd, fd, uintptr(pair[1])},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
+	pid, err := forkGuard(pair[1], null)
 	if err != nil {
 		unix.Close(pair[0])
 		return err
 	}
 	g.socket, g.pid, g.born = pair[0], pid, Boottime()
 	return nil
+}
+
+// guardProgram is this executable, also when its file was replaced.
+const guardProgram = "/proc/self/exe"
+
+// execGuard makes the guard's process, with its end of the socket pair and nothing else.
+func execGuard(socket, null int) (pid int, err error) {
+	fd := uintptr(null)
+	return syscall.ForkExec(guardProgram, []string{guardName}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   guardEnvironment,
+		Files: []uintptr{fd, fd, fd, uintptr(socket)},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
 }
 
 // KeepSocket makes Run give the guard a duplicate of c's descriptor, which keeps the connection open when this process dies. A guard that

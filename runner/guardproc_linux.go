@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lastSignal is the highest there is.
+const lastSignal = 64
+
 // guardSocket is where the guard finds its end of the socket pair.
 const guardSocket = 3
 
@@ -38,7 +41,7 @@ func RunGuard() int {
 // message but a fault, the kernel ends us nevertheless.
 func ignoreSignals() {
 	ignore := sigaction{1}
-	for s := syscall.Signal(1); s <= 64; s++ {
+	for s := syscall.Signal(1); s <= lastSignal; s++ {
 		setAction(s, &ignore, nil)
 	}
 }
@@ -161,7 +164,7 @@ func (g *guardProcess) wait(until time.Duration) {
 	switch {
 	case g.watch.abandoned:
 		fds = fds[:1] // the end of file stays readable
-	case g.kept >= 0 && !g.cut:
+	case g.kept >= 0 && !g.cut && g.watch.Group != 0: // before that there is nothing to stop
 		fds = append(fds, unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP})
 	}
 	patience := -1
@@ -177,12 +180,12 @@ func (g *guardProcess) wait(until time.Duration) {
 		dropFileMappings()
 		return
 	}
-	if len(fds) > 2 && fds[2].Revents != 0 {
+	switch {
+	case len(fds) > 1 && fds[1].Revents != 0: // first, for it may say that amqprun knows
+		g.receive()
+	case len(fds) > 2 && fds[2].Revents != 0:
 		g.cut = true
 		g.watch.disconnected(Boottime())
-	}
-	if len(fds) > 1 && fds[1].Revents != 0 {
-		g.receive()
 	}
 }
 

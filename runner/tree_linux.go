@@ -171,8 +171,12 @@ func carries(pid int, id string) bool {
 	return err == nil && (bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)))
 }
 
-// isGuard recognises the guard of any amqprun by its environment, which is guardEnvironment and nothing else.
+// isGuard recognises the guard of any amqprun by its name, which a stub has too, or, before it has that, by its environment, which is
+// guardEnvironment and nothing else.
 func isGuard(pid int) bool {
+	if name, err := readProcFile(pid, "comm"); err == nil && string(name) == guardName+"\n" {
+		return true
+	}
 	environ, err := readProcFile(pid, "environ")
 	return err == nil && string(environ) == strings.Join(guardEnvironment, "\x00")+"\x00"
 }
