@@ -101,13 +101,13 @@ func (s *stub) write(socket, null int) {
 	copy(s.calls[lastSignal:], []systemCall{
 		{unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&s.none)), 0, 8},
 		{unix.SYS_SETSID},
-		{unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&s.name))},
 		{unix.SYS_DUP3, from, 0, 0},
 		{unix.SYS_DUP3, from, 1, 0},
 		{unix.SYS_DUP3, from, 2, 0},
 		keep,
 		{unix.SYS_CLOSE_RANGE, guardSocket + 1, uintptr(^uint32(0)), 0},
 		{unix.SYS_CHDIR, uintptr(unsafe.Pointer(&s.root))},
+		{unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&s.name))}, // the sign that all is set up
 		{unix.SYS_POLL, uintptr(unsafe.Pointer(&s.poll)), 1, uintptr(stubTime.Milliseconds())},
 		{unix.SYS_EXECVE, uintptr(unsafe.Pointer(&s.program)), uintptr(unsafe.Pointer(&s.argv)), uintptr(unsafe.Pointer(&s.envp))},
 		{unix.SYS_EXIT_GROUP, exitOwnFailure},
