@@ -26,6 +26,8 @@ type usageError struct{ text, hint string }
 func (e *usageError) Error() string        { return e.text }
 func (e *usageError) Is(target error) bool { return target == errUsage }
 
+var errNoLock = &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+
 // run parses the command line and does what it says.
 func run(args []string) outcome {
 	o := &options{environ: os.Environ(), id: newID()}
@@ -138,8 +140,8 @@ func (o *options) parseRun(c *cli.Context) error {
 	if c.IsSet("count") && o.lock.Count < 1 {
 		return &usageError{text: fmt.Sprintf("--count %d: must be at least 1", o.lock.Count)}
 	}
-	if o.conflictCode < 0 || o.conflictCode > 255 {
-		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
+	if err := o.checkConflictCode(); err != nil {
+		return err
 	}
 	o.lock.ConnectionName = connectionName("", o.lock.Name, o.command)
 	if c.IsSet("report") {
@@ -153,8 +155,16 @@ func (o *options) parseRun(c *cli.Context) error {
 	return o.refuseNested()
 }
 
+func (o *options) checkConflictCode() error {
+	if o.conflictCode < 0 || o.conflictCode > 255 {
+		return &usageError{text: fmt.Sprintf("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)}
+	}
+	return nil
+}
+
 // parseLock fills in which lock is meant, and where.
 func (o *options) parseLock(c *cli.Context) error {
+	o.lock.Logf, o.lock.Warnf, o.lock.Version, o.lock.About = o.logf, o.warnf, version, o.about
 	mutex, semaphore := c.String("mutex"), c.String("semaphore")
 	switch {
 	case c.IsSet("mutex") && c.IsSet("semaphore"):
@@ -164,9 +174,8 @@ func (o *options) parseLock(c *cli.Context) error {
 	case c.IsSet("semaphore"):
 		o.lock.Kind, o.lock.Name = amqplock.Semaphore, semaphore
 	default:
-		return &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+		return errNoLock
 	}
-	o.lock.Logf, o.lock.Warnf, o.lock.Version = o.logf, o.warnf, version
 	return o.parseBroker(c)
 }
 

@@ -44,13 +44,18 @@ func brokerFlags(o *options) []cli.Flag {
 func semaphoreFlag() cli.Flag { return value(once{new(string)}, "semaphore") }
 func mutexFlag() cli.Flag     { return value(once{new(string)}, "mutex") }
 
+func conflictFlag(o *options) cli.Flag {
+	o.conflictCode = exitNotAcquired
+	return &cli.IntFlag{Name: "conflict-exit-code", Aliases: []string{"E"}, Value: o.conflictCode, Destination: &o.conflictCode}
+}
+
 func runFlags(o *options) []cli.Flag {
-	o.stopSignal, o.lock.StopTime, o.conflictCode, o.progress = syscall.SIGTERM, 5*time.Second, exitNotAcquired, defaultProgress
+	o.stopSignal, o.lock.StopTime, o.progress = syscall.SIGTERM, 5*time.Second, defaultProgress
 	return append(brokerFlags(o),
 		semaphoreFlag(), mutexFlag(),
 		&cli.BoolFlag{Name: "nonblock", Aliases: []string{"n"}, Destination: &o.noWait},
 		value(duration{d: &o.wait}, "wait", "w", "timeout"),
-		&cli.IntFlag{Name: "conflict-exit-code", Aliases: []string{"E"}, Value: o.conflictCode, Destination: &o.conflictCode},
+		conflictFlag(o),
 		&cli.IntFlag{Name: "slots", Destination: &o.lock.Slots},
 		&cli.IntFlag{Name: "count", Destination: &o.lock.Count},
 		&cli.BoolFlag{Name: "greedy", Destination: &o.lock.Greedy},
@@ -62,6 +67,8 @@ func runFlags(o *options) []cli.Flag {
 		value(orphansValue{&o.orphans}, "orphans"),
 		fromEnv(value(duration{d: &o.progress}, "progress"), "AMQPRUN_PROGRESS"),
 		&cli.StringFlag{Name: "report", Destination: &o.report},
+		value(metadataValue{&o.metadata}, "metadata"),
+		&cli.BoolFlag{Name: "hide-command", Destination: &o.hideCommand, EnvVars: []string{"AMQPRUN_HIDE_COMMAND"}},
 		&cli.BoolFlag{Name: "version"},
 	)
 }

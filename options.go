@@ -33,8 +33,12 @@ type options struct {
 	quiet        bool
 	progress     time.Duration // 0: never
 	report       string        // a file; "" for none
+	metadata     map[string]string
+	hideCommand  bool
 	json         bool
-	slots        int // of change --to
+	watch        bool
+	holder       string // of evict
+	slots        int    // of change --to
 	drain        bool
 
 	id string // of this run

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -16,11 +14,15 @@ type subcommand struct {
 	name       string
 	flags      func(*options) []cli.Flag
 	takesCount bool // its argument may be a negative number
+	anyLock    bool // a lock need not be named
 	action     func(c *cli.Context, o *options) error
 }
 
 func (s subcommand) run(c *cli.Context, o *options) outcome {
 	err := o.parseLock(c)
+	if s.anyLock && errors.Is(err, errNoLock) {
+		err = o.parseBroker(c)
+	}
 	if err == nil {
 		o.lock.ConnectionName = connectionName(s.name, o.lock.Name, nil)
 		err = s.action(c, o)
@@ -49,9 +51,25 @@ var subcommands = map[string]subcommand{
 	"status": {
 		name: "status",
 		flags: func(o *options) []cli.Flag {
-			return append(brokerFlags(o), semaphoreFlag(), mutexFlag(), &cli.BoolFlag{Name: "json", Destination: &o.json})
+			return append(brokerFlags(o), semaphoreFlag(), mutexFlag(), &cli.BoolFlag{Name: "json", Destination: &o.json},
+				&cli.BoolFlag{Name: "watch", Destination: &o.watch})
 		},
-		action: status,
+		anyLock: true,
+		action:  status,
+	},
+	"check": {
+		name: "check",
+		flags: func(o *options) []cli.Flag {
+			return append(brokerFlags(o), semaphoreFlag(), mutexFlag(), conflictFlag(o))
+		},
+		action: check,
+	},
+	"evict": {
+		name: "evict",
+		flags: func(o *options) []cli.Flag {
+			return append(brokerFlags(o), semaphoreFlag(), mutexFlag(), value(once{&o.holder}, "holder"))
+		},
+		action: evict,
 	},
 }
 
@@ -107,31 +125,29 @@ func noArguments(c *cli.Context) error {
 	return &usageError{text: fmt.Sprintf("unexpected argument %q; options come before it", c.Args().First())}
 }
 
-func status(c *cli.Context, o *options) error {
+// check says by its exit status alone whether the lock could be taken now.
+func check(c *cli.Context, o *options) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	s, err := amqplock.Inspect(c.Context, o.lock)
-	if err != nil {
+	if err := o.checkConflictCode(); err != nil {
 		return err
 	}
-	if o.json {
-		return json.NewEncoder(os.Stdout).Encode(s)
+	s, err := amqplock.Look(c.Context, o.lock)
+	if err == nil && s.Free == 0 {
+		o.quiet = true
+		return amqplock.ErrNotAcquired
 	}
-	_, err = fmt.Printf("%s %q: %s\n", s.Kind, s.Name, inWords(s))
 	return err
 }
 
-func inWords(s amqplock.Status) string {
-	switch {
-	case s.Kind == amqplock.Mutex && s.Held > 0:
-		return "held"
-	case s.Kind == amqplock.Mutex:
-		return "free"
-	case s.Slots == 0:
-		return "0 slots (paused)"
-	case s.Slots == 1:
-		return fmt.Sprintf("1 slot, %d held, %d free", s.Held, s.Free)
+// evict returns when the holder has confirmed that it stops.
+func evict(c *cli.Context, o *options) error {
+	if err := noArguments(c); err != nil {
+		return err
 	}
-	return fmt.Sprintf("%d slots, %d held, %d free", s.Slots, s.Held, s.Free)
+	if o.holder == "" {
+		return &usageError{text: "no holder is named", hint: "name it with --holder ID; amqprun status lists the IDs"}
+	}
+	return amqplock.Evict(c.Context, o.lock, o.holder, whoAmI())
 }

@@ -70,6 +70,9 @@ type Config struct {
 	Warnf func(format string, args ...any)
 	// OnWaiting, if not nil, is told that Acquire waits, and then each change of what it knows about that. It must not block.
 	OnWaiting func(Waiting)
+	// About, if not nil, is what to tell those who ask who holds the lock and who waits; without it neither is told, and the holder cannot be
+	// evicted. It is called once at most, by another goroutine, and only for runs of a fifth of a second or more.
+	About func() About
 	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
 	OnRenew func(stopAt, until time.Duration)
 

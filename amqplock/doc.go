@@ -59,6 +59,13 @@
 //	amqprun-witness proof of a majority for mutexes, one in each virtual host
 //	                durable quorum queue, x-max-length 0
 //
+// Who holds and who waits is asked, for Inspect and Evict, over what is not of the original either:
+//
+//	amqprun.who     a durable direct exchange; participants bind their queue to it with the keys m/NAME or s/NAME, and all
+//	amqprun.evict   a durable direct exchange; with the key Config.About.ID
+//	amqprun.who.X   the queue of a participant, X being random
+//	                exclusive, not durable, classic, x-max-length 8, x-message-ttl 5 s
+//
 // A quorum queue that was declared while its cluster had one node stays on that node and is no witness for the cluster; rabbitmq-queues grow
 // mends it.
 //
@@ -67,6 +74,8 @@
 // A holder needs configure on NAME (mutex) or NAME-B-i (semaphore), read on amqprun-witness (mutex) or NAME-A-i (semaphore), for a semaphore write on
 // amq.default, and configure on amqprun-witness where nobody has declared it yet. With configure and read on NAME-H, and write on amq.default,
 // a crash is known to the next waiter at once. A waiter needs configure and read on NAME-W and write on
-// amq.default to stand in the line; without them it still gets the lock, by trying again every few seconds. An administrator needs
+// amq.default to stand in the line; without them it still gets the lock, by trying again every few seconds. To be seen by Inspect, and to be
+// evicted, a participant needs configure, read and write on amqprun.who.X, read on amqprun.who and amqprun.evict, write on amq.default, and
+// configure on the two exchanges where nobody has declared them yet. Inspect needs write on amqprun.who, Evict on amqprun.evict. An administrator needs
 // configure on NAME, NAME-A-i, NAME-W, NAME-H and NAME-D, and write on amq.default.
 package amqplock

@@ -56,6 +56,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	for i, c := range l.checks {
 		l.background.Go(func() { l.keepChecking(i, c) })
 	}
+	s.who.holds(l)
 	l.background.Go(l.watch)
 	l.talking.Go(l.prepareHandOver)
 	s.cfg.Logf("acquired %s", l)

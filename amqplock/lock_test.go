@@ -51,9 +51,9 @@ func TestSemaphoreHasItsSlots(t *testing.T) {
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
 		t.Errorf("fourth holder: %v, want ErrNotAcquired", err)
 	}
-	status, err := Inspect(t.Context(), cfg)
-	if want := (Status{Semaphore, cfg.Name, 3, 3, 0}); err != nil || status != want {
-		t.Errorf("Inspect: %+v, %v; want %+v", status, err, want)
+	status, err := Look(t.Context(), cfg)
+	if err != nil || status.Kind != Semaphore || status.Name != cfg.Name || status.Slots != 3 || status.Held != 3 || status.Free != 0 {
+		t.Errorf("Look: %+v, %v", status, err)
 	}
 }
 

@@ -34,6 +34,7 @@ type session struct {
 	held   collection // what was claimed so far
 
 	passing sync.WaitGroup // our leaving the line
+	who     *presence      // nil where nobody is to be told
 }
 
 // connect opens the hold connection.
@@ -68,6 +69,9 @@ func connectHolder(ctx context.Context, cfg Config) (*session, error) {
 		talk <- nil
 	}
 	s, err := connect(ctx, cfg)
+	if err == nil {
+		s.who = newPresence(cfg)
+	}
 	c := <-talk
 	if err != nil {
 		if c != nil {
@@ -101,6 +105,7 @@ func (s *session) farewell() {
 func (s *session) drop() {
 	s.dropTalk()
 	s.hold.drop()
+	s.who.wait()
 }
 
 func (s *session) dropTalk() {
@@ -138,7 +143,10 @@ func (s *session) openTalk(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) useTalk(talk *conn) { s.talk, s.tell = talk, &lane{connection: talk.Connection} }
+func (s *session) useTalk(talk *conn) {
+	s.talk, s.tell = talk, &lane{connection: talk.Connection}
+	s.who.appear(talk)
+}
 
 // find looks for want free slots of the semaphore.
 func (s *session) find(ctx context.Context, want int) (slots, error) {

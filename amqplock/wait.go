@@ -68,6 +68,7 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 		select {
 		case hint, ok := <-hints:
 			if !ok {
+				s.who.joins(false)
 				hints, s.first = nil, false // not back at once: whatever removed the line may do so again
 				s.putBack(ctx)
 				s.tellWaiting(nil)
@@ -223,11 +224,13 @@ func (s *session) openLine(ctx context.Context) *amqp.Channel {
 // join takes the place in the line; nil where there is no line.
 func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error) {
 	if channel == nil {
+		s.who.joins(false)
 		return nil, nil
 	}
 	place, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (*line, error) {
 		return join(channel, s.cfg.Name)
 	})
+	s.who.joins(err == nil)
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logf("no place in the waiting line: %v", err)
 	}

@@ -115,32 +115,6 @@ changed() { # COUNT
   slots 4 0
 }
 
-@test "status of a semaphore, as text and as JSON" {
-  changed 3
-  hold --semaphore "$LOCK"
-  sane_run -0 --separate-stderr amqprun status --semaphore "$LOCK"
-  [ "$output" = "semaphore \"$LOCK\": 3 slots, 1 held, 2 free" ]
-  sane_run -0 --separate-stderr amqprun status --json --semaphore "$LOCK"
-  [ "$output" = "{\"kind\":\"semaphore\",\"name\":\"$LOCK\",\"slots\":3,\"held\":1,\"free\":2}" ]
-  [ -z "$stderr" ]
-}
-
-@test "status of a mutex, as text and as JSON, and it does not take the mutex" {
-  for _ in 1 2; do
-    sane_run -0 amqprun status --json --mutex "$LOCK"
-    [ "$output" = "{\"kind\":\"mutex\",\"name\":\"$LOCK\",\"slots\":1,\"held\":0,\"free\":1}" ]
-    sane_run -0 amqprun status --mutex "$LOCK"
-    [ "$output" = "mutex \"$LOCK\": free" ]
-  done
-  hold --mutex "$LOCK"
-  sane_run -0 amqprun status --json --mutex "$LOCK"
-  [ "$output" = "{\"kind\":\"mutex\",\"name\":\"$LOCK\",\"slots\":1,\"held\":1,\"free\":0}" ]
-  sane_run -0 amqprun status --mutex "$LOCK"
-  [ "$output" = "mutex \"$LOCK\": held" ]
-  release "$bg_pid"
-  sane_run -1 foreign has "$LOCK"
-}
-
 @test "status of a semaphore that does not exist" {
   sane_run -78 --separate-stderr amqprun status --json --semaphore "$LOCK"
   [ -z "$output" ]

@@ -159,7 +159,8 @@ refused() { # PATTERN ARGUMENT...
 @test "options that a subcommand does not have" {
   refused 'no lock is named' change 1
   refused 'no lock is named' destroy
-  refused 'no lock is named' status
+  refused 'no lock is named' check
+  refused 'no lock is named' evict --holder x
   refused 'unknown option --mutex' change --mutex "$LOCK" 1
   refused 'unknown option --mutex' destroy --mutex "$LOCK"
   refused 'unknown option -n' status -n --mutex "$LOCK"

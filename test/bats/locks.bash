@@ -50,8 +50,9 @@ release() { # PID of amqprun
 slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
   run -0 amqprun status --semaphore "$LOCK"
   echo "$output"
+  output=${lines[0]} # then come those who hold and wait
   case $1 in
-    0) [ "$output" = "semaphore \"$LOCK\": 0 slots (paused)" ] ;;
+    0) [[ $output =~ ^"semaphore \"$LOCK\": 0 slots (paused)"(, [0-9]+ waiting)?$ ]] ;;
     1) [[ $output == "semaphore \"$LOCK\": 1 slot, $2 held, "* ]] ;;
     *) [[ $output == "semaphore \"$LOCK\": $1 slots, $2 held, "* ]] ;;
   esac
