@@ -14,7 +14,8 @@
 //
 // A lock is granted to one holder (a semaphore: to one holder a slot) by the declaration of an exclusive queue, which the broker
 // serialises. Before Acquire returns, the grant has been checked once: the queue is owned by this connection, and a
-// quorum queue has answered, so the node is with the majority of its cluster. Both checks go on, apart from each other, until Release.
+// quorum queue has answered, so the node is with the majority of its cluster. Both checks go on, apart from each other, until Release; the
+// second is made on another connection first, because the death of a queue's leader can end the connection that asks.
 //
 // Lock.Context ends when a check says that the lock is gone, when the connection ends, and when no proof has come for so long that the
 // broker might soon give the lock to another: RabbitMQ frees the queues of a silent client 2 to 3 heartbeats (T) after its last byte, so
