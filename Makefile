@@ -16,7 +16,7 @@ DOCS_TOOLS = bats cron make systemd
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln licenses sbom fmt clean
+.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,9 +69,14 @@ lint: lint-tools ## check everything that can be checked without running it
 	shellcheck -x $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	$(ACTIONLINT)
+	@scripts/diagrams check
 
 vuln: ## check the dependencies for known vulnerabilities
 	$(GOVULNCHECK) ./...
+
+diagrams: ## draw docs/diagrams
+	@scripts/install-tools graphviz mscgen
+	@scripts/diagrams
 
 licenses: ## check that the licenses of what is linked into amqprun allow it
 	$(TOOL) go-licenses check --allowed_licenses=$(LICENSES) .
