@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# The permissions that README.md says are enough, taken from there; and what each missing one costs.
+
+load helpers
+load locks
+
+# erl PATTERN: as an Erlang binary
+erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
+
+setup_file() {
+  [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
+  local users='' name user
+  # The lines are commands, whose arguments are taken as a shell would.
+  # shellcheck disable=SC2317 # eval calls it
+  rabbitmqctl() {
+    users+="User(<<\"may-$2\">>, $(erl "$3"), $(erl "$4"), $(erl "$5")),"
+  }
+  eval "$(sed -n "s/^    \(rabbitmqctl set_permissions .*\)/\1/p" "$BATS_TEST_DIRNAME/../../README.md")"
+  for name in ci cron admin; do
+    [[ $users == *"may-$name"* ]]
+  done
+  while read -r user configure write read; do
+    users+="User(<<\"may-$user\">>, $(erl "$configure"), $(erl "$write"), $(erl "$read")),"
+  done <<'USERS'
+ci-no-line ^builds-(B-[0-9]+|H)$ ^amq\.default$ ^builds-(A-[0-9]+|H)$
+ci-no-tripwire ^builds-(B-[0-9]+|W)$ ^amq\.default$ ^builds-(A-[0-9]+|W)$
+ci-no-claim ^builds-[WH]$ ^amq\.default$ ^builds-(A-[0-9]+|[WH])$
+ci-no-check ^builds-(B-[0-9]+|[WH])$ ^amq\.default$ ^builds-[WH]$
+ci-no-probe ^builds-(B-[0-9]+|[WH])$ ^$ ^builds-(A-[0-9]+|[WH])$
+cron-bare ^nightly$ ^$ ^amqprun-witness$
+cron-no-claim ^(nightly-[WH]|amqprun-witness)$ ^amq\.default$ ^(nightly-[WH]|amqprun-witness)$
+cron-no-check ^(nightly(-[WH])?|amqprun-witness)$ ^amq\.default$ ^nightly-[WH]$
+watch ^$ ^amq\.default$ ^$
+nothing ^$ ^$ ^$
+admin-drain ^builds(-[AB]-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
+admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
+USERS
+  broker_ctl eval '
+    rabbit_vhost:add(<<"rights">>, <<"test">>),
+    User = fun(Name, Conf, Write, Read) ->
+      catch rabbit_auth_backend_internal:delete_user(Name, <<"test">>),
+      rabbit_auth_backend_internal:add_user(Name, <<"s3cret">>, <<"test">>),
+      rabbit_auth_backend_internal:set_permissions(Name, <<"rights">>, Conf, Write, Read, <<"test">>)
+    end,
+    '"$users"'
+    rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"rights">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>).'
+}
+
+teardown_file() {
+  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
+    [rabbit_auth_backend_internal:delete_user(N, <<"test">>) || U <- rabbit_auth_backend_internal:list_users(),
+      N <- [proplists:get_value(user, U)], binary:part(N, 0, min(4, size(N))) =:= <<"may-">>],
+    rabbit_vhost:delete(<<"rights">>, <<"test">>).'
+}
+
+setup() {
+  requires_broker_ctl
+  new_lock
+  GUEST=${AMQPRUN_URL}rights
+  export AMQPRUN_URL=$GUEST
+}
+
+as() { # USER COMMAND...
+  AMQPRUN_URL=${GUEST/guest:guest/may-$1:s3cret} "${@:2}"
+}
+
+# Holds the lock as the user, lets another of the same user wait for it in line, and hand it over; nothing is refused to either.
+hand_over() { # USER OPTION...
+  as "$1" hold -v "${@:2}"
+  local holder=$bg_pid
+  as "$1" start_bg amqprun -v "${@:2}" echo next
+  wait_until 20 file_has bg.2.err 'first in the waiting line'
+  # When the tripwire is armed, a message waits for its acknowledgement.
+  wait_until 20 tripwire_is_armed
+  release "$holder"
+  wait_bg 20 "${BACKGROUND[1]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = next ]
+  sane_run -1 grep -iE 'refused|late|no waiting line|no hint|warning' bg.1.err bg.2.err
+}
+
+tripwire_is_armed() {
+  broker_ctl list_queues -p rights name messages_unacknowledged | grep -qE -- '-H[[:space:]]1$'
+}
+
+denied() { # USER PATTERN ARGUMENT...
+  as "$1" sane_run -77 --separate-stderr amqprun "${@:3}"
+  assert_error "ACCESS_REFUSED.*$2" 'permission'
+  [ ! -e started ]
+}
+
+@test "a holder and a waiter of a semaphore, with what README gives them" {
+  amqprun change --semaphore builds --to 1
+  hand_over ci --semaphore builds
+}
+
+@test "a holder and a waiter of a mutex, the first in a virtual host too" {
+  hand_over cron --mutex nightly
+}
+
+@test "an administrator, with what README gives one" {
+  amqprun destroy --semaphore builds
+  as admin sane_run -0 amqprun change --semaphore builds 2
+  as admin sane_run -0 amqprun change --semaphore builds --to 3
+  as admin sane_run -0 amqprun change --semaphore builds -1
+  as admin sane_run -0 amqprun status --semaphore builds
+  [ "$output" = 'semaphore "builds": 2 slots, 0 held, 2 free' ]
+  denied admin 'builds-B-2' change --semaphore builds --drain -1
+  as admin-drain sane_run -0 amqprun change --semaphore builds --drain -1
+  denied admin-slots 'builds-H' destroy --semaphore builds
+  amqprun change --semaphore builds --to 1
+  as admin sane_run -0 amqprun destroy --semaphore builds
+  for user in ci watch nothing; do
+    denied "$user" '' change --semaphore builds 1
+    denied "$user" '' destroy --semaphore builds
+  done
+  denied ci '' --semaphore builds --slots 2 touch started
+}
+
+@test "without the line one waits without any order" {
+  amqprun change --semaphore builds --to 1
+  as ci-no-line hold -v --semaphore builds
+  as ci-no-line start_bg amqprun -v --semaphore builds echo next
+  wait_until 20 file_has bg.2.err 'no waiting line: .*ACCESS_REFUSED'
+  release "${BACKGROUND[0]}"
+  wait_bg 20 "${BACKGROUND[1]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = next ]
+}
+
+@test "without the tripwire only the crash is noticed late" {
+  amqprun change --semaphore builds --to 1
+  as ci-no-tripwire hold -v --semaphore builds
+  as ci-no-tripwire start_bg amqprun -v --semaphore builds echo next
+  wait_until 20 file_has bg.2.err 'first in the waiting line'
+  wait_until 20 file_has bg.1.err 'a crash will be noticed late: .*ACCESS_REFUSED'
+  release "${BACKGROUND[0]}"
+  wait_bg 20 "${BACKGROUND[1]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = next ]
+}
+
+@test "without any of the comforts a mutex still works" {
+  as cron sane_run -0 amqprun --mutex nightly true # makes the witness
+  as cron-bare hold -v --mutex nightly
+  as cron-bare start_bg amqprun -v --mutex nightly echo next
+  wait_until 20 file_has bg.2.err 'no waiting line: .*ACCESS_REFUSED'
+  release "${BACKGROUND[0]}"
+  wait_bg 20 "${BACKGROUND[1]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.2.out)" = next ]
+}
+
+@test "what a lock cannot do without" {
+  amqprun change --semaphore builds --to 1
+  as cron sane_run -0 amqprun --mutex nightly true
+  denied ci-no-claim 'builds-B-1' --semaphore builds touch started
+  denied ci-no-check 'builds-A-1' --semaphore builds touch started
+  denied ci-no-probe 'amq.default' --semaphore builds touch started
+  denied cron-no-claim 'nightly' --mutex nightly touch started
+  denied cron-no-check 'amqprun-witness' --mutex nightly touch started
+  denied nothing 'nightly' --mutex nightly touch started
+  denied ci other --semaphore other --slots 1 touch started
+  broker_ctl delete_queue -p rights amqprun-witness
+  denied cron-bare 'amqprun-witness' --mutex nightly touch started
+}
+
+@test "status needs no more than it says" {
+  amqprun change --semaphore builds --to 1
+  as watch sane_run -0 amqprun status --semaphore builds
+  as nothing sane_run -0 amqprun status --mutex nightly
+  [ "$output" = 'mutex "nightly": free' ]
+  denied nothing 'amq.default' status --semaphore builds
+}
