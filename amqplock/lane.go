@@ -2,7 +2,6 @@ package amqplock
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -12,16 +11,18 @@ import (
 // follow one another; one that hangs blocks those behind it, and no other lane.
 type lane struct {
 	connection *amqp.Connection
-	mu         sync.Mutex
+	turn       chan struct{} // full while somebody has the lane; a mutex would stop the clock of testing/synctest
 	channel    *amqp.Channel
 	closed     chan *amqp.Error // says why the broker has closed the channel
 	after      *scout           // that went ahead of the newest get
 }
 
+func newLane(c *conn) *lane { return &lane{connection: c.Connection, turn: make(chan struct{}, 1)} }
+
 // do blocks until f's answer is there or the connection ends.
 func (l *lane) do(f func(*amqp.Channel) error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	if l.channel == nil || l.channel.IsClosed() {
 		if _, err := l.renew(); err != nil {
 			return err

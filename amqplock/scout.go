@@ -38,7 +38,7 @@ func (s *session) sendScout(talk *conn) {
 		next.made = old.made
 	}
 	if talk != nil {
-		next.lane = &lane{connection: talk.Connection}
+		next.lane = newLane(talk)
 	}
 	s.scouts.Store(next)
 }

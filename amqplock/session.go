@@ -47,7 +47,7 @@ func connect(ctx context.Context, cfg Config) (*session, error) {
 	}
 	s := &session{
 		cfg: cfg, hold: hold,
-		own: &lane{connection: hold.Connection}, slot: &lane{connection: hold.Connection}, quo: &lane{connection: hold.Connection},
+		own: newLane(hold), slot: newLane(hold), quo: newLane(hold),
 		scouts: &scouts{},
 	}
 	cfg.Logf("connected to %s in %s, RabbitMQ %v, heartbeat %s", hold.broker, took(begun), hold.Properties["version"], hold.Config.Heartbeat)
@@ -144,7 +144,7 @@ func (s *session) openTalk(ctx context.Context) error {
 }
 
 func (s *session) useTalk(talk *conn) {
-	s.talk, s.tell = talk, &lane{connection: talk.Connection}
+	s.talk, s.tell = talk, newLane(talk)
 	s.who.appear(talk)
 }
 
