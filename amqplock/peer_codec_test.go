@@ -22,24 +22,25 @@ const (
 type method [2]uint16
 
 var (
-	connectionStart   = method{10, 10}
-	connectionTune    = method{10, 30}
-	connectionOpenOk  = method{10, 41}
-	connectionClose   = method{10, 50}
-	connectionCloseOk = method{10, 51}
-	connectionBlocked = method{10, 60}
-	channelOpenOk     = method{20, 11}
-	channelClose      = method{20, 40}
-	channelCloseOk    = method{20, 41}
-	queueDeclareOk    = method{50, 11}
-	queueDeleteOk     = method{50, 41}
-	basicQosOk        = method{60, 11}
-	basicConsumeOk    = method{60, 21}
-	basicReturn       = method{60, 50}
-	basicGetEmpty     = method{60, 72}
-	basicAck          = method{60, 80}
-	basicNack         = method{60, 120}
-	confirmSelectOk   = method{85, 11}
+	connectionStart     = method{10, 10}
+	connectionTune      = method{10, 30}
+	connectionOpenOk    = method{10, 41}
+	connectionClose     = method{10, 50}
+	connectionCloseOk   = method{10, 51}
+	connectionBlocked   = method{10, 60}
+	connectionUnblocked = method{10, 61}
+	channelOpenOk       = method{20, 11}
+	channelClose        = method{20, 40}
+	channelCloseOk      = method{20, 41}
+	queueDeclareOk      = method{50, 11}
+	queueDeleteOk       = method{50, 41}
+	basicQosOk          = method{60, 11}
+	basicConsumeOk      = method{60, 21}
+	basicReturn         = method{60, 50}
+	basicGetEmpty       = method{60, 72}
+	basicAck            = method{60, 80}
+	basicNack           = method{60, 120}
+	confirmSelectOk     = method{85, 11}
 )
 
 // methods are those that clients send, under the names that scripts use.

@@ -80,8 +80,17 @@ func (c *peerConn) closeConnection(code uint16, text string) {
 	c.send(0, connectionClose, code, text, uint16(0), uint16(0))
 }
 
-// alarm says that nothing more is read from the connection, or, with no reason, that it is over.
-func (c *peerConn) alarm(reason string) { c.send(0, connectionBlocked, reason) }
+// alarm says that nothing more is read from the connection, and keeps to it.
+func (c *peerConn) alarm(reason string) {
+	c.send(0, connectionBlocked, reason)
+	c.blocked = true
+}
+
+// alarmOver is the end of that.
+func (c *peerConn) alarmOver() {
+	c.blocked = false
+	c.send(0, connectionUnblocked)
+}
 
 // stall never answers this request, nor those behind it on the channel.
 func (r *request) stall() { r.stalled[r.channel] = true }

@@ -117,6 +117,7 @@ type peerConn struct {
 	gone           chan struct{} // closed when the client has closed its socket, or we ours
 
 	silent    bool              // answers nothing, and sends no heartbeats
+	blocked   bool              // by an alarm: sends heartbeats alone
 	stalled   map[uint16]bool   // channels on which nothing is answered any more
 	confirms  map[uint16]uint64 // the newest delivery tag
 	seen      map[string]int    // methods, how often
@@ -186,9 +187,10 @@ func (c *peerConn) serve() {
 		}
 		c.mu.Lock()
 		switch {
-		case c.silent || c.stalled[channel]:
+		case c.silent:
 		case kind == frameHeartbeat:
 			c.frame(frameHeartbeat, 0, nil)
+		case c.blocked || c.stalled[channel]:
 		case kind == frameHeader:
 			publish.content = payload
 			c.handle(publish)

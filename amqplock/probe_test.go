@@ -19,7 +19,7 @@ func TestOutcomesOfProbes(t *testing.T) {
 		{"channel closed", closing(403, "ACCESS_REFUSED - access to exchange for '%s' refused"), false, true},
 		{"connection closed", func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") }, false, true},
 		{"connection lost", func(r *request) { r.cut() }, false, true},
-		{"alarm", func(r *request) { r.alarm("low on disk"); r.silent = true }, false, true},
+		{"alarm", func(r *request) { r.alarm("low on disk") }, false, true},
 		{"all silent", func(r *request) { r.stall() }, false, true},
 	}
 	for _, test := range tests {
