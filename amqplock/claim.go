@@ -66,14 +66,22 @@ func (s *session) notGranted(ctx context.Context, queue string, err error) error
 	return errBusy
 }
 
-// giveBack deletes what was claimed. Where the broker does not answer the connection is dropped, which does it too.
+// giveBack deletes what was claimed. Where the broker does not answer the connection is dropped, which does it too, unless it holds a lock that
+// somebody relies on: then the end of that lock does it.
 func (s *session) giveBack(ctx context.Context, slots []int) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
 	for _, slot := range slots {
 		err := call(ctx, func() error { return s.own.remove(s.queue(slot)) })
-		if err != nil && code(err) == 0 {
-			s.hold.drop()
-			return
+		if err == nil || code(err) != 0 {
+			continue
 		}
+		if s.granted {
+			s.cfg.Logf("could not give back %s: %v", s.describe(slots), err)
+		} else {
+			s.hold.drop()
+		}
+		return
 	}
 }
 

@@ -44,6 +44,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 		return nil, err
 	}
 	l := &Lock{session: s, checks: s.checks(ours), alarm: alarm}
+	s.granted = true
 	s.sendScout(nil)
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
 	for i := range l.checks {

@@ -18,6 +18,8 @@ type session struct {
 	slot *lane // the checks of slots
 	quo  *lane // the check for a majority
 
+	granted bool // a lock was handed out: only its Release may close the hold connection
+
 	scouts *scouts // go ahead of those two
 
 	talk   *conn // nil until needed
