@@ -75,48 +75,6 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
 	}
 }
 
-// reconnect waits first, because a broker may accept each connection and close it at the first request.
-func reconnect(ctx context.Context, cfg Config, pause time.Duration) (*session, error) {
-	select {
-	case <-time.After(pause):
-		return connectPatiently(ctx, cfg, true)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// connectPatiently is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
-// that is told once. Without wait there is one try. Errors that would come again end it.
-func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, error) {
-	if !wait {
-		return connectHolder(ctx, cfg)
-	}
-	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
-	warned := false
-	var last error
-	s, err := backoff.RetryNotifyWithData(func() (*session, error) {
-		s, err := connectHolder(ctx, cfg)
-		if last = err; err != nil && !temporary(err) {
-			err = backoff.Permanent(err)
-		}
-		return s, err
-	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
-		if cfg.Warnf != nil && !warned {
-			warned = true
-			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
-		}
-	})
-	switch cause := context.Cause(ctx); {
-	case err == nil || cause == nil:
-		return s, err
-	case errors.Is(cause, context.DeadlineExceeded):
-		return nil, last // says more than that the time is over
-	default:
-		return nil, cause
-	}
-}
-
 // notAcquired is the error when the caller's patience, ctx, has ended, or there was none.
 func (s *session) notAcquired(ctx context.Context) error {
 	e := &Error{Kind: ErrNotAcquired, Err: context.Cause(ctx)}
@@ -161,6 +119,9 @@ func (s *session) try(ctx context.Context) (*Lock, error) {
 		take = s.takeMutex
 	}
 	sent, ours, err := take(ctx)
+	if err == nil && s.leaseIsOver(sent) { // the answers took that long, or the machine was suspended
+		sent, err = s.proveAgain(ctx, ours)
+	}
 	if errors.Is(err, errBusy) {
 		s.busy = err
 	}

@@ -133,3 +133,22 @@ func (s *session) prove(ctx context.Context, c *collection, ours bool) (sent tim
 	}
 	return sent, err
 }
+
+func (s *session) leaseIsOver(sent time.Duration) bool {
+	return s.cfg.clock.Now() >= leaseEnd(sent, s.hold.Config.Heartbeat)-s.cfg.StopTime
+}
+
+// proveAgain is for what was granted too long ago to be handed out. What it cannot prove it gives back.
+func (s *session) proveAgain(ctx context.Context, ours bool) (sent time.Duration, err error) {
+	sent, err = s.prove(ctx, &s.held, ours)
+	if err == nil && s.leaseIsOver(sent) {
+		err = &Error{
+			Kind: ErrUnreachable,
+			Text: fmt.Sprintf("%s on %s was granted, but the broker takes longer to answer than its grant is good for", s.lockName(), s.hold.broker),
+		}
+	}
+	if err != nil {
+		s.putBack(ctx)
+	}
+	return sent, err
+}

@@ -49,6 +49,11 @@ func (l *lease) prove(i int, sent time.Duration) {
 	l.proofs[i].sent = max(l.proofs[i].sent, sent)
 }
 
+// leaseEnd is when all work must have ended that rests on a proof which was asked for at sent.
+func leaseEnd(sent, heartbeat time.Duration) time.Duration {
+	return sent + 2*heartbeat - margin(heartbeat)
+}
+
 // oldest is the proof that decides.
 func (l *lease) oldest() proof {
 	l.mu.Lock()
@@ -63,5 +68,5 @@ func (l *lease) oldest() proof {
 }
 
 // until is when all work must have ended; stopAt is when stopping it must begin.
-func (l *lease) until() time.Duration  { return l.oldest().sent + 2*l.heartbeat - margin(l.heartbeat) }
+func (l *lease) until() time.Duration  { return leaseEnd(l.oldest().sent, l.heartbeat) }
 func (l *lease) stopAt() time.Duration { return l.until() - l.stopTime }

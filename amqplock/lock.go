@@ -134,7 +134,8 @@ func (l *Lock) Verify(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	l.expire() // the answers are to questions from before
+	return context.Cause(l.ctx)
 }
 
 // Release gives the lock back; call it only when all work under the lock has ended. It checks once more, so that a loss which nobody
@@ -148,6 +149,7 @@ func (l *Lock) Release(ctx context.Context) error {
 func (l *Lock) release(ctx context.Context) error {
 	l.stopChecking()
 	l.alarm.Stop()
+	l.expire() // what the alarm has not told yet
 	l.talking.Wait()
 	err := context.Cause(l.ctx)
 	if err == nil {

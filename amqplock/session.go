@@ -2,10 +2,13 @@ package amqplock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // session is the connections of one party to a lock. The hold connection declares, checks and deletes, and never publishes: in a memory or
@@ -90,6 +93,48 @@ func connectHolder(ctx context.Context, cfg Config) (*session, error) {
 			fmt.Sprintf("the heartbeat of %s that the broker %s insists on", t, s.hold.broker))
 	}
 	return s, nil
+}
+
+// reconnect waits first, because a broker may accept each connection and close it at the first request.
+func reconnect(ctx context.Context, cfg Config, pause time.Duration) (*session, error) {
+	select {
+	case <-time.After(pause):
+		return connectPatiently(ctx, cfg, true)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// connectPatiently is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
+// that is told once. Without wait there is one try. Errors that would come again end it.
+func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, error) {
+	if !wait {
+		return connectHolder(ctx, cfg)
+	}
+	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
+	warned := false
+	var last error
+	s, err := backoff.RetryNotifyWithData(func() (*session, error) {
+		s, err := connectHolder(ctx, cfg)
+		if last = err; err != nil && !temporary(err) {
+			err = backoff.Permanent(err)
+		}
+		return s, err
+	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
+		if cfg.Warnf != nil && !warned {
+			warned = true
+			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
+		}
+	})
+	switch cause := context.Cause(ctx); {
+	case err == nil || cause == nil:
+		return s, err
+	case errors.Is(cause, context.DeadlineExceeded):
+		return nil, last // says more than that the time is over
+	default:
+		return nil, cause
+	}
 }
 
 // farewell closes both connections in the protocol's way, at the same time.
