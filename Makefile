@@ -8,13 +8,13 @@ TOOL          = go tool -modfile=tools/go.mod
 # What may be linked into an MIT-licensed program without a thought.
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 
-TEST_TOOLS = bats gcc libc6-dev procps python3-pika tmux zsh
+TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps python3-pika tmux zsh
 LINT_TOOLS = shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not.
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
-SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) $(wildcard test/bats/*.bats test/bats/*.bash)
+SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
 .PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom fmt clean
 

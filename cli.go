@@ -1,7 +1,6 @@
 package main
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +13,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/urfave/cli/v2"
 )
-
-//go:embed usage.txt
-var usage string
 
 // errUsage is the kind of every complaint about the command line.
 var errUsage = errors.New("usage")
@@ -33,9 +29,10 @@ func run(args []string) outcome {
 	o := &options{environ: os.Environ(), id: newID()}
 	messages.since = time.Now()
 	dropEmptySettings()
-	action, flags := runCommand, runFlags(o)
+	action, flags, help := runCommand, runFlags(o), usage("")
 	if len(args) > 1 {
 		if sub, ok := subcommands[args[1]]; ok {
+			help = usage(args[1])
 			args = append([]string{args[0]}, args[2:]...)
 			action, flags = sub.run, sub.flags(o)
 			if sub.takesCount {
@@ -46,7 +43,7 @@ func run(args []string) outcome {
 	var result outcome
 	app := &cli.App{
 		Name:                  "amqprun",
-		CustomAppHelpTemplate: usage,
+		CustomAppHelpTemplate: help,
 		HideHelpCommand:       true, // "help" is a command to run like any other
 		HideVersion:           true, // -v is --verbose
 		Flags:                 flags,

@@ -1,0 +1,96 @@
+# Completion of amqprun for fish.
+
+set -l subcommands change destroy status check evict
+complete -c amqprun -f
+
+# The words of the command line that begin with the command to run; fails while there are none. The word under the cursor counts.
+function __amqprun_command
+    set -l tokens (commandline -opc) (commandline -ct)
+    set -e tokens[1]
+    if contains -- "$tokens[1]" change destroy status check evict
+        return 1
+    end
+    argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic hide-command version \
+        'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'slots=' 'count=' 'c/command=' 's/signal=' 'k/kill-after=' \
+        'orphans=' 'metadata=+' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
+        'connect-timeout=' 'heartbeat=' 'log-format=' -- $tokens 2>/dev/null
+    or return
+    if test (count $argv) -eq 0; or string match -q -- '-*' "$argv[1]"
+        return 1
+    end
+    string join0 -- $argv
+    return 0
+end
+
+function __amqprun_complete_command
+    set -l words (__amqprun_command | string split0)
+    if test (count $words) -gt 0
+        complete -C "$(string join -- ' ' $words)"
+    end
+end
+
+function __amqprun_in
+    set -l tokens (commandline -opc)
+    contains -- "$tokens[2]" $argv
+end
+
+# An option of amqprun itself can stand here.
+function __amqprun_run
+    not __amqprun_in change destroy status check evict
+    and not __amqprun_has_command
+end
+
+# The command begins before the word under the cursor.
+function __amqprun_has_command
+    set -l words (__amqprun_command | string split0)
+    test (count $words) -gt 1
+end
+
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a change -d 'Add, remove or set slots'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a destroy -d 'Remove a semaphore'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a status -d 'Tell who holds and who waits'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a check -d 'Tell whether the lock is free'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a evict -d 'Stop a holder'
+complete -c amqprun -n __amqprun_command -a '(__amqprun_complete_command)'
+
+# Options of every form.
+set -l any "__amqprun_run; or __amqprun_in $subcommands"
+complete -c amqprun -n $any -l url -x -d 'Broker; repeat for the nodes of a cluster'
+complete -c amqprun -n $any -l url-file -r -F -d 'File with a URL a line'
+complete -c amqprun -n $any -l password-file -r -F -d 'File with the password'
+complete -c amqprun -n $any -l cacert -r -F -d 'Certificate authority, PEM'
+complete -c amqprun -n $any -l cert -r -F -d "Client's certificate, PEM"
+complete -c amqprun -n $any -l key -r -F -d "Client's key, PEM"
+complete -c amqprun -n $any -l connect-timeout -x -d 'For connecting, and for each answer'
+complete -c amqprun -n $any -l heartbeat -x -d 'Whole seconds, at least 2'
+complete -c amqprun -n $any -s v -l verbose -d 'Tell each step'
+complete -c amqprun -n $any -s q -l quiet -d 'No warnings'
+complete -c amqprun -n $any -l log-format -x -a 'text json' -d 'Form of messages'
+complete -c amqprun -n $any -s h -l help -d 'Show help'
+complete -c amqprun -n $any -l semaphore -x -d 'The lock is a slot of a semaphore'
+complete -c amqprun -n '__amqprun_run; or __amqprun_in status check evict' -l mutex -x -d 'The lock is a mutex'
+complete -c amqprun -n '__amqprun_run; or __amqprun_in check' -s E -l conflict-exit-code -x -d 'Exit status when not acquired'
+
+complete -c amqprun -n '__amqprun_in change' -l to -x -d 'Set the number of slots'
+complete -c amqprun -n '__amqprun_in change' -l drain -d 'Remove slots when their holders have left'
+complete -c amqprun -n '__amqprun_in status' -l json -d 'As one JSON object'
+complete -c amqprun -n '__amqprun_in status' -l watch -d 'Again and again'
+complete -c amqprun -n '__amqprun_in evict' -l holder -x -d 'Whom, by ID'
+
+complete -c amqprun -n __amqprun_run -s n -l nonblock -d 'Do not wait'
+complete -c amqprun -n __amqprun_run -s w -l wait -x -d 'Wait at most so long'
+complete -c amqprun -n __amqprun_run -l timeout -x -d 'Wait at most so long'
+complete -c amqprun -n __amqprun_run -l slots -x -d 'Create the semaphore with so many slots'
+complete -c amqprun -n __amqprun_run -l count -x -d 'Take so many slots'
+complete -c amqprun -n __amqprun_run -l greedy -d 'Take all slots that are free'
+complete -c amqprun -n __amqprun_run -l elastic -d 'Let the set grow and shrink'
+complete -c amqprun -n __amqprun_run -s c -l command -x -d 'Run by the shell'
+complete -c amqprun -n __amqprun_run -s s -l signal -x -a 'TERM INT HUP QUIT USR1 USR2 KILL' -d 'How to stop the command on a loss'
+complete -c amqprun -n __amqprun_run -s k -l kill-after -x -d 'How long after that to kill it'
+complete -c amqprun -n __amqprun_run -l orphans -x -a 'leave wait kill' -d 'What to do with processes left behind'
+complete -c amqprun -n __amqprun_run -l metadata -x -d 'A note that status shows'
+complete -c amqprun -n __amqprun_run -l hide-command -d 'Let status show the program alone'
+complete -c amqprun -n __amqprun_run -l report -r -F -d 'Write what has happened, as JSON'
+complete -c amqprun -n __amqprun_run -l check-interval -x -d 'Between two checks of the lock'
+complete -c amqprun -n __amqprun_run -l progress -x -d 'How often to tell that it waits'
+complete -c amqprun -n __amqprun_run -l version -d 'Show the version'
