@@ -54,6 +54,12 @@ func inBubble(t *testing.T, test func(t *testing.T, p *peer, cfg Config)) {
 	})
 }
 
+// pass lets time pass in a bubble, until all have done what was theirs to do by then.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // semaphore makes a semaphore x with so many slots.
 func (p *peer) semaphore(cfg Config, slots int) Config {
 	cfg.Kind = Semaphore

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -54,8 +53,7 @@ func (h *holder) pass(d time.Duration) (hold, others int) {
 		return hold, others
 	}
 	hold, others = count()
-	time.Sleep(d)
-	synctest.Wait()
+	pass(d)
 	nowHold, nowOthers := count()
 	return nowHold - hold, nowOthers - others
 }
@@ -63,8 +61,7 @@ func (h *holder) pass(d time.Duration) (hold, others int) {
 // stillHeld waits for ten minutes.
 func (h *holder) stillHeld() {
 	h.t.Helper()
-	time.Sleep(10 * time.Minute)
-	synctest.Wait()
+	pass(10 * time.Minute)
 	if err := h.Context().Err(); err != nil {
 		h.t.Errorf("lost: %v", context.Cause(h.Context()))
 	}
@@ -161,7 +158,7 @@ func TestScoutThatIsRefused(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			p.answer(func(r *request) bool { return len(p.conns) > 1 && refuse(r) })
 			lock, _ := held5s(t, cfg)
-			h := &holder{Lock: lock, peer: p, t: t, hold: p.conns[0]}
+			h := &holder{Lock: lock, peer: p, t: t, hold: p.connOf(lock.session.hold)}
 			h.stillHeld()
 			if err := lock.Release(t.Context()); err != nil {
 				t.Error(err)

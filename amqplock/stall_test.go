@@ -13,7 +13,7 @@ func elastic(t *testing.T, p *peer, cfg Config) (lock *Lock, free func()) {
 	t.Helper()
 	cfg = p.semaphore(cfg, 2)
 	cfg.Greedy, cfg.Elastic = true, true
-	p.queues[heldQueue("x", 2)] = &peerConn{}
+	p.queues[heldQueue("x", 2)] = &peerConn{} // nobody else is there yet
 	lock, _ = held5s(t, cfg)
 	return lock, func() {
 		p.mu.Lock()
@@ -89,8 +89,7 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 			if now := clock.Now(); now != lock.StopAt() {
 				t.Errorf("ended at %s, want %s", now, lock.StopAt())
 			}
-			time.Sleep(time.Hour) // a command that does not die
-			synctest.Wait()
+			pass(time.Hour) // a command that does not die
 			if !hold.open() {
 				t.Error("the socket was closed while the command may live")
 			}
@@ -148,9 +147,9 @@ func TestWhoHoldsDoesNotPublish(t *testing.T) {
 					}
 					wait = append(wait, other)
 				}
-				time.Sleep(rearmAfter + time.Minute)
+				pass(rearmAfter + time.Minute)
 				second := takeLater(t, others)
-				time.Sleep(10 * time.Second)
+				pass(10 * time.Second)
 				if err := first.Verify(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -201,7 +200,9 @@ func TestWhoAdministersDoesNotPublish(t *testing.T) {
 		}
 		for _, step := range steps {
 			if step.name == "drain" { // the last slot is held for a while
+				p.mu.Lock()
 				p.queues[heldQueue("x", 3)] = &peerConn{}
+				p.mu.Unlock()
 				time.AfterFunc(5*time.Second, func() {
 					p.mu.Lock()
 					defer p.mu.Unlock()
@@ -211,10 +212,13 @@ func TestWhoAdministersDoesNotPublish(t *testing.T) {
 			if err := step.do(t.Context(), cfg); err != nil {
 				t.Errorf("%s: %v", step.name, err)
 			}
+			synctest.Wait()
 			slots := 0
+			p.mu.Lock()
 			for _, there := p.queues[slotQueue("x", slots+1)]; there; _, there = p.queues[slotQueue("x", slots+1)] {
 				slots++
 			}
+			p.mu.Unlock()
 			if slots != step.want {
 				t.Errorf("%s: %d slots, want %d", step.name, slots, step.want)
 			}
