@@ -107,6 +107,57 @@ func TestJoinARemovedLine(t *testing.T) {
 	}
 }
 
+// A waiter that has heard nothing for long has the first in the line try, and does not try itself: it would overtake those before it.
+func TestNobodyOvertakesInLine(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	holder, first := testSession(t, cfg), testSession(t, cfg)
+	if err := holder.own.claim(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	ahead, err := first.join(t.Context(), first.openLine(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.retry = time.Millisecond
+	waiting, stop := context.WithCancel(t.Context())
+	defer stop()
+	got := make(chan *Lock, 1)
+	go func() {
+		lock, err := Acquire(waiting, cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- lock
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 2 })
+	if err := holder.own.remove(cfg.Name); err != nil { // without a hint
+		t.Fatal(err)
+	}
+	for range 3 { // its tries, if it did, would have come as often
+		select {
+		case hint := <-ahead.hints:
+			if err := hint.Ack(false); err != nil {
+				t.Fatal(err)
+			}
+		case <-got:
+			t.Fatal("the second in the line has overtaken the first")
+		case <-time.After(10 * time.Second):
+			t.Fatal("the first in the line was not told to try")
+		}
+	}
+	select {
+	case <-got:
+		t.Fatal("the second in the line has overtaken the first")
+	default:
+	}
+	if err := ahead.leave(); err != nil {
+		t.Fatal(err)
+	}
+	if lock := <-got; lock != nil {
+		_ = lock.Release(t.Context())
+	}
+}
+
 // Who moves up in the line is told, so that it tries by itself as often as the first one should; and the hint of the release comes after that.
 func TestNextInLineIsPromoted(t *testing.T) {
 	cfg := testConfig(t, Mutex)

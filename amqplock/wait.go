@@ -10,8 +10,8 @@ import (
 )
 
 // A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
-// The first in the line does so at these intervals. The others share such a rate, so that the broker has no more to do where many wait,
-// up to an interval of rareRetry each.
+// The first in the line does so at these intervals. The others, who may have become the first without being told, have the first try; they share
+// its rate, so that the broker has no more to do where many wait, up to an interval of rareRetry each.
 const (
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = 5 * time.Second
@@ -96,6 +96,12 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 			}
 			return err
 		case <-timer.C:
+			if hints != nil && !s.first && s.ahead > 0 && s.nudge(ctx) {
+				s.moveUp(ctx, place)
+				s.tellWaiting(place)
+				timer.Reset(s.nextRetry(place, slow))
+				continue
+			}
 			err := s.tryWaiting(ctx, try)
 			if errors.Is(err, errBusy) {
 				if hints == nil {
@@ -137,6 +143,19 @@ func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) 
 		err = s.tryWaiting(ctx, try)
 	}
 	return err
+}
+
+// nudge has the first in the line try: one of those behind it would overtake it by a try of its own. It tells whether that can work: the broker has
+// taken the hint, and is in no alarm.
+func (s *session) nudge(ctx context.Context) bool {
+	if s.talk == nil || s.talk.IsClosed() || s.talk.blocked.Load() {
+		return false
+	}
+	missing, err := s.missing(ctx, lineQueue(s.cfg.Name)) // the question is a hint
+	if err != nil {
+		s.probes = nil
+	}
+	return err == nil && !missing
 }
 
 // nextRetry is when to try without a hint.
