@@ -4,6 +4,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 TOOL          = go tool -modfile=tools/go.mod
+GORELEASER    = v2.14.3
 
 # What may be linked into an MIT-licensed program without a thought.
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
@@ -16,7 +17,7 @@ DOCS_TOOLS = bats cron make systemd
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell git grep -lE '^\#!.*\bbash' -- scripts bench) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom fmt clean
+.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +85,9 @@ licenses: ## check that the licenses of what is linked into amqprun allow it
 sbom: build ## write what bin/amqprun is made of to dist/amqprun.cdx.json
 	@mkdir -p dist
 	$(TOOL) cyclonedx-gomod bin -json -noserial -output dist/amqprun.cdx.json bin/amqprun
+
+package: ## build deb, rpm and archive, twice, and try the deb in a fresh Debian; needs root
+	@GORELEASER=$(GORELEASER) scripts/package
 
 fmt: lint-tools ## format Go and shell
 	gofmt -w .
