@@ -275,3 +275,66 @@ func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 		_, _ = server.WriteTo(answer, from)
 	}
 }
+
+// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single try that fails takes less than the connect timeout,
+// except for the one that uses it up.
+func TestWhatIsTriedAgain(t *testing.T) {
+	at := address(t)
+	says := func(greeting string) func(context.Context, string, string) (net.Conn, error) {
+		return func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = theirs.Read(make([]byte, 8))
+				_, _ = theirs.Write([]byte(greeting))
+				theirs.Close()
+			}()
+			return ours, nil
+		}
+	}
+	fails := func(err error) func(context.Context, string, string) (net.Conn, error) {
+		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	}
+	hole := fmt.Sprintf("amqp://127.0.0.1:%d/", blackHole(t, "127.0.0.1", 0))
+	for _, test := range []struct {
+		name  string
+		url   string // empty: the broker
+		dial  func(context.Context, string, string) (net.Conn, error)
+		kind  error
+		again bool
+	}{
+		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: ErrUnreachable, again: true},
+		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: ErrUnreachable, again: true},
+		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}), kind: ErrUnreachable, again: true},
+		{name: "no route", dial: fails(syscall.EHOSTUNREACH), kind: ErrUnreachable, again: true},
+		{name: "the connection ends before the login is done", dial: says(""), kind: ErrUnreachable, again: true},
+		{name: "no answer to the connection attempt", url: hole, kind: ErrUnreachable},
+		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"), kind: ErrUnreachable},
+		{name: "wrong password", url: "amqp://guest:wrong@" + at + "/", kind: ErrAccess},
+		{name: "no such virtual host", url: "amqp://" + at + "/missing", kind: ErrNotFound},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t, Mutex)
+			cfg.ConnectTimeout = time.Second
+			if test.kind == ErrAccess { //nolint:errorlint // the table's own value; RabbitMQ answers after three seconds
+				cfg.ConnectTimeout = 10 * time.Second
+			}
+			if test.url != "" {
+				cfg.URLs = []string{test.url}
+			}
+			tries := 0
+			dial := test.dial
+			if dial == nil {
+				dial = (&net.Dialer{}).DialContext
+			}
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				tries++
+				return dial(ctx, network, addr)
+			}
+			_, err := Acquire(t.Context(), cfg)
+			if !errors.Is(err, test.kind) || (tries > 1) != test.again {
+				t.Errorf("%v after %d tries", err, tries)
+			}
+		})
+	}
+}
