@@ -82,6 +82,9 @@ func compareOptions(t *testing.T, where string, got, want []string) {
 func TestHelpNamesEveryOption(t *testing.T) {
 	for sub, names := range optionNames() {
 		compareOptions(t, "amqprun "+sub+" --help", optionsIn(usage(sub)), names)
+		lines := strings.Join(regexp.MustCompile(`(?m)^  -.*$`).FindAllString(usage(sub), -1), "\n")
+		compareOptions(t, "the list of amqprun "+sub+" --help", append(optionsIn(lines), "--mutex", "--semaphore"),
+			append(names, "--mutex", "--semaphore"))
 		if !strings.HasPrefix(usage(sub), strings.TrimSpace("amqprun "+sub)+": ") {
 			t.Errorf("the help of %q begins with %.40q", sub, usage(sub))
 		}

@@ -129,3 +129,19 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
   [ ! -s bg.3.err ]
   [ ! -s bg.4.err ]
 }
+
+@test "--progress to a pipe that nobody reads does not keep the command from its start" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  mkfifo full
+  exec {pipe}<>full
+  # shellcheck disable=SC2016 # for the inner shell
+  start_bg bash -c 'exec 2>full; dd if=/dev/zero bs=65536 count=1 of=full oflag=nonblock status=none; exec amqprun "$@"' - \
+    --mutex "$LOCK" --progress 0.1 touch started
+  foreign line "$LOCK" 1
+  start_waiter 2 --mutex "$LOCK" --progress 0.1 true
+  wait_until 20 file_lines bg.3.err 5 # so the other would have said something too
+  release "$holder"
+  wait_until 20 test -e started
+  exec {pipe}>&-
+}
