@@ -73,6 +73,25 @@ func writeLock(w io.Writer, s amqplock.Status) error {
 	if len(s.Holders)+len(s.Waiters) == 0 || err != nil {
 		return err
 	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows(s) {
+		_, _ = fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	err = table.Flush()
+	unknown := s.Waiting
+	for _, p := range s.Waiters {
+		if p.Position > 0 {
+			unknown--
+		}
+	}
+	if unknown > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d more in line, of whom nothing is known\n", unknown)
+	}
+	return err
+}
+
+// rows are the table of those who hold and wait, without a column for notes where there are none.
+func rows(s amqplock.Status) [][]string {
 	header := []string{"PLACE", "ID", "WHO", "PID", "SINCE", "FOR", "NOTES", "COMMAND"}
 	rows := [][]string{header}
 	for _, p := range s.Holders {
@@ -82,12 +101,10 @@ func writeLock(w io.Writer, s amqplock.Status) error {
 		}
 		rows = append(rows, row(place, p))
 	}
-	inLine := 0
 	for _, p := range s.Waiters {
 		place := "waits"
 		if p.Position > 0 {
 			place = "line " + strconv.Itoa(p.Position)
-			inLine++
 		}
 		rows = append(rows, row(place, p))
 	}
@@ -97,15 +114,7 @@ func writeLock(w io.Writer, s amqplock.Status) error {
 			rows[i] = slices.Delete(rows[i], notes, notes+1)
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(table, strings.Join(row, "\t"))
-	}
-	err = table.Flush()
-	if more := s.Waiting - inLine; more > 0 && err == nil {
-		_, err = fmt.Fprintf(w, "%d more in line, of whom nothing is known\n", more)
-	}
-	return err
+	return rows
 }
 
 // row shows "-" for what is not known.

@@ -148,32 +148,40 @@ func Evict(ctx context.Context, cfg Config, id, by string) error {
 		}
 		return q.next(ctx, cfg.ConnectTimeout)
 	})
-	var alarm *alarmError
+	if err = s.evicted(ctx, id, a, err); err == nil {
+		s.farewell()
+	}
+	return err
+}
+
+// evicted explains how the holder has answered.
+func (s *session) evicted(ctx context.Context, id string, a answer, err error) error {
+	holder := fmt.Sprintf("holder %s of %s on %s", quoteName(id), s.lockName(), s.hold.broker)
 	none := func(why string) error {
 		return &Error{
 			Kind: ErrNotFound,
-			Text: fmt.Sprintf("holder %s of %s on %s: %s", quoteName(id), s.lockName(), s.hold.broker, why),
+			Text: holder + ": " + why,
 			Hint: "amqprun status lists the holders and their IDs",
 		}
 	}
+	var alarm *alarmError
 	switch {
 	case errors.Is(err, errNobody):
 		return none("there is no such holder")
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, errors.As(err, &alarm):
 		return &Error{
 			Kind: ErrUnreachable,
-			Text: fmt.Sprintf("holder %s of %s on %s does not answer, and may or may not stop", quoteName(id), s.lockName(), s.hold.broker),
+			Text: holder + " does not answer, and may or may not stop",
 			Hint: "it may be frozen or cut off, or the broker in an alarm; if amqprun status still shows the lock held, " +
 				"close the holder's connection: rabbitmqctl close_connection",
 			Err: err,
 		}
 	case err != nil:
 		return err
-	case a.Kind != cfg.Kind || a.Name != cfg.Name:
+	case a.Kind != s.cfg.Kind || a.Name != s.cfg.Name:
 		return none(fmt.Sprintf("it has to do with %s %q instead", a.Kind, a.Name))
 	case !a.Evicted:
 		return none("it only waits, and holds nothing")
 	}
-	s.farewell()
 	return nil
 }

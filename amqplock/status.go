@@ -166,15 +166,8 @@ func claimed(answers []answer) int {
 	return n
 }
 
-// fill puts in what the participants say. A claim to a slot that the broker has just seen free is left out.
+// fill puts in what the participants say.
 func (s *session) fill(ctx context.Context, status *Status, free []int, answers []answer) {
-	unclaimed := map[int]bool{} // of the slots that are held
-	for slot := 1; slot <= status.Slots; slot++ {
-		unclaimed[slot] = true
-	}
-	for _, slot := range free {
-		delete(unclaimed, slot)
-	}
 	slices.SortFunc(answers, func(a, b answer) int { // who came first is first
 		if a.InLine != b.InLine {
 			return map[bool]int{true: -1, false: 1}[a.InLine]
@@ -183,15 +176,38 @@ func (s *session) fill(ctx context.Context, status *Status, free []int, answers 
 	})
 	inLine, growing := 0, 0
 	for _, a := range answers {
-		p := Participant{About: a.About, Since: a.since(), Elastic: a.Elastic, Seconds: float64(a.Millis) / 1000}
-		if len(a.Slots) == 0 {
-			if a.InLine {
-				inLine++
-				p.Position = inLine
-			}
-			status.Waiters = append(status.Waiters, p)
+		if a.Elastic {
+			growing++
+		}
+		if len(a.Slots) > 0 {
 			continue
 		}
+		p := a.participant()
+		if a.InLine {
+			inLine++
+			p.Position = inLine
+		}
+		status.Waiters = append(status.Waiters, p)
+	}
+	status.Waiting = inLine
+	if inLine > 0 { // then there is a line to look at
+		status.Waiting = max(inLine, s.lineLength(ctx)-growing)
+	}
+	status.addHolders(free, answers)
+}
+
+// addHolders adds those who claim slots, and an unknown one for each slot that nobody claims. A claim to a slot that the broker has just seen
+// free is left out.
+func (status *Status) addHolders(free []int, answers []answer) {
+	unclaimed := map[int]bool{} // of the slots that are held
+	for slot := 1; slot <= status.Slots; slot++ {
+		unclaimed[slot] = true
+	}
+	for _, slot := range free {
+		delete(unclaimed, slot)
+	}
+	for _, a := range answers {
+		p := a.participant()
 		for _, slot := range a.Slots {
 			slot = max(slot, 1) // that of a mutex
 			if _, held := unclaimed[slot]; held {
@@ -202,9 +218,6 @@ func (s *session) fill(ctx context.Context, status *Status, free []int, answers 
 		if len(p.Slots) > 0 {
 			status.Holders = append(status.Holders, p)
 		}
-		if a.Elastic {
-			growing++
-		}
 	}
 	for slot, unknown := range unclaimed {
 		if unknown {
@@ -212,10 +225,10 @@ func (s *session) fill(ctx context.Context, status *Status, free []int, answers 
 		}
 	}
 	slices.SortStableFunc(status.Holders, func(a, b Participant) int { return cmp.Compare(a.Slots[0], b.Slots[0]) })
-	status.Waiting = inLine
-	if inLine > 0 { // then there is a line to look at
-		status.Waiting = max(inLine, s.lineLength(ctx)-growing)
-	}
+}
+
+func (a *answer) participant() Participant {
+	return Participant{About: a.About, Since: a.since(), Elastic: a.Elastic, Seconds: float64(a.Millis) / 1000}
 }
 
 // since is when the answer's milliseconds began.
