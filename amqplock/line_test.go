@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -104,6 +105,21 @@ func TestJoinARemovedLine(t *testing.T) {
 	}
 	if err := s.own.claim(cfg.Name); err != nil {
 		t.Errorf("the lock is not free although only the line was in use: %v", err)
+	}
+}
+
+// Those who declared the line before anybody stood in it know of one another when they have joined.
+func TestWhoJoinsTogetherSharesTheTries(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	first, second := testSession(t, cfg), testSession(t, cfg)
+	channels := map[*session]*amqp.Channel{first: first.openLine(t.Context()), second: second.openLine(t.Context())}
+	for i, s := range []*session{first, second} {
+		if _, err := s.join(t.Context(), channels[s]); err != nil {
+			t.Fatal(err)
+		}
+		if s.ahead != i {
+			t.Errorf("%d are said to stand ahead of number %d", s.ahead, i)
+		}
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *session) openLine(ctx context.Context) *amqp.Channel {
 		})
 	}
 	if err == nil {
-		s.ahead, err = timedFor(ctx, s, "declare the waiting line", func(context.Context) (int, error) {
+		_, err = timedFor(ctx, s, "declare the waiting line", func(context.Context) (int, error) {
 			return declareLine(channel, s.cfg.Name)
 		})
 	}
@@ -246,9 +246,22 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 		s.who.joins(false)
 		return nil, nil
 	}
-	place, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (*line, error) {
-		return join(channel, s.cfg.Name)
+	type joined struct {
+		*line
+		n int
+	}
+	all, err := timedFor(ctx, s, "join the waiting line", func(context.Context) (joined, error) {
+		place, err := join(channel, s.cfg.Name)
+		if err != nil {
+			return joined{}, err
+		}
+		n, err := declareLine(channel, s.cfg.Name) // of those who came with us nobody was there before
+		return joined{place, n}, err
 	})
+	place := all.line
+	if err == nil {
+		s.ahead = max(all.n-1, 0)
+	}
 	s.who.joins(err == nil)
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logf("no place in the waiting line: %v", err)
