@@ -56,8 +56,8 @@ test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an
 test-nemesis: ## draw faults at random for half an hour
 	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-30m} scripts/lab nemesis $${VERSION:-4.0}
 
-bench: build ## measure waiting, handing over and probing
-	@scripts/bench
+bench: build ## measure, and write the figures of docs/BENCHMARKS.md; a quarter of an hour
+	@scripts/bench -docs docs
 
 lint: lint-tools ## check everything that can be checked without running it
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

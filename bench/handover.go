@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,18 +23,18 @@ const (
 )
 
 // handOver measures from the end of one command to the start of the next.
-func (b *bench) handOver(rounds int) error {
+func (b *bench) handOver() error {
 	gaps := make(map[string][]time.Duration)
-	for n := range rounds {
+	for n := range b.handovers {
 		for _, p := range b.peers {
 			if !p.waits {
 				continue
 			}
-			found, err := b.queue(p, fmt.Sprintf("queue-%d", n))
+			ran, err := b.queue(p, fmt.Sprintf("queue-%d", n))
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
-			gaps[p.name] = append(gaps[p.name], found...)
+			gaps[p.name] = append(gaps[p.name], gapsOf(ran)...)
 		}
 	}
 	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters), "median ms", "p10", "p90", "max", "/ flock")
@@ -43,46 +44,74 @@ func (b *bench) handOver(rounds int) error {
 				ratio(quantile(sorted, 0.5), median(gaps["flock"])))
 		}
 	}
-	t.print(fmt.Sprintf("Hand-over, %d interleaved queues, %d ms under the lock each.", rounds, holdMS))
-	return nil
+	t.print(b.out, fmt.Sprintf("Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
+	var lines []string
+	for _, p := range b.peers {
+		if p.waits {
+			lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
+		}
+	}
+	return b.points("handover", lines)
 }
 
-// queue lets all waiters line up behind a holder, then lets go, and returns the gaps between the commands of the waiters.
-func (b *bench) queue(p peer, lock string) (_ []time.Duration, err error) {
-	stamps := filepath.Join(b.dir, "stamps")
-	defer os.Remove(stamps)
+// queue lets all waiters line up behind a holder, then lets go, and returns when the commands of the waiters ran.
+func (b *bench) queue(p peer, lock string) (_ []ran, err error) {
 	first, err := b.hold(p, lock)
 	if err != nil {
 		return nil, err
 	}
-	queue := make([]*exec.Cmd, 0, waiters)
-	defer func() { // on each return, or they would outlive us
-		err = errors.Join(err, first.letGo())
-		for _, c := range queue {
-			err = errors.Join(err, c.Wait())
-		}
-	}()
-	argv := p.argv(lock, b.stamp, stamps, fmt.Sprint(holdMS))
+	q := b.newQueue(p, lock)
+	defer func() { err = errors.Join(err, first.letGo(), q.wait()) }() // on each return, or they would outlive us
 	for range waiters {
-		c := exec.Command(argv[0], argv[1:]...)
-		c.Stderr = os.Stderr
-		if err := c.Start(); err != nil {
+		if err := q.start(); err != nil {
 			return nil, err
 		}
-		queue = append(queue, c)
 	}
 	<-time.After(settle)
 	if err := first.letGo(); err != nil {
 		return nil, err
 	}
-	for len(queue) > 0 {
-		c := queue[0]
-		queue = queue[1:]
-		if err := c.Wait(); err != nil {
-			return nil, err
-		}
+	return q.finish()
+}
+
+// queue is waiters for one lock, whose commands write down when they run.
+type queue struct {
+	argv   []string // without the label
+	stamps string
+	began  int
+	left   []*exec.Cmd // to be waited for
+}
+
+func (b *bench) newQueue(p peer, lock string) *queue {
+	stamps := filepath.Join(b.dir, lock+".stamps")
+	return &queue{argv: p.argv(lock, b.stamp, stamps, fmt.Sprint(holdMS)), stamps: stamps}
+}
+
+// start begins one more waiter; its label is its number.
+func (q *queue) start() error {
+	c := exec.Command(q.argv[0], append(q.argv[1:len(q.argv):len(q.argv)], fmt.Sprint(q.began))...)
+	c.Stderr = os.Stderr
+	if err := c.Start(); err != nil {
+		return err
 	}
-	return readGaps(stamps)
+	q.began++
+	q.left = append(q.left, c)
+	return nil
+}
+
+func (q *queue) wait() (err error) {
+	for ; len(q.left) > 0; q.left = q.left[1:] {
+		err = errors.Join(err, q.left[0].Wait())
+	}
+	return err
+}
+
+// finish waits for all and returns what they did, in the order of time.
+func (q *queue) finish() ([]ran, error) {
+	if err := q.wait(); err != nil {
+		return nil, err
+	}
+	return readRuns(q.stamps, q.began)
 }
 
 // holder is a command under a lock that ends when it is let go.
@@ -125,34 +154,46 @@ func (h *holder) letGo() error {
 	return errors.Join(h.fifo.Close(), h.Wait())
 }
 
-// readGaps reads what bench/stamp wrote. Commands that overlap are an error: then nothing was locked.
-func readGaps(stamps string) ([]time.Duration, error) {
+// ran is a command's label, and when it ran.
+type ran struct {
+	label      string
+	begin, end time.Duration
+}
+
+// readRuns reads what n times bench/stamp wrote. Commands that overlap are an error: then nothing was locked.
+func readRuns(stamps string, n int) ([]ran, error) {
 	file, err := os.Open(stamps)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	var ran [][2]time.Duration
+	defer os.Remove(stamps)
+	var runs []ran
 	for {
-		var run [2]time.Duration
-		if _, err := fmt.Fscan(file, &run[0], &run[1]); errors.Is(err, io.EOF) {
+		var run ran
+		if _, err := fmt.Fscan(file, &run.label, &run.begin, &run.end); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return nil, err
 		}
-		ran = append(ran, run)
+		runs = append(runs, run)
 	}
-	if len(ran) != waiters {
-		return nil, fmt.Errorf("%d of %d commands have run", len(ran), waiters)
+	if len(runs) != n {
+		return nil, fmt.Errorf("%d of %d commands have run", len(runs), n)
 	}
-	slices.SortFunc(ran, func(a, b [2]time.Duration) int { return int(a[0] - b[0]) })
-	gaps := make([]time.Duration, 0, waiters-1)
-	for i := 1; i < len(ran); i++ {
-		gap := ran[i][0] - ran[i-1][1]
-		if gap < 0 {
-			return nil, fmt.Errorf("two commands ran at the same time, for %v", -gap)
+	slices.SortFunc(runs, func(a, b ran) int { return cmp.Compare(a.begin, b.begin) })
+	for i := 1; i < len(runs); i++ {
+		if runs[i].begin < runs[i-1].end {
+			return nil, fmt.Errorf("two commands ran at the same time, for %v", runs[i-1].end-runs[i].begin)
 		}
-		gaps = append(gaps, gap)
 	}
-	return gaps, nil
+	return runs, nil
+}
+
+// gapsOf are the times between the end of one and the start of the next.
+func gapsOf(runs []ran) (gaps []time.Duration) {
+	for i := 1; i < len(runs); i++ {
+		gaps = append(gaps, runs[i].begin-runs[i-1].end)
+	}
+	return gaps
 }

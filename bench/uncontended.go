@@ -14,10 +14,10 @@ const warmUps = 5
 
 // uncontended runs `true` under a free lock with each peer in turn. They take turns so that whatever else the machine does
 // meets all of them.
-func (b *bench) uncontended(rounds int) error {
+func (b *bench) uncontended() error {
 	took := make([][]time.Duration, len(b.peers))
 	peak := make([]int64, len(b.peers))
-	for n := range warmUps + rounds {
+	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
 			began := time.Now()
 			command := exec.Command(p.argv("free", "true")[0], p.argv("free", "true")[1:]...)
@@ -52,8 +52,12 @@ func (b *bench) uncontended(rounds int) error {
 		}
 		t.add(append(row, size)...)
 	}
-	t.print(fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. \"/ X\" is the ratio of the medians.", rounds))
-	return nil
+	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. \"/ X\" is the ratio of the medians.", b.rounds))
+	var lines []string
+	for i, p := range b.peers {
+		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))
+	}
+	return b.points("start", lines)
 }
 
 // maxRSS is in bytes; Linux and the BSDs count in KiB, Darwin in bytes.
