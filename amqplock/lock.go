@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Lock is a lock that the broker has granted. It is being checked until Release.
@@ -171,20 +169,18 @@ func (l *Lock) handBack(ctx context.Context) error {
 	}
 	l.tripwire.disarm()
 	s.scouts.Store(nil) // the work has ended: no answer can do harm
-	var last errgroup.Group
 	for i, c := range l.checks {
-		if c.each { // a majority is of no interest to one who is done
-			last.Go(func() error {
-				var lost *LostError
-				if err := l.check(ctx, i, c); errors.As(err, &lost) {
-					return lost
-				}
-				return nil
-			})
+		if !c.each { // a majority is of no interest to one who is done
+			continue
 		}
-	}
-	if err := last.Wait(); err != nil {
-		return err
+		var lost *LostError
+		switch err := l.check(ctx, i, c); {
+		case errors.As(err, &lost):
+			return lost
+		case err != nil && i == 0 && s.hold.IsClosed(): // perhaps before the work had ended
+			l.connectionEnded()
+			return context.Cause(l.ctx)
+		}
 	}
 	var queues []string
 	for _, slot := range l.Slots() {
