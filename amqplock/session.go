@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // session is the connections of one party to a lock. The hold connection declares, checks and deletes, and never publishes: in a memory or
@@ -209,7 +210,17 @@ func (s *session) probed(ctx context.Context, look func(context.Context, *prober
 	return probedFor(ctx, s, "look for slots of "+s.lockName(), look)
 }
 
+// probedFor asks once more where the broker fails itself (541): it does for a message to a quorum queue that is being deleted, or whose leader
+// has died.
 func probedFor[T any](ctx context.Context, s *session, doing string, look func(context.Context, *prober) (T, error)) (T, error) {
+	found, err := probedOnce(ctx, s, doing, look)
+	if code(err) == amqp.InternalError {
+		found, err = probedOnce(ctx, s, doing, look)
+	}
+	return found, err
+}
+
+func probedOnce[T any](ctx context.Context, s *session, doing string, look func(context.Context, *prober) (T, error)) (T, error) {
 	if err := s.openProbes(ctx); err != nil {
 		var none T
 		return none, err
