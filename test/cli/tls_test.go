@@ -54,17 +54,20 @@ auth_mechanisms.3 = EXTERNAL
 	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"}, "start", name)
 	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
 	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
-	deadline := time.Now().Add(patience)
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		conn, err := net.Dial("tcp", b.address)
 		if err == nil {
 			conn.Close()
 			return b
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
