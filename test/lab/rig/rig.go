@@ -58,7 +58,7 @@ func buildAll(dir string) error {
 	}
 	if weak != "" {
 		holder = filepath.Join(dir, "amqprun-weak")
-		overlay, err := weaken(root, dir)
+		overlay, err := weaken(root, dir, weak)
 		if err != nil {
 			return err
 		}

@@ -20,8 +20,8 @@ var weaknesses = map[string]struct{ file, old, new string }{
 	},
 	"has no lease": {
 		"amqplock/lease.go",
-		"l.oldest().sent + 2*l.heartbeat",
-		"l.oldest().sent + 2000*l.heartbeat",
+		"return sent + 2*heartbeat - ",
+		"return sent + 2000*heartbeat - ",
 	},
 	"has a guard that knows no lease": {
 		"runner/guard.go",
@@ -30,8 +30,8 @@ var weaknesses = map[string]struct{ file, old, new string }{
 	},
 	"publishes on the connection that holds": {
 		"amqplock/lane.go",
-		"\t\t_, _, err := ch.Get(queue, true)\n",
-		"\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n\t\t_, _, err := ch.Get(queue, true)\n",
+		"l.after, ch = s, fresh\n\t\t}\n",
+		"l.after, ch = s, fresh\n\t\t}\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
 	"asks for no majority": {
 		"amqplock/check.go",
@@ -44,10 +44,10 @@ var weaknesses = map[string]struct{ file, old, new string }{
 var weak = os.Getenv("AMQPRUN_LAB_WEAK")
 
 // weaken writes a file for go build -overlay.
-func weaken(root, dir string) (overlay string, err error) {
-	w, ok := weaknesses[weak]
+func weaken(root, dir, weakness string) (overlay string, err error) {
+	w, ok := weaknesses[weakness]
 	if !ok {
-		return "", fmt.Errorf("no such weakness: %q", weak)
+		return "", fmt.Errorf("no such weakness: %q", weakness)
 	}
 	file, err := filepath.Abs(filepath.Join(root, w.file))
 	if err != nil {
