@@ -68,7 +68,6 @@ func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff
 		select {
 		case hint, ok := <-hints:
 			if !ok {
-				s.who.joins(false)
 				hints, s.first = nil, false // not back at once: whatever removed the line may do so again
 				s.putBack(ctx)
 				s.tellWaiting(nil)

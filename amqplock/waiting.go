@@ -29,6 +29,7 @@ func (s *session) tellWaiting(place *line) {
 	}
 	switch {
 	case place == nil:
+		s.who.joins(false)
 	case s.first:
 		now.Ahead = 0
 	default:
