@@ -132,8 +132,17 @@ func (g *guardProcess) dead() bool {
 
 const looks = 3
 
+// killGroup spares the group the wait for a look through /proc, if its leader proves that it is still the same.
+func (g *guardProcess) killGroup() {
+	pgid := int(g.watch.Group)
+	if leader, ok := readProc(pgid); ok && leader.start == g.born {
+		_ = syscall.Kill(-pgid, syscall.SIGKILL)
+	}
+}
+
 // killAll returns when several looks in a row found nothing.
 func (g *guardProcess) killAll() {
+	g.killGroup()
 	pause := time.Millisecond
 	for empty := 0; empty < looks; {
 		if g.signal(syscall.SIGKILL) {

@@ -21,11 +21,31 @@ func (r *run) stopTree(grace time.Duration) {
 		// A stopped process acts on no signal but SIGKILL, hence the SIGCONT.
 		r.signalGroup(stop)
 		r.signalGroup(syscall.SIGCONT)
+		inTime := r.killGroupAt(r.bounded(begun + grace))
 		r.tree().signal(stop, syscall.SIGCONT)
 		r.grace(begun + grace)
+		inTime()
 	}
 	r.sweep()
 	r.status.StopTook = Boottime() - begun
+}
+
+// killGroupAt kills the group when its time is over, whatever else is being done then: on a machine that is starved one look through /proc
+// can take longer than the grace. It ends when cancel is called.
+func (r *run) killGroupAt(at time.Duration) (cancel func()) {
+	canceled, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(at - Boottime()):
+			r.signalGroup(syscall.SIGKILL)
+		case <-canceled:
+		}
+	}()
+	return func() {
+		close(canceled)
+		<-ended // before the leader is collected, whose number the group has
+	}
 }
 
 func (c *Command) stopSignal() syscall.Signal {
