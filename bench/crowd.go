@@ -53,7 +53,8 @@ func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
 		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--semaphore", semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
 		p.Stdout, p.Stderr = c.pipe, os.Stderr
 		if err := p.Start(); err != nil {
-			return nil, errors.Join(err, c.disperse())
+			c.disperse()
+			return nil, err
 		}
 		c.all = append(c.all, p)
 	}
@@ -101,12 +102,11 @@ func (c *crowd) leave() error {
 }
 
 // disperse is for a crowd that something has gone wrong with.
-func (c *crowd) disperse() error {
+func (c *crowd) disperse() {
 	for _, p := range c.all {
 		_ = p.Process.Signal(syscall.SIGTERM)
 	}
 	_ = c.leave()
-	return nil
 }
 
 // burst starts as many processes as there are free slots, all at once: each must get one.
@@ -128,7 +128,8 @@ func (b *bench) burst() (err error) {
 			return err
 		}
 		if err := c.await(n, "+"); err != nil {
-			return errors.Join(err, c.disperse())
+			c.disperse()
+			return err
 		}
 		firsts, lasts = append(firsts, c.starts[0]), append(lasts, c.starts[n-1])
 		if err := errors.Join(c.letGo(n), c.await(n, "-"), c.leave()); err != nil {

@@ -84,22 +84,22 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 	if err != nil {
 		return 0, err
 	}
-	used := func(sign time.Duration) {
+	used := func(sum func(sum, own time.Duration) time.Duration) {
 		for _, p := range processes {
 			own, err := cpuTime(p.pid)
-			p.cpu, failed = p.cpu+sign*own, errors.Join(failed, err)
+			p.cpu, failed = sum(p.cpu, own), errors.Join(failed, err)
 			if p.guard != 0 {
 				own, err := cpuTime(p.guard)
-				p.guardCPU, failed = p.guardCPU+sign*own, errors.Join(failed, err)
+				p.guardCPU, failed = sum(p.guardCPU, own), errors.Join(failed, err)
 			}
 		}
 	}
 	for _, p := range processes {
 		p.guard = guardOf(p.pid)
 	}
-	used(-1)
+	used(func(sum, own time.Duration) time.Duration { return sum - own })
 	<-time.After(b.idleFor)
-	used(1)
+	used(func(sum, own time.Duration) time.Duration { return sum + own })
 	for _, p := range processes {
 		var err1, err2, err3 error
 		p.rss, err1 = status(p.pid, "VmRSS")

@@ -32,7 +32,7 @@ func (b *bench) many() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = c.disperse()
+			c.disperse()
 		}
 	}()
 	if err := errors.Join(c.await(slots, "+"), awaitLine(connection, name, slots)); err != nil {
@@ -55,6 +55,12 @@ func (b *bench) many() (err error) {
 	if err != nil {
 		return err
 	}
+	b.manyTable(slots, placed, all, load, after-refused)
+	return nil
+}
+
+// manyTable prints what many has found out; that it got so far says that nothing was lost.
+func (b *bench) manyTable(slots int, placed, all time.Duration, load load, refusals int) {
 	t := newTable(fmt.Sprintf("%d holders and %d waiters at once", slots, slots), "")
 	t.add("from the first start until all hold or wait", fmt.Sprintf("%.1f s", placed.Seconds()))
 	t.add("memory of the holders and waiters, guards included (PSS)", fmt.Sprintf("%s MiB, %s each", mib(load.memory), mib(load.memory/int64(2*slots))))
@@ -63,10 +69,9 @@ func (b *bench) many() (err error) {
 	t.add("processor time of the broker", fmt.Sprintf("%.1f %% of a core", load.brokerCPU*100))
 	t.add("AMQP methods that the broker handles", fmt.Sprintf("%.0f a second", load.methods))
 	t.add(fmt.Sprintf("until all %d commands have run, once they end", 2*slots), fmt.Sprintf("%.1f s", all.Seconds()))
-	t.add("405s in all of that", fmt.Sprint(after-refused))
+	t.add("405s in all of that", fmt.Sprint(refusals))
 	t.add("locks lost, commands that did not run, slots given twice", "0, 0, 0")
 	t.print(b.out, fmt.Sprintf("Many processes on one machine with their broker; rates over %v in which nothing happens.", watching))
-	return nil
 }
 
 // load is what a crowd that does nothing costs.

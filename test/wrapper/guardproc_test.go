@@ -34,13 +34,13 @@ func isStub(guard int) bool {
 
 // TestStubKeepsNothingButItsSocket: a guard that still shares amqprun's memory shares nothing else. A busy machine may be too late to see one.
 func TestStubKeepsNothingButItsSocket(t *testing.T) {
-	seen := false
 	for range 20 {
 		p := start(t, "-guard", "-lease", "1m", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 		guard := p.guard()
 		open := openFiles(guard)
 		session, _, _ := syscall.Syscall(syscall.SYS_GETSID, uintptr(guard), 0, 0)
-		if seen = isStub(guard); seen {
+		seen := isStub(guard)
+		if seen {
 			if want := "/dev/null /dev/null /dev/null socket"; open != want {
 				t.Errorf("the stub has open %q, want %q", open, want)
 			}
