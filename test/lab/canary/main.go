@@ -1,11 +1,12 @@
 // Command canary is what the laboratory runs under a lock. It leaves traces that show when it ran, and that two of
 // it ran at once: a journal, and a set that it changes by an unsynchronised read, pause and write.
 //
-//	canary [-id NAME] [-for TIME] [-deaf] DIR
+//	canary [-id NAME] [-for TIME] [-beat TIME] [-deaf] DIR
 //
 // The journal, DIR/journal, has one line an event, appended in one write: kind, run, slot, CLOCK_BOOTTIME in nanoseconds and
 // perhaps one more word. The kinds are "start" with the process id, "beat" every few milliseconds, "added" with the
-// element, "signal" with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only notes the signal.
+// element, "signal" with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only
+// notes the signal. One of hundreds may beat more slowly until it is told to end.
 package main
 
 import (
@@ -24,8 +25,8 @@ import (
 // beat is how exactly the end of a killed run is known.
 const beat = 5 * time.Millisecond
 
-// pause is between the reading and the writing of the set.
-const pause = 20 * time.Millisecond
+// pauseBeats are between the reading and the writing of the set.
+const pauseBeats = 4
 
 func main() {
 	if err := run(); err != nil {
@@ -45,6 +46,7 @@ func run() error {
 	id := flag.String("id", os.Getenv("AMQPRUN_ID"), "what the journal calls this run")
 	length := flag.Duration("for", time.Hour, "how long to run")
 	deaf := flag.Bool("deaf", false, "go on after SIGTERM")
+	calm := flag.Duration("beat", beat, "between two signs of life, until SIGTERM")
 	flag.Parse()
 	dir := flag.Arg(0)
 	signals := make(chan os.Signal, 8)
@@ -60,16 +62,17 @@ func run() error {
 	c.set = filepath.Join(dir, "set-"+c.slot)
 	c.note("start", strconv.Itoa(os.Getpid()))
 	end := time.After(*length)
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(*calm)
 	for n := 0; ; {
 		seen, err := os.ReadFile(c.set)
 		if err != nil && !os.IsNotExist(err) {
 			return err
 		}
-		for rest := pause; rest > 0; rest -= beat {
+		for range pauseBeats {
 			select {
 			case s := <-signals:
 				c.note("signal", s.String())
+				tick.Reset(beat)
 				if !*deaf {
 					c.note("end", "")
 					return nil

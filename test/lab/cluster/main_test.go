@@ -46,7 +46,14 @@ func node(t *testing.T, args ...string) {
 // signal sends a signal to the first node.
 func signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), "n1", "pid"))
+	if err := syscall.Kill(pid(t, 1), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pid(t *testing.T, node int) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", node), "pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +61,7 @@ func signal(t *testing.T, s syscall.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, s); err != nil {
-		t.Fatal(err)
-	}
+	return pid
 }
 
 // isWhole tells whether every node sees all three, and no partition; what it saw last is for the log.

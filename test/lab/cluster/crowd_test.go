@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+// duels are many pairs of a holder at the first node and a rival at another.
+type duels struct {
+	t       *testing.T
+	locks   []*rig.Lock
+	holders []*rig.Contender
+	rivals  []*rig.Contender
+}
+
+// newDuels starts some at a time, or none would ever get to its start.
+func newDuels(t *testing.T, n int) *duels {
+	t.Helper()
+	const batch = 10
+	calm := []string{"--heartbeat", "10", "--check-interval", "3", "--connect-timeout", "30"}
+	t.Setenv("TMPDIR", "/run") // lab-cluster's tmpfs: so many canaries on a disk would leave the brokers nothing of it
+	d := &duels{t: t}
+	for i := range n {
+		lock := rig.NewLock(t, 0)
+		d.locks = append(d.locks, lock)
+		d.holders = append(d.holders, lock.Start(rig.Holder, url(1), append(calm, "--", "-deaf", "-beat", "100ms")...))
+		if i%batch == batch-1 {
+			for _, c := range d.holders[i+1-batch:] {
+				c.AwaitStart()
+			}
+		}
+	}
+	for i, lock := range d.locks {
+		d.rivals = append(d.rivals,
+			lock.Start("rival", url(2+i%2), append(calm, "--wait", "300", "--", "-for", "3s", "-beat", "100ms")...))
+		if i%batch == batch-1 {
+			for _, c := range d.rivals[i+1-batch:] {
+				c.AwaitMessage("waiting for")
+			}
+		}
+	}
+	for _, c := range d.holders {
+		if c.HasEnded() {
+			t.Fatalf("a holder lost its lock before the fault:\n%s", c.Messages())
+		}
+	}
+	return d
+}
+
+// awaitEnds returns how many rivals lost a lock that had vanished.
+func (d *duels) awaitEnds() (vanished int) {
+	d.t.Helper()
+	for i, rival := range d.rivals {
+		d.holders[i].AwaitExit(76)
+		rig.WaitFor(d.t, 2*rig.Patience, fmt.Sprintf("rival %d has ended", i), rival.HasEnded)
+		switch code := rival.Code(); {
+		case code == 76 && !kept() && rival.Said("error: lost .*(404|405)") != 0:
+			vanished++
+		case code != 0:
+			d.t.Errorf("rival %d exited with %d:\n%s", i, code, rival.Messages())
+		}
+	}
+	return vanished
+}
+
+// figures returns the longest overlap, and how many there were.
+func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int) {
+	d.t.Helper()
+	var told, dead, last time.Duration
+	first := time.Hour
+	for _, lock := range d.locks {
+		old := lock.Run(rig.Holder)
+		told, dead = max(told, old.Signal-fault), max(dead, old.Last-fault)
+		if next := lock.History().Find("rival"); next != nil { // else it lost the lock before its command began
+			first, last = min(first, next.Start-fault), max(last, next.Start-fault)
+		}
+		if overlap := lock.History().Overlap(1); overlap > 0 {
+			overlaps++
+			worst = max(worst, overlap)
+		}
+	}
+	rig.Figure(d.t, "last command told to stop after the fault", told)
+	rig.Figure(d.t, "last command dead after the fault", dead)
+	rig.Figure(d.t, "first next command after the fault", first)
+	rig.Figure(d.t, "last next command after the fault", last)
+	rig.Figure(d.t, "longest overlap", worst)
+	return worst, overlaps
+}
+
+// A node dies with a hundred holders, and a rival of each waits at another node. More of them, with what all the rivals do at once, are more
+// than two processors can bear beside three nodes; 200 locks that nobody wants make the clean-up as long as that of 300.
+func TestCrowdKilled(t *testing.T) {
+	const crowd, idle = 100, 200
+	whole(t)
+	idleLocks(t, idle)
+	d := newDuels(t, crowd)
+	fault := rig.Now()
+	signal(t, syscall.SIGKILL)
+	if kept() { // else nobody gets anything
+		node(t, "start", "1")
+	} else {
+		t.Cleanup(func() { node(t, "start", "1"); whole(t) })
+	}
+	vanished := d.awaitEnds()
+	worst, overlaps := d.figures(fault)
+	t.Logf("%d of %d overlapped; %d of the next lost a lock that had vanished", overlaps, crowd, vanished)
+	if worst > rig.Grace+rig.Slack {
+		t.Errorf("two commands at once for %s", worst)
+	}
+}
+
+// idleLocks holds locks at the first node until the end of the test.
+func idleLocks(t *testing.T, n int) {
+	t.Helper()
+	holder, err := amqp.Dial(url(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = holder.Close() })
+	channel, err := holder.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if err := declare(channel, fmt.Sprintf("idle-%d-%d", rig.Now(), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
