@@ -54,20 +54,17 @@ auth_mechanisms.3 = EXTERNAL
 	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"}, "start", name)
 	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
 	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
+	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp", b.address)
 		if err == nil {
 			conn.Close()
 			return b
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
