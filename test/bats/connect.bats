@@ -138,7 +138,8 @@ secret_file() { # NAME CONTENTS
   sane_run -1 grep -F s3cret cmdline env bg.1.err
   sane_run grep -lzsF "shown-$LOCK:s3cret" /proc/[0-9]*/cmdline
   [ -z "$output" ]
-  # The guard has neither, and there is one.
+  # The guard has neither, and there is one, once it is more than a stub.
+  wait_until 20 pgrep -P "$bg_pid" -f lock-guard
   guard=$(pgrep -P "$bg_pid" -f lock-guard)
   sane_run -1 grep -lzsF "shown-$LOCK" "/proc/$guard/cmdline" "/proc/$guard/environ"
   # The command has its own arguments, whole, and connects by them.
