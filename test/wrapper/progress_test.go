@@ -82,7 +82,7 @@ func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
 	s.expect(erased + "amqprun: [")
 	s.expect("started\r\n")
 	s.expect("$> ")
-	for line := range strings.SplitSeq(s.out.String(), "\r\n") {
+	for line := range strings.SplitSeq(s.output(), "\r\n") {
 		written := strings.Split(line, erased)
 		if seen := written[len(written)-1]; strings.Count(seen, "amqprun: ") > 1 {
 			t.Errorf("one line of the terminal is %q", seen)
@@ -146,8 +146,8 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 	s.line(`TERM=dumb WAIT --progress 300ms true`)
 	s.expect("\r\namqprun: waiting for mutex ")
 	s.expect("\r\namqprun: waiting for mutex ")
-	if strings.Contains(s.out.String(), erased) {
-		t.Errorf("the terminal got %q", s.out.String())
+	if strings.Contains(s.output(), erased) {
+		t.Errorf("the terminal got %q", s.output())
 	}
 	s.key(ctrlC)
 	s.expectStatus(130)

@@ -136,6 +136,13 @@ func (s *shell) expect(text string) {
 	}, "the terminal to show %q", text)
 }
 
+// output is all that the terminal has shown until now.
+func (s *shell) output() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.String()
+}
+
 // expectStatus waits for the prompt and asks for the status of the last command.
 func (s *shell) expectStatus(want int) {
 	s.t.Helper()
