@@ -42,11 +42,13 @@ func timingsWork(heartbeat, checkInterval, stopTime time.Duration) bool {
 	return checkInterval+heartbeat/2+stopTime+margin(heartbeat) <= 2*heartbeat
 }
 
-// prove records that check i was answered well.
-func (l *lease) prove(i int, sent time.Duration) {
+// prove records that check i was answered well, and tells whether the lease has grown.
+func (l *lease) prove(i int, sent time.Duration) (grown bool) {
+	before := l.oldest().sent
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.proofs[i].sent = max(l.proofs[i].sent, sent)
+	l.mu.Unlock()
+	return l.oldest().sent > before
 }
 
 // leaseEnd is when all work must have ended that rests on a proof which was asked for at sent.

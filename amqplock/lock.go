@@ -15,6 +15,7 @@ import (
 type Lock struct {
 	session *session
 	checks  []check
+	granted time.Time
 	lease   *lease
 
 	ctx  context.Context
@@ -41,7 +42,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{session: s, checks: s.checks(ours), alarm: alarm}
+	l := &Lock{session: s, checks: s.checks(ours), granted: time.Now(), alarm: alarm}
 	s.granted = true
 	s.sendScout(nil)
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
@@ -208,7 +209,8 @@ func (l *Lock) handBack(ctx context.Context) error {
 // meanwhile.
 func (l *Lock) keepChecking(i int, c check) {
 	var err error
-	for n := 0; ; n++ {
+	// All checks are due at the same instants: to wake up is most of what they cost.
+	for n, due := 0, l.granted; ; n++ {
 		pause := l.session.cfg.CheckInterval
 		switch {
 		case n < len(settling):
@@ -216,8 +218,11 @@ func (l *Lock) keepChecking(i int, c check) {
 		case err != nil:
 			pause = min(pause, time.Second)
 		}
+		if due = due.Add(pause); time.Since(due) > pause { // a check has hung, or the machine has slept
+			due = time.Now()
+		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(time.Until(due)):
 		case <-l.checking.Done():
 			return
 		}
@@ -240,8 +245,9 @@ func (l *Lock) check(ctx context.Context, i int, c check) error {
 		var gone *goneError
 		switch {
 		case err == nil:
-			l.lease.prove(i, sent)
-			l.renewed()
+			if l.lease.prove(i, sent) {
+				l.renewed()
+			}
 			return context.Cause(l.ctx)
 		case !errors.As(err, &gone):
 			return err
