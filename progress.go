@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -23,7 +24,12 @@ type progress struct {
 	known amqplock.Waiting
 	stop  chan struct{} // nil: not waiting
 	told  sync.WaitGroup
+	by    string // who holds the lock, as far as they tell
 }
+
+// askEvery is how often the line on a terminal asks who holds the lock: by a connection of its own, since a waiter that shall cost nothing has none
+// for that.
+const askEvery = 10 * time.Second
 
 // waiting is for amqplock.Config.OnWaiting.
 func (p *progress) waiting(w amqplock.Waiting) {
@@ -34,6 +40,9 @@ func (p *progress) waiting(w amqplock.Waiting) {
 		stop := make(chan struct{})
 		p.stop = stop
 		p.told.Go(func() { p.tell(stop) })
+		if canRedraw() {
+			p.told.Go(func() { p.ask(stop) })
+		}
 	}
 }
 
@@ -64,17 +73,58 @@ func (p *progress) tell(stop <-chan struct{}) {
 		case <-tick.C:
 		}
 		p.mu.Lock()
-		known := p.known
+		known, by := p.known, p.by
 		p.mu.Unlock()
 		waited := time.Since(messages.since).Round(time.Second)
-		lock := fmt.Sprintf("%s %q on %s", p.o.lock.Kind, p.o.lock.Name, strings.Join(p.o.lock.Names(), ", "))
+		lock, broker := fmt.Sprintf("%s %q", p.o.lock.Kind, p.o.lock.Name), strings.Join(p.o.lock.Names(), ", ")
 		switch {
 		case !live && writable():
-			say(message{Level: levelInfo, Msg: fmt.Sprintf("waiting for %s for %s: %s", lock, waited, place(known))})
+			say(message{Level: levelInfo, Msg: fmt.Sprintf("waiting for %s on %s for %s: %s", lock, broker, waited, place(known))})
 		case live:
-			showLive(fmt.Sprintf("amqprun: waiting for %s (%s) for %s", waited, place(known), lock))
+			showLive(fmt.Sprintf("amqprun: waiting for %s (%s) for %s%s on %s", waited, place(known), lock, by, broker))
 		}
 	}
+}
+
+// ask keeps p.by up to date.
+func (p *progress) ask(stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for pause := redraw / 2; ; pause = askEvery {
+		select {
+		case <-time.After(pause):
+		case <-stop:
+			return
+		}
+		lock := p.o.lock
+		lock.Logf, lock.Warnf = nil, nil
+		holders, _ := amqplock.Holders(ctx, lock) // who cannot be asked is not told of
+		p.mu.Lock()
+		p.by = heldBy(holders)
+		p.mu.Unlock()
+	}
+}
+
+// heldBy names the first holder, and how many more there are.
+func heldBy(holders []amqplock.Participant) string {
+	if len(holders) == 0 {
+		return ""
+	}
+	by := fmt.Sprintf(", held by %s@%s", holders[0].User, holders[0].Host)
+	if holders[0].Command != "" {
+		by += ": " + holders[0].Command
+	}
+	if len(holders) > 1 {
+		by += fmt.Sprintf(" and %d more", len(holders)-1)
+	}
+	return by
 }
 
 // place says where a waiter stands, and what is unusual.

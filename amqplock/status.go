@@ -65,6 +65,25 @@ func Inspect(ctx context.Context, cfg Config) (Status, error) {
 	})
 }
 
+// Holders asks the participants alone who holds the lock, and leaves nothing in the broker's log. Those who do not tell are missing; of a
+// semaphore it has no end that could be known, so the answer takes half a second. Of cfg only Broker, Kind, Name and Logf count.
+func Holders(ctx context.Context, cfg Config) ([]Participant, error) {
+	return inspect(ctx, cfg, func(s *session) ([]Participant, error) {
+		answers, err := s.ask(ctx, lockKey(cfg.Kind, cfg.Name), func(all map[string]answer) bool {
+			return cfg.Kind == Mutex && claimed(slices.Collect(maps.Values(all))) > 0
+		})
+		var holders []Participant
+		for _, a := range answers {
+			if p := a.participant(); len(a.Slots) > 0 {
+				p.Slots = a.Slots
+				holders = append(holders, p)
+			}
+		}
+		slices.SortFunc(holders, func(a, b Participant) int { return cmp.Compare(a.Slots[0], b.Slots[0]) })
+		return holders, err
+	})
+}
+
 // Look is Inspect without participants: it is done when the broker has answered.
 func Look(ctx context.Context, cfg Config) (Status, error) {
 	return inspect(ctx, cfg, func(s *session) (Status, error) {

@@ -53,6 +53,25 @@ func TestLiveLineLeavesNothingBehind(t *testing.T) {
 	s.expectStatus(3)
 }
 
+// TestLiveLineNamesTheHolder: who waits at a terminal wants to know for whom.
+func TestLiveLineNamesTheHolder(t *testing.T) {
+	s, _ := besideAHolder(t)
+	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 250}); err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.line("WAIT true")
+	s.expect("true\r\n")
+	want := regexp.MustCompile(`waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "[^"]+", held by \w+@` + regexp.QuoteMeta(host) + `: sh -c .* on amqp://`)
+	eventually(t, func() bool { return want.MatchString(s.since()) }, "the line to name the holder")
+	s.key(ctrlC)
+	s.expect(erased)
+	s.expect("$> ")
+}
+
 func TestLiveLineFitsTheTerminal(t *testing.T) {
 	s, _ := besideAHolder(t)
 	for _, columns := range []uint16{30, 80, 200} {
