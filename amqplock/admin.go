@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // overshoot is how many slots beyond the highest one known Destroy deletes, as the original does: there may be some behind a hole.
@@ -92,12 +93,29 @@ func Destroy(ctx context.Context, cfg Config) error {
 // mutex with its connection can not go on writing.
 type admin struct{ *session }
 
+// administer runs f under the administration mutex. Where the broker fails itself (541) before that is had, nothing has been changed and it
+// tries once more: RabbitMQ 4.0 does when the claim crosses the death of another administrator.
 func administer(ctx context.Context, cfg Config, f func(context.Context, *admin) error) error {
 	cfg.Kind = Semaphore
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
+	begun := false
+	once := func() error {
+		return administerOnce(ctx, cfg, func(ctx context.Context, a *admin) error {
+			begun = true
+			return f(ctx, a)
+		})
+	}
+	err = once()
+	if code(err) == amqp.InternalError && !begun {
+		err = once()
+	}
+	return err
+}
+
+func administerOnce(ctx context.Context, cfg Config, f func(context.Context, *admin) error) error {
 	s, err := connect(ctx, cfg)
 	if err != nil {
 		return err

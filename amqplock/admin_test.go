@@ -3,6 +3,7 @@ package amqplock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -149,4 +150,57 @@ func testChannel(t *testing.T) *amqp.Channel {
 		t.Fatal(err)
 	}
 	return channel
+}
+
+// The broker fails itself, as when the claim of the administration mutex crosses the death of another administrator.
+func TestAdministratorTriesOnceMore(t *testing.T) {
+	for failures, want := range map[int]int{0: 1, 1: 2, 2: 2} {
+		t.Run(fmt.Sprint(failures), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				cfg = p.semaphore(cfg, 1)
+				claims := 0
+				p.answer(func(r *request) bool {
+					if r.method != "claim" || r.queue != cfg.Name {
+						return false
+					}
+					claims++
+					if claims <= failures {
+						r.closeConnection(amqp.InternalError, "INTERNAL_ERROR")
+					}
+					return claims <= failures
+				})
+				err := Resize(t.Context(), cfg, 2)
+				if (err == nil) != (failures < want) || claims != want {
+					t.Errorf("%d claims: %v", claims, err)
+				}
+				p.mu.Lock()
+				_, there := p.queues[slotQueue(cfg.Name, 2)]
+				p.mu.Unlock()
+				if there != (err == nil) {
+					t.Errorf("slot 2 is there: %v, after %v", there, err)
+				}
+			})
+		})
+	}
+}
+
+// What fails later is not done again: a part of it may have been.
+func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		claims := 0
+		p.answer(func(r *request) bool {
+			if r.method == "claim" {
+				claims++
+			}
+			if r.queue == slotQueue(cfg.Name, 2) && r.method == "declare" {
+				r.closeConnection(amqp.InternalError, "INTERNAL_ERROR")
+				return true
+			}
+			return false
+		})
+		if err := Resize(t.Context(), cfg, 2); code(err) != amqp.InternalError || claims != 1 {
+			t.Errorf("%d claims: %v", claims, err)
+		}
+	})
 }
