@@ -64,7 +64,7 @@ auth_mechanisms.3 = EXTERNAL
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
