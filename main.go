@@ -30,7 +30,7 @@ func main() {
 
 // underLock is the job: acquire, run, release.
 func underLock(o *options) (result outcome) {
-	sigs := signals.Notify()
+	sigs, caught := signals.Notify()
 	report := report{begun: messages.since}
 	defer func() { report.write(o, result) }()
 	guard := runner.StartGuard() // ready by the time that the broker has answered
@@ -43,6 +43,7 @@ func underLock(o *options) (result outcome) {
 	defer file.close()
 	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
 	lock, err := acquire(o, sigs)
+	<-caught // long since
 	if err != nil {
 		report.failed(err)
 		return o.failed(err)

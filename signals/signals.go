@@ -56,15 +56,19 @@ func Name(s syscall.Signal) string {
 // Notify starts catching the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun) and SIGPIPE (so that a closed
 // stderr gives an error instead of a death). HUP and INT that were ignored on entry stay ignored, here and for the
 // command: nohup and background jobs of scripts rely on it. For other signals Go cannot tell whether they were ignored.
-// The channel is never closed, and delivery ends with the process.
-func Notify() <-chan os.Signal {
+// The channel is never closed, and delivery ends with the process. Notify returns at once, for to catch a dozen signals takes half a millisecond;
+// caught is closed when all are caught, and until then some may have their default action.
+func Notify() (ch <-chan os.Signal, caught <-chan struct{}) {
 	// os/signal drops what does not fit. 64 outlasts any burst a person or init system sends while the reader is busy.
-	c := make(chan os.Signal, 64)
-	for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}) {
-		if (s == syscall.SIGHUP || s == syscall.SIGINT) && signal.Ignored(s) {
-			continue
+	c, all := make(chan os.Signal, 64), make(chan struct{})
+	go func() {
+		defer close(all)
+		for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}) {
+			if (s == syscall.SIGHUP || s == syscall.SIGINT) && signal.Ignored(s) {
+				continue
+			}
+			signal.Notify(c, s)
 		}
-		signal.Notify(c, s)
-	}
-	return c
+	}()
+	return c, all
 }

@@ -14,7 +14,8 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "die" {
 		n, _ := strconv.Atoi(os.Args[2])
-		ch := Notify()
+		ch, caught := Notify()
+		<-caught
 		DieOf(syscall.Signal(n))
 		select { // a signal that the runtime caught instead
 		case <-ch:
@@ -67,7 +68,8 @@ func TestNotifyDeliversTheForwardedSet(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT} {
 		ignored[s] = signal.Ignored(s)
 	}
-	ch := Notify()
+	ch, caught := Notify()
+	<-caught
 	t.Cleanup(func() { signal.Reset() })
 	for _, s := range append([]syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}, Forwarded...) {
 		if ignored[s] {

@@ -87,12 +87,14 @@ func run(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
+	signalled, caught := signals.Notify()
+	<-caught
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	id := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	warn := func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wrap: "+format+"\n", args...) }
 	c := &runner.Command{
-		Args: command, Env: append(os.Environ(), "AMQPRUN_ID="+id), ID: id, Signals: signals.Notify(),
+		Args: command, Env: append(os.Environ(), "AMQPRUN_ID="+id), ID: id, Signals: signalled,
 		Stop: stop, KillAfter: o.killAfter, Orphans: runner.Orphans(o.orphans), Warnf: warn,
 	}
 	if o.verbose {
