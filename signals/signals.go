@@ -57,13 +57,14 @@ func Name(s syscall.Signal) string {
 // stderr gives an error instead of a death). HUP and INT that were ignored on entry stay ignored, here and for the
 // command: nohup and background jobs of scripts rely on it. For other signals Go cannot tell whether they were ignored.
 // The channel is never closed, and delivery ends with the process. Notify returns at once, for to catch a dozen signals takes half a millisecond;
-// caught is closed when all are caught, and until then some may have their default action.
+// caught is closed when all are caught, and until then all but SIGPIPE may have their default action.
 func Notify() (ch <-chan os.Signal, caught <-chan struct{}) {
 	// os/signal drops what does not fit. 64 outlasts any burst a person or init system sends while the reader is busy.
 	c, all := make(chan os.Signal, 64), make(chan struct{})
+	signal.Notify(c, syscall.SIGPIPE) // the first message may go to a stderr that is closed
 	go func() {
 		defer close(all)
-		for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP, syscall.SIGPIPE}) {
+		for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP}) {
 			if (s == syscall.SIGHUP || s == syscall.SIGINT) && signal.Ignored(s) {
 				continue
 			}
