@@ -30,10 +30,7 @@ func Acquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ct
 func TryAcquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, false) }
 
 func acquire(ctx context.Context, cfg Config, wait bool) (*Lock, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	cfg, err := cfg.withDefaults()
+	cfg, err := cfg.validated()
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func inquire(talk *conn, exchange, key string, body []byte) (*inquiry, error) {
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
 		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
-		alarms:  talk.NotifyBlocked(make(chan amqp.Blocking, 2)),
+		alarms:  talk.alarms,
 	}
 	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
 		return nil, err
@@ -74,8 +74,11 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (answer, err
 			return a, nil
 		case <-q.returns:
 			return answer{}, errNobody
-		case alarm := <-q.alarms:
-			if alarm.Active {
+		case alarm, open := <-q.alarms:
+			switch {
+			case !open:
+				return answer{}, amqp.ErrClosed
+			case alarm.Active:
 				return answer{}, &alarmError{alarm.Reason}
 			}
 		case <-timer.C:

@@ -107,11 +107,17 @@ func (b Broker) withDefaults() (Broker, error) {
 
 // Validate reports what Acquire would find wrong with the configuration, without contacting anything: an *Error of kind ErrConfig.
 func (c Config) Validate() error {
+	_, err := c.validated()
+	return err
+}
+
+// validated is withDefaults for one who wants the lock, whose lease must have room for a check and a stop.
+func (c Config) validated() (Config, error) {
 	c, err := c.withDefaults()
 	if err == nil && !timingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
 		err = c.timingError(ErrConfig, c.Heartbeat, fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
 	}
-	return err
+	return c, err
 }
 
 func (c Config) withDefaults() (Config, error) {

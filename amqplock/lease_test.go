@@ -19,14 +19,18 @@ func TestLeaseRunsFromTheOlderProof(t *testing.T) {
 		t.Errorf("stop at %s, want %s", got, want)
 	}
 	// In a node that is cut off one check goes on: it does not renew the lease.
-	l.prove(0, 130*second)
+	if l.prove(0, 130*second) {
+		t.Error("one check alone has renewed the lease")
+	}
 	if got, want := l.until(), 119*second; got != want {
 		t.Errorf("with one stalled check until %s, want %s", got, want)
 	}
 	if got := l.oldest().check; got != "majority" {
 		t.Errorf("the stalled check is %q, want majority", got)
 	}
-	l.prove(1, 110*second)
+	if !l.prove(1, 110*second) {
+		t.Error("the lease has grown and does not tell")
+	}
 	if got, want := l.until(), 129*second; got != want {
 		t.Errorf("until %s, want %s", got, want)
 	}

@@ -139,6 +139,15 @@ type nodes struct {
 	refused map[*node]error // what a broker would answer again
 }
 
+// String names them for messages.
+func (n *nodes) String() string {
+	labels := make([]string, len(n.list))
+	for i, at := range n.list {
+		labels[i] = at.label
+	}
+	return strings.Join(labels, ", ")
+}
+
 // inOrder returns the nodes as they are to be tried.
 func (n *nodes) inOrder() []*node {
 	n.mu.Lock()

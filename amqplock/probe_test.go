@@ -2,6 +2,31 @@ package amqplock
 
 import "testing"
 
+// A broker that fails itself (541) is asked once more, and no oftener.
+func TestProbeAfterAFailureOfTheBroker(t *testing.T) {
+	for failures, fails := range []bool{false, false, true} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			s := testSession(t, cfg)
+			asked := 0
+			p.answer(func(r *request) bool {
+				if r.method != "publish" || r.queue != "asked" {
+					return false
+				}
+				if asked++; asked > failures {
+					r.giveBack()
+				} else {
+					r.closeConnection(541, "INTERNAL_ERROR")
+				}
+				return true
+			})
+			missing, err := s.missing(t.Context(), "asked")
+			if missing == fails || (err != nil) != fails || asked != min(failures+1, 2) {
+				t.Errorf("%d failures: asked %d times, missing %t, %v", failures, asked, missing, err)
+			}
+		})
+	}
+}
+
 // A probe has six outcomes, of which one alone says that a queue is missing.
 func TestOutcomesOfProbes(t *testing.T) {
 	tests := []struct {

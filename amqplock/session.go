@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ type session struct {
 // connect opens the hold connection.
 func connect(ctx context.Context, cfg Config) (*session, error) {
 	begun := time.Now()
-	cfg.Logf("connecting to %s", strings.Join(cfg.Names(), ", "))
+	cfg.Logf("connecting to %s", cfg.nodes)
 	hold, err := cfg.open(ctx, true)
 	if err != nil {
 		return nil, err

@@ -96,7 +96,7 @@ func (p *process) endsOfOne(s syscall.Signal) (ran bool) {
 		log = strings.TrimSuffix(log, "terminated\n")
 	}
 	switch {
-	case code == 3 && log == "ready\n"+s.String()+"\n":
+	case code == 3 && strings.TrimPrefix(log, "ready\n") == s.String()+"\n": // perhaps between its traps and "ready"
 		return true
 	case code == 3 && log == "ready\n" && harmless:
 	case code == 128+int(s) && log == "": // before its traps at the latest
