@@ -47,8 +47,10 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		return true
 	}
 	switch {
-	case sig == syscall.SIGCONT && r.verified != nil:
-		return false // it goes on when the lock has been verified, and not before
+	case sig == syscall.SIGCONT && (r.verified != nil || r.resumed):
+		// The command goes on when the lock has been verified, and not before. After that the signal could undo the next Ctrl-Z.
+		r.resumed = false
+		return false
 	case sig == syscall.SIGTSTP && r.verified != nil:
 		// Ctrl-Z again, before the command went on: it is still stopped.
 		if resumable() {

@@ -47,6 +47,7 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) 
 		s = syscall.SIGTSTP // the command's way to answer SIGTSTP; for us the polite one will do
 	}
 	Suspend(s, !paused)
+	r.resumed = true
 	if r.c.Verify == nil {
 		r.resume()
 		return

@@ -107,6 +107,7 @@ type run struct {
 	stopping bool // the tree is being stopped: no more job control
 	paused   bool // SIGTSTP was passed on: the stop of the command that follows is its echo
 	wants    bool // the command is to have the terminal when it goes on
+	resumed  bool // by a SIGCONT that is still to be read: it was for us, not for the command
 	status   Status
 }
 

@@ -30,6 +30,33 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 	})
 }
 
+// TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
+func TestFgContinuesTheCommandOnce(t *testing.T) {
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`AW -guard -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec "$W" print-signals log'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		s.await("ready")
+		want := "ready\n"
+		for range 5 {
+			s.key(ctrlZ)
+			s.expect("$> ")
+			s.awaitState(command, "T")
+			s.awaitState(wrapper, "T")
+			s.line("fg")
+			want += "continued\n"
+			eventually(t, func() bool { return s.read("log") == want }, "the command to go on")
+			_ = syscall.Kill(wrapper, syscall.SIGUSR1)
+			want += "user defined signal 1\n"
+			eventually(t, func() bool { return strings.Count(s.read("log"), "\n") >= strings.Count(want, "\n") }, "SIGUSR1")
+			if got := s.read("log"); got != want {
+				t.Fatalf("the command got %q, want %q", got, want)
+			}
+		}
+		_ = syscall.Kill(wrapper, syscall.SIGTERM)
+		s.expectStatus(3)
+	})
+}
+
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s | sh -c 'echo up >>log; exec cat'`, asker)

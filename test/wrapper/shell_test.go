@@ -211,6 +211,16 @@ func awaitForeground(s *shell) {
 	}, "the command to have the terminal")
 }
 
+// awaitInForeground waits until a program with this command line has the terminal, and is not stopped.
+func (s *shell) awaitInForeground(command string) {
+	s.t.Helper()
+	eventually(s.t, func() bool {
+		foreground := foregroundOf(s.cmd.Process.Pid)
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", foreground))
+		return string(cmdline) == strings.ReplaceAll(command, " ", "\x00")+"\x00" && state(foreground) == 'S'
+	}, "%s to have the terminal", command)
+}
+
 // foregroundOf returns the foreground group of the terminal of a process.
 func foregroundOf(pid int) (group int) {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
