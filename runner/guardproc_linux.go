@@ -52,9 +52,10 @@ type guardProcess struct {
 	id    string
 	born  string // when the group's leader was started, see proc
 	timer int
-	lean  bool // memory that only the start needed has been given back
-	kept  int  // the duplicate of the connection's socket, -1 for none
-	cut   bool // its other end has closed it
+	lean  bool          // memory that only the start needed has been given back
+	kept  int           // the duplicate of the connection's socket, -1 for none
+	cut   bool          // its other end has closed it
+	tick  time.Duration // until the next look at a tree that is to end by itself
 }
 
 func (g *guardProcess) run() {
@@ -164,8 +165,9 @@ func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
 
 // wait returns when a message has come or amqprun has ended, at the instant until (0: none), and, when amqprun is dead, soon.
 func (g *guardProcess) wait(until time.Duration) {
-	if g.watch.abandoned {
-		until = min(until, Boottime()+lookEvery)
+	if g.watch.abandoned { // most commands die at once, and somebody waits for the lock
+		g.tick = min(max(2*g.tick, time.Millisecond), lookEvery)
+		until = min(until, Boottime()+g.tick)
 	}
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
 	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
