@@ -73,7 +73,8 @@ type Config struct {
 	// About, if not nil, is what to tell those who ask who holds the lock and who waits; without it neither is told, and the holder cannot be
 	// evicted. It is called once at most, by another goroutine, and only for runs of a fifth of a second or more.
 	About func() About
-	// OnRenew, if not nil, is told the lease each time it grows, as Lock.StopAt and Lock.Until. It must not block.
+	// OnRenew, if not nil, is told the lease, as Lock.StopAt and Lock.Until, at the grant and each time it has grown by a hundredth of the
+	// heartbeat. It must not block.
 	OnRenew func(stopAt, until time.Duration)
 
 	clock clock         // nil means CLOCK_BOOTTIME

@@ -1,6 +1,8 @@
 package amqplock
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +18,7 @@ type lease struct {
 
 	mu     sync.Mutex
 	proofs []proof
+	told   time.Duration // the oldest of them when prove last said that the lease has grown
 }
 
 // proof is one kind of check and when its newest request was sent that was answered well. The kinds are kept apart: in a
@@ -42,13 +45,18 @@ func timingsWork(heartbeat, checkInterval, stopTime time.Duration) bool {
 	return checkInterval+heartbeat/2+stopTime+margin(heartbeat) <= 2*heartbeat
 }
 
-// prove records that check i was answered well, and tells whether the lease has grown.
+// prove records that check i was answered well, and tells whether the lease has grown by a hundredth of the heartbeat since it last said so:
+// the answers to the questions of one instant are one growth, and who is told of it has to wake up.
 func (l *lease) prove(i int, sent time.Duration) (grown bool) {
-	before := l.oldest().sent
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.proofs[i].sent = max(l.proofs[i].sent, sent)
-	l.mu.Unlock()
-	return l.oldest().sent > before
+	oldest := slices.MinFunc(l.proofs, earlier).sent
+	if oldest < l.told+l.heartbeat/100 {
+		return false
+	}
+	l.told = oldest
+	return true
 }
 
 // leaseEnd is when all work must have ended that rests on a proof which was asked for at sent.
@@ -60,14 +68,10 @@ func leaseEnd(sent, heartbeat time.Duration) time.Duration {
 func (l *lease) oldest() proof {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	oldest := l.proofs[0]
-	for _, p := range l.proofs[1:] {
-		if p.sent < oldest.sent {
-			oldest = p
-		}
-	}
-	return oldest
+	return slices.MinFunc(l.proofs, earlier)
 }
+
+func earlier(a, b proof) int { return cmp.Compare(a.sent, b.sent) }
 
 // until is when all work must have ended; stopAt is when stopping it must begin.
 func (l *lease) until() time.Duration  { return leaseEnd(l.oldest().sent, l.heartbeat) }

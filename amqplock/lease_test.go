@@ -34,9 +34,15 @@ func TestLeaseRunsFromTheOlderProof(t *testing.T) {
 	if got, want := l.until(), 129*second; got != want {
 		t.Errorf("until %s, want %s", got, want)
 	}
+	if l.prove(1, 110*second+99*time.Millisecond) {
+		t.Error("a growth that is not worth a message is told")
+	}
+	if !l.prove(1, 110*second+100*time.Millisecond) {
+		t.Error("small growths do not add up")
+	}
 	// An answer that comes late proves nothing about now.
 	l.prove(1, 90*second)
-	if got, want := l.until(), 129*second; got != want {
+	if got, want := l.until(), 129*second+100*time.Millisecond; got != want {
 		t.Errorf("after a late answer until %s, want %s", got, want)
 	}
 }
