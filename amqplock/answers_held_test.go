@@ -91,10 +91,10 @@ func TestAnswersToRelease(t *testing.T) {
 		404 timeout | late done done done done
 		405         | late done done done done
 		406         | done done done done done
-		320         | late done done done done
-		530         | late done done done done
-		541         | late done done done done
-		cut         | late done done done done
+		320         | late done late done done
+		530         | late done late done done
+		541         | late done late done done
+		cut         | late done late done done
 		silence     | done done done done done`,
 		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string) {
 			lock, err := Acquire(t.Context(), cfg)

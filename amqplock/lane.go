@@ -122,14 +122,19 @@ func (l *lane) create(queue string) error {
 	})
 }
 
-// handBack deletes the own queues, and then the waiting line unless somebody stands in it, all in one round trip: the broker handles the
-// requests of a channel one after the other, and the first that fails closes it. With line "" it deletes the queues only. A waiter that
-// declared the line but did not join it yet finds it gone when it joins, and tries again.
+// handBack looks whether the queues are its own, deletes them, and then the waiting line unless somebody stands in it, all in one round trip: the
+// broker handles the requests of a channel one after the other, and the first that fails closes it. With line "" it leaves that out. A waiter
+// that declared the line but did not join it yet finds it gone when it joins, and tries again.
 //
 // It serves a connection that may not publish: queue.delete of a queue that does not exist is no error and leaves no trace in the broker's
 // log.
 func (l *lane) handBack(queues []string, line string) error {
 	return l.do(func(ch *amqp.Channel) error {
+		for _, queue := range queues {
+			if _, err := ch.QueueDeclarePassive(queue, false, false, false, true, nil); err != nil {
+				return err
+			}
+		}
 		for i, queue := range queues {
 			last := line == "" && i == len(queues)-1
 			if _, err := ch.QueueDelete(queue, false, false, !last); err != nil {

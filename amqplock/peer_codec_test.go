@@ -112,7 +112,7 @@ func (c *peerConn) parse(channel uint16, payload []byte) *request {
 	}
 	switch {
 	case r.method == "declare" && payload[0]&1 != 0:
-		r.method = "look"
+		r.method, r.noWait = "look", payload[0]&16 != 0
 	case r.method == "declare" && payload[0]&4 != 0:
 		r.method = "claim"
 	case r.method == "delete":

@@ -38,7 +38,9 @@ func (r *request) serve() {
 		r.queues[r.queue] = owner
 		r.declareOk()
 	case "look":
-		r.declareOk()
+		if !r.noWait {
+			r.declareOk()
+		}
 	case "delete":
 		delete(r.queues, r.queue)
 		if !r.noWait {
@@ -73,6 +75,7 @@ func (r *request) giveBack() {
 func (r *request) confirm(with method) { r.send(r.channel, with, r.confirms[r.channel], byte(0)) }
 
 func (r *request) closeChannel(code uint16, text string) {
+	r.closing[r.channel] = true
 	r.send(r.channel, channelClose, code, text, uint16(0), uint16(0))
 }
 

@@ -81,7 +81,7 @@ func (p *peer) dial(context.Context, string, string) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &peerConn{peer: p, client: client, socket: server, out: make(chan []byte, 4096), gone: make(chan struct{}),
-		stalled: map[uint16]bool{}, confirms: map[uint16]uint64{}, seen: map[string]int{}}
+		stalled: map[uint16]bool{}, closing: map[uint16]bool{}, confirms: map[uint16]uint64{}, seen: map[string]int{}}
 	p.conns = append(p.conns, c)
 	go c.write()
 	go c.serve()
@@ -125,6 +125,7 @@ type peerConn struct {
 	silent    bool              // answers nothing, and sends no heartbeats
 	blocked   bool              // by an alarm: sends heartbeats alone
 	stalled   map[uint16]bool   // channels on which nothing is answered any more
+	closing   map[uint16]bool   // channels that we have closed: what comes before the client agrees is ignored
 	confirms  map[uint16]uint64 // the newest delivery tag
 	seen      map[string]int    // methods, how often
 	claimed   bool              // it has declared an exclusive queue: it holds
@@ -213,6 +214,12 @@ func (c *peerConn) serve() {
 
 // handle has the lock.
 func (c *peerConn) handle(r *request) {
+	if r.method == "channel.close-ok" {
+		delete(c.closing, r.channel)
+	}
+	if c.closing[r.channel] {
+		return
+	}
 	c.seen[r.method]++
 	switch r.method {
 	case "publish":
