@@ -24,12 +24,11 @@ const (
 
 // handOver measures from the end of one command to the start of the next.
 func (b *bench) handOver() error {
+	peers := slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return !p.waits })
+	peers = slices.Insert(peers, 1, peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
 	gaps := make(map[string][]time.Duration)
 	for n := range b.handovers {
-		for _, p := range b.peers {
-			if !p.waits {
-				continue
-			}
+		for _, p := range peers {
 			ran, err := b.queue(p, fmt.Sprintf("queue-%d", n))
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
@@ -37,19 +36,16 @@ func (b *bench) handOver() error {
 			gaps[p.name] = append(gaps[p.name], gapsOf(ran)...)
 		}
 	}
-	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters), "median ms", "p10", "p90", "max", "/ flock")
-	for _, p := range b.peers {
-		if sorted := slices.Sorted(slices.Values(gaps[p.name])); p.waits {
-			t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
-				ratio(quantile(sorted, 0.5), median(gaps["flock"])))
-		}
+	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters), "median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
+	for _, p := range peers {
+		sorted := slices.Sorted(slices.Values(gaps[p.name]))
+		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
+			ratio(median(sorted), median(gaps["flock"])), ratio(median(sorted), median(gaps["minimal -line"])))
 	}
 	t.print(b.out, fmt.Sprintf("Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
 	var lines []string
-	for _, p := range b.peers {
-		if p.waits {
-			lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
-		}
+	for _, p := range peers {
+		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
 	}
 	return b.points("handover", lines)
 }

@@ -21,6 +21,7 @@ type bench struct {
 	dir     string // for lock files, stamps and what is to be plotted
 	amqprun string
 	stamp   string // the program that writes down when it runs
+	minimal string // bench/minimal
 	peers   []peer
 	broker  broker
 	out     io.Writer
@@ -56,7 +57,7 @@ func main() {
 
 func run() error {
 	b := &bench{}
-	minimal := flag.String("minimal", "", "the `program` of bench/minimal")
+	flag.StringVar(&b.minimal, "minimal", "", "the `program` of bench/minimal")
 	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
 	versions := flag.String("versions", "", "`text` about the servers for the first line")
 	docs := flag.String("docs", "", "`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
@@ -78,7 +79,7 @@ func run() error {
 			return fmt.Errorf("there is no part %q", name)
 		}
 	}
-	b.peers = peers(b.dir, b.amqprun, *minimal, *etcd)
+	b.peers = peers(b.dir, b.amqprun, b.minimal, *etcd)
 
 	report := newReport(*docs)
 	b.out = io.MultiWriter(os.Stdout, &report.text)
@@ -132,16 +133,18 @@ type peer struct {
 	orphans bool // a command outlives it
 }
 
-func peers(dir, amqprun, minimal, etcd string) []peer {
-	with := func(before ...string) func(string, ...string) []string {
-		return func(lock string, command ...string) []string {
-			argv := append([]string{}, before...)
-			for i := range argv {
-				argv[i] = strings.ReplaceAll(argv[i], "LOCK", lock)
-			}
-			return append(argv, command...)
+// with makes an argv of what comes before the command, LOCK being the lock.
+func with(before ...string) func(lock string, command ...string) []string {
+	return func(lock string, command ...string) []string {
+		argv := append([]string{}, before...)
+		for i := range argv {
+			argv[i] = strings.ReplaceAll(argv[i], "LOCK", lock)
 		}
+		return append(argv, command...)
 	}
+}
+
+func peers(dir, amqprun, minimal, etcd string) []peer {
 	const all = 1 << 30
 	list := []peer{
 		{name: "flock", argv: with("flock", filepath.Join(dir, "LOCK")), waits: true, crashes: all, orphans: true},
