@@ -72,7 +72,7 @@ func (g *guardProcess) run() {
 				return
 			}
 		default:
-			if g.watch.abandoned && g.dead() {
+			if g.watch.abandoned && g.allDead() {
 				return
 			}
 			g.wait(wake)
@@ -93,10 +93,9 @@ func (g *guardProcess) tree() tree {
 	return t
 }
 
-// signal sends signals to all members of the tree. A group is signalled as such only when a member of it was seen: its
-// leader may have been collected, and its id belong to others.
-func (g *guardProcess) signal(signals ...syscall.Signal) (found bool) {
-	t := g.tree()
+// signal sends signals to all members of the tree, and reports whether there are any. A group is signalled as such only when a member of it
+// was seen: its leader may have been collected, and its id belong to others.
+func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	grouped := false
 	for _, p := range t.members() {
 		found = true
@@ -118,13 +117,17 @@ func (g *guardProcess) stop() {
 	if g.watch.abandoned {
 		signals = append(signals, syscall.SIGCONT)
 	}
-	g.signal(signals...)
+	g.signal(g.tree(), signals...)
 }
 
-// dead reports whether several looks found nothing. One is not enough: a process can hide behind its own forking.
-func (g *guardProcess) dead() bool {
+// allDead reports whether several looks found nothing; what they find gets signals. One is not enough: a process can hide behind its own
+// forking.
+func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
+	strangers := make(map[int]bool)
 	for range looks {
-		if len(g.tree().members()) > 0 {
+		t := g.tree()
+		t.strangers = strangers
+		if g.signal(t, signals...) {
 			return false
 		}
 	}
@@ -141,18 +144,11 @@ func (g *guardProcess) killGroup() {
 	}
 }
 
-// killAll returns when several looks in a row found nothing.
+// killAll returns when all are dead.
 func (g *guardProcess) killAll() {
 	g.killGroup()
-	pause := time.Millisecond
-	for empty := 0; empty < looks; {
-		if g.signal(syscall.SIGKILL) {
-			empty = 0
-			g.pause(pause)
-			pause = min(2*pause, time.Second)
-			continue
-		}
-		empty++
+	for pause := time.Millisecond; !g.allDead(syscall.SIGKILL); pause = min(2*pause, time.Second) {
+		g.pause(pause)
 	}
 }
 

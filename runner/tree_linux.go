@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -17,6 +18,9 @@ type tree struct {
 	root int // 0: unknown or dead
 	pgid int // 0: unknown
 	id   string
+	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
+	// one another at once: not so long that a pid could be used again.
+	strangers map[int]bool
 }
 
 func (r *run) tree() tree {
@@ -31,19 +35,23 @@ func (r *run) tree() tree {
 type proc struct {
 	pid, ppid, pgrp, session int
 	state                    byte
+	kernel                   bool   // a thread of the kernel
 	start                    string // in ticks since boot: with the pid it names a process for ever
 }
 
 // members returns the living processes of the tree without root, this process and the guards. It is a snapshot: a
 // process that forks while /proc is read can hide its child. Only an answer of ECHILD from wait4 proves that nothing is left.
 func (t tree) members() []proc {
-	all := processes()
+	all := processes(t.strangers)
 	self := os.Getpid()
-	parents, member := make(map[int]int, len(all)), make(map[int]bool)
+	parents, member, sure := make(map[int]int, len(all)), make(map[int]bool), make(map[int]bool)
 	for _, p := range all {
 		parents[p.pid] = p.ppid
-		if t.pgid != 0 && p.pgrp == t.pgid || p.pid != self && carries(p.pid, t.id) {
+		sure[p.pid] = p.kernel
+		if t.pgid != 0 && p.pgrp == t.pgid {
 			member[p.pid] = true
+		} else if p.pid != self && !p.kernel {
+			member[p.pid], sure[p.pid] = carries(p.pid, t.id)
 		}
 	}
 	var found []proc
@@ -51,8 +59,12 @@ func (t tree) members() []proc {
 		if p.pid == self || p.pid == t.root || p.state == 'Z' || p.state == 'X' {
 			continue
 		}
-		if t.belongs(p.pid, parents, member) && !isGuard(p.pid) {
+		belongs := t.belongs(p.pid, parents, member)
+		if belongs && !isGuard(p.pid) {
 			found = append(found, p)
+		}
+		if !belongs && sure[p.pid] && t.strangers != nil {
+			t.strangers[p.pid] = true
 		}
 	}
 	return found
@@ -98,8 +110,8 @@ func (p proc) signal(signals ...syscall.Signal) {
 	}
 }
 
-// processes lists the processes that there are. Those that end meanwhile are left out.
-func processes() []proc {
+// processes lists the processes that there are, but those to skip. Those that end meanwhile are left out.
+func processes(skip map[int]bool) []proc {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -109,7 +121,7 @@ func processes() []proc {
 	all := make([]proc, 0, len(names))
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil {
+		if err != nil || skip[pid] {
 			continue
 		}
 		if p, ok := readProc(pid); ok {
@@ -126,7 +138,8 @@ func readProc(pid int) (proc, bool) {
 	if err != nil || end < 0 {
 		return proc{}, false
 	}
-	const state, ppid, pgrp, session, start = 0, 1, 2, 3, 19 // proc(5) counts them 3, 4, 5, 6 and 22
+	const state, ppid, pgrp, session, flags, start = 0, 1, 2, 3, 6, 19 // proc(5) counts them 3, 4, 5, 6, 9 and 22
+	const kernelThread = 0x00200000                                    // PF_KTHREAD of the kernel's sched.h
 	fields := strings.Fields(string(stat[end+1:]))
 	if len(fields) <= start {
 		return proc{}, false
@@ -135,11 +148,13 @@ func readProc(pid int) (proc, bool) {
 	p.ppid, _ = strconv.Atoi(fields[ppid])
 	p.pgrp, _ = strconv.Atoi(fields[pgrp])
 	p.session, _ = strconv.Atoi(fields[session])
+	bits, _ := strconv.ParseUint(fields[flags], 10, 32)
+	p.kernel = bits&kernelThread != 0
 	return p, true
 }
 
-// readProcFile is os.ReadFile without what that does for files of other kinds, which takes most of the time: a guard that looks for who is
-// left reads two files of every process, again and again.
+// readProcFile reads stat, environ or comm, of which a read that does not fill the buffer is the last. It is os.ReadFile without what that does
+// for files of other kinds, which takes most of the time: a guard that looks for who is left reads two files of every process.
 func readProcFile(pid int, name string) ([]byte, error) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -149,26 +164,32 @@ func readProcFile(pid int, name string) ([]byte, error) {
 	content := make([]byte, 0, 1024)
 	for {
 		n, err := unix.Read(fd, content[len(content):cap(content)])
-		switch {
-		case err == unix.EINTR:
+		if err == unix.EINTR {
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return nil, err
-		case n == 0:
+		}
+		content = content[:len(content)+n]
+		if len(content) < cap(content) {
 			return content, nil
 		}
-		content = slices.Grow(content[:len(content)+n], 512)
+		content = slices.Grow(content, len(content))
 	}
 }
 
-// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id.
-func carries(pid int, id string) bool {
+// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id, and whether that is sure: one that is just being
+// executed has none for an instant.
+func carries(pid int, id string) (yes, sure bool) {
 	if id == "" {
-		return false
+		return false, true
 	}
 	environ, err := readProcFile(pid, "environ")
+	if err != nil {
+		return false, errors.Is(err, unix.EACCES)
+	}
 	want := []byte("AMQPRUN_ID=" + id + "\x00")
-	return err == nil && (bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)))
+	return bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)), len(environ) > 0
 }
 
 // isGuard recognises the guard of any amqprun by its name, which a stub has too, or, before it has that, by its environment, which is
@@ -205,7 +226,7 @@ func children() []int {
 
 func childrenByParent() (pids []int) {
 	self := os.Getpid()
-	for _, p := range processes() {
+	for _, p := range processes(nil) {
 		if p.ppid == self {
 			pids = append(pids, p.pid)
 		}

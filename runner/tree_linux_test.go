@@ -4,7 +4,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process likes.
@@ -53,6 +55,58 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 		if got := c.t.belongs(c.pid, parents, c.member); got != c.want {
 			t.Errorf("%+v, members %v: %d belongs: %t", c.t, c.member, c.pid, got)
 		}
+	}
+}
+
+// TestStrangersAreNotLookedAtAgain: and who belongs never becomes one.
+func TestStrangersAreNotLookedAtAgain(t *testing.T) {
+	lookedFor := tree{id: t.Name(), strangers: make(map[int]bool)}
+	if found := lookedFor.members(); len(found) > 0 {
+		t.Fatalf("found %+v", found)
+	}
+	if !lookedFor.strangers[os.Getppid()] {
+		t.Error("our parent is no stranger")
+	}
+	cmd := exec.Command("sleep", "300")
+	cmd.Env = []string{"AMQPRUN_ID=" + t.Name()}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	for yes, deadline := false, time.Now().Add(10*time.Second); !yes && time.Now().Before(deadline); {
+		yes, _ = carries(cmd.Process.Pid, t.Name()) // Start returns a little before the environment is there
+	}
+	for range 2 {
+		if found := lookedFor.members(); len(found) != 1 || found[0].pid != cmd.Process.Pid {
+			t.Errorf("found %+v, want process %d", found, cmd.Process.Pid)
+		}
+	}
+	lookedFor.strangers[cmd.Process.Pid] = true
+	if found := lookedFor.members(); len(found) > 0 {
+		t.Errorf("a stranger was looked at: %+v", found)
+	}
+}
+
+// TestLongFilesOfProcesses: an environment that does not fit into the first read.
+func TestLongFilesOfProcesses(t *testing.T) {
+	for _, size := range []int{1, 1000, 1023, 1024, 1025, 5000, 100000} {
+		cmd := exec.Command("sleep", "300")
+		cmd.Env = []string{"FILL=" + strings.Repeat("x", size), "AMQPRUN_ID=last"}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		yes, sure := carries(cmd.Process.Pid, "last")
+		for deadline := time.Now().Add(10 * time.Second); !sure && time.Now().Before(deadline); {
+			yes, sure = carries(cmd.Process.Pid, "last") // Start returns a little before the environment is there
+		}
+		if !yes {
+			t.Errorf("%d bytes before it: %t, %t", size, yes, sure)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 }
 
