@@ -106,8 +106,12 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 // TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it must not stop for ever.
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; read x </dev/tty; echo "read $?" >>log' &)`)
+		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; while ! [ -e release ]; do sleep 0.01; done; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
+		s.expect("$> ") // until the subshell has ended the terminal is its group's
+		if err := os.WriteFile(s.file("release"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		s.await("hup")
 		eventually(t, func() bool { return !alive(wrapper) }, "the wrapper to end")
 	})
