@@ -109,6 +109,8 @@ type run struct {
 	wants    bool // the command is to have the terminal when it goes on
 	resumed  bool // by a SIGCONT that is still to be read: it was for us, not for the command
 	status   Status
+
+	strangers map[int]bool // see tree; for the time of a stop
 }
 
 // supervise is the event loop of a command that runs normally.

@@ -12,7 +12,7 @@ const lookEvery = 20 * time.Millisecond
 // stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns when all are dead, or when Until is
 // over and something does not die. Without a grace nothing but SIGKILL is sent.
 func (r *run) stopTree(grace time.Duration) {
-	r.stopping = true
+	r.stopping, r.strangers = true, make(map[int]bool)
 	r.ends.terms, r.ends.all = 0, 0 // what was asked of the running command was no comment on its stop
 	begun := Boottime()
 	r.c.Guard.stopping()

@@ -19,12 +19,12 @@ type tree struct {
 	pgid int // 0: unknown
 	id   string
 	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
-	// one another at once: not so long that a pid could be used again.
+	// one another: not so long that all pids could be used up in between.
 	strangers map[int]bool
 }
 
 func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID}
+	t := tree{root: os.Getpid(), id: r.c.ID, strangers: r.strangers}
 	if !r.leader.collected {
 		t.pgid = r.leader.pid
 	}
