@@ -118,7 +118,7 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 			defer cancel()
 			s.why = errBusy
 			tries := 0
-			err = s.standIn(ctx, place, &resetOnly{}, func(context.Context) error {
+			err = s.standIn(ctx, place, time.Hour, &resetOnly{}, func(context.Context) error {
 				if tries++; tries > c.tries {
 					return nil
 				}

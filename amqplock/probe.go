@@ -154,9 +154,11 @@ func (p *prober) find(ctx context.Context, name string, want int) (slots, error)
 		return s, err
 	}
 	rest := s.count - first + 1
+	size := max(want, firstSlots)
 	for done, start := 0, rand.IntN(max(rest, 1)); done < rest && len(s.free) < want; {
-		queues, numbers := make([]string, 0, window), make([]int, 0, window)
-		for ; done < rest && len(queues) < window; done++ {
+		size = min(4*size, window) // where many are free the first few will do
+		queues, numbers := make([]string, 0, size), make([]int, 0, size)
+		for ; done < rest && len(queues) < size; done++ {
 			i := first + (start+done)%rest
 			queues, numbers = append(queues, heldQueue(name, i)), append(numbers, i)
 		}
@@ -224,6 +226,10 @@ func (p *prober) look(ctx context.Context, name string, s *slots, size int) (all
 	return s.count > MaxSlots+overshoot, nil
 }
 
+// branches is in how many parts bisect divides. More would spare a round trip, but each part costs the broker the Raft command of a message to
+// a quorum queue.
+const branches = 16
+
 // bisect returns the number of the last slot, given one that exists.
 func (p *prober) bisect(ctx context.Context, name string, last int) (int, error) {
 	end := MaxSlots + overshoot + 1 // one that does not exist
@@ -251,7 +257,7 @@ func (p *prober) bisect(ctx context.Context, name string, last int) (int, error)
 			return last, nil
 		}
 		candidates = candidates[:0]
-		for step, i := max((end-last)/(window/2), 1), last; i+step < end; {
+		for step, i := max((end-last)/branches, 1), last; i+step < end; {
 			i += step
 			candidates = append(candidates, i)
 		}

@@ -33,8 +33,11 @@ func (s *session) wait(ctx context.Context, try attempt) error {
 		backoff.WithMaxInterval(max(lastRetry, s.cfg.retry)), backoff.WithMaxElapsedTime(0))
 	for removed := 0; ; removed++ {
 		channel := s.openLine(ctx)
-		if err := s.tryWaiting(ctx, try); !errors.Is(err, errBusy) {
-			return err
+		others := s.ahead
+		if others == 0 { // else what came free since the last try is for them
+			if err := s.tryWaiting(ctx, try); !errors.Is(err, errBusy) {
+				return err
+			}
 		}
 		place, err := s.join(ctx, channel)
 		if absent(err) && removed < maxRounds {
@@ -44,7 +47,11 @@ func (s *session) wait(ctx context.Context, try attempt) error {
 			removed = 0
 		}
 		s.tellWaiting(place)
-		err = s.standIn(ctx, place, slow, try)
+		soon := s.nextRetry(place, slow)
+		if others > 0 && s.ahead == 0 { // they have gone, and perhaps nobody was told of what came free
+			soon = 0
+		}
+		err = s.standIn(ctx, place, soon, slow, try)
 		s.first = false
 		if !errors.Is(err, errLineLost) {
 			return err
@@ -56,13 +63,13 @@ func (s *session) wait(ctx context.Context, try attempt) error {
 // errLineLost says that the place in the line is gone, and nothing else.
 var errLineLost = errors.New("the waiting line is gone")
 
-// standIn waits in one place of the line; without one (nil) it only retries slowly.
-func (s *session) standIn(ctx context.Context, place *line, slow backoff.BackOff, try attempt) error {
+// standIn waits in one place of the line; without one (nil) it only retries slowly, at first after soon.
+func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, slow backoff.BackOff, try attempt) error {
 	var hints <-chan amqp.Delivery
 	if place != nil {
 		hints = place.hints
 	}
-	timer := time.NewTimer(s.nextRetry(place, slow))
+	timer := time.NewTimer(soon)
 	defer timer.Stop()
 	for {
 		select {
@@ -214,8 +221,9 @@ func (s *session) lastTry(ctx context.Context, try attempt) error {
 }
 
 // openLine declares the line and returns the channel to stand in it with, or nil where there can be no line (no permission, a policy, no
-// connection): then the slow retry is all there is.
+// connection): then the slow retry is all there is. s.ahead says then how many stand in it.
 func (s *session) openLine(ctx context.Context) *amqp.Channel {
+	s.ahead = 0
 	channel, err := (*amqp.Channel)(nil), s.openTalk(ctx)
 	if err == nil {
 		talk, tell := s.talk.Connection, s.tell
@@ -228,7 +236,7 @@ func (s *session) openLine(ctx context.Context) *amqp.Channel {
 		})
 	}
 	if err == nil {
-		_, err = timedFor(ctx, s, "declare the waiting line", func(context.Context) (int, error) {
+		s.ahead, err = timedFor(ctx, s, "declare the waiting line", func(context.Context) (int, error) {
 			return declareLine(channel, s.cfg.Name)
 		})
 	}
