@@ -50,7 +50,7 @@ func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
 	}()
 	c.began = time.Now()
 	for range n {
-		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--semaphore", semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
+		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--progress", "0", "--semaphore", semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
 		p.Stdout, p.Stderr = c.pipe, os.Stderr
 		if err := p.Start(); err != nil {
 			c.disperse()

@@ -16,7 +16,7 @@ plot dir."/start.dat" using 0:2:xtic(1) with boxes, "" using 0:2:3:4 with yerror
 set title "end of a command to start of the next, 20 waiters"
 plot dir."/handover.dat" using 0:2:xtic(1) with boxes, "" using 0:2:3:4 with yerrorbars lc black
 
-set title "kill -9 of the holder: death of a command to start of the next"
+set title "kill -9 of the holder: death to next start"
 set logscale y
 set yrange [0.1:*]
 plot dir."/crash.dat" using 0:2:xtic(1) with boxes, "" using 0:2:3:4 with yerrorbars lc black
