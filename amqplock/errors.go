@@ -27,7 +27,8 @@ type Error struct {
 	Hint string
 	Err  error // the cause, for errors.Is and As; Text tells it already; may be nil
 
-	final bool // although the broker was unreachable, it makes no sense to try again
+	final   bool // although the broker was unreachable, it makes no sense to try again
+	passing bool // although it refuses us, it does: it has accepted us before, and may be starting or ending
 }
 
 func (e *Error) Error() string { return e.Text }

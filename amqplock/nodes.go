@@ -49,7 +49,7 @@ func (n *node) login() (ways []amqp.Authentication) {
 // resolve makes nodes of the URLs. It reads the files of certificates, and contacts nothing.
 func (b Broker) resolve() (*nodes, error) {
 	urls := b.urls()
-	n := &nodes{refused: map[*node]error{}}
+	n := &nodes{refused: map[*node]error{}, accepted: map[*node]bool{}}
 	passwordUsed, secure := false, false
 	for i, raw := range urls {
 		at, used, err := b.node(raw)
@@ -134,9 +134,10 @@ func (b Broker) urls() []string {
 type nodes struct {
 	list []*node
 
-	mu      sync.Mutex
-	start   int             // the one that was connected to last: the others may be what had to be waited for
-	refused map[*node]error // what a broker would answer again
+	mu       sync.Mutex
+	start    int             // the one that was connected to last: the others may be what had to be waited for
+	accepted map[*node]bool  // who has taken a connection
+	refused  map[*node]error // what a broker would answer again
 }
 
 // String names them for messages.
@@ -165,9 +166,13 @@ func (n *nodes) refusal(at *node) error {
 func (n *nodes) tried(at *node, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err == nil {
-		n.start = slices.Index(n.list, at)
-	} else if !temporary(err) {
+	var known *Error
+	switch {
+	case err == nil:
+		n.start, n.accepted[at] = slices.Index(n.list, at), true
+	case n.accepted[at] && errors.As(err, &known):
+		known.passing = true
+	case !temporary(err):
 		n.refused[at] = err
 	}
 }
@@ -175,11 +180,12 @@ func (n *nodes) tried(at *node, err error) {
 // temporary reports whether it makes sense to try again what has failed.
 func temporary(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && errors.Is(e.Kind, ErrUnreachable) && !e.final
+	return errors.As(err, &e) && (e.passing || errors.Is(e.Kind, ErrUnreachable) && !e.final)
 }
 
 // open connects to the first broker that takes the connection; keep makes it a connection whose socket only drop closes. It blocks until
-// then, until ctx ends, or for Broker.ConnectTimeout at each. A broker that has refused us for good is not asked again.
+// then, until ctx ends, or for Broker.ConnectTimeout at each. A broker that has refused us for good, and never accepted us, is not
+// asked again.
 func (c Config) open(ctx context.Context, keep bool) (*conn, error) {
 	var failures []*Error
 	for _, at := range c.nodes.inOrder() {
@@ -218,7 +224,7 @@ func noneOf(total int, failures []*Error) error {
 	texts := make([]string, len(failures))
 	for i, e := range failures {
 		texts[i] = e.Text
-		all.final = all.final && !temporary(e)
+		all.final, all.passing = all.final && !temporary(e), all.passing || e.passing
 		if errors.Is(all.Kind, ErrUnreachable) && !errors.Is(e.Kind, ErrUnreachable) {
 			all.Kind, all.Hint = e.Kind, e.Hint
 		}

@@ -1,0 +1,63 @@
+package amqplock
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// refuses answers a login as a RabbitMQ does that has another password, or that is ending and has no users any more.
+func refuses(r *request) bool {
+	if r.method == "start-ok" {
+		r.closeConnection(403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.")
+	}
+	return r.method == "start-ok"
+}
+
+// A waiter outlives a broker that refuses it for a while, if that has accepted it before.
+func TestRefusalByABrokerThatHasAcceptedUs(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		away time.Duration
+		want error
+	}{{"for a while", 5 * time.Second, nil}, {"for good", time.Hour, ErrAccess}} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				p.queues["x"] = &peerConn{} // another's
+				cfg.ConnectTimeout = 10 * time.Second
+				got := make(chan error, 1)
+				go func() {
+					lock, err := Acquire(t.Context(), cfg)
+					if err == nil {
+						err = lock.Release(t.Context())
+					}
+					got <- err
+				}()
+				pass(time.Second)
+				p.answer(refuses)
+				p.mu.Lock()
+				for _, c := range p.conns {
+					c.cut()
+				}
+				delete(p.queues, "x")
+				p.mu.Unlock()
+				pass(test.away)
+				p.answer(nil)
+				if err := <-got; !errors.Is(err, test.want) {
+					t.Errorf("%v, want %v", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Who was never accepted has the wrong password, and is told at once.
+func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		p.answer(refuses)
+		began := time.Now()
+		if _, err := Acquire(t.Context(), cfg); !errors.Is(err, ErrAccess) || p.dialed() != 1 || time.Since(began) > time.Second {
+			t.Errorf("%v after %d tries and %s", err, p.dialed(), time.Since(began))
+		}
+	})
+}
