@@ -9,6 +9,7 @@ PATH=$ROOT/bin:$PATH
 for var in $(compgen -e AMQPRUN_); do
   [[ $var =~ ^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)$ ]] || unset "$var"
 done
+unset GITHUB_RUN_ID BUILDKITE_BUILD_URL BUILDKITE_JOB_ID CI_JOB_URL BUILD_URL # status would tell of the CI job that runs the tests
 
 # A lock of this test alone, and its own directory as the current one.
 setup() {
