@@ -36,6 +36,7 @@ type session struct {
 	first  bool       // of the waiting line
 	ahead  int        // how many stood in the line when we joined it
 	warned bool       // that an alarm makes us wait
+	mute   bool       // we may not publish, and so not ask
 	held   collection // what was claimed so far
 
 	passing sync.WaitGroup // our leaving the line

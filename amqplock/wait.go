@@ -108,7 +108,7 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
-			err := s.tryWaiting(ctx, try)
+			err := s.tryCautiously(ctx, try)
 			if errors.Is(err, errBusy) {
 				if hints == nil {
 					return errLineLost
@@ -146,22 +146,39 @@ func (s *session) tryHint(ctx context.Context, hint amqp.Delivery, try attempt) 
 		case <-ctx.Done():
 			return err
 		}
-		err = s.tryWaiting(ctx, try)
+		err = s.tryCautiously(ctx, try)
 	}
 	return err
+}
+
+// tryCautiously is tryWaiting for a lock that is probably held still. RabbitMQ logs a claim that it refuses as an error, and a waiter may wait for
+// days: so it asks first whether a mutex is free, if it can. Who looks for slots has always asked.
+func (s *session) tryCautiously(ctx context.Context, try attempt) error {
+	if s.cfg.Kind == Mutex {
+		if free, sure := s.isMissing(ctx, s.cfg.Name); sure && !free {
+			return errBusy
+		}
+	}
+	return s.tryWaiting(ctx, try)
 }
 
 // nudge has the first in the line try: one of those behind it would overtake it by a try of its own. It tells whether that can work: the broker has
 // taken the hint, and is in no alarm.
 func (s *session) nudge(ctx context.Context) bool {
-	if s.talk == nil || s.talk.IsClosed() || s.talk.blocked.Load() {
-		return false
+	missing, sure := s.isMissing(ctx, lineQueue(s.cfg.Name)) // the question is a hint
+	return sure && !missing
+}
+
+// isMissing asks whether a queue is missing, where that can be asked at once.
+func (s *session) isMissing(ctx context.Context, queue string) (missing, sure bool) {
+	if s.mute || s.talk == nil || s.talk.IsClosed() || s.talk.blocked.Load() {
+		return false, false
 	}
-	missing, err := s.missing(ctx, lineQueue(s.cfg.Name)) // the question is a hint
+	missing, err := s.missing(ctx, queue)
 	if err != nil {
-		s.probes = nil
+		s.probes, s.mute = nil, code(err) == amqp.AccessRefused
 	}
-	return err == nil && !missing
+	return missing, err == nil
 }
 
 // nextRetry is when to try without a hint.
