@@ -93,12 +93,12 @@ func (g *guardProcess) tree() tree {
 	return t
 }
 
-// signal sends signals to all members of the tree, and reports whether there are any. A group is signalled as such only when a member of it
+// signal sends signals to all members of the tree, and reports whether there are any, or may be. A group is signalled as such only when a member of it
 // was seen: its leader may have been collected, and its id belong to others.
 func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	grouped := false
-	for _, p := range t.members() {
-		found = true
+	members, more := t.look()
+	for _, p := range members {
 		if grouped = grouped || t.pgid != 0 && p.pgrp == t.pgid; p.pgrp != t.pgid {
 			p.signal(signals...)
 		}
@@ -108,7 +108,7 @@ func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 			_ = syscall.Kill(-t.pgid, s)
 		}
 	}
-	return found
+	return more || len(members) > 0
 }
 
 // stop sends the stop signal. While amqprun lives nobody but amqprun wakes a stopped command: after Ctrl-Z it has to verify the lock first.

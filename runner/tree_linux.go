@@ -2,7 +2,6 @@ package runner
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -42,33 +41,43 @@ type proc struct {
 // members returns the living processes of the tree without root, this process and the guards. It is a snapshot: a
 // process that forks while /proc is read can hide its child. Only an answer of ECHILD from wait4 proves that nothing is left.
 func (t tree) members() []proc {
+	found, _ := t.look()
+	return found
+}
+
+// look is members, and whether there are others of which nobody can tell in this instant whether they belong.
+func (t tree) look() (found []proc, more bool) {
 	all := processes(t.strangers)
 	self := os.Getpid()
 	parents, member, sure := make(map[int]int, len(all)), make(map[int]bool), make(map[int]bool)
 	for _, p := range all {
 		parents[p.pid] = p.ppid
-		sure[p.pid] = p.kernel
+		sure[p.pid] = true
 		if t.pgid != 0 && p.pgrp == t.pgid {
 			member[p.pid] = true
-		} else if p.pid != self && !p.kernel {
+		} else if p.pid != self && !p.kernel && !p.dead() {
 			member[p.pid], sure[p.pid] = carries(p.pid, t.id)
 		}
 	}
-	var found []proc
 	for _, p := range all {
-		if p.pid == self || p.pid == t.root || p.state == 'Z' || p.state == 'X' {
+		if p.pid == self || p.pid == t.root || p.dead() {
 			continue
 		}
-		belongs := t.belongs(p.pid, parents, member)
-		if belongs && !isGuard(p.pid) {
+		switch belongs := t.belongs(p.pid, parents, member); {
+		case belongs && !isGuard(p.pid):
 			found = append(found, p)
-		}
-		if !belongs && sure[p.pid] && t.strangers != nil {
+		case belongs:
+		case !sure[p.pid]:
+			more = true
+		case t.strangers != nil:
 			t.strangers[p.pid] = true
 		}
 	}
-	return found
+	return found, more
 }
+
+// dead says that there is nothing left of a process but its number.
+func (p proc) dead() bool { return p.state == 'Z' || p.state == 'X' }
 
 // belongs walks up from pid until it meets root or a member.
 func (t tree) belongs(pid int, parents map[int]int, member map[int]bool) bool {
@@ -132,16 +141,10 @@ func processes(skip map[int]bool) []proc {
 }
 
 func readProc(pid int) (proc, bool) {
-	stat, err := readProcFile(pid, "stat")
-	// The second field is the name, in parentheses, and may hold spaces and parentheses.
-	end := bytes.LastIndexByte(stat, ')')
-	if err != nil || end < 0 {
-		return proc{}, false
-	}
+	fields, ok := readStat(pid)
 	const state, ppid, pgrp, session, flags, start = 0, 1, 2, 3, 6, 19 // proc(5) counts them 3, 4, 5, 6, 9 and 22
 	const kernelThread = 0x00200000                                    // PF_KTHREAD of the kernel's sched.h
-	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) <= start {
+	if !ok || len(fields) <= start {
 		return proc{}, false
 	}
 	p := proc{pid: pid, state: fields[state][0], start: fields[start]}
@@ -151,6 +154,16 @@ func readProc(pid int) (proc, bool) {
 	bits, _ := strconv.ParseUint(fields[flags], 10, 32)
 	p.kernel = bits&kernelThread != 0
 	return p, true
+}
+
+// readStat returns the fields of /proc/PID/stat from the third on. The second is the name, in parentheses, and may hold spaces and parentheses.
+func readStat(pid int) ([]string, bool) {
+	stat, err := readProcFile(pid, "stat")
+	end := bytes.LastIndexByte(stat, ')')
+	if err != nil || end < 0 {
+		return nil, false
+	}
+	return strings.Fields(string(stat[end+1:])), true
 }
 
 // readProcFile reads stat, environ or comm, of which a read that does not fill the buffer is the last. It is os.ReadFile without what that does
@@ -178,18 +191,32 @@ func readProcFile(pid int, name string) ([]byte, error) {
 	}
 }
 
-// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id, and whether that is sure: one that is just being
-// executed has none for an instant.
+// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id, and whether that is sure: in the middle of
+// execve(2) a process has lost one environment and has not got the next.
 func carries(pid int, id string) (yes, sure bool) {
 	if id == "" {
 		return false, true
 	}
 	environ, err := readProcFile(pid, "environ")
+	if err == nil && len(environ) == 0 {
+		if !executed(pid) {
+			return false, false
+		}
+		environ, err = readProcFile(pid, "environ") // it may have come since
+	}
 	if err != nil {
-		return false, errors.Is(err, unix.EACCES)
+		return false, true // the process has ended, or is not ours to see
 	}
 	want := []byte("AMQPRUN_ID=" + id + "\x00")
-	return bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)), len(environ) > 0
+	return bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)), true
+}
+
+// executed reports whether a process has all that execve(2) gives it. Of that the kernel sets the place of the code last, after the
+// environment (load_elf_binary).
+func executed(pid int) bool {
+	fields, ok := readStat(pid)
+	const startCode = 23 // proc(5) counts it 26
+	return !ok || len(fields) > startCode && fields[startCode] != "0"
 }
 
 // isGuard recognises the guard of any amqprun by its name, which a stub has too, or, before it has that, by its environment, which is

@@ -110,6 +110,56 @@ func TestLongFilesOfProcesses(t *testing.T) {
 	}
 }
 
+// TestProcessesInTheMiddleOfExec: the environment has to be there, or the answer unsure, from the fork on. Start returns in the middle of the
+// execution, when its end of a pipe is closed.
+func TestProcessesInTheMiddleOfExec(t *testing.T) {
+	unsure := 0
+	for deadline := time.Now().Add(10 * time.Second); unsure < 20 && time.Now().Before(deadline); {
+		cmd := exec.Command("sleep", "300")
+		cmd.Env = []string{"AMQPRUN_ID=here", "FILL=" + strings.Repeat("x", 100000)} // the more there is, the longer it takes
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		yes, sure := carries(cmd.Process.Pid, "here")
+		for ; !sure; yes, sure = carries(cmd.Process.Pid, "here") {
+			unsure++
+			if found, more := (tree{id: "here"}).look(); len(found) == 0 && !more {
+				if yes, _ := carries(cmd.Process.Pid, "here"); !yes { // else it was there before
+					t.Error("nothing is found, and nothing is left open")
+				}
+			}
+		}
+		if !yes {
+			t.Error("a process that carries the variable is taken for one that does not")
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if unsure == 0 {
+		t.Error("no process was met in the middle of its execution")
+	}
+}
+
+// TestProcessWithoutEnvironment: it is no member, for sure, or whoever waits for the members to die would wait for it.
+func TestProcessWithoutEnvironment(t *testing.T) {
+	cmd := exec.Command("sleep", "300")
+	cmd.Env = []string{}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	yes, sure := carries(cmd.Process.Pid, "here")
+	for deadline := time.Now().Add(10 * time.Second); !sure && time.Now().Before(deadline); {
+		yes, sure = carries(cmd.Process.Pid, "here")
+	}
+	if yes || !sure {
+		t.Errorf("%t, %t", yes, sure)
+	}
+}
+
 // TestGuardSparesAReusedGroup: its number belongs to a process that was started at another time.
 func TestGuardSparesAReusedGroup(t *testing.T) {
 	self, _ := readProc(os.Getpid())
