@@ -59,6 +59,7 @@ func (t tree) look() (found []proc, more bool) {
 			member[p.pid], sure[p.pid] = carries(p.pid, t.id)
 		}
 	}
+	var others []int
 	for _, p := range all {
 		if p.pid == self || p.pid == t.root || p.dead() {
 			continue
@@ -67,13 +68,28 @@ func (t tree) look() (found []proc, more bool) {
 		case belongs && !isGuard(p.pid):
 			found = append(found, p)
 		case belongs:
-		case !sure[p.pid]:
+		case !sure[p.pid] || t.orphaned(p, parents):
 			more = true
-		case t.strangers != nil:
-			t.strangers[p.pid] = true
+		default:
+			others = append(others, p.pid)
+		}
+	}
+	for _, pid := range others {
+		if t.strangers != nil && !more { // one of these could descend from one of those
+			t.strangers[pid] = true
 		}
 	}
 	return found, more
+}
+
+// orphaned reports whether the parent of p has ended while /proc was read, and was not seen: it may have been a member. A parent that is
+// alive and cannot be seen (hidepid of proc(5)) is another user's.
+func (t tree) orphaned(p proc, parents map[int]int) bool {
+	if _, seen := parents[p.ppid]; seen || p.ppid <= 1 || t.strangers[p.ppid] {
+		return false
+	}
+	now, ok := readProc(p.pid)
+	return !ok || now.ppid != p.ppid
 }
 
 // dead says that there is nothing left of a process but its number.

@@ -58,14 +58,36 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 	}
 }
 
+// TestOrphaned: who has lost a parent that nobody has seen may descend from the command.
+func TestOrphaned(t *testing.T) {
+	parent := os.Getppid()
+	for _, c := range []struct {
+		name    string
+		ppid    int
+		parents map[int]int
+		t       tree
+		want    bool
+	}{
+		{"the parent was seen", parent, map[int]int{parent: 1}, tree{}, false},
+		{"a stranger", parent, nil, tree{strangers: map[int]bool{parent: true}}, false},
+		{"init", 1, nil, tree{}, false},
+		{"from outside", 0, nil, tree{}, false},
+		{"alive and hidden", parent, nil, tree{}, false},
+		{"it has another one now", parent + 1, nil, tree{}, true},
+	} {
+		if got := c.t.orphaned(proc{pid: os.Getpid(), ppid: c.ppid}, c.parents); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
 // TestStrangersAreNotLookedAtAgain: and who belongs never becomes one.
 func TestStrangersAreNotLookedAtAgain(t *testing.T) {
 	lookedFor := tree{id: t.Name(), strangers: make(map[int]bool)}
-	if found := lookedFor.members(); len(found) > 0 {
-		t.Fatalf("found %+v", found)
-	}
-	if !lookedFor.strangers[os.Getppid()] {
-		t.Error("our parent is no stranger")
+	for deadline := time.Now().Add(10 * time.Second); !lookedFor.strangers[os.Getppid()]; { // a look is in vain while anybody is being executed
+		if found := lookedFor.members(); len(found) > 0 || time.Now().After(deadline) {
+			t.Fatalf("found %+v; %d strangers, our parent is none", found, len(lookedFor.strangers))
+		}
 	}
 	cmd := exec.Command("sleep", "300")
 	cmd.Env = []string{"AMQPRUN_ID=" + t.Name()}
