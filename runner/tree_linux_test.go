@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,14 +84,15 @@ func TestOrphaned(t *testing.T) {
 
 // TestStrangersAreNotLookedAtAgain: and who belongs never becomes one.
 func TestStrangersAreNotLookedAtAgain(t *testing.T) {
-	lookedFor := tree{id: t.Name(), strangers: make(map[int]bool)}
+	id := t.Name() + strconv.Itoa(os.Getpid())
+	lookedFor := tree{id: id, strangers: make(map[int]bool)}
 	for deadline := time.Now().Add(10 * time.Second); !lookedFor.strangers[os.Getppid()]; { // a look is in vain while anybody is being executed
 		if found := lookedFor.members(); len(found) > 0 || time.Now().After(deadline) {
 			t.Fatalf("found %+v; %d strangers, our parent is none", found, len(lookedFor.strangers))
 		}
 	}
 	cmd := exec.Command("sleep", "300")
-	cmd.Env = []string{"AMQPRUN_ID=" + t.Name()}
+	cmd.Env = []string{"AMQPRUN_ID=" + id}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func TestStrangersAreNotLookedAtAgain(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	for yes, deadline := false, time.Now().Add(10*time.Second); !yes && time.Now().Before(deadline); {
-		yes, _ = carries(cmd.Process.Pid, t.Name()) // Start returns a little before the environment is there
+		yes, _ = carries(cmd.Process.Pid, id) // Start returns a little before the environment is there
 	}
 	for range 2 {
 		if found := lookedFor.members(); len(found) != 1 || found[0].pid != cmd.Process.Pid {
