@@ -126,7 +126,7 @@ func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 	strangers := make(map[int]bool)
 	for range looks {
 		t := g.tree()
-		t.strangers = strangers
+		t.strangers, t.patient = strangers, true
 		if g.signal(t, signals...) {
 			return false
 		}
@@ -147,6 +147,7 @@ func (g *guardProcess) killGroup() {
 // killAll returns when all are dead.
 func (g *guardProcess) killAll() {
 	g.killGroup()
+	g.signal(g.tree(), syscall.SIGKILL) // at once: the looks that follow take their time
 	for pause := time.Millisecond; !g.allDead(syscall.SIGKILL); pause = min(2*pause, time.Second) {
 		g.pause(pause)
 	}

@@ -21,6 +21,8 @@ type tree struct {
 	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
 	// one another: not so long that all pids could be used up in between.
 	strangers map[int]bool
+	// patient looks wait for processes that are in the middle of execve(2): they may take a while, and who has to send a signal has no time.
+	patient bool
 }
 
 func (r *run) tree() tree {
@@ -61,7 +63,7 @@ func (t tree) look() (found []proc, more bool) {
 		}
 	}
 	for pid, ok := range sure { // a machine on which much is executed must not keep every look from its end
-		for try := 0; !ok && try < execTries; try++ {
+		for try := 0; t.patient && !ok && try < execTries; try++ {
 			<-time.After(time.Millisecond)
 			member[pid], ok = carries(pid, t.id)
 		}
