@@ -1,9 +1,12 @@
 package amqplock
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,10 +14,10 @@ import (
 // bootClock is CLOCK_BOOTTIME.
 type bootClock struct{}
 
+// Now cannot fail: the clock exists since Linux 2.6.39.
 func (bootClock) Now() time.Duration {
 	var ts unix.Timespec
-	// It cannot fail: the clock exists since Linux 2.6.39.
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0) // raw as for socket
 	return time.Duration(ts.Nano())
 }
 
@@ -25,7 +28,11 @@ func (bootClock) NewAlarm() (alarm, error) {
 		return nil, fmt.Errorf("create timer: %w", err)
 	}
 	a := &bootAlarm{file: os.NewFile(uintptr(fd), "timerfd"), fd: fd, c: make(chan struct{}, 1)}
-	go a.read()
+	raw, err := a.file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, a.file.Close())
+	}
+	go a.read(raw)
 	return a, nil
 }
 
@@ -37,7 +44,7 @@ type bootAlarm struct {
 
 func (a *bootAlarm) Set(at time.Duration) {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(int64(at), 1))}
-	_ = unix.TimerfdSettime(a.fd, unix.TFD_TIMER_ABSTIME, &spec, nil)
+	_, _, _ = unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(a.fd), unix.TFD_TIMER_ABSTIME, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
 }
 
 func (a *bootAlarm) C() <-chan struct{} { return a.c }
@@ -45,10 +52,10 @@ func (a *bootAlarm) C() <-chan struct{} { return a.c }
 func (a *bootAlarm) Stop() { _ = a.file.Close() }
 
 // read ends when Stop closes the file.
-func (a *bootAlarm) read() {
+func (a *bootAlarm) read(raw syscall.RawConn) {
 	var expirations [8]byte
 	for {
-		if _, err := a.file.Read(expirations[:]); err != nil {
+		if _, err := transfer(raw.Read, unix.SYS_READ, expirations[:]); err != nil {
 			return
 		}
 		select {

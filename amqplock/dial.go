@@ -38,10 +38,11 @@ func (b Broker) openAt(ctx context.Context, at *node, keep bool) (*conn, error) 
 	ctx, cancel := context.WithTimeout(ctx, b.ConnectTimeout)
 	defer cancel()
 	c := &conn{broker: at.label}
-	var err error
-	if c.socket, err = b.Dial(ctx, "tcp", net.JoinHostPort(at.uri.Host, strconv.Itoa(at.uri.Port))); err != nil {
+	dialed, err := b.Dial(ctx, "tcp", net.JoinHostPort(at.uri.Host, strconv.Itoa(at.uri.Port)))
+	if err != nil {
 		return nil, unreachable(ctx, c.broker, err)
 	}
+	c.socket = newSocket(dialed)
 	transport := c.socket
 	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of contexts.
 	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
