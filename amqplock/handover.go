@@ -135,8 +135,12 @@ func (l *Lock) noticeRemovals() {
 	// Room for many: the library's reader hands them over, and would wait for us while we wait for an answer that it reads.
 	removed := channel.NotifyCancel(make(chan string, 1024))
 	watched := map[int]bool{}
-	again := time.NewTicker(s.cfg.CheckInterval) // an elastic set has new slots
-	defer again.Stop()
+	var again <-chan time.Time
+	if s.cfg.Elastic { // then there are new slots
+		ticker := time.NewTicker(s.cfg.CheckInterval)
+		defer ticker.Stop()
+		again = ticker.C
+	}
 	for {
 		for _, slot := range l.Slots() {
 			if watched[slot] {
@@ -163,7 +167,7 @@ func (l *Lock) noticeRemovals() {
 			slot, _ := strconv.Atoi(tag)
 			delete(watched, slot)
 			l.verifyRemoval(slot)
-		case <-again.C:
+		case <-again:
 		case <-l.checking.Done():
 			return
 		}

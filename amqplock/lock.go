@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -15,7 +16,7 @@ import (
 type Lock struct {
 	session *session
 	checks  []check
-	granted time.Time
+	granted time.Duration
 	lease   *lease
 
 	ctx  context.Context
@@ -25,7 +26,8 @@ type Lock struct {
 	stopChecking context.CancelFunc
 	background   sync.WaitGroup // what ends with the connections
 	talking      sync.WaitGroup // what uses the talk connection, and ends with checking
-	alarm        alarm
+	alarm        alarm          // when the lease ends
+	pacer        alarm          // when the next checks are due
 	tripwire     tripwire
 	released     sync.Once
 	releaseErr   error
@@ -42,7 +44,12 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{session: s, checks: s.checks(ours), granted: time.Now(), alarm: alarm}
+	pacer, err := s.cfg.clock.NewAlarm()
+	if err != nil {
+		alarm.Stop()
+		return nil, err
+	}
+	l := &Lock{session: s, checks: s.checks(ours), granted: s.cfg.clock.Now(), alarm: alarm, pacer: pacer}
 	s.granted = true
 	s.sendScout(nil)
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
@@ -53,9 +60,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	l.checking, l.stopChecking = context.WithCancel(l.ctx)
 	l.alarm.Set(l.lease.stopAt())
 	l.renewed()
-	for i, c := range l.checks {
-		l.background.Go(func() { l.keepChecking(i, c) })
-	}
+	l.background.Go(l.keepChecking)
 	s.who.holds(l)
 	l.background.Go(l.watch)
 	l.talking.Go(l.prepareHandOver)
@@ -137,36 +142,69 @@ func (l *Lock) Verify(ctx context.Context) error {
 	return context.Cause(l.ctx)
 }
 
-// keepChecking runs one check again and again. A check that hangs keeps its goroutine until the connection is dropped; the lease runs
-// meanwhile.
-func (l *Lock) keepChecking(i int, c check) {
-	var err error
-	// All checks are due at the same instants: to wake up is most of what they cost.
+// keepChecking runs all checks again and again, at the same instants: to wake up is most of what they cost. A check that hangs is left out until it
+// is answered, or the connection is dropped; the lease runs meanwhile.
+func (l *Lock) keepChecking() {
+	defer l.pacer.Stop()
+	clock, interval := l.session.cfg.clock, l.session.cfg.CheckInterval
+	hangs := make([]atomic.Bool, len(l.checks))
+	inVain := make(chan struct{}, 1) // one of them has proven nothing
 	for n, due := 0, l.granted; ; n++ {
-		pause := l.session.cfg.CheckInterval
-		switch {
-		case n < len(settling):
+		pause := interval
+		if n < len(settling) {
 			pause = min(pause, settling[n])
-		case err != nil:
-			pause = min(pause, time.Second)
 		}
-		if due = due.Add(pause); time.Since(due) > pause { // a check has hung, or the machine has slept
-			due = time.Now()
+		if due += pause; clock.Now()-due > pause { // the machine has slept
+			due = clock.Now()
 		}
-		select {
-		case <-time.After(time.Until(due)):
-		case <-l.checking.Done():
+		var ok bool
+		if due, ok = l.sleep(due, inVain); !ok {
 			return
 		}
-		begun := time.Now()
-		err = l.check(l.checking, i, c)
-		if err == nil && n == 0 {
-			l.session.cfg.Logf("first %s of %s answered in %s", c.name, l, took(begun))
-		}
-		if err != nil && l.checking.Err() == nil && !errors.Is(err, errNoScout) {
-			l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, oneLine(err))
+		for i, c := range l.checks {
+			if hangs[i].Swap(true) {
+				continue
+			}
+			l.background.Go(func() {
+				defer hangs[i].Store(false)
+				begun := time.Now()
+				err := l.check(l.checking, i, c)
+				switch {
+				case err == nil && n == 0:
+					l.session.cfg.Logf("first %s of %s answered in %s", c.name, l, took(begun))
+				case err == nil || l.checking.Err() != nil:
+				default:
+					if !errors.Is(err, errNoScout) {
+						l.session.cfg.Logf("the %s of %s proved nothing: %v", c.name, l, oneLine(err))
+					}
+					select {
+					case inVain <- struct{}{}:
+					default:
+					}
+				}
+			})
 		}
 	}
+}
+
+// afterVain is how long a check that has proven nothing is left before all are asked again.
+const afterVain = time.Second
+
+// sleep returns at the instant due, or afterVain after a check was in vain, if that is earlier, and tells which it was; and with false
+// when Release begins.
+func (l *Lock) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Duration, ok bool) {
+	clock := l.session.cfg.clock
+	for l.pacer.Set(due); clock.Now() < due; {
+		select {
+		case <-l.pacer.C():
+		case <-inVain:
+			due = min(due, clock.Now()+afterVain)
+			l.pacer.Set(due)
+		case <-l.checking.Done():
+			return 0, false
+		}
+	}
+	return due, true
 }
 
 // check runs check i once. A slot that is gone ends Context, unless the set is elastic and has others.
