@@ -160,7 +160,9 @@ const leanAfter = 1500
 // pause waits for d and for messages.
 func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
 
-// wait returns when a message has come or amqprun has ended, at the instant until (0: none), and, when amqprun is dead, soon.
+// wait returns when amqprun or the connection has ended, at the instant until (0: none), and, when amqprun is dead, soon. Before the command
+// starts it returns for each message too; later ones, which put the deadline off, are read when there is something to decide: to wake up is
+// what a guard costs.
 func (g *guardProcess) wait(until time.Duration) {
 	if g.watch.abandoned { // most commands die at once, and somebody waits for the lock
 		g.tick = min(max(2*g.tick, time.Millisecond), lookEvery)
@@ -168,11 +170,16 @@ func (g *guardProcess) wait(until time.Duration) {
 	}
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
 	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
-	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, {Fd: guardSocket, Events: unix.POLLIN}}
+	started := g.watch.Group != 0
+	amqprun := unix.PollFd{Fd: guardSocket} // no events: only its end
+	if !started {
+		amqprun.Events = unix.POLLIN
+	}
+	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, amqprun}
 	switch {
 	case g.watch.abandoned:
 		fds = fds[:1] // the end of file stays readable
-	case g.kept >= 0 && !g.cut && g.watch.Group != 0: // before that there is nothing to stop
+	case g.kept >= 0 && !g.cut && started: // before that there is nothing to stop
 		fds = append(fds, unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP})
 	}
 	patience := -1
@@ -188,25 +195,27 @@ func (g *guardProcess) wait(until time.Duration) {
 		dropFileMappings()
 		return
 	}
-	switch {
-	case len(fds) > 1 && fds[1].Revents != 0: // first, for it may say that amqprun knows
-		g.receive()
-	case len(fds) > 2 && fds[2].Revents != 0:
+	for !g.watch.abandoned && g.receive() { // first, for it may say that amqprun knows
+	}
+	if len(fds) > 2 && fds[2].Revents != 0 {
 		g.cut = true
 		g.watch.disconnected(Boottime())
 	}
 }
 
-func (g *guardProcess) receive() {
+// receive takes a message, if there is one.
+func (g *guardProcess) receive() (more bool) {
 	var message [maxMessage]byte
 	var rights [64]byte
 	n, nr, _, _, err := unix.Recvmsg(guardSocket, message[:], rights[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	switch {
-	case err == unix.EINTR || err == unix.EAGAIN:
-		return
+	case err == unix.EAGAIN:
+		return false
+	case err == unix.EINTR:
+		return true
 	case err != nil || n == 0:
 		g.watch.abandoned, g.watch.abandonedAt = true, Boottime()
-		return
+		return false
 	}
 	g.keep(rights[:nr])
 	if o, id, err := decodeOrders(message[:n]); err == nil {
@@ -216,6 +225,7 @@ func (g *guardProcess) receive() {
 		}
 		g.watch.orders, g.id = o, id
 	}
+	return true
 }
 
 // keep takes the descriptor that came with a message, if one did, in the place of the one before.

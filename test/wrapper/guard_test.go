@@ -150,6 +150,28 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
+// TestGuardKnowsTheNewestLease: it reads renewals late, and goes by the last of them.
+func TestGuardKnowsTheNewestLease(t *testing.T) {
+	p := start(t, "-guard", "-lease", "3s", "-renew", "100ms", "-kill-after", "500ms", "--", "sh", "-c",
+		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	command := p.pid("pid")
+	p.guard()
+	passes(4 * time.Second) // more than the lease
+	p.send(syscall.SIGSTOP)
+	stopped := time.Now()
+	passes(time.Second)
+	if !alive(command) || p.read("log") != "" {
+		t.Fatalf("stopped before its time; the command got %q", p.read("log"))
+	}
+	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
+	if took := time.Since(stopped); took < 2*time.Second {
+		t.Errorf("the command was killed after %v, before the end of the newest lease", took)
+	}
+	p.await("log", "got")
+	p.send(syscall.SIGCONT)
+	p.endsLost()
+}
+
 // TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has slept for 11 days since it was booted. A
 // deadline by any other clock would be 11 days off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {

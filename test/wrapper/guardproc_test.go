@@ -26,6 +26,36 @@ func TestIdleGuardUsesNoProcessor(t *testing.T) {
 	p.end()
 }
 
+// TestRenewalsDoNotWakeTheGuard: it reads them at its deadline.
+func TestRenewalsDoNotWakeTheGuard(t *testing.T) {
+	p := start(t, "-guard", "-lease", "1m", "-renew", "2ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
+	guard := p.guard()
+	eventually(t, func() bool { return !isStub(guard) }, "the guard to be more than a stub")
+	passes(100 * time.Millisecond)
+	before := sleeps(guard)
+	passes(200 * time.Millisecond) // a hundred renewals
+	if n := sleeps(guard) - before; n > 20 {
+		t.Errorf("the guard has woken up %d times", n)
+	}
+	p.release()
+	p.end()
+}
+
+// sleeps counts how often the threads of a process have gone to sleep.
+func sleeps(pid int) (n int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(text)) {
+			if value, found := strings.CutPrefix(line, "voluntary_ctxt_switches:"); found {
+				times, _ := strconv.Atoi(strings.TrimSpace(value))
+				n += times
+			}
+		}
+	}
+	return n
+}
+
 // isStub tells a guard that shares its amqprun's memory, and so its command line, from one that was executed.
 func isStub(guard int) bool {
 	cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", guard))

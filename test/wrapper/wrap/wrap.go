@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ type options struct {
 	killAfter  time.Duration
 	orphans    int
 	lease      time.Duration
+	renew      time.Duration
 	until      time.Duration
 	lose       string
 	verify     string
@@ -63,6 +65,7 @@ func parse(args []string) (options, []string, error) {
 	f.DurationVar(&o.killAfter, "kill-after", 5*time.Second, "grace")
 	f.IntVar(&o.orphans, "orphans", 0, "0 leave, 1 wait, 2 kill")
 	f.DurationVar(&o.lease, "lease", 0, "the lock lasts that long and no longer")
+	f.DurationVar(&o.renew, "renew", 0, "but it is renewed that often")
 	f.DurationVar(&o.until, "until", 0, "the tree has to be dead by then, but the lock is not lost before -lose")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
 	f.StringVar(&o.verify, "verify", "", "verification fails while this file exists, and leaves a FILE.asked")
@@ -155,11 +158,28 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 	if o.lease == 0 {
 		return
 	}
-	end := runner.Boottime() + o.lease
-	stopAt := end - o.killAfter
-	c.Guard.Renew(stopAt, end)
-	c.Until = func() time.Duration { return end }
-	time.AfterFunc(stopAt-runner.Boottime(), func() { lose(errors.New("the lease has ended")) })
+	var end atomic.Int64
+	c.Until = func() time.Duration { return time.Duration(end.Load()) }
+	renew := func() {
+		end.Store(int64(runner.Boottime() + o.lease))
+		c.Guard.Renew(c.Until()-o.killAfter, c.Until())
+	}
+	renew()
+	go func() {
+		for {
+			stopAt := c.Until() - o.killAfter
+			pause := stopAt - runner.Boottime()
+			if o.renew != 0 {
+				pause = min(pause, o.renew)
+			}
+			<-time.After(pause)
+			if runner.Boottime() >= stopAt {
+				lose(errors.New("the lease has ended"))
+				return
+			}
+			renew()
+		}
+	}()
 }
 
 // await waits for a writer of a FIFO: opening it for reading does.
