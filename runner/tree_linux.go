@@ -38,6 +38,8 @@ type proc struct {
 	pid, ppid, pgrp, session int
 	state                    byte
 	kernel                   bool   // a thread of the kernel
+	exiting                  bool   // the first thread has begun to end
+	threads                  int    // those that have not ended, and the first
 	start                    string // in ticks since boot: with the pid it names a process for ever
 }
 
@@ -59,15 +61,14 @@ func (t tree) look() (found []proc, more bool) {
 		if t.pgid != 0 && p.pgrp == t.pgid {
 			member[p.pid] = true
 		} else if p.pid != self && !p.kernel && !p.dead() {
-			member[p.pid], sure[p.pid] = carries(p.pid, t.id)
+			member[p.pid], sure[p.pid] = carries(p, t.id)
 		}
 	}
-	for pid, ok := range sure { // a machine on which much is executed must not keep every look from its end
-		for try := 0; t.patient && !ok && try < execTries; try++ {
+	for _, p := range all { // a machine on which much is executed must not keep every look from its end
+		for try := 0; t.patient && !sure[p.pid] && try < execTries; try++ {
 			<-time.After(time.Millisecond)
-			member[pid], ok = carries(pid, t.id)
+			member[p.pid], sure[p.pid] = carries(p, t.id)
 		}
-		sure[pid] = ok
 	}
 	var others []int
 	for _, p := range all {
@@ -106,8 +107,8 @@ func (t tree) orphaned(p proc, parents map[int]int) bool {
 	return !ok || now.ppid != p.ppid
 }
 
-// dead says that there is nothing left of a process but its number.
-func (p proc) dead() bool { return p.state == 'Z' || p.state == 'X' }
+// dead says that a process executes nothing any more. What the kernel tells of it is told of its first thread, which others may outlive.
+func (p proc) dead() bool { return p.threads <= 1 && (p.exiting || p.state == 'Z' || p.state == 'X') }
 
 // belongs walks up from pid until it meets root or a member.
 func (t tree) belongs(pid int, parents map[int]int, member map[int]bool) bool {
@@ -171,9 +172,9 @@ func processes(skip map[int]bool) []proc {
 }
 
 func readProc(pid int) (proc, bool) {
-	fields, ok := readStat(pid)
-	const state, ppid, pgrp, session, flags, start = 0, 1, 2, 3, 6, 19 // proc(5) counts them 3, 4, 5, 6, 9 and 22
-	const kernelThread = 0x00200000                                    // PF_KTHREAD of the kernel's sched.h
+	fields, ok := readStat(strconv.Itoa(pid))
+	const state, ppid, pgrp, session, flags, threads, start = 0, 1, 2, 3, 6, 17, 19 // proc(5) counts them 3, 4, 5, 6, 9, 20 and 22
+	const exiting, kernelThread = 0x00000004, 0x00200000                            // PF_EXITING and PF_KTHREAD of the kernel's sched.h
 	if !ok || len(fields) <= start {
 		return proc{}, false
 	}
@@ -182,13 +183,14 @@ func readProc(pid int) (proc, bool) {
 	p.pgrp, _ = strconv.Atoi(fields[pgrp])
 	p.session, _ = strconv.Atoi(fields[session])
 	bits, _ := strconv.ParseUint(fields[flags], 10, 32)
-	p.kernel = bits&kernelThread != 0
+	p.kernel, p.exiting = bits&kernelThread != 0, bits&exiting != 0
+	p.threads, _ = strconv.Atoi(fields[threads])
 	return p, true
 }
 
-// readStat returns the fields of /proc/PID/stat from the third on. The second is the name, in parentheses, and may hold spaces and parentheses.
-func readStat(pid int) ([]string, bool) {
-	stat, err := readProcFile(pid, "stat")
+// readStat returns the fields of stat from the third on. The second is the name, in parentheses, and may hold spaces and parentheses.
+func readStat(place string) ([]string, bool) {
+	stat, err := readProcFile(place, "stat")
 	end := bytes.LastIndexByte(stat, ')')
 	if err != nil || end < 0 {
 		return nil, false
@@ -196,10 +198,10 @@ func readStat(pid int) ([]string, bool) {
 	return strings.Fields(string(stat[end+1:])), true
 }
 
-// readProcFile reads stat, environ or comm, of which a read that does not fill the buffer is the last. It is os.ReadFile without what that does
+// readProcFile reads stat, environ or comm of a process or a thread, of which a read that does not fill the buffer is the last. It is os.ReadFile without what that does
 // for files of other kinds, which takes most of the time: a guard that looks for who is left reads two files of every process.
-func readProcFile(pid int, name string) ([]byte, error) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func readProcFile(place, name string) ([]byte, error) {
+	fd, err := unix.Open("/proc/"+place+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -221,18 +223,20 @@ func readProcFile(pid int, name string) ([]byte, error) {
 	}
 }
 
-// carries reports whether the environment that pid was executed with has AMQPRUN_ID=id, and whether that is sure: in the middle of
+// carries reports whether the environment that p was executed with has AMQPRUN_ID=id, and whether that is sure: in the middle of
 // execve(2) a process has lost one environment and has not got the next.
-func carries(pid int, id string) (yes, sure bool) {
+func carries(p proc, id string) (yes, sure bool) {
 	if id == "" {
 		return false, true
 	}
-	environ, err := readProcFile(pid, "environ")
+	place := environPlace(p)
+	environ, err := readProcFile(place, "environ")
 	if err == nil && len(environ) == 0 {
-		if !executed(pid) {
-			return false, false
+		if !executed(place) {
+			now, alive := readProc(p.pid)
+			return false, !alive || now.dead()
 		}
-		environ, err = readProcFile(pid, "environ") // it may have come since
+		environ, err = readProcFile(place, "environ") // it may have come since
 	}
 	if err != nil {
 		return false, true // the process has ended, or is not ours to see
@@ -241,10 +245,24 @@ func carries(pid int, id string) (yes, sure bool) {
 	return bytes.HasPrefix(environ, want) || bytes.Contains(environ, append([]byte{0}, want...)), true
 }
 
+// environPlace is where under /proc the environment of p is: a first thread that has ended has none, but others may have outlived it.
+func environPlace(p proc) string {
+	place := strconv.Itoa(p.pid)
+	if p.exiting {
+		threads, _ := os.ReadDir("/proc/" + place + "/task")
+		for _, thread := range threads {
+			if thread.Name() != place {
+				return place + "/task/" + thread.Name()
+			}
+		}
+	}
+	return place
+}
+
 // executed reports whether a process has all that execve(2) gives it. Of that the kernel sets the place of the code last, after the
 // environment (load_elf_binary).
-func executed(pid int) bool {
-	fields, ok := readStat(pid)
+func executed(place string) bool {
+	fields, ok := readStat(place)
 	const startCode = 23 // proc(5) counts it 26
 	return !ok || len(fields) > startCode && fields[startCode] != "0"
 }
@@ -252,10 +270,11 @@ func executed(pid int) bool {
 // isGuard recognises the guard of any amqprun by its name, which a stub has too, or, before it has that, by its environment, which is
 // guardEnvironment and nothing else.
 func isGuard(pid int) bool {
-	if name, err := readProcFile(pid, "comm"); err == nil && string(name) == guardName+"\n" {
+	place := strconv.Itoa(pid)
+	if name, err := readProcFile(place, "comm"); err == nil && string(name) == guardName+"\n" {
 		return true
 	}
-	environ, err := readProcFile(pid, "environ")
+	environ, err := readProcFile(place, "environ")
 	return err == nil && string(environ) == strings.Join(guardEnvironment, "\x00")+"\x00"
 }
 

@@ -4,8 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -101,7 +103,7 @@ func TestStrangersAreNotLookedAtAgain(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	for yes, deadline := false, time.Now().Add(10*time.Second); !yes && time.Now().Before(deadline); {
-		yes, _ = carries(cmd.Process.Pid, id) // Start returns a little before the environment is there
+		yes, _ = carries(proc{pid: cmd.Process.Pid}, id) // Start returns a little before the environment is there
 	}
 	for range 2 {
 		if found := lookedFor.members(); len(found) != 1 || found[0].pid != cmd.Process.Pid {
@@ -122,9 +124,9 @@ func TestLongFilesOfProcesses(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		yes, sure := carries(cmd.Process.Pid, "last")
+		yes, sure := carries(proc{pid: cmd.Process.Pid}, "last")
 		for deadline := time.Now().Add(10 * time.Second); !sure && time.Now().Before(deadline); {
-			yes, sure = carries(cmd.Process.Pid, "last") // Start returns a little before the environment is there
+			yes, sure = carries(proc{pid: cmd.Process.Pid}, "last") // Start returns a little before the environment is there
 		}
 		if !yes {
 			t.Errorf("%d bytes before it: %t, %t", size, yes, sure)
@@ -144,11 +146,11 @@ func TestProcessesInTheMiddleOfExec(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		yes, sure := carries(cmd.Process.Pid, "here")
-		for ; !sure; yes, sure = carries(cmd.Process.Pid, "here") {
+		yes, sure := carries(proc{pid: cmd.Process.Pid}, "here")
+		for ; !sure; yes, sure = carries(proc{pid: cmd.Process.Pid}, "here") {
 			unsure++
 			if found, more := (tree{id: "here"}).look(); len(found) == 0 && !more {
-				if yes, _ := carries(cmd.Process.Pid, "here"); !yes { // else it was there before
+				if yes, _ := carries(proc{pid: cmd.Process.Pid}, "here"); !yes { // else it was there before
 					t.Error("nothing is found, and nothing is left open")
 				}
 			}
@@ -175,9 +177,9 @@ func TestProcessWithoutEnvironment(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	yes, sure := carries(cmd.Process.Pid, "here")
+	yes, sure := carries(proc{pid: cmd.Process.Pid}, "here")
 	for deadline := time.Now().Add(10 * time.Second); !sure && time.Now().Before(deadline); {
-		yes, sure = carries(cmd.Process.Pid, "here")
+		yes, sure = carries(proc{pid: cmd.Process.Pid}, "here")
 	}
 	if yes || !sure {
 		t.Errorf("%t, %t", yes, sure)
@@ -194,5 +196,59 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 	g.born = "1"
 	if got := g.tree().pgid; got != 0 {
 		t.Errorf("group %d, want none", got)
+	}
+}
+
+// A first thread that has ended leaves a zombie's letter, and no environment, in what the kernel tells of a process that goes on.
+func TestProcessWithoutItsFirstThread(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "headless")
+	cmd.Env = []string{"AMQPRUN_ID=headless"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var p proc
+	for deadline := time.Now().Add(10 * time.Second); p.state != 'Z'; p, _ = readProc(cmd.Process.Pid) {
+		if time.Now().After(deadline) {
+			t.Fatal("the first thread does not end")
+		}
+	}
+	found, more := tree{id: "headless"}.look()
+	if len(found) != 1 || found[0].pid != cmd.Process.Pid || more {
+		t.Errorf("found %v, %t, want process %d", found, more, cmd.Process.Pid)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if found, more := (tree{id: "headless"}).look(); len(found) > 0 || more {
+		t.Errorf("found %v, %t when it was dead", found, more)
+	}
+}
+
+func init() {
+	if len(os.Args) == 2 && os.Args[1] == "headless" {
+		go func() {
+			<-time.After(time.Minute)
+			os.Exit(1)
+		}()
+		runtime.LockOSThread() // an init function runs on the first thread
+		_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+	}
+}
+
+func TestDead(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		proc
+		want bool
+	}{
+		{"it runs", proc{state: 'R', threads: 1}, false},
+		{"it has begun to end: nothing is executed any more, whatever the letter", proc{state: 'R', threads: 1, exiting: true}, true},
+		{"a zombie", proc{state: 'Z', threads: 1, exiting: true}, true},
+		{"being collected", proc{state: 'X', exiting: true}, true},
+		{"one of its threads lives", proc{state: 'Z', threads: 2, exiting: true}, false},
+	} {
+		if got := test.dead(); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
 	}
 }

@@ -89,8 +89,7 @@ func TestStubKeepsNothingButItsSocket(t *testing.T) {
 
 // ticks returns the processor time that pid has used, in hundredths of a second.
 func ticks(pid int) int {
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := statFields(pid)
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
 	return user + system

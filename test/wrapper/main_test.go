@@ -209,20 +209,29 @@ func eventually(t *testing.T, cond func() bool, format string, args ...any) {
 // passes lets d pass. It is never a way to wait for something, only for the time itself.
 func passes(d time.Duration) { <-time.After(d) }
 
-// alive reports whether pid exists and is no zombie.
+// alive reports whether pid exists and executes something, or may: a process that has begun to end does not.
 func alive(pid int) bool {
-	s := state(pid)
-	return s != 0 && s != 'Z' && s != 'X'
+	const exiting = 0x4 // PF_EXITING of the kernel's sched.h
+	fields := statFields(pid)
+	if len(fields) < 7 || fields[0] == "Z" || fields[0] == "X" {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[6], 10, 32)
+	return err == nil && flags&exiting == 0
 }
 
 // state returns the letter of proc(5), 0 for no process.
 func state(pid int) byte {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
+	if fields := statFields(pid); len(fields) > 0 {
+		return fields[0][0]
 	}
-	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
-	return strings.TrimSpace(rest)[0]
+	return 0
+}
+
+// statFields returns what /proc/PID/stat tells behind the name.
+func statFields(pid int) []string {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 }
 
 // carriers lists the living processes that have variable in their environment.
