@@ -65,7 +65,7 @@ func (b *broker) untilStart(t *testing.T, lock string, then func(*process)) (too
 		return err == nil
 	}, "the lock to be free")
 	defer holder.Close()
-	p := amqprun(t, "", "--mutex", lock, "--", "sh", "-c", catcher)
+	p := amqprun(t, "", "-v", "--mutex", lock, "--", "sh", "-c", catcher)
 	p.begin()
 	guard := p.guard()
 	eventually(t, func() bool { return b.waiters(lock) == 1 }, "the waiter to be in line")
