@@ -12,22 +12,28 @@ import (
 // Suspend stops this process by s, a stop signal, with the default action, and returns when it has been resumed, or at
 // once if the kernel discards the stop (see resumable). With everyone the rest of the process group gets s too.
 func Suspend(s syscall.Signal, everyone bool) {
-	// Only the kernel's own table knows the default action: os/signal.Reset leaves the runtime's handler where it is.
-	var runtimes, deflt, ignore sigaction
-	ignore[0] = 1 // SIG_IGN
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	// Only the kernel's own table knows the default action: os/signal.Reset leaves the runtime's handler where it is.
+	var runtimes, deflt sigaction
+	setAction(s, nil, &runtimes)
 	if everyone {
-		// Ignored, it passes us by: a signal to the process could be taken by any thread, at any time, and so stop us twice.
-		setAction(s, &ignore, &runtimes)
-		_ = syscall.Kill(0, s)
-		setAction(s, &deflt, nil)
-	} else {
-		setAction(s, &deflt, &runtimes)
+		signalOthers(s)
 	}
+	setAction(s, &deflt, nil)
 	// Sent to this very thread the signal has stopped us when the call returns, and we have been resumed.
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), s)
 	setAction(s, &runtimes, nil)
+}
+
+// signalOthers sends s to the rest of the process group, and leaves s ignored: so it passes us by. A signal to the process could be taken by any
+// thread, at any time, and so stop us twice.
+func signalOthers(s syscall.Signal) {
+	ignore := sigaction{1} // SIG_IGN
+	setAction(s, &ignore, nil)
+	_ = syscall.Kill(0, s)
+	// The kernel keeps a signal that is ignored if the first thread has it blocked just then, as in a handler. This discards it.
+	setAction(s, &ignore, nil)
 }
 
 // sigaction is the kernel's struct of that name, large enough for every architecture; the handler comes first, and all
