@@ -2,8 +2,6 @@ package amqplock
 
 import (
 	"context"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,7 +24,7 @@ func (l *Lock) prepareHandOver() {
 		return
 	}
 	if l.session.cfg.Kind == Semaphore {
-		l.background.Go(l.noticeRemovals)
+		l.background.Go(l.watchSlots)
 	}
 	if l.session.cfg.Elastic {
 		l.talking.Go(l.grow)
@@ -121,67 +119,6 @@ func (t *tripwire) disarm() {
 	if t.message != nil {
 		_ = t.message.Ack(false)
 		t.message = nil
-	}
-}
-
-// noticeRemovals consumes the slots' queues, only to be told when one is deleted; what arrives are probes, of no interest. Without this a
-// removal is found by the next check in turn.
-func (l *Lock) noticeRemovals() {
-	s := l.session
-	channel, err := callFor(l.checking, func() (*amqp.Channel, error) { return s.hold.Channel() })
-	if err != nil {
-		return
-	}
-	// Room for many: the library's reader hands them over, and would wait for us while we wait for an answer that it reads.
-	removed := channel.NotifyCancel(make(chan string, 1024))
-	watched := map[int]bool{}
-	var again <-chan time.Time
-	if s.cfg.Elastic { // then there are new slots
-		ticker := time.NewTicker(s.cfg.CheckInterval)
-		defer ticker.Stop()
-		again = ticker.C
-	}
-	for {
-		for _, slot := range l.Slots() {
-			if watched[slot] {
-				continue
-			}
-			probes, err := callFor(l.checking, func() (<-chan amqp.Delivery, error) {
-				return channel.Consume(slotQueue(s.cfg.Name, slot), strconv.Itoa(slot), true, false, false, false, nil)
-			})
-			if err != nil {
-				s.cfg.Logf("a removal of slot %d will be found by the checks alone: %v", slot, err)
-				return
-			}
-			watched[slot] = true
-			l.background.Go(func() {
-				for range probes {
-				}
-			})
-		}
-		select {
-		case tag, ok := <-removed:
-			if !ok {
-				return
-			}
-			slot, _ := strconv.Atoi(tag)
-			delete(watched, slot)
-			l.verifyRemoval(slot)
-		case <-again:
-		case <-l.checking.Done():
-			return
-		}
-	}
-}
-
-// verifyRemoval is told that a slot's queue is being deleted; it may also have moved to another node.
-func (l *Lock) verifyRemoval(slot int) {
-	if !slices.Contains(l.Slots(), slot) {
-		return
-	}
-	err := call(l.checking, func() error { return l.session.slot.removed(slotQueue(l.session.cfg.Name, slot)) })
-	if slotStands(err) == lost {
-		l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: err})
 	}
 }
 

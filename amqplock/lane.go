@@ -73,6 +73,16 @@ func (l *lane) look(queue string) error {
 	})
 }
 
+// consumers counts who consumes from a queue. Of a quorum queue those count that its leader can reach.
+func (l *lane) consumers(queue string) (n int, err error) {
+	err = l.do(func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)
+		n = q.Consumers
+		return err
+	})
+	return n, err
+}
+
 // get reads from a queue that is always empty. On a quorum queue the answer went through the Raft log, so it proves a majority;
 // and it is no publish, so an alarm does not hold it up.
 func (l *lane) get(queue string) error {

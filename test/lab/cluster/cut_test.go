@@ -11,6 +11,10 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
+// rivalRuns is how long the command of a rival runs: longer than a new holder looks for another one of its slot, so that a look which finds one
+// that is not there shows.
+const rivalRuns = 4 * time.Second
+
 // duel is a holder at the first node, whose command ignores SIGTERM, and a rival that waits at the second.
 type duel struct {
 	*rig.Lock
@@ -18,12 +22,15 @@ type duel struct {
 	holder, rival *rig.Contender
 }
 
-func newDuel(t *testing.T, slots int) *duel {
+func newDuel(t *testing.T, slots int) *duel { return newDuelFor(t, slots, rivalRuns) }
+
+// newDuelFor is newDuel with a rival whose command runs for that time.
+func newDuelFor(t *testing.T, slots int, rival time.Duration) *duel {
 	t.Helper()
 	d := &duel{Lock: rig.NewLock(t, slots), t: t}
 	d.holder = d.Start(rig.Holder, url(1), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for", "1500ms")
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for", rival.String())
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
@@ -180,10 +187,11 @@ func TestBlip(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
-			d := newDuel(t, slots)
+			d := newDuelFor(t, slots, 10*time.Second)
 			fault := rig.Now()
 			node(t, "ctl", "1", "eval", "[erlang:disconnect_node(N) || N <- nodes()].")
 			const watched = 15 * time.Second
+			const foundWithin = rig.Grace + 3*time.Second // of a second holder of a slot
 			rig.Pass(watched - (rig.Now() - fault))
 			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v", watched,
 				d.holder.HasEnded(), d.History().Find("rival") != nil)
@@ -191,6 +199,9 @@ func TestBlip(t *testing.T) {
 			overlap := d.History().Overlap(1)
 			if kept() && overlap > 0 {
 				t.Errorf("two commands at once for %s", overlap)
+			}
+			if slots > 0 && overlap > foundWithin {
+				t.Errorf("the second holder of the slot ran for %s", overlap)
 			}
 			rig.Figure(t, "overlap", overlap)
 			if !d.holder.HasEnded() {
