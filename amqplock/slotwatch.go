@@ -1,6 +1,8 @@
 package amqplock
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strconv"
@@ -41,11 +43,16 @@ func (l *Lock) watchSlots() {
 				return
 			}
 			watched[slot] = true
+			echoes := make(chan string, 2*rollCalls)
 			l.background.Go(func() {
-				for range probes {
+				for probe := range probes {
+					select {
+					case echoes <- probe.MessageId:
+					default: // nobody has called
+					}
 				}
 			})
-			l.background.Go(func() { l.lookForRival(slot) })
+			l.background.Go(func() { l.lookForRival(slot, echoes) })
 		}
 		select {
 		case tag, ok := <-removed:
@@ -74,24 +81,94 @@ func (l *Lock) verifyRemoval(slot int) {
 }
 
 // rivalLooks are the pauses between the looks for another holder. Who has just left may still be seen for a moment.
-var rivalLooks = []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond, time.Second}
+var rivalLooks = []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond}
 
 var errRival = errors.New("it has another holder, who does not leave: the nodes of the cluster have lost each other, and granted it twice")
 
 // lookForRival gives a new slot up that has a holder already. A cluster with Mnesia whose nodes lose each other for a moment grants an exclusive
 // queue again, and each side goes on with its own view of it; but what consumes from a quorum queue is agreed on by Raft, and every
 // holder consumes from its slot's queue. So the newer one of the two finds out.
-func (l *Lock) lookForRival(slot int) {
+func (l *Lock) lookForRival(slot int, echoes <-chan string) {
+	queue := slotQueue(l.session.cfg.Name, slot)
 	for _, pause := range rivalLooks {
 		select {
 		case <-time.After(pause):
 		case <-l.checking.Done():
 			return
 		}
-		n, err := callFor(l.checking, func() (int, error) { return l.session.slot.consumers(slotQueue(l.session.cfg.Name, slot)) })
+		n, err := callFor(l.checking, func() (int, error) { return l.session.slot.consumers(queue) })
 		if err != nil || n < 2 {
 			return
 		}
 	}
+	for range 2 { // once may be an accident
+		ctx, cancel := context.WithTimeout(l.checking, l.session.cfg.ConnectTimeout)
+		alone, err := l.rollCall(ctx, queue, echoes)
+		cancel()
+		if alone || err != nil {
+			l.session.cfg.Logf("slot %d has another consumer, which takes nothing: it is on a node that is away (%v)", slot, err)
+			return
+		}
+	}
 	l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: errRival})
+}
+
+const (
+	rollCalls = 8
+	echoTime  = time.Second / 2 // for the way back of messages that the queue has confirmed
+)
+
+// rollCall tells whether all messages to the slot's queue come to us. RabbitMQ also counts the consumers on a node that is away; but it sends them
+// nothing, while two that are there get messages in turn.
+func (l *Lock) rollCall(ctx context.Context, queue string, echoes <-chan string) (alone bool, err error) {
+	scout := l.session.scouts.Load()
+	if scout == nil || scout.talk == nil {
+		return false, errNoScout
+	}
+	id := rand.Text()
+	err = call(ctx, func() error { return callRoll(ctx, scout.talk, queue, id) })
+	if err != nil {
+		return false, err
+	}
+	late := time.NewTimer(echoTime)
+	defer late.Stop()
+	for n := 0; n < rollCalls; {
+		select {
+		case echo := <-echoes:
+			if echo == id {
+				n++
+			}
+		case <-late.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+	return true, nil
+}
+
+// callRoll returns when the queue has confirmed the messages.
+func callRoll(ctx context.Context, talk *conn, queue, id string) error {
+	channel, err := talk.Channel()
+	if err != nil {
+		return err
+	}
+	defer channel.Close()
+	if err := channel.Confirm(false); err != nil {
+		return err
+	}
+	for range rollCalls {
+		confirmation, err := channel.PublishWithDeferredConfirm("", queue, false, false, amqp.Publishing{MessageId: id})
+		if err != nil {
+			return err
+		}
+		taken, err := confirmation.WaitContext(ctx)
+		if err == nil && !taken {
+			err = errors.New("the slot's queue takes no messages")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
