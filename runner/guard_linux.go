@@ -16,16 +16,15 @@ import (
 // and the lease ends. It holds a duplicate of the connection's socket, so that a broker frees the lock after the command is
 // dead and not before. All methods work on nil, doing nothing, and may be called by several goroutines.
 type Guard struct {
-	mu       sync.Mutex
-	socket   int // our end; -1 when closed
-	pid      int // 0 when it has been collected
-	born     time.Duration
-	orders   orders
-	id       string
-	kept     syscall.Conn
-	failed   error // why it could not be started
-	armed    bool  // there is, or will be, something to guard: from here on it is told every change
-	finished bool
+	mu     sync.Mutex
+	socket int // our end; -1 when closed
+	pid    int // 0 when it has been collected
+	born   time.Duration
+	orders orders
+	id     string
+	kept   syscall.Conn
+	failed error // why it could not be started
+	armed  bool  // there is, or will be, something to guard: it is told every change
 }
 
 // StartGuard starts the guard, this executable once more, which has to call RunGuard if IsGuard, and returns at once: the methods wait until
@@ -167,15 +166,33 @@ func (g *Guard) send(rights []byte) error {
 	return nil
 }
 
+// dismiss tells the guard that nothing is left to be guarded, as before the start. It does not end it: that takes a processor some time, which
+// somebody wants who waits for the lock.
+func (g *Guard) dismiss() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.armed {
+		g.orders, g.id, g.armed = orders{Amqprun: g.orders.Amqprun}, "", false
+		_ = g.send(nil)
+	}
+}
+
 // Done ends the guard: nothing is left to be guarded, or nothing was ever started. It returns when the guard is gone, which takes a
-// millisecond, or none after Run, which has sent it off already. Without it the end of this process makes the guard stop the tree.
+// millisecond. Without it the end of this process makes the guard stop the tree, after Run only the guard itself. It is killed and not asked:
+// somebody may have stopped it.
 func (g *Guard) Done() error {
 	if g == nil {
 		return nil
 	}
-	g.sendOff()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.pid != 0 {
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	}
+	g.close()
 	for g.pid != 0 {
 		_, err := syscall.Wait4(g.pid, nil, syscall.WALL, nil)
 		if errors.Is(err, syscall.EINTR) {
@@ -189,23 +206,6 @@ func (g *Guard) Done() error {
 	return nil
 }
 
-// sendOff ends the guard and does not wait for its end. It is killed and not asked: somebody may have stopped it.
-func (g *Guard) sendOff() {
-	if g == nil {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.finished {
-		return
-	}
-	g.finished = true
-	if g.pid != 0 {
-		_ = syscall.Kill(g.pid, syscall.SIGKILL)
-	}
-	g.close()
-}
-
 // abandon leaves the guard to do the rest alone; a later Done has no effect.
 func (g *Guard) abandon() {
 	if g == nil {
@@ -213,10 +213,8 @@ func (g *Guard) abandon() {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.finished {
-		g.finished, g.pid = true, 0
-		g.close()
-	}
+	g.pid, g.armed = 0, false
+	g.close()
 }
 
 func (g *Guard) close() {
@@ -256,9 +254,6 @@ func (g *Guard) ended(pid int, warnf func(string, ...any)) {
 	defer g.mu.Unlock()
 	g.pid = 0
 	g.close()
-	if g.finished {
-		return
-	}
 	err := fmt.Errorf("it lived for %v only", Boottime()-g.born)
 	if Boottime()-g.born > time.Second {
 		if err = g.spawn(); err == nil && g.kept != nil {

@@ -20,7 +20,7 @@ func (g *Guard) Done() error              { return nil }
 func (g *Guard) prepare(*Command) error { return nil }
 func (g *Guard) group(int)              {}
 func (g *Guard) stopping()              {}
-func (g *Guard) sendOff()               {}
+func (g *Guard) dismiss()               {}
 func (g *Guard) abandon()               {}
 
 // IsGuard is always false.

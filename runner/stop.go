@@ -128,5 +128,5 @@ func (r *run) dismiss() {
 		r.c.Guard.abandon()
 		return
 	}
-	r.c.Guard.sendOff()
+	r.c.Guard.dismiss()
 }
