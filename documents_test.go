@@ -159,7 +159,8 @@ func TestManualPageIsWellFormed(t *testing.T) {
 			continue
 		}
 		out, err := exec.CommandContext(t.Context(), path, append(checker[1:], "docs/amqprun.1")...).CombinedOutput()
-		complaints := regexp.MustCompile(`(?m)^mandoc: outdated mandoc.db .*\n`).ReplaceAll(out, nil)
+		// Which manuals are installed says something about the machine.
+		complaints := regexp.MustCompile(`(?m)^mandoc: (outdated mandoc.db |.* referenced manual not found: ).*\n`).ReplaceAll(out, nil)
 		if len(complaints) > 0 {
 			t.Errorf("%v: %v\n%s", checker, err, complaints)
 		}
