@@ -71,8 +71,8 @@ func cutOff(t *testing.T, slots int, length time.Duration) {
 	t.Helper()
 	whole(t)
 	d := newDuel(t, slots)
+	node(t, "cut", "1") // takes a while itself, on a busy machine
 	fault := rig.Now()
-	node(t, "cut", "1")
 	t.Cleanup(func() { node(t, "heal") })
 	d.holder.AwaitExit(76)
 	if !kept() {
