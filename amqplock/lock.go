@@ -2,6 +2,7 @@ package amqplock
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,6 +18,7 @@ type Lock struct {
 	session *session
 	checks  []check
 	granted time.Duration
+	token   string // tells it from other holders of its slots
 	lease   *lease
 
 	ctx  context.Context
@@ -49,7 +51,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 		alarm.Stop()
 		return nil, err
 	}
-	l := &Lock{session: s, checks: s.checks(ours), granted: s.cfg.clock.Now(), alarm: alarm, pacer: pacer}
+	l := &Lock{session: s, checks: s.checks(ours), granted: s.cfg.clock.Now(), token: rand.Text(), alarm: alarm, pacer: pacer}
 	s.granted = true
 	s.sendScout(nil)
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)

@@ -2,18 +2,18 @@ package amqplock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // watchSlots consumes the slots' queues while the lock is held. Without that a removal is found by the next check in turn: the broker tells a
-// consumer that its queue is being deleted. And it is a sign for others that the slot is held, see lookForRival. What arrives are probes,
-// of no interest.
+// consumer that its queue is being deleted. And it is a sign for others that the slot is held, see lookForRival. What arrives are probes, of no
+// interest, and roll calls.
 func (l *Lock) watchSlots() {
 	s := l.session
 	channel, err := callFor(l.checking, func() (*amqp.Channel, error) { return s.hold.Channel() })
@@ -43,16 +43,12 @@ func (l *Lock) watchSlots() {
 				return
 			}
 			watched[slot] = true
-			echoes := make(chan string, 2*rollCalls)
 			l.background.Go(func() {
 				for probe := range probes {
-					select {
-					case echoes <- probe.MessageId:
-					default: // nobody has called
-					}
+					l.answerRollCall(probe)
 				}
 			})
-			l.background.Go(func() { l.lookForRival(slot, echoes) })
+			l.background.Go(func() { l.lookForRival(slot) })
 		}
 		select {
 		case tag, ok := <-removed:
@@ -87,8 +83,9 @@ var errRival = errors.New("it has another holder, who does not leave: the nodes 
 
 // lookForRival gives a new slot up that has a holder already. A cluster with Mnesia whose nodes lose each other for a moment grants an exclusive
 // queue again, and each side goes on with its own view of it; but what consumes from a quorum queue is agreed on by Raft, and every
-// holder consumes from its slot's queue. So the newer one of the two finds out.
-func (l *Lock) lookForRival(slot int, echoes <-chan string) {
+// holder consumes from its slot's queue. So the newer one of the two finds out. RabbitMQ also counts the consumers on a node that is away:
+// therefore the other one has to answer.
+func (l *Lock) lookForRival(slot int) {
 	queue := slotQueue(l.session.cfg.Name, slot)
 	for _, pause := range rivalLooks {
 		select {
@@ -101,74 +98,62 @@ func (l *Lock) lookForRival(slot int, echoes <-chan string) {
 			return
 		}
 	}
-	for range 2 { // once may be an accident
-		ctx, cancel := context.WithTimeout(l.checking, l.session.cfg.ConnectTimeout)
-		alone, err := l.rollCall(ctx, queue, echoes)
-		cancel()
-		if alone || err != nil {
-			l.session.cfg.Logf("slot %d has another consumer, which takes nothing: it is on a node that is away (%v)", slot, err)
-			return
-		}
+	scout := l.session.scouts.Load()
+	if scout == nil || scout.talk == nil {
+		return
+	}
+	answered, err := callFor(l.checking, func() (bool, error) { return rollCall(l.checking, scout.talk, queue, l.token) })
+	if !answered {
+		l.session.cfg.Logf("slot %d has another consumer, which does not answer: it is not there any more (%v)", slot, err)
+		return
 	}
 	l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: errRival})
 }
 
 const (
-	rollCalls = 8
-	echoTime  = time.Second / 2 // for the way back of messages that the queue has confirmed
+	rollCalls  = 8           // the consumers of a queue get messages in turn
+	answerTime = time.Second // after which nobody will answer
 )
 
-// rollCall tells whether all messages to the slot's queue come to us. RabbitMQ also counts the consumers on a node that is away; but it sends them
-// nothing, while two that are there get messages in turn.
-func (l *Lock) rollCall(ctx context.Context, queue string, echoes <-chan string) (alone bool, err error) {
-	scout := l.session.scouts.Load()
-	if scout == nil || scout.talk == nil {
-		return false, errNoScout
-	}
-	id := rand.Text()
-	err = call(ctx, func() error { return callRoll(ctx, scout.talk, queue, id) })
+// rollCall asks all who consume from a slot's queue for an answer, and tells whether one came. Whose token it is does not answer.
+func rollCall(ctx context.Context, talk *conn, queue, token string) (answered bool, err error) {
+	channel, err := talk.Channel()
 	if err != nil {
 		return false, err
 	}
-	late := time.NewTimer(echoTime)
-	defer late.Stop()
-	for n := 0; n < rollCalls; {
-		select {
-		case echo := <-echoes:
-			if echo == id {
-				n++
-			}
-		case <-late.C:
-			return false, nil
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		}
-	}
-	return true, nil
-}
-
-// callRoll returns when the queue has confirmed the messages.
-func callRoll(ctx context.Context, talk *conn, queue, id string) error {
-	channel, err := talk.Channel()
+	defer func() { go func() { _ = channel.Close() }() }() // which hangs in an alarm, until the connection ends
+	answers, err := channel.Consume(replyPrefix, "", true, false, false, false, nil)
 	if err != nil {
-		return err
-	}
-	defer channel.Close()
-	if err := channel.Confirm(false); err != nil {
-		return err
+		return false, err
 	}
 	for range rollCalls {
-		confirmation, err := channel.PublishWithDeferredConfirm("", queue, false, false, amqp.Publishing{MessageId: id})
-		if err != nil {
-			return err
-		}
-		taken, err := confirmation.WaitContext(ctx)
-		if err == nil && !taken {
-			err = errors.New("the slot's queue takes no messages")
-		}
-		if err != nil {
-			return err
+		if err := channel.Publish("", queue, false, false, amqp.Publishing{MessageId: token, ReplyTo: replyPrefix}); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	late := time.NewTimer(answerTime)
+	defer late.Stop()
+	select {
+	case _, answered = <-answers:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return answered, nil
+}
+
+// answerRollCall answers a newer holder of a slot that is ours.
+func (l *Lock) answerRollCall(probe amqp.Delivery) {
+	scout := l.session.scouts.Load()
+	if !strings.HasPrefix(probe.ReplyTo, replyPrefix) || probe.MessageId == l.token || scout == nil || scout.talk == nil {
+		return
+	}
+	err := call(l.checking, func() error {
+		channel, err := scout.talk.Channel()
+		if err != nil {
+			return err
+		}
+		defer func() { go func() { _ = channel.Close() }() }()
+		return channel.Publish("", probe.ReplyTo, false, false, amqp.Publishing{})
+	})
+	l.session.cfg.Logf("another holder of a slot of ours has called: answered (%v)", err)
 }

@@ -9,13 +9,21 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// standIn consumes from the slot's queue as another holder of it would.
-func standIn(t *testing.T, cfg Config, slot int) (leave func()) {
+// standIn consumes from the slot's queue as another holder of it would, and answers as one if it is there.
+func standIn(t *testing.T, cfg Config, there bool) (leave func()) {
 	t.Helper()
 	channel := testChannel(t)
-	if _, err := channel.Consume(slotQueue(cfg.Name, slot), "", true, false, false, false, nil); err != nil {
+	probes, err := channel.Consume(slotQueue(cfg.Name, 1), "", true, false, false, false, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	go func() { // ends with the channel
+		for probe := range probes {
+			if there && probe.ReplyTo != "" {
+				_ = channel.Publish("", probe.ReplyTo, false, false, amqp.Publishing{})
+			}
+		}
+	}()
 	return func() {
 		if err := channel.Close(); err != nil {
 			t.Error(err)
@@ -23,40 +31,54 @@ func standIn(t *testing.T, cfg Config, slot int) (leave func()) {
 	}
 }
 
-// Two holders of one slot, as a cluster may make them: the newer one gives way, whatever its own node says of its queue.
-func TestSecondHolderGivesWay(t *testing.T) {
+func oneSlot(t *testing.T) Config {
+	t.Helper()
 	cfg := testConfig(t, Semaphore)
 	if err := Adjust(t.Context(), cfg, 1); err != nil {
 		t.Fatal(err)
 	}
-	standIn(t, cfg, 1)
+	return cfg
+}
+
+// Two holders of one slot, as a cluster may make them: the newer one gives way, whatever its own node says of its queue.
+func TestSecondHolderGivesWay(t *testing.T) {
+	cfg := oneSlot(t)
+	standIn(t, cfg, true)
 	lost := waitLost(t, mustAcquire(t, cfg))
 	if lost.Lock != `slot 1 of semaphore "`+cfg.Name+`"` || !strings.Contains(lost.Reason, "another holder") {
 		t.Errorf("lost %s: %s", lost.Lock, lost.Reason)
 	}
 }
 
-// A consumer on a node that is away counts and gets nothing. Here it is one that may have no more messages before it acknowledges the first.
-func TestConsumerThatTakesNothingIsNoRival(t *testing.T) {
-	cfg := testConfig(t, Semaphore)
-	if err := Adjust(t.Context(), cfg, 1); err != nil {
+// A holder answers a newer one, and keeps the slot.
+func TestFirstHolderAnswers(t *testing.T) {
+	cfg := oneSlot(t)
+	lock := mustAcquire(t, cfg)
+	queue := slotQueue(cfg.Name, 1)
+	waitFor(t, "the holder consumes", func() bool { return consumers(t, queue) == 1 })
+	newer := testSession(t, cfg)
+	if err := newer.openTalk(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	channel, queue := testChannel(t), slotQueue(cfg.Name, 1)
-	if err := channel.Qos(1, 0, false); err != nil {
-		t.Fatal(err)
+	if answered, err := rollCall(t.Context(), newer.talk, queue, lock.token); answered || err != nil {
+		t.Errorf("answered its own call: %t, %v", answered, err)
 	}
-	messages, err := channel.Consume(queue, "", false, false, false, false, nil)
-	if err != nil {
-		t.Fatal(err)
+	standIn(t, cfg, false)
+	if answered, err := rollCall(t.Context(), newer.talk, queue, "newer"); !answered || err != nil {
+		t.Errorf("answered: %t, %v", answered, err)
 	}
-	if err := channel.Publish("", queue, false, false, amqp.Publishing{}); err != nil {
-		t.Fatal(err)
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
 	}
-	<-messages
+}
+
+// A consumer on a node that is away counts, and does not answer.
+func TestConsumerThatDoesNotAnswerIsNoRival(t *testing.T) {
+	cfg := oneSlot(t)
+	standIn(t, cfg, false)
 	called := make(chan struct{}, 1)
 	cfg.Logf = func(format string, _ ...any) {
-		if strings.Contains(format, "takes nothing") {
+		if strings.Contains(format, "does not answer") {
 			called <- struct{}{}
 		}
 	}
@@ -75,11 +97,8 @@ func TestConsumerThatTakesNothingIsNoRival(t *testing.T) {
 
 // Who has just left may be seen for a moment.
 func TestHolderThatLeavesIsNoRival(t *testing.T) {
-	cfg := testConfig(t, Semaphore)
-	if err := Adjust(t.Context(), cfg, 1); err != nil {
-		t.Fatal(err)
-	}
-	leave := standIn(t, cfg, 1)
+	cfg := oneSlot(t)
+	leave := standIn(t, cfg, true)
 	lock := mustAcquire(t, cfg)
 	waitFor(t, "both consume", func() bool { return consumers(t, slotQueue(cfg.Name, 1)) == 2 })
 	leave()
