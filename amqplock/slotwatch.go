@@ -94,7 +94,7 @@ func (l *Lock) lookForRival(slot int) {
 			return
 		}
 		n, err := callFor(l.checking, func() (int, error) { return l.session.slot.consumers(queue) })
-		if err != nil || n < 2 {
+		if err != nil || n == 1 { // 0 says that the queue's leader was not asked: we are one
 			return
 		}
 	}
