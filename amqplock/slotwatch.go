@@ -1,19 +1,18 @@
 package amqplock
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // watchSlots consumes the slots' queues while the lock is held. Without that a removal is found by the next check in turn: the broker tells a
 // consumer that its queue is being deleted. And it is a sign for others that the slot is held, see lookForRival. What arrives are probes, of no
-// interest, and roll calls.
+// interest, and calls of other holders.
 func (l *Lock) watchSlots() {
 	s := l.session
 	channel, err := callFor(l.checking, func() (*amqp.Channel, error) { return s.hold.Channel() })
@@ -43,12 +42,13 @@ func (l *Lock) watchSlots() {
 				return
 			}
 			watched[slot] = true
+			answers := make(chan struct{}, 1)
 			l.background.Go(func() {
 				for probe := range probes {
-					l.answerRollCall(probe)
+					l.heard(probe, answers)
 				}
 			})
-			l.background.Go(func() { l.lookForRival(slot) })
+			l.background.Go(func() { l.lookForRival(slot, answers) })
 		}
 		select {
 		case tag, ok := <-removed:
@@ -76,75 +76,50 @@ func (l *Lock) verifyRemoval(slot int) {
 	}
 }
 
-// rivalLooks are the pauses between the looks for another holder. Who has just left may still be seen for a moment.
-var rivalLooks = []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond}
-
 var errRival = errors.New("it has another holder, who does not leave: the nodes of the cluster have lost each other, and granted it twice")
 
 // lookForRival gives a new slot up that has a holder already. A cluster with Mnesia whose nodes lose each other for a moment grants an exclusive
-// queue again, and each side goes on with its own view of it; but what consumes from a quorum queue is agreed on by Raft, and every
+// queue again, and each side goes on with its own view of it; but what a quorum queue does is agreed on by Raft, and every
 // holder consumes from its slot's queue. So the newer one of the two finds out. RabbitMQ also counts the consumers on a node that is away:
-// therefore the other one has to answer.
-func (l *Lock) lookForRival(slot int) {
+// therefore the other one has to answer, through the same queue, which both sides reach.
+//
+// It looks for half a second, since who has just left may be seen for a moment, and goes on for as long as somebody is seen that does not answer.
+func (l *Lock) lookForRival(slot int, answers <-chan struct{}) {
 	queue := slotQueue(l.session.cfg.Name, slot)
-	for _, pause := range rivalLooks {
-		select {
-		case <-time.After(pause):
-		case <-l.checking.Done():
-			return
-		}
+	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0), backoff.WithMaxInterval(rareLook), backoff.WithMaxElapsedTime(0))
+	for looks := 0; ; looks++ {
 		n, err := callFor(l.checking, func() (int, error) { return l.session.slot.consumers(queue) })
 		if err != nil || n == 1 { // 0 says that the queue's leader was not asked: we are one
 			return
 		}
+		if looks >= patientLooks {
+			l.callRoll(queue, callType, l.token)
+		}
+		select {
+		case <-answers:
+			l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: errRival})
+			return
+		case <-time.After(pace.NextBackOff()):
+		case <-l.checking.Done():
+			return
+		}
 	}
-	scout := l.session.scouts.Load()
-	if scout == nil || scout.talk == nil {
-		return
-	}
-	answered, err := callFor(l.checking, func() (bool, error) { return rollCall(l.checking, scout.talk, queue, l.token) })
-	if !answered {
-		l.session.cfg.Logf("slot %d has another consumer, which does not answer: it is not there any more (%v)", slot, err)
-		return
-	}
-	l.survive(l.checking, &goneError{slot: slot, check: "slot check", err: errRival})
 }
 
 const (
-	rollCalls  = 8           // the consumers of a queue get messages in turn
-	answerTime = time.Second // after which nobody will answer
+	patientLooks = 3 // at 0, 0.1 and 0.3 s: before the first call
+	rareLook     = 30 * time.Second
+	rollCalls    = 8 // the consumers of a queue get its messages in turn
+	callType     = "who holds"
+	answerType   = "held"
 )
 
-// rollCall asks all who consume from a slot's queue for an answer, and tells whether one came. Whose token it is does not answer.
-func rollCall(ctx context.Context, talk *conn, queue, token string) (answered bool, err error) {
-	channel, err := talk.Channel()
-	if err != nil {
-		return false, err
-	}
-	defer func() { go func() { _ = channel.Close() }() }() // which hangs in an alarm, until the connection ends
-	answers, err := channel.Consume(replyPrefix, "", true, false, false, false, nil)
-	if err != nil {
-		return false, err
-	}
-	for range rollCalls {
-		if err := channel.Publish("", queue, false, false, amqp.Publishing{MessageId: token, ReplyTo: replyPrefix}); err != nil {
-			return false, err
-		}
-	}
-	late := time.NewTimer(answerTime)
-	defer late.Stop()
-	select {
-	case _, answered = <-answers:
-	case <-late.C:
-	case <-ctx.Done():
-	}
-	return answered, nil
-}
-
-// answerRollCall answers a newer holder of a slot that is ours.
-func (l *Lock) answerRollCall(probe amqp.Delivery) {
+// callRoll sends messages about the holder token to the slot's queue: a call by it, or the answers to it. That they get there is not promised, and
+// not needed: the next call comes.
+func (l *Lock) callRoll(queue, messageType, token string) {
 	scout := l.session.scouts.Load()
-	if !strings.HasPrefix(probe.ReplyTo, replyPrefix) || probe.MessageId == l.token || scout == nil || scout.talk == nil {
+	if scout == nil || scout.talk == nil || scout.talk.blocked.Load() {
 		return
 	}
 	err := call(l.checking, func() error {
@@ -152,8 +127,26 @@ func (l *Lock) answerRollCall(probe amqp.Delivery) {
 		if err != nil {
 			return err
 		}
-		defer func() { go func() { _ = channel.Close() }() }()
-		return channel.Publish("", probe.ReplyTo, false, false, amqp.Publishing{})
+		defer func() { go func() { _ = channel.Close() }() }() // which hangs in an alarm, until the connection ends
+		for range rollCalls {
+			if err := channel.Publish("", queue, false, false, amqp.Publishing{Type: messageType, MessageId: token}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	l.session.cfg.Logf("another holder of a slot of ours has called: answered (%v)", err)
+	l.session.cfg.Logf("%s has more than one holder, or a consumer that is away: %q (%v)", queue, messageType, err)
+}
+
+// heard answers a newer holder of a slot that is ours, and notes the answer of an older one.
+func (l *Lock) heard(probe amqp.Delivery, answers chan<- struct{}) {
+	switch {
+	case probe.Type == callType && probe.MessageId != l.token:
+		l.callRoll(probe.RoutingKey, answerType, probe.MessageId)
+	case probe.Type == answerType && probe.MessageId == l.token:
+		select {
+		case answers <- struct{}{}:
+		default:
+		}
+	}
 }

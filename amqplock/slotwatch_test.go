@@ -19,8 +19,8 @@ func standIn(t *testing.T, cfg Config, there bool) (leave func()) {
 	}
 	go func() { // ends with the channel
 		for probe := range probes {
-			if there && probe.ReplyTo != "" {
-				_ = channel.Publish("", probe.ReplyTo, false, false, amqp.Publishing{})
+			if there && probe.Type == callType {
+				_ = channel.Publish("", probe.RoutingKey, false, false, amqp.Publishing{Type: answerType, MessageId: probe.MessageId})
 			}
 		}
 	}()
@@ -50,22 +50,35 @@ func TestSecondHolderGivesWay(t *testing.T) {
 	}
 }
 
-// A holder answers a newer one, and keeps the slot.
+// A holder answers a newer one, and not itself, and keeps the slot.
 func TestFirstHolderAnswers(t *testing.T) {
 	cfg := oneSlot(t)
 	lock := mustAcquire(t, cfg)
 	queue := slotQueue(cfg.Name, 1)
 	waitFor(t, "the holder consumes", func() bool { return consumers(t, queue) == 1 })
-	newer := testSession(t, cfg)
-	if err := newer.openTalk(t.Context()); err != nil {
+	channel := testChannel(t)
+	messages, err := channel.Consume(queue, "", true, false, false, false, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if answered, err := rollCall(t.Context(), newer.talk, queue, lock.token); answered || err != nil {
-		t.Errorf("answered its own call: %t, %v", answered, err)
+	for _, token := range []string{lock.token, lock.token, "newer", "newer"} { // they go to the two in turn
+		if err := channel.Publish("", queue, false, false, amqp.Publishing{Type: callType, MessageId: token}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	standIn(t, cfg, false)
-	if answered, err := rollCall(t.Context(), newer.talk, queue, "newer"); !answered || err != nil {
-		t.Errorf("answered: %t, %v", answered, err)
+	for late := time.After(10 * time.Second); ; {
+		select {
+		case m := <-messages:
+			if m.Type != answerType {
+				continue
+			}
+			if m.MessageId != "newer" {
+				t.Errorf("the holder has answered %q", m.MessageId)
+			}
+		case <-late:
+			t.Error("the holder has not answered")
+		}
+		break
 	}
 	if err := lock.Verify(t.Context()); err != nil {
 		t.Error(err)
@@ -78,8 +91,11 @@ func TestConsumerThatDoesNotAnswerIsNoRival(t *testing.T) {
 	standIn(t, cfg, false)
 	called := make(chan struct{}, 1)
 	cfg.Logf = func(format string, _ ...any) {
-		if strings.Contains(format, "does not answer") {
-			called <- struct{}{}
+		if strings.Contains(format, "consumer that is away") {
+			select {
+			case called <- struct{}{}:
+			default:
+			}
 		}
 	}
 	lock := mustAcquire(t, cfg)
