@@ -37,9 +37,9 @@
 // A cluster with the Mnesia metadata store (3.x; 4.0 to 4.2 unless Khepri was enabled) can grant an exclusive queue twice after a node
 // failed or the network between nodes was interrupted, even for milliseconds
 // (https://github.com/rabbitmq/rabbitmq-server/issues/9798, https://github.com/rabbitmq/rabbitmq-server/pull/17324). The checks find most of
-// that, within a second or two of the grant or when the majority is lost; of a mutex not all. The second holder of a slot, made with our
-// quorum queues, is found some two seconds after its grant, and loses it. With Khepri from 4.2 on a lock whose node crashed stays
-// taken until the node returns or is removed from the cluster. docs/GUARANTEES.md has the figures.
+// that, within a second or two of the grant or when the majority is lost; of a mutex not all. The second holder of a slot, of those with our
+// quorum queues, loses it about a second after its grant, or when both holders reach that queue. With Khepri from 4.2 on a lock whose node
+// crashed stays taken until the node returns or is removed from the cluster. docs/GUARANTEES.md has the figures.
 //
 // There is no fencing token: RabbitMQ has no number that grows with each grant of a queue.
 //
