@@ -54,10 +54,12 @@ func (s *socket) Write(p []byte) (written int, err error) {
 // explain makes err what net.TCPConn would return.
 func (s *socket) explain(op string, err error) error {
 	var raw *net.OpError
-	if errno, ok := err.(syscall.Errno); ok {
-		err = &net.OpError{Op: op, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, errno)}
-	} else if errors.As(err, &raw) {
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &raw):
 		raw.Op = op
+	case errors.As(err, &errno):
+		err = &net.OpError{Op: op, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, errno)}
 	}
 	return err
 }
