@@ -198,6 +198,7 @@ func TestNextInLineIsPromoted(t *testing.T) {
 		want string
 	}{{func() *Lock { return holder }, promoted}, {func() *Lock { return <-second }, ""}} {
 		lock := step.lock()
+		waitFor(t, "the tripwire is armed", func() bool { return isArmed(lock) }) // while it is being armed a release may set it off: a hint too many
 		if err := lock.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
