@@ -1,6 +1,7 @@
 package amqplock
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strconv"
@@ -89,7 +90,9 @@ func (l *Lock) lookForRival(slot int, answers <-chan struct{}) {
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(0), backoff.WithMaxInterval(rareLook), backoff.WithMaxElapsedTime(0))
 	for looks := 0; ; looks++ {
-		n, err := callFor(l.checking, func() (int, error) { return l.session.slot.consumers(queue) })
+		n, err := timedFor(l.checking, l.session, "look for another holder", func(context.Context) (int, error) {
+			return l.session.slot.consumers(queue)
+		})
 		if err != nil || n == 1 { // 0 says that the queue's leader was not asked: we are one
 			return
 		}
@@ -122,7 +125,7 @@ func (l *Lock) callRoll(queue, messageType, token string) {
 	if scout == nil || scout.talk == nil || scout.talk.blocked.Load() {
 		return
 	}
-	err := call(l.checking, func() error {
+	err := l.session.timed(l.checking, "call another holder", func() error {
 		channel, err := scout.talk.Channel()
 		if err != nil {
 			return err
