@@ -91,6 +91,7 @@ func (s *session) notAcquired(ctx context.Context) error {
 }
 
 func (s *session) acquire(ctx context.Context, wait bool) (*Lock, error) {
+	s.patient = wait
 	lock, err := s.try(ctx)
 	var alarm *alarmError // nobody knows yet whether the lock is free; the alarm will end
 	switch {

@@ -143,8 +143,9 @@ func (p *prober) survey(ctx context.Context, name string) (slots, error) {
 }
 
 // find looks for at least want free slots, in a few round trips however many slots there are: it bisects for their number, and then asks
-// about holders only, from a random slot on, so that those who come at the same time do not meet at the same slot.
-func (p *prober) find(ctx context.Context, name string, want int) (slots, error) {
+// about holders only, from a random slot on, so that those who come at the same time do not meet at the same slot. Of a long row it looks at
+// no more than most.
+func (p *prober) find(ctx context.Context, name string, want, most int) (slots, error) {
 	s, all, err := p.begin(ctx, name)
 	if err != nil || all || len(s.free) >= want && !s.drain {
 		return s.spareLast(), err
@@ -154,11 +155,12 @@ func (p *prober) find(ctx context.Context, name string, want int) (slots, error)
 		return s, err
 	}
 	rest := s.count - first + 1
+	most = min(most, rest)
 	size := max(want, firstSlots)
-	for done, start := 0, rand.IntN(max(rest, 1)); done < rest && len(s.free) < want; {
+	for done, start := 0, rand.IntN(max(rest, 1)); done < most && len(s.free) < want; {
 		size = min(4*size, window) // where many are free the first few will do
 		queues, numbers := make([]string, 0, size), make([]int, 0, size)
-		for ; done < rest && len(queues) < size; done++ {
+		for ; done < most && len(queues) < size; done++ {
 			i := first + (start+done)%rest
 			queues, numbers = append(queues, heldQueue(name, i)), append(numbers, i)
 		}

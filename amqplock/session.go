@@ -29,15 +29,16 @@ type session struct {
 	tell   *lane
 	probes *prober
 
-	looked bool       // a queue that refused us has been seen to be a lock
-	busy   error      // why the newest try found the lock taken; nil before
-	why    error      // why we wait
-	told   Waiting    // to Config.OnWaiting
-	first  bool       // of the waiting line
-	ahead  int        // how many stood in the line when we joined it
-	warned bool       // that an alarm makes us wait
-	mute   bool       // we may not publish, and so not ask
-	held   collection // what was claimed so far
+	patient bool       // may wait in line
+	looked  bool       // a queue that refused us has been seen to be a lock
+	busy    error      // why the newest try found the lock taken; nil before
+	why     error      // why we wait
+	told    Waiting    // to Config.OnWaiting
+	first   bool       // of the waiting line
+	ahead   int        // how many stood in the line when we joined it
+	warned  bool       // that an alarm makes us wait
+	mute    bool       // we may not publish, and so not ask
+	held    collection // what was claimed so far
 
 	passing sync.WaitGroup // our leaving the line
 	who     *presence      // nil where nobody is to be told
@@ -196,9 +197,17 @@ func (s *session) useTalk(talk *conn) {
 	s.who.appear(talk)
 }
 
+// glance is at how many slots of a long row a newcomer looks before it looks at the line: while others wait in it, what is free is theirs, and
+// if each newcomer asked for every slot, many of both would be too much for the broker.
+const glance = 20 * firstSlots
+
 // find looks for want free slots of the semaphore.
 func (s *session) find(ctx context.Context, want int) (slots, error) {
-	return s.probed(ctx, func(ctx context.Context, p *prober) (slots, error) { return p.find(ctx, s.cfg.Name, want) })
+	most := MaxSlots + overshoot
+	if s.patient && s.why == nil && !s.cfg.Greedy {
+		most = glance
+	}
+	return s.probed(ctx, func(ctx context.Context, p *prober) (slots, error) { return p.find(ctx, s.cfg.Name, want, most) })
 }
 
 // survey looks at all slots of the semaphore.

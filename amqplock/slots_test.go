@@ -149,6 +149,37 @@ func TestFindAmongMany(t *testing.T) {
 	}
 }
 
+// A newcomer does not ask for every slot of a long row before it has looked whether others wait; who waits does, and who will not.
+func TestNewcomerGlances(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	const count = firstSlots + glance + 16
+	if err := Adjust(t.Context(), cfg, count); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for slot := range count {
+		if err := holder.own.claim(heldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := testSession(t, cfg)
+	for _, c := range []struct {
+		who     string
+		patient bool
+		why     error
+		want    int
+	}{
+		{"newcomer", true, nil, firstSlots + glance},
+		{"waiter", true, errBusy, count},
+		{"who will not wait", false, nil, count},
+	} {
+		s.patient, s.why = c.patient, c.why
+		if found, err := s.find(t.Context(), 1); err != nil || found.held != c.want || found.count != count {
+			t.Errorf("%s: %d of %d held, %v; want %d of %d", c.who, found.held, found.count, err, c.want, count)
+		}
+	}
+}
+
 // A removal may be found by two checks at once: it is told once, and the set is not lost.
 func TestRemovalIsToldOnce(t *testing.T) {
 	cfg := testConfig(t, Semaphore)

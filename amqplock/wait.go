@@ -184,8 +184,8 @@ func (s *session) isMissing(ctx context.Context, queue string) (missing, sure bo
 // nextRetry is when to try without a hint.
 func (s *session) nextRetry(place *line, slow backoff.BackOff) time.Duration {
 	d := slow.NextBackOff()
-	if place != nil && !s.first {
-		d = max(d, min(d*time.Duration(s.ahead+1), rareRetry))
+	if place != nil && !s.first && s.ahead > 0 { // not at once in any case: many may come at the same time
+		d = max(d, min(max(d, 10*s.cfg.retry)*time.Duration(s.ahead+1), rareRetry))
 	}
 	return d
 }
