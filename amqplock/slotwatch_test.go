@@ -1,6 +1,7 @@
 package amqplock
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
@@ -123,4 +124,49 @@ func TestHolderThatLeavesIsNoRival(t *testing.T) {
 		t.Errorf("lost: %v", context.Cause(lock.Context()))
 	case <-time.After(3 * time.Second): // longer than all looks
 	}
+}
+
+// A node that has not asked the leader of a queue counts no consumer of it, although we are one: that answers nothing.
+func TestCountOfNoConsumersIsNoAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		queue := slotQueue(cfg.Name, 1)
+		counted, calls := uint32(0), 0
+		p.answer(func(r *request) bool {
+			if r.queue == queue && r.method == "publish" && bytes.Contains(r.content, []byte(callType)) {
+				calls++
+			}
+			if r.queue == queue && r.method == "look" && !r.noWait {
+				r.send(r.channel, queueDeclareOk, r.queue, uint32(0), counted)
+				return true
+			}
+			return false
+		})
+		called := func(consumers uint32) int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			counted = consumers
+			return calls
+		}
+		lock := mustAcquire(t, cfg)
+		pass(2 * rareLook)
+		before := called(1)
+		if before == 0 {
+			t.Error("the roll was not called")
+		}
+		pass(rareLook)
+		if after := called(0); after != before {
+			t.Errorf("called %d times more when we were the only consumer", after-before)
+		}
+		pass(2 * rareLook)
+		if after := called(0); after != before {
+			t.Errorf("called %d times after an answer", after-before)
+		}
+		if err := lock.Verify(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
