@@ -177,6 +177,13 @@ func (n *nodes) tried(at *node, err error) {
 	}
 }
 
+// forgive has those asked again that have refused us.
+func (n *nodes) forgive() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.refused)
+}
+
 // temporary reports whether it makes sense to try again what has failed.
 func temporary(err error) bool {
 	var e *Error

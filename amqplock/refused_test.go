@@ -1,7 +1,10 @@
 package amqplock
 
 import (
+	"context"
 	"errors"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -51,13 +54,48 @@ func TestRefusalByABrokerThatHasAcceptedUs(t *testing.T) {
 	}
 }
 
-// Who was never accepted has the wrong password, and is told at once.
+// Who was never accepted and is refused twice has the wrong password. Who will not wait asks once.
 func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		acquire func(context.Context, Config) (*Lock, error)
+		tries   int
+	}{{"waits", Acquire, 2}, {"does not wait", TryAcquire, 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				p.answer(refuses)
+				cfg.Warnf = t.Errorf
+				began := time.Now()
+				_, err := test.acquire(t.Context(), cfg)
+				if !errors.Is(err, ErrAccess) || p.dialed() != test.tries || time.Since(began) > 2*secondThought {
+					t.Errorf("%v after %d tries and %s", err, p.dialed(), time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// A broker that is ending refuses everybody, and is back a little later.
+func TestNewcomerOutlivesABrokerThatRestarts(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		p.answer(refuses)
-		began := time.Now()
-		if _, err := Acquire(t.Context(), cfg); !errors.Is(err, ErrAccess) || p.dialed() != 1 || time.Since(began) > time.Second {
-			t.Errorf("%v after %d tries and %s", err, p.dialed(), time.Since(began))
+		restarts, dial := 0, cfg.Dial
+		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			switch restarts++; restarts {
+			case 1, 4:
+				p.answer(refuses)
+			case 2, 3:
+				return nil, syscall.ECONNREFUSED
+			default:
+				p.answer(nil)
+			}
+			return dial(ctx, network, address)
+		}
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

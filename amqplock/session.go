@@ -107,24 +107,41 @@ func reconnect(ctx context.Context, cfg Config, pause time.Duration) (*session, 
 	}
 }
 
+// secondThought is when to ask a broker again that has refused us: by then one that is ending has ended.
+const secondThought = time.Second
+
 // connectPatiently is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
-// that is told once. Without wait there is one try. Errors that would come again end it.
+// that is told once. Without wait there is one try. Errors that would come again end it, a refusal when it has come twice: a RabbitMQ that is
+// ending has no users any more, and no virtual hosts.
 func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, error) {
 	if !wait {
 		return connectHolder(ctx, cfg)
 	}
 	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
-	warned := false
+	warned, refused := false, false
 	var last error
 	s, err := backoff.RetryNotifyWithData(func() (*session, error) {
 		s, err := connectHolder(ctx, cfg)
-		if last = err; err != nil && !temporary(err) {
+		last = err
+		switch {
+		case err == nil:
+		case temporary(err):
+			refused = false
+		case !refused && (errors.Is(err, ErrAccess) || errors.Is(err, ErrNotFound)):
+			refused = true
+			cfg.Logf("%v; asking once more", err)
+			cfg.nodes.forgive()
+			select {
+			case <-time.After(secondThought):
+			case <-ctx.Done():
+			}
+		default:
 			err = backoff.Permanent(err)
 		}
 		return s, err
 	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
-		if cfg.Warnf != nil && !warned {
+		if cfg.Warnf != nil && !warned && temporary(err) {
 			warned = true
 			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
 		}
