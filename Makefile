@@ -72,8 +72,12 @@ lint: lint-tools ## check everything that can be checked without running it
 	$(ACTIONLINT)
 	@scripts/diagrams check
 
-vuln: ## check the dependencies for known vulnerabilities
-	$(GOVULNCHECK) ./...
+vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb where only a module proxy can be reached
+	$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
+
+dist/vulndb:
+	go run golang.org/x/vulndb/cmd/indexdb@latest -out $@ \
+		-vulns "$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/data/osv"
 
 diagrams: ## draw docs/diagrams
 	@scripts/install-tools graphviz mscgen
