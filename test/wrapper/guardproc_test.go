@@ -31,11 +31,16 @@ func TestRenewalsDoNotWakeTheGuard(t *testing.T) {
 	p := start(t, "-guard", "-lease", "1m", "-renew", "2ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	eventually(t, func() bool { return !isStub(guard) }, "the guard to be more than a stub")
-	passes(2 * time.Second) // longer than it takes to settle down
-	before := turns(guard)
-	passes(time.Second) // up to five hundred renewals
-	if n := turns(guard) - before; n > 20 {
-		t.Errorf("the guard has had a processor %d times", n)
+	n := 0
+	for range 10 { // on a busy machine it takes some seconds to settle down
+		before := turns(guard)
+		passes(time.Second) // up to five hundred renewals
+		if n = turns(guard) - before; n <= 20 {
+			break
+		}
+	}
+	if n > 20 {
+		t.Errorf("the guard has had a processor %d times in a second", n)
 	}
 	p.release()
 	p.end()
