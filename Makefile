@@ -75,6 +75,8 @@ lint: lint-tools ## check everything that can be checked without running it
 vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb where only a module proxy can be reached
 	$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
 
+# Made anew each time: what was known last week is not what is asked for.
+.PHONY: dist/vulndb
 dist/vulndb:
 	go run golang.org/x/vulndb/cmd/indexdb@latest -out $@ \
 		-vulns "$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/data/osv"

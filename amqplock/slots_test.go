@@ -118,19 +118,26 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	}
 }
 
+// holdAll makes a semaphore with so many slots, all of which its session holds.
+func holdAll(t *testing.T, cfg Config, slots int) *session {
+	t.Helper()
+	if err := Adjust(t.Context(), cfg, slots); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for i := range slots {
+		if err := holder.own.claim(heldQueue(cfg.Name, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return holder
+}
+
 // The number of slots is found by bisecting, and the one that is free wherever it is.
 func TestFindAmongMany(t *testing.T) {
 	cfg := testConfig(t, Semaphore)
 	const count = 40
-	if err := Adjust(t.Context(), cfg, count); err != nil {
-		t.Fatal(err)
-	}
-	holder := testSession(t, cfg)
-	for slot := range count {
-		if err := holder.own.claim(heldQueue(cfg.Name, slot+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	holder := holdAll(t, cfg, count)
 	s := testSession(t, cfg)
 	if found, err := s.find(t.Context(), 1); err != nil || found.count != count || len(found.free) > 0 {
 		t.Errorf("found %+v, %v; want %d slots, none free", found, err, count)
@@ -153,15 +160,7 @@ func TestFindAmongMany(t *testing.T) {
 func TestNewcomerGlances(t *testing.T) {
 	cfg := testConfig(t, Semaphore)
 	const count = firstSlots + glance + 16
-	if err := Adjust(t.Context(), cfg, count); err != nil {
-		t.Fatal(err)
-	}
-	holder := testSession(t, cfg)
-	for slot := range count {
-		if err := holder.own.claim(heldQueue(cfg.Name, slot+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	holdAll(t, cfg, count)
 	s := testSession(t, cfg)
 	for _, c := range []struct {
 		who     string

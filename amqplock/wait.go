@@ -10,12 +10,14 @@ import (
 )
 
 // A waiter also tries without a hint, now and then: for locks released by programs that send none, and for hints that were lost.
-// The first in the line does so at these intervals. The others, who may have become the first without being told, have the first try; they share
-// its rate, so that the broker has no more to do where many wait, up to an interval of rareRetry each.
+// The first in the line does so at intervals from firstRetry to lastRetry. The others, who may have become the first without being told, have the
+// first try; they share the rate that it comes to in the end, since many may have joined at the same time, up to an interval of rareRetry each. So
+// the broker has no more to do where many wait.
 const (
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 5 * time.Second
-	rareRetry  = 5 * time.Minute
+	firstRetry  = 500 * time.Millisecond
+	retryGrowth = 10
+	lastRetry   = retryGrowth * firstRetry
+	rareRetry   = 5 * time.Minute
 )
 
 // afterCrash is when to try again after a failed try with the hint of a tripwire: that comes a few milliseconds before the broker has
@@ -184,8 +186,8 @@ func (s *session) isMissing(ctx context.Context, queue string) (missing, sure bo
 // nextRetry is when to try without a hint.
 func (s *session) nextRetry(place *line, slow backoff.BackOff) time.Duration {
 	d := slow.NextBackOff()
-	if place != nil && !s.first && s.ahead > 0 { // not at once in any case: many may come at the same time
-		d = max(d, min(max(d, 10*s.cfg.retry)*time.Duration(s.ahead+1), rareRetry))
+	if place != nil && !s.first && s.ahead > 0 {
+		d = max(d, min(max(d, retryGrowth*s.cfg.retry)*time.Duration(s.ahead+1), rareRetry))
 	}
 	return d
 }

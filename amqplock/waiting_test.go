@@ -7,7 +7,34 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
+
+// Who stands behind others has the first in the line try so rarely that many together do it no more often than one would.
+func TestNextRetry(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		place       *line
+		first       bool
+		ahead       int
+		early, late time.Duration // after the first failure, and after many
+	}{
+		{"no line", nil, false, 0, firstRetry, lastRetry},
+		{"alone", &line{}, false, 0, firstRetry, lastRetry},
+		{"first", &line{}, true, 7, firstRetry, lastRetry},
+		{"second", &line{}, false, 1, 2 * lastRetry, 2 * lastRetry},
+		{"tenth", &line{}, false, 9, 10 * lastRetry, 10 * lastRetry},
+		{"far behind", &line{}, false, 999, rareRetry, rareRetry},
+	} {
+		s := &session{cfg: Config{retry: firstRetry}, first: test.first, ahead: test.ahead}
+		for d, want := range map[time.Duration]time.Duration{firstRetry: test.early, lastRetry: test.late} {
+			if got := s.nextRetry(test.place, backoff.NewConstantBackOff(d)); got != want {
+				t.Errorf("%s: %v where the first takes %v, want %v", test.name, got, d, want)
+			}
+		}
+	}
+}
 
 // A waiter is told that it waits, then its place in the line, and each change of that; and nothing any more once it has the lock.
 func TestOnWaiting(t *testing.T) {
