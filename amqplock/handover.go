@@ -124,7 +124,7 @@ func (t *tripwire) disarm() {
 
 // grow takes slots that come free, for an elastic set. It stands in line like everyone who wants one, over a talk connection of its own.
 func (l *Lock) grow() {
-	s := &session{cfg: l.session.cfg, hold: l.session.hold, looked: true, granted: true, scouts: l.session.scouts}
+	s := &session{cfg: l.session.cfg, hold: l.session.hold, looked: true, granted: true, scouts: l.session.scouts, why: errBusy}
 	s.own, s.slot, s.quo = l.session.own, l.session.slot, l.session.quo
 	s.cfg.OnWaiting = nil // the lock is held
 	defer s.dropTalk()

@@ -118,6 +118,35 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	}
 }
 
+// An elastic set that begins while others stand in line joins behind them, and grows when it is its turn.
+func TestElasticSetGrowsBehindWaiters(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic, cfg.retry = 1, true, true, time.Hour
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	s := testSession(t, cfg)
+	ahead, err := s.join(t.Context(), s.openLine(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := mustAcquire(t, cfg)
+	waitFor(t, "the set has joined the line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 2 })
+	if err := ahead.leave(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Adjust(t.Context(), Config{Broker: cfg.Broker, Name: cfg.Name}, 1); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-changes:
+		if !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("holds %v, want slots 1 and 2", got)
+		}
+	case <-time.After(15 * time.Second):
+		t.Errorf("holds %v, want slots 1 and 2", lock.Slots())
+	}
+}
+
 // holdAll makes a semaphore with so many slots, all of which its session holds.
 func holdAll(t *testing.T, cfg Config, slots int) *session {
 	t.Helper()
