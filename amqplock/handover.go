@@ -133,18 +133,23 @@ func (l *Lock) grow() {
 			_, _, err := s.takeSlots(ctx)
 			return err
 		})
+		for _, slot := range s.held.list() {
+			s.held.drop(slot)
+			l.session.held.add(slot)
+			l.changed("got slot %d too", slot)
+		}
+		if err == nil {
+			_ = call(l.checking, func() error { s.passing.Wait(); return nil }) // our leaving the line, and the hint for the next in it
+			if s.talk != nil {
+				s.talk.farewell()
+			}
+		}
 		s.dropTalk() // and the place in the line with it
 		if err != nil {
 			select {
 			case <-time.After(lastRetry):
 			case <-l.checking.Done():
 			}
-			continue
-		}
-		for _, slot := range s.held.list() {
-			s.held.drop(slot)
-			l.session.held.add(slot)
-			l.changed("got slot %d too", slot)
 		}
 	}
 }

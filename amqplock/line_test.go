@@ -77,6 +77,53 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 	}
 }
 
+// The same where the slot came free without a hint, just before the time was over.
+func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.retry = time.Hour
+	other := holdAll(t, cfg, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	last := make(chan *Lock, 1)
+	go func() {
+		lock, err := Acquire(ctx, cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		last <- lock
+	}()
+	waitFor(t, "one is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
+	next := make(chan *Lock, 1)
+	go func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		next <- lock
+	}()
+	waitFor(t, "both are in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 2 })
+	for slot := range 2 {
+		if err := other.own.remove(heldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holder := <-last
+	if holder == nil {
+		return
+	}
+	select {
+	case lock := <-next:
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the next in the line was not told of the other slot")
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A releaser that found nobody in line has removed it: who comes to join then has to try again.
 func TestJoinARemovedLine(t *testing.T) {
 	cfg := testConfig(t, Mutex)

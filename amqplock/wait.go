@@ -120,15 +120,18 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
-			if err == nil && place != nil {
-				_ = place.leave()
-				s.wakeNext(ctx) // more may have come free than this
+			if err == nil {
+				s.leave(place)
 			}
 			return err
 		case <-s.hold.ended:
 			return refused(s.hold.broker, "wait for "+s.lockName(), connectionLost(s.hold.why))
 		case <-ctx.Done():
-			return s.lastTry(ctx, try)
+			err := s.lastTry(ctx, try)
+			if err == nil {
+				s.leave(place)
+			}
+			return err
 		}
 	}
 }
@@ -204,6 +207,20 @@ func (s *session) pass(place *line, hint amqp.Delivery) {
 		_ = hint.Ack(false)
 		if place.leave() == nil {
 			_ = tell.do(func(ch *amqp.Channel) error { return promote(ch, s.cfg.Name) })
+		}
+	})
+}
+
+// leave leaves the line after a success without a hint in hand, and tells the next in it to try: more may have come free than this. A holder that
+// went on standing there would take the hints that are for others. Without a place (nil) there is nothing to do.
+func (s *session) leave(place *line) {
+	if place == nil {
+		return
+	}
+	tell := s.tell
+	s.passing.Go(func() { // ends with the talk connection at the latest
+		if place.leave() == nil {
+			_ = tell.do(func(ch *amqp.Channel) error { return wake(ch, s.cfg.Name) })
 		}
 	})
 }
@@ -289,6 +306,9 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 		s.ahead = max(all.n-1, 0)
 	}
 	s.who.joins(err == nil)
+	if err != nil && code(err) == 0 {
+		s.dropTalk() // or we may join yet, and nobody would heed the hints that come
+	}
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logf("no place in the waiting line: %v", err)
 	}
