@@ -31,7 +31,14 @@ func (l *Lock) watchSlots() {
 		again = ticker.C
 	}
 	for {
-		for _, slot := range l.Slots() {
+		held := l.Slots()
+		for slot := range watched {
+			if !slices.Contains(held, slot) { // lost from an elastic set, and perhaps another's now
+				_ = channel.Cancel(strconv.Itoa(slot), true)
+				delete(watched, slot)
+			}
+		}
+		for _, slot := range held {
 			if watched[slot] {
 				continue
 			}
@@ -46,7 +53,7 @@ func (l *Lock) watchSlots() {
 			answers := make(chan struct{}, 1)
 			l.background.Go(func() {
 				for probe := range probes {
-					l.heard(probe, answers)
+					l.heard(slot, probe, answers)
 				}
 			})
 			l.background.Go(func() { l.lookForRival(slot, answers) })
@@ -142,9 +149,9 @@ func (l *Lock) callRoll(queue, messageType, token string) {
 }
 
 // heard answers a newer holder of a slot that is ours, and notes the answer of an older one.
-func (l *Lock) heard(probe amqp.Delivery, answers chan<- struct{}) {
+func (l *Lock) heard(slot int, probe amqp.Delivery, answers chan<- struct{}) {
 	switch {
-	case probe.Type == callType && probe.MessageId != l.token:
+	case probe.Type == callType && probe.MessageId != l.token && slices.Contains(l.Slots(), slot):
 		l.callRoll(probe.RoutingKey, answerType, probe.MessageId)
 	case probe.Type == answerType && probe.MessageId == l.token:
 		select {

@@ -3,6 +3,7 @@ package amqplock
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,42 @@ func TestFirstHolderAnswers(t *testing.T) {
 			t.Error("the holder has not answered")
 		}
 		break
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A holder that has lost a slot of an elastic set, and goes on with the others, does not answer for it.
+func TestHolderAnswersForNoSlotItHasLost(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic, cfg.retry, cfg.CheckInterval = 2, true, true, time.Hour, 100*time.Millisecond
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	lock := mustAcquire(t, cfg)
+	for slot := range 2 {
+		waitFor(t, "the holder consumes", func() bool { return consumers(t, slotQueue(cfg.Name, slot+1)) == 1 })
+	}
+	s := testSession(t, cfg)
+	queue := heldQueue(cfg.Name, 2)
+	if err := errors.Join(lock.session.own.remove(queue), s.own.claim(queue)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-changes; len(got) != 1 || got[0] != 1 {
+		t.Fatalf("holds %v, want slot 1", got)
+	}
+	waitFor(t, "it consumes no longer", func() bool { return consumers(t, slotQueue(cfg.Name, 2)) == 0 })
+	channel := testChannel(t)
+	messages, err := channel.Consume(slotQueue(cfg.Name, 2), "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.heard(2, amqp.Delivery{Type: callType, MessageId: "newer", RoutingKey: slotQueue(cfg.Name, 2)}, nil)
+	if err := channel.Publish("", slotQueue(cfg.Name, 2), false, false, amqp.Publishing{Type: "mark"}); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-messages; m.Type != "mark" {
+		t.Errorf("it has sent %q", m.Type)
 	}
 	if err := lock.Verify(t.Context()); err != nil {
 		t.Error(err)
