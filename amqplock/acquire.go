@@ -145,6 +145,11 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 	if s.cfg.Greedy {
 		want = MaxSlots
 	}
+	defer func() {
+		if err != nil && !s.first && ctx.Err() == nil { // else abandon does it
+			s.putBack(ctx)
+		}
+	}()
 	for round := 1; ; round++ {
 		begun := time.Now()
 		found, err := s.find(ctx, want-len(s.held.list()))
@@ -164,16 +169,14 @@ func (s *session) takeSlots(ctx context.Context) (sent time.Duration, ours bool,
 			}
 		}
 		got := len(s.held.list())
-		switch {
-		case got >= want, s.cfg.Greedy && got > 0:
+		if got >= want || s.cfg.Greedy && got > 0 {
 			if got > 1 { // the first of them may be an old one
 				sent, err = s.prove(ctx, &s.held, found.ours)
 			}
 			return sent, found.ours, err
-		case collided && round < maxRounds: // somebody was faster: look again, what we know is old
+		}
+		if collided && round < maxRounds { // somebody was faster: look again, what we know is old
 			continue
-		case got > 0 && !s.first:
-			s.putBack(ctx)
 		}
 		if found.count == 0 {
 			return 0, false, errPaused

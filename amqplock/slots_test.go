@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -390,4 +391,46 @@ func testSession(t *testing.T, cfg Config) *session {
 	}
 	t.Cleanup(s.drop)
 	return s
+}
+
+// An error ends a try in the middle of collecting: then, too, only the first in the line keeps what it has got.
+func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
+	for _, c := range []struct {
+		reply string
+		nth   int // of the questions about slot 2
+	}{{"404 down", 1}, {"404 gone", 2}} {
+		for i := range 10 { // slots are claimed in random order
+			first := i%2 == 0
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				cfg = p.semaphore(cfg, 3)
+				cfg.Count = 3
+				s := testSession(t, cfg)
+				s.first = first
+				asked := 0
+				p.answer(func(r *request) bool {
+					if r.method != "get" || r.queue != slotQueue("x", 2) {
+						return false
+					}
+					if asked++; asked == c.nth {
+						replies[c.reply](r)
+						return true
+					}
+					return false
+				})
+				if _, _, err := s.takeSlots(t.Context()); err == nil || asked != c.nth {
+					t.Fatalf("%s: %v after %d questions", c.reply, err, asked)
+				}
+				synctest.Wait()
+				owned := 0
+				for slot := range 3 {
+					if p.owned(heldQueue("x", slot+1)) {
+						owned++
+					}
+				}
+				if held := len(s.held.list()); owned != held || !first && held > 0 || first && c.nth == 2 && held != 2 {
+					t.Errorf("%s, first %t: has %d, and knows of %d", c.reply, first, owned, held)
+				}
+			})
+		}
+	}
 }
