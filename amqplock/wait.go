@@ -80,6 +80,7 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 				hints, s.first = nil, false // not back at once: whatever removed the line may do so again
 				s.putBack(ctx)
 				s.tellWaiting(nil)
+				timer.Reset(s.nextRetry(nil, slow)) // from far behind it would be minutes
 				continue
 			}
 			if !s.first {

@@ -2,6 +2,7 @@ package amqplock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // Who stands behind others has the first in the line try so rarely that many together do it no more often than one would.
@@ -33,6 +35,24 @@ func TestNextRetry(t *testing.T) {
 				t.Errorf("%s: %v where the first takes %v, want %v", test.name, got, d, want)
 			}
 		}
+	}
+}
+
+// Who loses a place far behind others tries by itself from then on, and not when it would have had the first in the line try.
+func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
+	s := testSession(t, testConfig(t, Mutex))
+	s.why, s.ahead = errBusy, 60
+	hints := make(chan amqp.Delivery)
+	close(hints)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tried := false
+	err := s.standIn(ctx, &line{hints: hints}, time.Hour, backoff.NewConstantBackOff(time.Millisecond), func(context.Context) error {
+		tried = true
+		return errBusy
+	})
+	if !errors.Is(err, errLineLost) || !tried {
+		t.Errorf("tried %t: %v", tried, err)
 	}
 }
 
