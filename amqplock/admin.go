@@ -56,6 +56,10 @@ func Resize(ctx context.Context, cfg Config, n int) error {
 		if err != nil {
 			return err
 		}
+		most := max(found.count, n)
+		if err := a.deleteDown(ctx, most+overshoot, most+1); err != nil { // what may be behind a hole
+			return err
+		}
 		if found.count > n {
 			return a.shrink(ctx, found, found.count-n)
 		}
@@ -64,10 +68,7 @@ func Resize(ctx context.Context, cfg Config, n int) error {
 				return err
 			}
 		}
-		if err := a.grow(ctx, found.count, n-found.count); err != nil {
-			return err
-		}
-		return a.deleteDown(ctx, n+overshoot, n+1)
+		return a.grow(ctx, found.count, n-found.count)
 	})
 }
 

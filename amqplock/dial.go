@@ -129,9 +129,13 @@ func (c *conn) farewell() {
 		_ = c.CloseDeadline(time.Now().Add(farewellTime))
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-c.alarms: // it has read the first that was published, and reads no more
+	for reads := true; reads; {
+		select {
+		case <-done:
+			reads = false
+		case word, ok := <-c.alarms:
+			reads = ok && !word.Active // in an alarm it has read the first that was published, and reads no more
+		}
 	}
 	c.drop()
 }

@@ -336,19 +336,24 @@ func TestResizeMendsHoles(t *testing.T) {
 			t.Errorf("%d slots, want %d", got, n)
 		}
 	}
-	for _, queue := range []string{slotQueue(cfg.Name, 2), slotQueue(cfg.Name, 4)} {
-		if _, err := testChannel(t).QueueDelete(queue, false, false, false); err != nil {
-			t.Fatal(err)
+	for _, n := range []int{3, 1} { // more and fewer than there are before the hole
+		for _, queue := range []string{slotQueue(cfg.Name, 3), slotQueue(cfg.Name, 5)} {
+			if err := Resize(t.Context(), cfg, 7); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := testChannel(t).QueueDelete(queue, false, false, false); err != nil {
+				t.Fatal(err)
+			}
+			if err := Resize(t.Context(), cfg, n); err != nil {
+				t.Fatal(err)
+			}
+			if err := Adjust(t.Context(), cfg, 3); err != nil {
+				t.Fatal(err)
+			}
+			if got := slotsOf(t, cfg); got != n+3 { // what was behind the hole is gone
+				t.Errorf("%d slots, want %d", got, n+3)
+			}
 		}
-	}
-	if err := Resize(t.Context(), cfg, 3); err != nil {
-		t.Fatal(err)
-	}
-	if err := Adjust(t.Context(), cfg, 1); err != nil {
-		t.Fatal(err)
-	}
-	if got := slotsOf(t, cfg); got != 4 { // not 5: what was behind the hole is gone
-		t.Errorf("%d slots, want 4", got)
 	}
 }
 
