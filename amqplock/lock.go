@@ -119,6 +119,9 @@ func (l *Lock) Socket() syscall.Conn {
 // Verify asks the broker now whether the lock is held and returns nil if so. Where the answer or the lease says that it is lost it
 // returns that *LostError and ends Context. It asks again while the answers prove nothing, and returns another error when ctx ends first.
 func (l *Lock) Verify(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)() // no answer is waited for beyond the loss
 	l.expire()
 	for i, c := range l.checks {
 		for {

@@ -8,13 +8,15 @@ import (
 
 // Release gives the lock back; call it only when all work under the lock has ended. It checks once more, so that a loss which nobody
 // noticed is told: then, as when the lock was lost before, it returns that *LostError. It ends all connections and goroutines of the lock, takes no
-// longer than ctx and two seconds, and may be called again.
+// longer than ctx or Broker.ConnectTimeout, whichever ends first, and two seconds, and may be called again.
 func (l *Lock) Release(ctx context.Context) error {
 	l.released.Do(func() { l.releaseErr = l.release(ctx) })
 	return l.releaseErr
 }
 
 func (l *Lock) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.session.cfg.ConnectTimeout)
+	defer cancel()
 	l.stopChecking()
 	l.alarm.Stop()
 	l.expire() // what the alarm has not told yet

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // elastic is an elastic set that holds slot 1 of two; slot 2 is another's until free.
@@ -80,24 +82,25 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 			for _, c := range p.conns {
 				c.hang()
 			}
-			ctx, cancel := context.WithCancel(t.Context())
 			verified := make(chan error, 3)
 			for range cap(verified) {
-				go func() { verified <- lock.Verify(ctx) }()
+				go func() { verified <- lock.Verify(t.Context()) }()
 			}
 			<-lock.Context().Done()
 			if now := clock.Now(); now != lock.StopAt() {
 				t.Errorf("ended at %s, want %s", now, lock.StopAt())
 			}
-			pass(time.Hour) // a command that does not die
-			if !hold.open() {
-				t.Error("the socket was closed while the command may live")
-			}
-			cancel()
 			for range cap(verified) {
 				if err := <-verified; !errors.Is(err, ErrLost) {
 					t.Errorf("Verify: %v, want ErrLost", err)
 				}
+			}
+			if now := clock.Now(); now != lock.StopAt() {
+				t.Errorf("Verify returned at %s, want %s", now, lock.StopAt())
+			}
+			pass(time.Hour) // a command that does not die
+			if !hold.open() {
+				t.Error("the socket was closed while the command may live")
 			}
 			began := time.Now()
 			if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
@@ -110,6 +113,42 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 			if hold.open() {
 				t.Error("Release left the socket open")
 			}
+		})
+	}
+}
+
+// Who gives a lock back to a broker that has just fallen silent does not wait for it for ever, whatever the patience of the caller.
+func TestReleaseEndsInTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.ConnectTimeout = 7 * time.Second
+		lock, _ := held5s(t, cfg)
+		for _, c := range p.conns {
+			c.hang()
+		}
+		began := time.Now()
+		if err := lock.Release(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("Release: %v", err)
+		}
+		if took := time.Since(began); took != cfg.ConnectTimeout {
+			t.Errorf("took %s, want %s", took, cfg.ConnectTimeout)
+		}
+	})
+}
+
+// An alarm that was over long ago does not cut the farewell short, which makes sure that the broker has read the hint for the next waiter.
+func TestFarewellAfterAnAlarm(t *testing.T) {
+	for alarm, want := range map[bool]time.Duration{false: farewellTime, true: 0} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			lock, _ := held5s(t, cfg)
+			talk := lock.session.talk
+			p.answer(func(r *request) bool { return r.method == "close" })
+			talk.alarms <- amqp.Blocking{Active: alarm}
+			began := time.Now()
+			talk.farewell()
+			if took := time.Since(began); took != want {
+				t.Errorf("alarm %t: took %s, want %s", alarm, took, want)
+			}
+			_ = lock.Release(t.Context())
 		})
 	}
 }
