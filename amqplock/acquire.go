@@ -20,7 +20,7 @@ var errPaused = &Error{Kind: errBusy, Text: "it is paused (0 slots)"}
 // succeeded once.
 //
 // It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx. A broker that cannot be reached, at first or after it
-// went away while we waited, has Broker.ConnectTimeout to come back; then, or when ctx ends before there was any connection, the error
+// went away while we waited, has Broker.ConnectTimeout to come back; then, or when the deadline of ctx passes before there was any connection, the error
 // matches ErrUnreachable. What would fail again (a certificate) is an error at once; a refusal (a wrong password) is one when it comes again after a
 // second, unless that broker has accepted us before. Nothing is left on the broker when it fails.
 func Acquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, true) }

@@ -71,7 +71,7 @@ type Config struct {
 	// OnWaiting, if not nil, is told that Acquire waits, and then each change of what it knows about that. It must not block.
 	OnWaiting func(Waiting)
 	// About, if not nil, is what to tell those who ask who holds the lock and who waits; without it neither is told, and the holder cannot be
-	// evicted. It is called once at most, by another goroutine, and only for runs of a fifth of a second or more.
+	// evicted. It is called by another goroutine, once at most for each connection, and only for runs of a fifth of a second or more.
 	About func() About
 	// OnRenew, if not nil, is told the lease, as Lock.StopAt and Lock.Until, at the grant and each time it has grown by a hundredth of the
 	// heartbeat. It must not block.

@@ -3,6 +3,7 @@ package amqplock
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -355,5 +356,23 @@ func TestUnreachable(t *testing.T) {
 	_, err := Acquire(t.Context(), cfg)
 	if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who is told to stop before there is a connection gets the same kind of error as one who is told while it waits.
+func TestCancelledWhileConnecting(t *testing.T) {
+	why := errors.New("enough")
+	for _, acquire := range []func(context.Context, Config) (*Lock, error){Acquire, TryAcquire} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cfg := Config{Kind: Mutex, Name: "x", Broker: Broker{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			cancel(why)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}}
+		_, err := acquire(ctx, cfg)
+		var told *Error
+		if !errors.As(err, &told) || !errors.Is(err, ErrNotAcquired) || !errors.Is(err, why) {
+			t.Errorf("got %v, want ErrNotAcquired and the cause", err)
+		}
 	}
 }

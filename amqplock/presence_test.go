@@ -234,3 +234,16 @@ func (d *talkConns) cut() {
 		_ = c.Close()
 	}
 }
+
+// A mutex has the one slot 1 here, as in Status.
+func TestHoldersOfAMutex(t *testing.T) {
+	cfg := testConfig(t, Mutex)
+	mustAcquire(t, present(cfg, "a"))
+	waitFor(t, "the holder answers", func() bool {
+		holders, err := Holders(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(holders) == 1 && holders[0].ID == "a" && slices.Equal(holders[0].Slots, []int{1})
+	})
+}

@@ -110,13 +110,23 @@ func reconnect(ctx context.Context, cfg Config, pause time.Duration) (*session, 
 // secondThought is when to ask a broker again that has refused us: by then one that is ending has ended.
 const secondThought = time.Second
 
-// connectPatiently is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
-// that is told once. Without wait there is one try. Errors that would come again end it, a refusal when it has come twice: a RabbitMQ that is
-// ending has no users any more, and no virtual hosts.
+// connectPatiently is connectHolder, and with wait as often as connectAgain tries. When ctx is canceled the error matches its cause.
 func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, error) {
-	if !wait {
-		return connectHolder(ctx, cfg)
+	dial := connectHolder
+	if wait {
+		dial = connectAgain
 	}
+	s, err := dial(ctx, cfg)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		err = &Error{Kind: ErrNotAcquired, Text: fmt.Sprintf("%s %q was not acquired: %v", cfg.Kind, cfg.Name, cause), Err: cause}
+	}
+	return s, err
+}
+
+// connectAgain is connectHolder, again and again while no broker can be reached, for Config.ConnectTimeout after the first failure;
+// that is told once. Errors that would come again end it, a refusal when it has come twice: a RabbitMQ that is ending has no users any more,
+// and no virtual hosts.
+func connectAgain(ctx context.Context, cfg Config) (*session, error) {
 	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
 	warned, refused := false, false
@@ -146,14 +156,10 @@ func connectPatiently(ctx context.Context, cfg Config, wait bool) (*session, err
 			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
 		}
 	})
-	switch cause := context.Cause(ctx); {
-	case err == nil || cause == nil:
-		return s, err
-	case errors.Is(cause, context.DeadlineExceeded):
-		return nil, last // says more than that the time is over
-	default:
-		return nil, cause
+	if err != nil && ctx.Err() != nil {
+		err = last // says more than that the time is over
 	}
+	return s, err
 }
 
 // farewell closes both connections in the protocol's way, at the same time.

@@ -75,7 +75,9 @@ func Holders(ctx context.Context, cfg Config) ([]Participant, error) {
 		var holders []Participant
 		for _, a := range answers {
 			if p := a.participant(); len(a.Slots) > 0 {
-				p.Slots = a.Slots
+				for _, slot := range a.Slots {
+					p.Slots = append(p.Slots, max(slot, 1)) // that of a mutex
+				}
 				holders = append(holders, p)
 			}
 		}
