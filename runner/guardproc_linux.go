@@ -50,7 +50,7 @@ func ignoreSignals() {
 type guardProcess struct {
 	watch watch
 	id    string
-	born  string // when the group's leader was started, see proc
+	born  uint64 // when the group's leader was started, see proc
 	timer int
 	lean  bool          // memory that only the start needed has been given back
 	kept  int           // the duplicate of the connection's socket, -1 for none
@@ -83,7 +83,7 @@ func (g *guardProcess) run() {
 // tree is what the guard can reach. When amqprun is dead its descendants have other parents: a process that has left the
 // group and wiped its environment is out of reach then.
 func (g *guardProcess) tree() tree {
-	t := tree{pgid: int(g.watch.Group), id: g.id}
+	t := tree{pgid: int(g.watch.Group), id: g.id, born: g.born}
 	if p, ok := readProc(t.pgid); ok && p.start != g.born {
 		t.pgid = 0 // everybody in the group has ended, and its number is in use again
 	}

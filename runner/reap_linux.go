@@ -16,6 +16,7 @@ type leader struct {
 	pid       int
 	ended     bool
 	collected bool
+	born      uint64 // see run.born
 }
 
 // childInfo is siginfo_t as waitid(2) fills it.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -14,7 +15,7 @@ func (r *run) gone() bool {
 		return false
 	}
 	for _, pid := range children() {
-		if pid != r.leader.pid && !isGuard(pid) {
+		if pid != r.leader.pid && !isGuard(pid) && !r.older(pid) {
 			return false
 		}
 	}
@@ -26,6 +27,7 @@ func (r *run) gone() bool {
 // parent has ended is our child, and so is the next.
 func (r *run) sweep() {
 	killed := Boottime()
+	r.born() // before the leader is collected
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
 	r.signalGroup(syscall.SIGKILL)
 	hit := make(map[int]bool)
@@ -39,9 +41,12 @@ func (r *run) sweep() {
 		case fresh && !r.overdue(killed):
 			pause = time.Millisecond
 			continue
-		case !none && left == 0 && r.onlyGuard() && !r.killMembers():
+		case !none && left == 0 && r.onlyOthers() && !r.killMembers():
 			// Whether nothing else is left is known when the guard, a child like any other, has ended too.
 			_ = r.c.Guard.Done()
+			if len(children()) > 0 && r.onlyOthers() {
+				return // with those who were there before the command there never is a proof
+			}
 			continue
 		}
 		if r.overdue(killed) {
@@ -53,11 +58,11 @@ func (r *run) sweep() {
 	}
 }
 
-// killChildren kills all children but guards: ours is still needed, and that of another amqprun in the tree ends by
-// itself, when what it guards is dead. It returns how many there are, and whether one of them is new.
+// killChildren kills all children but those that were there before the command, and guards: ours is still needed, and that of another amqprun in
+// the tree ends by itself, when what it guards is dead. It returns how many there are, and whether one of them is new.
 func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 	for _, pid := range children() {
-		if isGuard(pid) {
+		if isGuard(pid) || r.older(pid) {
 			continue
 		}
 		left++
@@ -68,10 +73,9 @@ func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 	return left, fresh
 }
 
-// onlyGuard reports whether our guard is the one child we have.
-func (r *run) onlyGuard() bool {
-	pids := children()
-	return len(pids) == 1 && r.c.Guard.is(pids[0])
+// onlyOthers reports whether we have no children but our guard and those that were there before the command.
+func (r *run) onlyOthers() bool {
+	return !slices.ContainsFunc(children(), func(pid int) bool { return !r.c.Guard.is(pid) && !r.older(pid) })
 }
 
 // killMembers kills what it can see of the tree, which may include processes that are no descendants of ours.

@@ -18,6 +18,7 @@ type tree struct {
 	root int // 0: unknown or dead
 	pgid int // 0: unknown
 	id   string
+	born uint64 // when the command was started, see proc; 0: unknown. Who is older descends from root, but not from the command: a shell that executes amqprun in its own place leaves it its children
 	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
 	// one another: not so long that all pids could be used up in between.
 	strangers map[int]bool
@@ -26,11 +27,26 @@ type tree struct {
 }
 
 func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, strangers: r.strangers}
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born(), strangers: r.strangers}
 	if !r.leader.collected {
 		t.pgid = r.leader.pid
 	}
 	return t
+}
+
+// born returns when the command was started, which can be seen until the leader is collected.
+func (r *run) born() uint64 {
+	if r.leader.born == 0 && !r.leader.collected {
+		p, _ := readProc(r.leader.pid)
+		r.leader.born = p.start
+	}
+	return r.leader.born
+}
+
+// older reports whether a child of ours was there before the command, which has not started it then.
+func (r *run) older(pid int) bool {
+	p, ok := readProc(pid)
+	return ok && p.start < r.born()
 }
 
 // proc is what /proc/PID/stat tells of a process.
@@ -40,7 +56,7 @@ type proc struct {
 	kernel                   bool   // a thread of the kernel
 	exiting                  bool   // the first thread has begun to end
 	threads                  int    // those that have not ended, and the first
-	start                    string // in ticks since boot: with the pid it names a process for ever
+	start                    uint64 // in ticks since boot: with the pid it names a process for ever
 }
 
 // members returns the living processes of the tree without root, this process and the guards. It is a snapshot: a
@@ -56,7 +72,11 @@ func (t tree) look() (found []proc, more bool) {
 	self := os.Getpid()
 	parents, member, sure := make(map[int]int, len(all)), make(map[int]bool), make(map[int]bool)
 	for _, p := range all {
-		parents[p.pid] = p.ppid
+		if p.pid == t.root || p.start >= t.born {
+			parents[p.pid] = p.ppid
+		} else {
+			parents[p.pid] = 0
+		}
 		sure[p.pid] = true
 		if t.pgid != 0 && p.pgrp == t.pgid {
 			member[p.pid] = true
@@ -113,11 +133,11 @@ func (p proc) dead() bool { return p.threads <= 1 && (p.exiting || p.state == 'Z
 // belongs walks up from pid until it meets root or a member.
 func (t tree) belongs(pid int, parents map[int]int, member map[int]bool) bool {
 	for range len(parents) { // a pid used again while /proc was read could close a circle
+		if member[pid] || t.root != 0 && pid == t.root { // which is 1 in a container
+			return true
+		}
 		if pid <= 1 {
 			return false
-		}
-		if member[pid] || t.root != 0 && pid == t.root {
-			return true
 		}
 		pid = parents[pid]
 	}
@@ -178,7 +198,8 @@ func readProc(pid int) (proc, bool) {
 	if !ok || len(fields) <= start {
 		return proc{}, false
 	}
-	p := proc{pid: pid, state: fields[state][0], start: fields[start]}
+	p := proc{pid: pid, state: fields[state][0]}
+	p.start, _ = strconv.ParseUint(fields[start], 10, 64)
 	p.ppid, _ = strconv.Atoi(fields[ppid])
 	p.pgrp, _ = strconv.Atoi(fields[pgrp])
 	p.session, _ = strconv.Atoi(fields[session])

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,8 +167,8 @@ func TestInit(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace needs root")
 	}
-	run := func(t *testing.T, command string) *process {
-		p := prepare(t, "-guard", "-v", "--", "sh", "-c", command)
+	run := func(t *testing.T, command string, options ...string) *process {
+		p := prepare(t, append(options, "-guard", "-v", "--", "sh", "-c", command)...)
 		p.Path, p.Args = mustLook(t, "unshare"), append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}, p.Args...)
 		p.begin()
 		return p
@@ -179,11 +180,39 @@ func TestInit(t *testing.T) {
 			t.Errorf("exit status %d, want 4", got)
 		}
 	})
+	// Descendants of process 1 are known by that too, where group and environment do not tell.
+	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done' & sleep 300`
+	t.Run("stops all", func(t *testing.T) {
+		option, now := lose(t)
+		p := run(t, daemon, append(option, "-kill-after", "10s")...)
+		p.await("log", "ready")
+		now()
+		p.endsLost()
+		p.await("log", "got")
+	})
+	t.Run("its guard stops all", func(t *testing.T) {
+		p := run(t, daemon, "-lease", "1500ms", "-kill-after", "700ms")
+		p.await("log", "ready")
+		wrapper := childOf(p.Process.Pid)
+		if err := syscall.Kill(wrapper, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		p.await("log", "got")
+		_ = syscall.Kill(wrapper, syscall.SIGCONT)
+		p.endsLost()
+	})
 	t.Run("exits 130", func(t *testing.T) {
 		if got := run(t, "kill -INT $$").end(); got != 130 {
 			t.Errorf("exit status %d, want 130", got)
 		}
 	})
+}
+
+// childOf returns the one child of a process.
+func childOf(pid int) (child int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	_, _ = fmt.Sscan(string(text), &child)
+	return child
 }
 
 func mustLook(t *testing.T, name string) string {
