@@ -108,7 +108,7 @@ func whatWasDone(status runner.Status) string {
 	case !status.Started:
 		return "the command was not started"
 	case status.Unfinished:
-		return fmt.Sprintf("the command was killed, but a part of it still hangs in the kernel after %s",
+		return fmt.Sprintf("the command was killed, but a part of it still lives after %s",
 			status.StopTook.Round(time.Millisecond))
 	case !status.Stopped:
 		return "the command had just ended"

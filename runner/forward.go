@@ -46,6 +46,9 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	if sig == syscall.SIGTERM && r.ends.terms > 1 {
 		return true
 	}
+	if sig == syscall.SIGTSTP {
+		r.look(ctx) // it may have ended, and we have not been told yet
+	}
 	switch {
 	case sig == syscall.SIGCONT && (r.verified != nil || r.resumed):
 		// The command goes on when the lock has been verified, and not before. After that the signal could undo the next Ctrl-Z.
@@ -57,10 +60,17 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 			r.suspend(ctx, sig, r.wants, true)
 		}
 		return false
+	case sig == syscall.SIGTSTP && r.leader.ended:
+		// Nobody tells whether those that the command has left behind stop: they are not its group's leader.
+		if resumable() {
+			r.signalGroup(sig)
+			r.suspend(ctx, sig, false, true)
+		}
+		return false
 	case sig == syscall.SIGTSTP:
-		r.paused = true
+		r.paused = Boottime()
 	case sig == syscall.SIGCONT:
-		r.paused = false
+		r.paused = 0
 	}
 	r.signalGroup(sig)
 	return false

@@ -49,3 +49,20 @@ func TestBounded(t *testing.T) {
 		t.Errorf("without Until: %v", got)
 	}
 }
+
+// Ctrl-Z is answered soon or not at all: who ignores it may be stopped by somebody much later.
+func TestIsEcho(t *testing.T) {
+	for _, c := range []struct {
+		then, now time.Duration
+		want      bool
+	}{
+		{0, time.Second, false},
+		{time.Hour, time.Hour, true},
+		{time.Hour, time.Hour + echoWithin - 1, true},
+		{time.Hour, time.Hour + echoWithin, false},
+	} {
+		if got := isEcho(c.then, c.now); got != c.want {
+			t.Errorf("passed on at %v, stopped at %v: %t", c.then, c.now, got)
+		}
+	}
+}

@@ -124,9 +124,22 @@ func (g *Guard) prepare(c *Command) error {
 	}
 	g.id, g.armed = c.ID, true
 	g.orders.Signal, g.orders.KillAfter = int32(c.stopSignal()), c.KillAfter
+	err := g.brief()
+	if errors.Is(err, unix.EPIPE) && g.pid != 0 { // it was killed while amqprun waited for the lock
+		_, _ = syscall.Wait4(g.pid, nil, syscall.WALL, nil)
+		g.pid = 0
+		g.close()
+		if err = g.spawn(); err == nil {
+			err = g.brief()
+		}
+	}
+	return err
+}
+
+// brief tells a new guard all there is to know.
+func (g *Guard) brief() error {
 	if g.kept == nil {
-		_ = g.send(nil)
-		return nil
+		return g.send(nil)
 	}
 	return g.sendSocket()
 }
@@ -142,8 +155,9 @@ func (g *Guard) update(change func(*orders)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.orders)
-	if g.armed {
-		_ = g.send(nil)
+	if g.armed && errors.Is(g.send(nil), unix.EAGAIN) {
+		// Somebody has stopped it, and it would act on orders of that time when it goes on. Run replaces it.
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
 	}
 }
 
@@ -250,19 +264,22 @@ func (g *Guard) ended(pid int, warnf func(string, ...any)) {
 	if !g.is(pid) {
 		return
 	}
+	if err := g.replace(); err != nil {
+		warnf("the guard process has died and was not replaced (%v): if amqprun is killed now, the lock is free before the command is dead", err)
+	}
+}
+
+// replace starts a guard in the place of one that has been collected.
+func (g *Guard) replace() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pid = 0
 	g.close()
-	err := fmt.Errorf("it lived for %v only", Boottime()-g.born)
-	if Boottime()-g.born > time.Second {
-		if err = g.spawn(); err == nil && g.kept != nil {
-			err = g.sendSocket()
-		} else if err == nil {
-			err = g.send(nil)
-		}
+	if age := Boottime() - g.born; age <= time.Second {
+		return fmt.Errorf("it lived for %v only", age)
 	}
-	if err != nil {
-		warnf("the guard process has died and was not replaced (%v): if amqprun is killed now, the lock is free before the command is dead", err)
+	if err := g.spawn(); err != nil {
+		return err
 	}
+	return g.brief()
 }

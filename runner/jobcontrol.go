@@ -10,12 +10,12 @@ import (
 func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 	asks := s == syscall.SIGTTIN || s == syscall.SIGTTOU
 	if asks && r.terminal.give(r.leader.pid) {
-		r.paused = false
+		r.paused = 0
 		r.signalGroup(syscall.SIGCONT)
 		return
 	}
-	paused := r.paused
-	r.paused = false
+	paused := isEcho(r.paused, Boottime())
+	r.paused = 0
 	switch {
 	case r.stopping:
 		// SIGKILL is near, and reaches stopped processes too.
@@ -35,6 +35,13 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		r.suspend(ctx, s, asks, paused)
 	}
 }
+
+// echoWithin is how long a command may take to stop after Ctrl-Z, to put the terminal in order, and then do it by SIGSTOP. Who stops later has
+// ignored Ctrl-Z, and was stopped by somebody else.
+const echoWithin = 5 * time.Second
+
+// isEcho reports whether a stop at now may be the answer to a SIGTSTP that was passed on at then, 0 for never.
+func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoWithin }
 
 // suspend stops amqprun as its command was, so that the shell takes its terminal back, and asks for verification when it is
 // resumed. paused: the signal came to our group first, so the rest of a pipeline has it already.

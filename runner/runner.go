@@ -104,10 +104,11 @@ type run struct {
 	verified chan error // receives Verify's answer; nil when it is not being asked
 	ends     ends
 	terminal terminal
-	stopping bool // the tree is being stopped: no more job control
-	paused   bool // SIGTSTP was passed on: the stop of the command that follows is its echo
-	wants    bool // the command is to have the terminal when it goes on
-	resumed  bool // by a SIGCONT that is still to be read: it was for us, not for the command
+	stopping bool          // the tree is being stopped: no more job control
+	paused   time.Duration // Boottime at which SIGTSTP was passed on: the stop of the command that follows is its echo. 0: none
+	wants    bool          // the command is to have the terminal when it goes on
+	resumed  bool          // by a SIGCONT that is still to be read: it was for us, not for the command
+	hangs    bool          // the command does not die of SIGKILL
 	status   Status
 
 	strangers map[int]bool // see tree; for the time of a stop
@@ -166,6 +167,7 @@ func (r *run) ended(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 		}
+		r.verified = nil
 	}
 	if until := r.until(); until != 0 && Boottime() >= until {
 		// We, or the machine, slept until the lease was over, and the guard has killed the command. The timer that tells of the loss

@@ -88,18 +88,19 @@ func (r *run) until() time.Duration {
 	return r.c.Until()
 }
 
-// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed. With the lock lost it is worth
-// trying until the lock is somebody else's; otherwise nobody is in danger, and somebody is waiting.
+// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed. As long as the command itself lives, or with the
+// lock lost, it is worth trying until the lock is somebody else's; what the command has left behind is in nobody's way.
 func (r *run) overdue(killed time.Duration) bool {
-	end := killed
-	if r.status.Stopped {
-		until := r.until()
-		if until == 0 {
-			return false
-		}
-		end = max(until, killed)
+	now := Boottime()
+	if r.leader.ended && !r.status.Stopped {
+		return now > killed+unfinishedAfter
 	}
-	return Boottime() > end+unfinishedAfter
+	if !r.status.Stopped && !r.hangs && now > killed+unfinishedAfter {
+		r.hangs = true
+		r.warnf("the command does not die of SIGKILL; the lock is kept until it does")
+	}
+	until := r.until()
+	return until != 0 && now > max(until, killed)+unfinishedAfter
 }
 
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
@@ -117,6 +118,12 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 				r.stopTree(0)
 				return nil
 			}
+		case err := <-r.verified:
+			if err != nil {
+				return err
+			}
+			r.verified = nil
+			r.resume()
 		}
 	}
 	return nil
@@ -124,7 +131,7 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 
 // dismiss lets the guard go, unless something has survived the loss of the lock: that it should go on killing.
 func (r *run) dismiss() {
-	if r.status.Unfinished && r.status.Stopped {
+	if r.status.Unfinished && (r.status.Stopped || !r.leader.ended) {
 		r.c.Guard.abandon()
 		return
 	}

@@ -28,7 +28,7 @@ func TestIdleGuardUsesNoProcessor(t *testing.T) {
 
 // TestRenewalsDoNotWakeTheGuard: it reads them at its deadline.
 func TestRenewalsDoNotWakeTheGuard(t *testing.T) {
-	p := start(t, "-guard", "-lease", "1m", "-renew", "2ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
+	p := start(t, "-guard", "-lease", "1m", "-renew", "10ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	eventually(t, func() bool { return !isStub(guard) }, "the guard to be more than a stub")
 	n := 0
@@ -255,5 +255,42 @@ func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 	p.endsLost()
 	if alive(guard) {
 		t.Error("the guard is alive")
+	}
+}
+
+// TestGuardStoppedForLongIsReplaced: when it goes on it would act on the lease of the time when its socket was full.
+func TestGuardStoppedForLongIsReplaced(t *testing.T) {
+	p := start(t, "-guard", "-lease", "5s", "-renew", "10ms", "-kill-after", "1s", "--", "sh", "-c", "while ! [ -e release ]; do sleep 0.01; done; exit 3")
+	guard := p.guard()
+	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { now := guardOf(p.Process.Pid); return now != 0 && now != guard }, "another guard")
+	p.release()
+	if got := p.end(); got != 3 {
+		t.Errorf("exit status %d, want 3", got)
+	}
+}
+
+// TestGuardKilledDuringTheWaitIsReplaced: the command starts with a guard, and nobody is warned of anything.
+func TestGuardKilledDuringTheWaitIsReplaced(t *testing.T) {
+	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
+	holder.begin()
+	holder.pid("pid")
+	p := withProgram(t, nil, "sh", "-c", "echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; exit 3")
+	p.begin()
+	guard := p.guard()
+	if err := syscall.Kill(guard, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return !alive(guard) }, "the guard to die")
+	holder.send(syscall.SIGTERM)
+	command := p.pid("pid")
+	p.guard()
+	p.send(syscall.SIGKILL)
+	p.end()
+	eventually(t, func() bool { return !alive(command) }, "the command to die")
+	if got := p.stderr.String(); strings.Contains(got, "warning") {
+		t.Errorf("stderr: %s", got)
 	}
 }

@@ -30,6 +30,30 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 	})
 }
 
+// TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for the rest of its tree.
+func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; exit 5'`)
+		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
+		s.awaitState(leader, "Z")
+		for range 2 {
+			s.key(ctrlZ)
+			s.expect("stopped; the lock ends in")
+			s.expect("$> ")
+			s.awaitState(orphan, "T")
+			s.awaitState(wrapper, "T")
+			s.line("fg")
+			s.awaitState(orphan, "SR")
+			s.awaitState(wrapper, "S")
+		}
+		if got := strings.Count(s.read("verify.asked"), "\n"); got != 2 {
+			t.Errorf("verified %d times", got)
+		}
+		_ = syscall.Kill(orphan, syscall.SIGKILL)
+		s.expectStatus(5)
+	})
+}
+
 // TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
 func TestFgContinuesTheCommandOnce(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {

@@ -183,12 +183,13 @@ func TestGraceEndsWithTheLease(t *testing.T) {
 	p.await("log", "got")
 }
 
-func TestUnkillableIsReported(t *testing.T) {
+// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy of perl, is root's.
+func unkillable(t *testing.T, options ...string) (p *process, command int) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to have a process that the wrapper may not kill")
 	}
-	// The wrapper runs as nobody; its command, by a set-uid copy of perl, as root.
-	p := prepare(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status", "--", "./root", "-e", `$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)
+	p = prepare(t, append(options, "--", "./root", "-e", `$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
 	perl, err := os.ReadFile(mustLook(t, "perl"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,8 +211,13 @@ func TestUnkillableIsReported(t *testing.T) {
 	accessible(t, p.dir)
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	p.begin()
-	pid := p.pid("pid")
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	command = p.pid("pid")
+	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
+	return p, command
+}
+
+func TestUnkillableIsReported(t *testing.T) {
+	p, _ := unkillable(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status")
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
 	}
@@ -223,6 +229,26 @@ func TestUnkillableIsReported(t *testing.T) {
 	}
 }
 
+// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock while it lives.
+func TestUnkillableKeepsTheLock(t *testing.T) {
+	p, command := unkillable(t, "-lease", "5s", "-renew", "50ms", "-kill-after", "100ms")
+	p.send(syscall.SIGTERM)
+	passes(120 * time.Millisecond)
+	p.send(syscall.SIGTERM)
+	eventually(t, func() bool { return strings.Contains(p.stderr.String(), "does not die of SIGKILL") }, "the warning")
+	select {
+	case <-p.done:
+		t.Fatal("the wrapper has ended before its command")
+	default:
+	}
+	if err := syscall.Kill(command, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.end(); got != 137 {
+		t.Errorf("exit status %d, want 137", got)
+	}
+}
+
 // accessible lets everybody use dir.
 func accessible(t *testing.T, dir string) {
 	t.Helper()
@@ -230,6 +256,38 @@ func accessible(t *testing.T, dir string) {
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place leaves it its children, such as one that takes in the
+// output of both, and would be waited for for ever.
+func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
+	option, now := lose(t)
+	for name, options := range map[string][]string{
+		"wait": {"-orphans", "1"}, "kill": {"-orphans", "2"}, "loss": option,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := prepare(t)
+			p.Path = mustLook(t, "bash")
+			command := "exit 6"
+			if name == "loss" {
+				command = "echo ready >>log; exec sleep 300"
+			}
+			p.Args = append([]string{"bash", "-c", `exec > >(trap "" HUP; echo $BASHPID >pid; while read -r line; do :; done; echo end >>before); until [ -s pid ]; do :; done; sleep 0.05; exec "$@"`, "bash",
+				os.Args[0], wrap.Word, "-guard", "-kill-after", "50ms"}, options...)
+			p.Args = append(p.Args, "--", "sh", "-c", command)
+			p.begin()
+			want := 6
+			if name == "loss" {
+				p.await("log", "ready")
+				now()
+				want = wrap.ExitLost
+			}
+			if got := p.end(); got != want {
+				t.Errorf("exit status %d, want %d", got, want)
+			}
+			p.await("before", "end") // and not killed before
+		})
 	}
 }
 
