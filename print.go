@@ -7,18 +7,22 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/amqprun/amqprun/amqplock"
 )
 
 // Everything that amqprun says goes to standard error, in text with its name before it; standard output is the command's. It is lower case,
-// without a full stop. A standard error that nobody reads is no reason to fail.
+// without a full stop. A standard error that nobody reads is no reason to fail, and none to keep signals from the command or the lock from its checks: all
+// but the error at the end is left out then.
 
 // messages is how amqprun speaks; there is one standard error.
 var messages struct {
 	sync.Mutex
-	json  bool
-	since time.Time // the start of amqprun
-	live  string    // what stands on the terminal until it is erased, without an end of line
+	json   bool
+	since  time.Time // the start of amqprun
+	live   string    // what stands on the terminal until it is erased, without an end of line
+	unread int       // how many messages standard error has not taken
 }
 
 // message is one thing that is said; with --log-format json, one line.
@@ -59,6 +63,35 @@ func say(m message) {
 	m.Msg = withoutPasswords(m.Msg)
 	messages.Lock()
 	defer messages.Unlock()
+	if m.Level != levelError && !takes() {
+		messages.unread++
+		return
+	}
+	if n := messages.unread; n > 0 {
+		messages.unread = 0
+		put(message{Level: levelWarning, Msg: fmt.Sprintf("%d messages were left out: standard error took none", n)})
+	}
+	put(m)
+}
+
+// takes waits until standard error takes a message, for a tenth of a second if it took the one before.
+func takes() bool {
+	patience := 100 * time.Millisecond
+	if messages.unread > 0 {
+		patience = 0
+	}
+	for deadline := time.Now().Add(patience); ; {
+		fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll(fds, int(left.Milliseconds()))
+		if err != unix.EINTR {
+			return err != nil || n > 0 // what is wrong with it the write will find out
+		}
+	}
+}
+
+// put is for who has the lock of messages.
+func put(m message) {
 	now := time.Now()
 	m.Time, m.Elapsed = now.Format("2006-01-02T15:04:05.000Z07:00"), now.Sub(messages.since).Round(time.Microsecond).Seconds()
 	if !messages.json {

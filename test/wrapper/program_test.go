@@ -2,13 +2,16 @@ package wrapper
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // program builds amqprun itself, once, and returns its path; "" without a broker to use it with.
@@ -94,4 +97,74 @@ func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 		t.Errorf("exit status %d, want 76", got)
 	}
 	p.noneLeft()
+}
+
+// unread is a pipe that is full, for standard error; read empties it and returns, at the end, all that came after.
+func unread(t *testing.T, p *process) (read func() string) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	raw, err := w.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled := 0
+	_ = raw.Write(func(fd uintptr) bool { // os.Pipe does not block
+		for {
+			n, err := syscall.Write(int(fd), make([]byte, 1<<12))
+			if filled += max(n, 0); err != nil {
+				return true
+			}
+		}
+	})
+	_ = w.Fd() // and now it does
+	p.Stderr = w
+	return func() string {
+		w.Close()
+		if _, err := io.CopyN(io.Discard, r, int64(filled)); err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(r)
+			said <- string(all)
+		}()
+		p.release()
+		return <-said
+	}
+}
+
+// TestUnreadMessagesHoldNothingUp: a standard error that nobody reads, as that of a pager that shows its first page.
+func TestUnreadMessagesHoldNothingUp(t *testing.T) {
+	const command = `exec 2>/dev/null; trap "echo term >>log" TERM; echo ready >>log; while ! [ -e release ]; do sleep 0.01; done; exit 3`
+	start := func(t *testing.T) (*process, func() string) {
+		p := withProgram(t, []string{"-v", "--heartbeat", "3s", "--check-interval", "500ms", "-k", "1"}, "sh", "-c", command)
+		read := unread(t, p)
+		p.begin()
+		p.await("log", "ready")
+		return p, read
+	}
+	t.Run("checks", func(t *testing.T) {
+		p, read := start(t)
+		passes(7 * time.Second) // longer than the lease
+		if said := read(); !strings.Contains(said, " messages were left out") {
+			t.Errorf("it has said %q", said)
+		}
+		if got := p.end(); got != 3 {
+			t.Errorf("exit status %d, want 3", got)
+		}
+	})
+	t.Run("signals", func(t *testing.T) {
+		p, _ := start(t)
+		p.send(syscall.SIGTERM)
+		p.await("log", "term")
+		passes(120 * time.Millisecond)
+		p.send(syscall.SIGTERM)
+		if got := p.end(); got != 137 {
+			t.Errorf("exit status %d, want 137", got)
+		}
+	})
 }
