@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -11,6 +12,7 @@ import (
 // all methods do nothing, for a lock that is not elastic.
 type slotsFile struct {
 	dir     string
+	writing sync.Mutex // only one list is written at a time, and what comes later is newer
 	warnf   func(string, ...any)
 	changed chan struct{} // holds one: changes that follow closely are one SIGHUP
 	done    chan struct{}
@@ -29,8 +31,8 @@ func newSlotsFile(o *options) (*slotsFile, error) {
 
 func (f *slotsFile) path() string { return filepath.Join(f.dir, "slots") }
 
-// variables writes the file for the first time and returns what the command's environment says of it.
-func (f *slotsFile) variables(slots []int) []string {
+// variables writes the file for the first time and returns what the command's environment says of it. The set may be changing already.
+func (f *slotsFile) variables(slots func() []int) []string {
 	if f == nil {
 		return nil
 	}
@@ -39,9 +41,11 @@ func (f *slotsFile) variables(slots []int) []string {
 }
 
 // write replaces the file in one step, so that the command never reads half a list.
-func (f *slotsFile) write(slots []int) {
+func (f *slotsFile) write(slots func() []int) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	next := f.path() + ".next"
-	err := os.WriteFile(next, []byte(slotWords(slots)+"\n"), 0o600)
+	err := os.WriteFile(next, []byte(slotWords(slots())+"\n"), 0o600)
 	if err == nil {
 		err = os.Rename(next, f.path())
 	}
@@ -54,7 +58,7 @@ func (f *slotsFile) change(slots []int) {
 	if f == nil {
 		return
 	}
-	f.write(slots)
+	f.write(func() []int { return slots })
 	select {
 	case f.changed <- struct{}{}:
 	default:

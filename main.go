@@ -52,7 +52,7 @@ func underLock(o *options) (result outcome) {
 	guard.KeepSocket(lock.Socket())
 	command := runner.Command{
 		Args:      o.command,
-		Env:       append(o.environment(lock), file.variables(lock.Slots())...),
+		Env:       append(o.environment(lock), file.variables(lock.Slots)...),
 		ID:        o.id,
 		Signals:   file.signals(sigs),
 		Stop:      o.stopSignal,

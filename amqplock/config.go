@@ -56,7 +56,7 @@ type Config struct {
 	Count  int  // semaphore: how many slots to take, all or none; 0 means 1
 	Greedy bool // semaphore: take all slots that are free, at least one
 	// Elastic, with Greedy, goes on taking slots that come free, and lets go of slots that are removed; the lock is lost with the last. Config.OnChange,
-	// which must not block, is told the slots held, ascending, after each change.
+	// which must not block, is told the slots held, ascending, after each change; its calls do not overlap, and the last has the newest.
 	Elastic  bool
 	OnChange func(slots []int)
 

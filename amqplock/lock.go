@@ -31,6 +31,7 @@ type Lock struct {
 	alarm        alarm          // when the lease ends
 	pacer        alarm          // when the next checks are due
 	tripwire     tripwire
+	changing     sync.Mutex     // has who tells Config.OnChange of the set: the last to tell has the newest
 	released     sync.Once
 	releaseErr   error
 }
@@ -259,6 +260,8 @@ func (l *Lock) renewed() {
 // changed tells of a change in an elastic set.
 func (l *Lock) changed(format string, args ...any) {
 	l.session.cfg.Logf(format, args...)
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	if l.session.cfg.OnChange != nil {
 		l.session.cfg.OnChange(l.Slots())
 	}

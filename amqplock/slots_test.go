@@ -227,6 +227,41 @@ func TestRemovalIsToldOnce(t *testing.T) {
 	}
 }
 
+// What goes wrong with two slots at once is told one after the other, and at last what is left of the set.
+func TestChangesAreToldInOrder(t *testing.T) {
+	cfg := testConfig(t, Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
+	telling, goOn := make(chan []int), make(chan struct{})
+	cfg.OnChange = func(slots []int) {
+		telling <- slots
+		<-goOn
+	}
+	lock := mustAcquire(t, cfg)
+	var both errgroup.Group
+	drop := func(slot int) {
+		both.Go(func() error {
+			lock.survive(t.Context(), &goneError{slot: slot, check: "slot check", err: errors.New("no queue")})
+			return nil
+		})
+	}
+	drop(2)
+	if got := <-telling; !slices.Equal(got, []int{1, 3}) {
+		t.Errorf("told %v", got)
+	}
+	drop(3)
+	select {
+	case got := <-telling:
+		t.Errorf("told %v at the same time", got)
+	case <-time.After(200 * time.Millisecond):
+		goOn <- struct{}{}
+		if got := <-telling; !slices.Equal(got, []int{1}) {
+			t.Errorf("told %v at last", got)
+		}
+	}
+	close(goOn)
+	_ = both.Wait()
+}
+
 // Of several slots only the first in the line may keep a part while it waits for the rest.
 func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	cfg := testConfig(t, Semaphore)
