@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
 
@@ -35,6 +36,9 @@ func untilSignal(sigs <-chan os.Signal, deadline time.Time) (_ context.Context, 
 		for {
 			select {
 			case s := <-sigs:
+				if s == syscall.SIGTSTP && !runner.Resumable() {
+					continue // nobody could resume us, so the kernel would not stop us: then there is no reason to leave the line
+				}
 				switch s {
 				case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGTSTP:
 					taken := &interrupted{s.(syscall.Signal)}

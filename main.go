@@ -42,7 +42,7 @@ func underLock(o *options) (result outcome) {
 	}
 	defer file.close()
 	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
-	lock, err := acquire(o, sigs)
+	lock, err := acquire(o, sigs, guard)
 	<-caught // long since
 	if err != nil {
 		report.failed(err)
@@ -71,18 +71,22 @@ func underLock(o *options) (result outcome) {
 	if status.Started {
 		o.logf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
-	defer cancel()
-	if lost := lock.Release(ctx); lost != nil {
+	if lost := release(lock); lost != nil {
 		err = lost
 	}
 	report.ended(status, err)
 	return o.finished(status, err)
 }
 
+func release(lock *amqplock.Lock) error {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	return lock.Release(ctx)
+}
+
 // acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the place in the line, because a waiter that is
 // stopped would block those behind it, and takes a new one when amqprun is resumed.
-func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
+func acquire(o *options, sigs <-chan os.Signal, guard *runner.Guard) (*amqplock.Lock, error) {
 	var deadline time.Time
 	if o.wait > 0 {
 		deadline = time.Now().Add(o.wait)
@@ -93,6 +97,7 @@ func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 	}
 	wait := progress{o: o}
 	o.lock.OnWaiting = wait.waiting
+	defer guard.ReapOthers()()
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
 		lock, err := take(ctx, o.lock)
@@ -102,7 +107,7 @@ func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 		case got == nil:
 			return lock, err
 		case lock != nil: // granted and told to stop in the same instant: stop
-			_ = lock.Release(context.Background())
+			_ = release(lock)
 		}
 		if !got.stops() {
 			return nil, got

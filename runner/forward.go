@@ -56,13 +56,13 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		return false
 	case sig == syscall.SIGTSTP && r.verified != nil:
 		// Ctrl-Z again, before the command went on: it is still stopped.
-		if resumable() {
+		if Resumable() {
 			r.suspend(ctx, sig, r.wants, true)
 		}
 		return false
 	case sig == syscall.SIGTSTP && r.leader.ended:
 		// Nobody tells whether those that the command has left behind stop: they are not its group's leader.
-		if resumable() {
+		if Resumable() {
 			r.signalGroup(sig)
 			r.suspend(ctx, sig, false, true)
 		}

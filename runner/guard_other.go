@@ -17,6 +17,9 @@ func (g *Guard) KeepSocket(syscall.Conn)  {}
 func (g *Guard) Renew(_, _ time.Duration) {}
 func (g *Guard) Done() error              { return nil }
 
+// ReapOthers does nothing.
+func (g *Guard) ReapOthers() (stop func()) { return func() {} }
+
 func (g *Guard) prepare(*Command) error { return nil }
 func (g *Guard) group(int)              {}
 func (g *Guard) stopping()              {}

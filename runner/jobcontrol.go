@@ -23,7 +23,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		// SIGSTOP: somebody has his reasons, and sends SIGCONT when they are gone.
 	case !paused && r.terminal.foreground() == 0:
 		// No terminal, no job control.
-	case !resumable():
+	case !Resumable():
 		// The kernel would not stop us, as nobody could resume us; so the command goes on. A command that asked for the
 		// terminal cannot get it, and would ask again for ever: it gets what the kernel sends to a stopped group that loses its shell.
 		if asks {

@@ -10,7 +10,7 @@ import (
 )
 
 // Suspend stops this process by s, a stop signal, with the default action, and returns when it has been resumed, or at
-// once if the kernel discards the stop (see resumable). With everyone the rest of the process group gets s too.
+// once if the kernel discards the stop (see Resumable). With everyone the rest of the process group gets s too.
 func Suspend(s syscall.Signal, everyone bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -45,9 +45,9 @@ func setAction(s syscall.Signal, action, old *sigaction) {
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), kernelSigsetSize, 0, 0)
 }
 
-// resumable reports whether a shell could resume us: somebody of our session, outside our group, is the parent of somebody in the
+// Resumable reports whether a shell could resume us: somebody of our session, outside our group, is the parent of somebody in the
 // group. If nobody is, or if we are init, the kernel discards SIGTSTP, SIGTTIN and SIGTTOU.
-func resumable() bool {
+func Resumable() bool {
 	self, ok := readProc(os.Getpid())
 	for p := self; ok && p.ppid > 0; {
 		var parent proc

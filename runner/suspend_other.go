@@ -9,7 +9,7 @@ import (
 )
 
 // Suspend stops this process and returns when it has been resumed. With everyone the rest of the process group gets s. The process itself
-// is stopped by SIGSTOP, as the default action of s cannot be restored here; it must not be called when resumable is false.
+// is stopped by SIGSTOP, as the default action of s cannot be restored here; it must not be called when Resumable is false.
 func Suspend(s syscall.Signal, everyone bool) {
 	if everyone {
 		_ = syscall.Kill(0, s)
@@ -17,8 +17,8 @@ func Suspend(s syscall.Signal, everyone bool) {
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
 }
 
-// resumable reports whether our parent is a shell that could resume us.
-func resumable() bool {
+// Resumable reports whether our parent is a shell that could resume us.
+func Resumable() bool {
 	parent := unix.Getppid()
 	theirs, err1 := unix.Getsid(parent)
 	ours, err2 := unix.Getsid(0)

@@ -198,8 +198,27 @@ func TestInit(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.await("log", "got")
-		_ = syscall.Kill(wrapper, syscall.SIGCONT)
-		p.endsLost()
+	})
+	t.Run("collects while it waits", func(t *testing.T) {
+		holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
+		holder.begin()
+		holder.pid("pid")
+		p := withProgram(t, []string{"--progress", "500ms"}, "true")
+		p.Path, p.Args = mustLook(t, "unshare"), append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", p.Path}, p.Args[1:]...)
+		p.begin()
+		eventually(t, func() bool { return strings.Contains(p.stderr.String(), "waiting for ") }, "it to wait")
+		wrapper := childOf(p.Process.Pid)
+		// Who looks into a container is no child of its process 1, but what it leaves behind becomes one.
+		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid", "sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		adopted := func() int { return len(childrenOf(wrapper)) }
+		eventually(t, func() bool { return adopted() > 1 }, "it to get a child beside the guard")
+		eventually(t, func() bool { return adopted() == 1 }, "the child to be collected")
+		holder.send(syscall.SIGTERM)
+		if got := p.end(); got != 0 {
+			t.Errorf("exit status %d, want 0", got)
+		}
 	})
 	t.Run("exits 130", func(t *testing.T) {
 		if got := run(t, "kill -INT $$").end(); got != 130 {
@@ -210,9 +229,20 @@ func TestInit(t *testing.T) {
 
 // childOf returns the one child of a process.
 func childOf(pid int) (child int) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	_, _ = fmt.Sscan(string(text), &child)
+	if all := childrenOf(pid); len(all) > 0 {
+		child, _ = strconv.Atoi(all[0])
+	}
 	return child
+}
+
+// childrenOf returns those of all threads of a process, zombies too.
+func childrenOf(pid int) (all []string) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		all = append(all, strings.Fields(string(text))...)
+	}
+	return all
 }
 
 func mustLook(t *testing.T, name string) string {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,8 +95,26 @@ type process struct {
 	t      *testing.T
 	mark   string // in the environment of every process of this test that did not wipe its own
 	dir    string
-	stderr *strings.Builder
+	stderr *lockedBuffer
 	done   chan struct{} // closed when the wrapper has been collected
+}
+
+// lockedBuffer can be read while a process writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // start starts the wrapper with args: its options, "--", and the command.
@@ -109,7 +128,7 @@ func start(t *testing.T, args ...string) *process {
 // prepare is start without starting. The command's directory is p.dir.
 func prepare(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: t.TempDir(), stderr: new(strings.Builder), done: make(chan struct{})}
+	p := &process{t: t, dir: t.TempDir(), stderr: new(lockedBuffer), done: make(chan struct{})}
 	p.mark = "WRAPPER_TEST=" + strconv.Itoa(os.Getpid()) + p.dir
 	p.Cmd = exec.Command(os.Args[0], append([]string{wrap.Word}, args...)...)
 	p.Dir, p.Stderr = p.dir, p.stderr

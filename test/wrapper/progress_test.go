@@ -128,6 +128,23 @@ func TestLiveLineEndsBeforeTheStop(t *testing.T) {
 	s.expectStatus(130)
 }
 
+// TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a terminal. The kernel would not stop it.
+func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
+	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
+	holder.begin()
+	holder.pid("pid")
+	path, _ := program()
+	s := onTerminal(t, path, "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid()), "--", "sh", "-c", `echo "it=<runs>"`)
+	s.expect("amqprun: waiting for ")
+	s.key(ctrlZ)
+	s.expect("amqprun: waiting for ")
+	holder.send(syscall.SIGTERM)
+	s.expect("it=<runs>")
+	if strings.Contains(s.output(), "out of the line") {
+		t.Errorf("the terminal got %q", s.output())
+	}
+}
+
 // TestWaiterInTheBackgroundIsSilent: also where the terminal stops those who are not.
 func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
 	s, release := besideAHolder(t)
