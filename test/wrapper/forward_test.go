@@ -34,6 +34,32 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 	}
 }
 
+// TestSignalsThatAreAmqprunsOwnAreNotForwarded: they speak of amqprun, not of the command.
+func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
+	p := prepare(t, "-guard", "--", "env", "GODEBUG=asyncpreemptoff=1", os.Args[0], "print-all-signals", "log")
+	p.begin()
+	p.await("log", "ready")
+	want := "ready\n"
+	for _, s := range []syscall.Signal{syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGTTOU, syscall.SIGTTIN} {
+		p.send(s)
+		next := syscall.SIGUSR1
+		if s == syscall.SIGTTOU || s == syscall.SIGTTIN { // which stop the wrapper like any other process
+			eventually(t, func() bool { return state(p.Process.Pid) == 'T' }, "the wrapper to stop")
+			next = syscall.SIGCONT
+		}
+		p.send(next)
+		want += next.String() + "\n"
+		eventually(t, func() bool { return len(p.read("log")) >= len(want) }, "%v", next)
+		if got := p.read("log"); got != want {
+			t.Fatalf("%v: the command got %q, want %q", s, got, want)
+		}
+	}
+	p.send(syscall.SIGTERM)
+	if got := p.end(); got != 3 {
+		t.Errorf("exit status %d, want 3", got)
+	}
+}
+
 // TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a signal to the leader alone would be late.
 func TestGroupGetsForwardedSignals(t *testing.T) {
 	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals", "log")

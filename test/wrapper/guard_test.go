@@ -88,6 +88,22 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	p.noneLeft()
 }
 
+// TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard nor the command, which have groups of their own.
+func TestKillOfAmqprunsGroup(t *testing.T) {
+	c := listen(t)
+	p := prepare(t, "-guard", "-keep", c.address, "-kill-after", "500ms", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.begin()
+	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.guard()
+	if err := syscall.Kill(-p.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.await("log", "got")
+	c.awaitClosed(t, daemon, leader)
+	p.noneLeft()
+}
+
 // TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the lease ends.
 func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	c := listen(t)

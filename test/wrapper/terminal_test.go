@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 )
 
 const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"; exit 5'`
@@ -101,6 +103,52 @@ func TestCtrlCReachesTheCommandOnce(t *testing.T) {
 		s.await("terminated")
 		if got := s.read("log"); got != "ready\ninterrupt\nquit\nterminated\n" {
 			t.Errorf("the command got %q", got)
+		}
+	})
+}
+
+// TestWindowSizeArrives once, whoever has the terminal.
+func TestWindowSizeArrives(t *testing.T) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		s.line(`A sh -c 'echo $$ >pid; trap "stty size </dev/tty >>log" WINCH; echo ready >>log; until [ -e asks ]; do sleep 0.01; done; echo asking >>log; until read x </dev/tty && [ "$x" = end ]; do :; done'`)
+		s.await("ready")
+		resize := func(columns uint16) {
+			t.Helper()
+			if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 30, Cols: columns}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resize(101)
+		s.await("30 101")
+		if err := os.WriteFile(s.file("asks"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.await("asking")
+		awaitForeground(s)
+		resize(102)
+		s.line("word") // a shell that gets the signal just before it reads runs its trap when it has read
+		s.await("30 102")
+		s.line("end")
+		s.expectStatus(0)
+		if got := s.read("log"); got != "ready\n30 101\nasking\n30 102\n" {
+			t.Errorf("the command saw %q", got)
+		}
+	})
+}
+
+// TestPasswordPrompt: what is typed is not shown, and the terminal shows what is typed after it.
+func TestPasswordPrompt(t *testing.T) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		s.line(`A bash -c 'read -rsp "pass""word: " x </dev/tty; echo; echo "length=<${#x}>"'`)
+		s.expect("password: ")
+		awaitForeground(s)
+		s.line("secret")
+		s.expect("length=<6>")
+		s.expect("$> ")
+		s.line("echo visible")
+		s.expect("echo visible\r\n")
+		if strings.Contains(s.output(), "secret") {
+			t.Error("the password was shown")
 		}
 	})
 }
