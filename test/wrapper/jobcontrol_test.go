@@ -83,9 +83,10 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`A %s | sh -c 'echo up >>log; exec cat'`, asker)
+		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of dash gives the terminal to its job before: so it has to be up
+		// before the command asks.
+		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
-		s.await("up") // a shell's child that has not executed its program yet ignores Ctrl-Z
 		for range 2 {
 			awaitForeground(s)
 			s.key(ctrlZ)
