@@ -64,6 +64,8 @@ lint: lint-tools ## check everything that can be checked without running it
 	go mod tidy -diff
 	go -C test/docs vet ./...
 	GOOS=linux go vet ./...
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go vet $(PORTABLE)
+	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 go vet $(PORTABLE)
 	GOOS=darwin CGO_ENABLED=0 go vet $(PORTABLE)
 	GOOS=freebsd CGO_ENABLED=0 go vet $(PORTABLE)
 	$(GOLANGCI_LINT) run
