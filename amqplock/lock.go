@@ -31,7 +31,7 @@ type Lock struct {
 	alarm        alarm          // when the lease ends
 	pacer        alarm          // when the next checks are due
 	tripwire     tripwire
-	changing     sync.Mutex     // has who tells Config.OnChange of the set: the last to tell has the newest
+	changing     sync.Mutex // has who tells Config.OnChange of the set: the last to tell has the newest
 	released     sync.Once
 	releaseErr   error
 }

@@ -121,18 +121,11 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 				timer.Reset(s.nextRetry(place, slow))
 				continue
 			}
-			if err == nil {
-				s.leave(place)
-			}
-			return err
+			return s.leave(place, err)
 		case <-s.hold.ended:
 			return refused(s.hold.broker, "wait for "+s.lockName(), connectionLost(s.hold.why))
 		case <-ctx.Done():
-			err := s.lastTry(ctx, try)
-			if err == nil {
-				s.leave(place)
-			}
-			return err
+			return s.leave(place, s.lastTry(ctx, try))
 		}
 	}
 }
@@ -212,11 +205,11 @@ func (s *session) pass(place *line, hint amqp.Delivery) {
 	})
 }
 
-// leave leaves the line after a success without a hint in hand, and tells the next in it to try: more may have come free than this. A holder that
-// went on standing there would take the hints that are for others. Without a place (nil) there is nothing to do.
-func (s *session) leave(place *line) {
-	if place == nil {
-		return
+// leave leaves the line after a try without a hint in hand that has succeeded, and tells the next in it to try: more may have come free than this. A
+// holder that went on standing there would take the hints that are for others. It returns err, which is that of the try.
+func (s *session) leave(place *line, err error) error {
+	if place == nil || err != nil {
+		return err
 	}
 	tell := s.tell
 	s.passing.Go(func() { // ends with the talk connection at the latest
@@ -224,6 +217,7 @@ func (s *session) leave(place *line) {
 			_ = tell.do(func(ch *amqp.Channel) error { return wake(ch, s.cfg.Name) })
 		}
 	})
+	return nil
 }
 
 // tryWaiting is a try for one who waits anyway: a broker that does not answer well now is no reason to give up.
