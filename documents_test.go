@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/amqprun/amqprun/amqplock"
 )
 
 // optionNames are all options, such as -n and --nonblock, of each subcommand; of "" those to run a command.
@@ -63,6 +66,42 @@ func readDocument(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestManualHasItsSections: also what no option would be missed in.
+func TestManualHasItsSections(t *testing.T) {
+	manual := readDocument(t, "docs/amqprun.1")
+	for _, section := range []string{"EXIT STATUS", "ENVIRONMENT", "FILES", "OVERLAP", "EXAMPLES"} {
+		_, text, found := strings.Cut(manual, "\n.Sh "+section+"\n")
+		if text, _, _ = strings.Cut(text, "\n.Sh "); !found || len(strings.Fields(text)) < 20 {
+			t.Errorf("the manual has no section %s, or an empty one", section)
+		}
+	}
+}
+
+// TestStatusFieldsAreDocumented: programs rely on them.
+func TestStatusFieldsAreDocumented(t *testing.T) {
+	page := readDocument(t, "docs/STATUS.md")
+	var fields func(reflect.Type) []string
+	fields = func(of reflect.Type) (names []string) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if f.Anonymous {
+				names = append(names, fields(f.Type)...)
+			} else {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](), reflect.TypeFor[allLocks]()} {
+		for _, name := range fields(of) {
+			if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(page) {
+				t.Errorf("docs/STATUS.md does not document the field %q of %v", name, of)
+			}
+		}
+	}
 }
 
 func compareOptions(t *testing.T, where string, got, want []string) {

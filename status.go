@@ -120,7 +120,7 @@ func rows(s amqplock.Status) [][]string {
 // row shows "-" for what is not known.
 func row(place string, p amqplock.Participant) []string {
 	if p.Unknown {
-		return []string{place, "-", "unknown", "-", "-", "-", "-", "-"}
+		return []string{place, "-", "unknown holder", "-", "-", "-", "-", "-"}
 	}
 	notes := []string{}
 	if p.Job != "" {

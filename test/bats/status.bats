@@ -83,7 +83,7 @@ id_of() { # WORD OPTION...
   [ "${lines[0]}" = "semaphore \"$LOCK\": 2 slots, 2 held, 0 free, 3 waiting" ]
   [[ ${lines[1]} =~ ^PLACE\ +ID\ +WHO\ +PID\ +SINCE\ +FOR\ +NOTES\ +COMMAND$ ]]
   [[ ${lines[2]}${lines[3]} =~ "slot "[12]\ +[0-9a-f]{16}\ +"$(id -un)@$(uname -n)"\ +${BACKGROUND[0]}\ +[0-9-]{10}\ [0-9:]{8}\ +[0-9ms]+\ +"https://ci/8 team=blue why=a b"\ +"sh -c " ]]
-  [[ ${lines[2]}${lines[3]} =~ "slot "[12]\ +-\ +unknown ]]
+  [[ ${lines[2]}${lines[3]} =~ "slot "[12]\ +-\ +"unknown holder" ]]
   for n in 1 2 3; do
     [[ ${lines[3 + n]} =~ ^"line $n "\ +[0-9a-f]{16}\ .*"printf 'waiter %s' number-$n"$ ]]
   done
