@@ -30,7 +30,7 @@ func lookPath(t *testing.T, program string) string {
 
 // TestCron runs each job of a crontab as cron does, once alone, and while another holds its lock.
 func TestCron(t *testing.T) {
-	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"}} {
+	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"}, {"docs/CONNECTIONS.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
 		}

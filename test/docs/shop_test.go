@@ -74,11 +74,19 @@ func (s *shop) write(path, text string, mode os.FileMode) {
 
 func (s *shop) letEnd() { s.write(s.release, "", 0o600) }
 
+// urlFile holds the URL of the broker.
+func (s *shop) urlFile() string {
+	path := filepath.Join(s.home, "amqprun.url")
+	s.write(path, s.url+"\n", 0o600)
+	return path
+}
+
 // here puts this machine's places for those that a recipe names.
 func (s *shop) here(text string) string {
 	return strings.NewReplacer(
 		"/usr/local/bin/", s.bin+"/",
 		"amqp://USER:PASSWORD@rabbit.example/", s.url,
+		"/etc/amqprun.url", s.urlFile(),
 	).Replace(text)
 }
 
