@@ -97,6 +97,7 @@ type attempt struct {
 	name  string
 	url   string
 	args  []string
+	env   []string
 	code  int
 	error string // a pattern; empty: success
 	hint  string
@@ -111,7 +112,7 @@ func (a attempt) test(t *testing.T) {
 		args = append(args, "-n")
 	}
 	args = append(append(args, a.args...), "echo", "ran")
-	got, err := run([]string{"AMQPRUN_URL=" + a.url}, args...)
+	got, err := run(append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +158,7 @@ func TestTLS(t *testing.T) {
 		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.file},
 		{name: "certificate and password", url: base, args: good},
 		{name: "certificate alone", url: nobody, args: good},
+		{name: "certificate, named in the environment", url: nobody, env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" + b.servers.file}},
 		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" + good[1] + "&keyfile=" + good[3], args: ca},
 		{name: "amqplain", url: base + "?auth_mechanism=amqplain", args: ca},
 		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" + port + "/?server_name_indication=broker.test", args: ca},
