@@ -95,3 +95,20 @@ members() { # NAME: the processes of that node
   sane_run -69 broker env two
   sane_run -0 broker stop two
 }
+
+@test "a node whose scripts execute one another for long is waited for" {
+  mkdir sbin
+  # The real scripts, behind many steps in each of which the process has no environment for a moment.
+  cat >sbin/rabbitmq-server <<'SCRIPT'
+#!/bin/bash
+if ((${STEPS:=0} < 300)); then export STEPS=$((STEPS + 1)) && exec "$0" "$@"; fi
+exec "$(<"${0%/*}/real")" "$@"
+SCRIPT
+  chmod +x sbin/rabbitmq-server
+  real=${BROKER_SBIN:-$(compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin' | head -n 1)}
+  echo "$real/rabbitmq-server" >sbin/real
+  ln -s "$real/rabbitmqctl" sbin/rabbitmqctl
+  url=$(BROKER_SBIN=$PWD/sbin broker start slow)
+  sane_run -0 broker probe "$url"
+  broker stop slow
+}
