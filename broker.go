@@ -104,7 +104,7 @@ func readSecret(what, name string) (string, error) {
 	if err != nil {
 		return "", &usageError{text: fmt.Sprintf("%s: %v", what, err)}
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
 		return "", &usageError{
 			text: fmt.Sprintf("%s %s: others may read or write it (mode %04o)", what, name, info.Mode().Perm()),
 			hint: "it holds a password: chmod 600 " + name,

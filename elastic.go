@@ -18,6 +18,8 @@ type slotsFile struct {
 	done    chan struct{}
 }
 
+const slotsFileVariable = "AMQPRUN_SLOTS_FILE"
+
 func newSlotsFile(o *options) (*slotsFile, error) {
 	if !o.lock.Elastic {
 		return nil, nil
@@ -37,7 +39,7 @@ func (f *slotsFile) variables(slots func() []int) []string {
 		return nil
 	}
 	f.write(slots)
-	return []string{"AMQPRUN_SLOTS_FILE=" + f.path()}
+	return []string{slotsFileVariable + "=" + f.path()}
 }
 
 // write replaces the file in one step, so that the command never reads half a list.

@@ -98,7 +98,7 @@ func (o *options) environment(lock *amqplock.Lock) []string {
 		heldLocks + "=" + strings.Join(append(strings.Fields(os.Getenv(heldLocks)), o.lockKeys()...), " "),
 	}
 	env := slices.DeleteFunc(slices.Clone(o.environ), func(entry string) bool {
-		return slices.ContainsFunc(ours, func(our string) bool {
+		return strings.HasPrefix(entry, slotsFileVariable+"=") || slices.ContainsFunc(ours, func(our string) bool { // of a lock around this one
 			name, _, _ := strings.Cut(our, "=")
 			return strings.HasPrefix(entry, name+"=")
 		})

@@ -36,7 +36,7 @@ type allLocks struct {
 }
 
 func writeStatus(w io.Writer, c *cli.Context, o *options) error {
-	if o.lock.Name != "" {
+	if o.lock.Kind != "" {
 		s, err := amqplock.Inspect(c.Context, o.lock)
 		switch {
 		case err != nil:

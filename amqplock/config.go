@@ -92,7 +92,7 @@ func (b Broker) withDefaults() (Broker, error) {
 	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > 65535*time.Second {
 		return b, &Error{
 			Kind: ErrConfig,
-			Text: fmt.Sprintf("heartbeat %s: must be whole seconds, at least %s", b.Heartbeat, minHeartbeat),
+			Text: fmt.Sprintf("heartbeat %s: must be whole seconds, from %s to 65535s", b.Heartbeat, minHeartbeat),
 		}
 	}
 	if b.ConnectTimeout < 0 {

@@ -153,7 +153,11 @@ func connectAgain(ctx context.Context, cfg Config) (*session, error) {
 	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
 		if cfg.Warnf != nil && !warned && temporary(err) {
 			warned = true
-			cfg.Warnf("%v; trying again for %s", err, cfg.ConnectTimeout)
+			patience := cfg.ConnectTimeout
+			if end, ok := ctx.Deadline(); ok {
+				patience = min(patience, time.Until(end).Round(100*time.Millisecond))
+			}
+			cfg.Warnf("%v; trying again for %s", err, patience)
 		}
 	})
 	if err != nil && ctx.Err() != nil {

@@ -88,6 +88,7 @@ refused() { # PATTERN ARGUMENT...
 @test "names that no lock can have" {
   for kind in mutex semaphore; do
     refused 'lock name "": is empty' "--$kind" '' touch started
+    refused 'lock name "": is empty' status "--$kind" ''
     refused 'lock name "amq.x": begins with "amq."' "--$kind" amq.x touch started
     refused 'lock name "a\\nb": holds a control character' "--$kind" $'a\nb' touch started
     refused 'lock name "a\\tb": holds a control character' "--$kind" $'a\tb' touch started

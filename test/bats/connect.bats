@@ -109,6 +109,7 @@ secret_file() { # NAME CONTENTS
   fails 64 "broker URL: there is no password for user \"filed-$LOCK\"" --url "$at"
   fails 64 'a password is given beside a broker URL that does not need one' --password-file password
   secret_file empty $'\n'
+  fails 64 'URL file /dev/null: there is no URL in it' --url-file /dev/null
   fails 64 'password file empty: it is empty' --url "$at" --password-file empty
   fails 64 'password file: open /nowhere' --url "$at" --password-file /nowhere
   chmod 644 password

@@ -173,3 +173,17 @@ teardown() {
   wait_bg 20 "$bg_pid" # the lock is lost with the last slot
   [ "$status" -eq 76 ]
 }
+
+@test "the command of a lock within an elastic set is told of its own slots" {
+  amqprun change --semaphore "$LOCK" 3
+  amqprun change --semaphore "$LOCK-inner" 2
+  sane_run -0 amqprun --semaphore "$LOCK" --greedy --elastic -- amqprun --mutex "$LOCK-mutex" -- env
+  [[ $output != *AMQPRUN_SLOTS_FILE* ]]
+  inner=(amqprun --semaphore "$LOCK" --greedy --elastic -- amqprun --semaphore "$LOCK-inner" --greedy --elastic --)
+  sane_run -0 "${inner[@]}" env
+  [ "$(grep -c '^AMQPRUN_SLOTS_FILE=' <<<"$output")" -eq 1 ]
+  # shellcheck disable=SC2016 # for the inner shell
+  sane_run -0 "${inner[@]}" sh -c 'cat "$AMQPRUN_SLOTS_FILE"'
+  [ "$output" = "1 2" ]
+  amqprun destroy --semaphore "$LOCK-inner"
+}
