@@ -3,7 +3,9 @@ package amqplock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -65,8 +67,17 @@ func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 				p.answer(refuses)
 				cfg.Warnf = t.Errorf
+				said := 0
+				cfg.Logf = func(format string, args ...any) {
+					if strings.HasSuffix(fmt.Sprintf(format, args...), `refused the login of user "guest"; asking once more`) {
+						said++
+					}
+				}
 				began := time.Now()
 				_, err := test.acquire(t.Context(), cfg)
+				if said != test.tries-1 {
+					t.Errorf("said %d times that it asks once more", said)
+				}
 				if !errors.Is(err, ErrAccess) || p.dialed() != test.tries || time.Since(began) > 2*secondThought {
 					t.Errorf("%v after %d tries and %s", err, p.dialed(), time.Since(began))
 				}

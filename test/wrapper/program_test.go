@@ -37,13 +37,7 @@ func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	inShells(t, test)
 	t.Run("amqprun", func(t *testing.T) {
-		path, err := program()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if path == "" {
-			t.Skip("needs a broker: AMQPRUN_URL is not set")
-		}
+		path := mustProgram(t)
 		inShells(t, func(t *testing.T, s *shell) {
 			s.script("A", "exec "+path+" --mutex wrapper-test-"+strconv.Itoa(os.Getpid())+"-"+filepath.Base(filepath.Dir(s.dir))+` -- "$@"`)
 			test(t, s)
@@ -54,13 +48,7 @@ func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 // withProgram prepares a process like start's, of amqprun holding a mutex of this test.
 func withProgram(t *testing.T, options []string, command ...string) *process {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
+	path := mustProgram(t)
 	p := prepare(t)
 	p.Path = path
 	p.Args = append(append(append([]string{"amqprun", "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)

@@ -198,13 +198,7 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 
 // TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the terminal stops who writes from elsewhere.
 func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
+	path := mustProgram(t)
 	s := onTerminal(t, shells["bash"]...)
 	s.expect("$> ")
 	name := fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())

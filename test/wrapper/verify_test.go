@@ -11,13 +11,7 @@ import (
 // onSlot runs test in each shell, where $A is amqprun with the one slot of a semaphore; change is `amqprun change` of that semaphore.
 func onSlot(t *testing.T, options string, test func(t *testing.T, s *shell, change func(args ...string))) {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
+	path := mustProgram(t)
 	inShells(t, func(t *testing.T, s *shell) {
 		name := fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())
 		run := func(args ...string) {

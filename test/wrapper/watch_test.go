@@ -1,0 +1,89 @@
+package wrapper
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+)
+
+// TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it has come.
+func TestWatchOutlivesTheBroker(t *testing.T) {
+	path := mustProgram(t)
+	broker, err := url.Parse(os.Getenv("AMQPRUN_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close() // nobody listens there until the broker "comes"
+	away := *broker
+	away.Host = address
+	s := onTerminal(t, path, "status", "--watch", "--mutex", "wrapper-watch", "--url", away.String())
+	s.expect("amqprun: error: cannot reach the broker amqp://" + address)
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Skip(err) // somebody else has taken the port
+	}
+	defer l.Close()
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", broker.Host)
+			if err != nil {
+				client.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(server, client); server.Close() }()
+			go func() { _, _ = io.Copy(client, server); client.Close() }()
+		}
+	}()
+	s.expect(`mutex "wrapper-watch": free`)
+}
+
+// TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends no signal.
+func TestWatchEndsWithItsTerminal(t *testing.T) {
+	path := mustProgram(t)
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd := exec.Command(path, "status", "--watch", "--mutex", "wrapper-watch")
+	cmd.Stdout, cmd.Stderr = tty, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tty.Close()
+	if _, err := master.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	master.Close()
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 125 || !strings.Contains(stderr.String(), "amqprun: error: the terminal is gone: ") {
+		t.Errorf("exit status %d: %s", got, &stderr)
+	}
+}
+
+// mustProgram is program where there is one.
+func mustProgram(t *testing.T) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path == "" {
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
+	}
+	return path
+}
