@@ -131,7 +131,7 @@ func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-lease", "3s", "-kill-after", "2500ms", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, daemon)

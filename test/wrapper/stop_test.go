@@ -232,10 +232,11 @@ func TestUnkillableIsReported(t *testing.T) {
 // TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock while it lives.
 func TestUnkillableKeepsTheLock(t *testing.T) {
 	p, command := unkillable(t, "-lease", "5s", "-renew", "50ms", "-kill-after", "100ms")
-	p.send(syscall.SIGTERM)
-	passes(120 * time.Millisecond)
-	p.send(syscall.SIGTERM)
-	eventually(t, func() bool { return strings.Contains(p.stderr.String(), "does not die of SIGKILL") }, "the warning")
+	eventually(t, func() bool {
+		p.send(syscall.SIGTERM)
+		passes(120 * time.Millisecond) // two that a busy machine delivers together are one
+		return strings.Contains(p.stderr.String(), "does not die of SIGKILL")
+	}, "the warning")
 	select {
 	case <-p.done:
 		t.Fatal("the wrapper has ended before its command")
