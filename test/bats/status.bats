@@ -245,3 +245,12 @@ id_of() { # WORD OPTION...
   broker_ctl set_vm_memory_high_watermark 0.4
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
+
+@test "status of a virtual host where nobody tells of a lock" {
+  requires_broker_ctl
+  broker_ctl add_vhost "$LOCK"
+  broker_ctl set_permissions -p "$LOCK" guest '.*' '.*' '.*'
+  AMQPRUN_URL=${AMQPRUN_URL%/}/$LOCK sane_run -0 amqprun status
+  [ "$output" = "nobody tells of a lock" ]
+  broker_ctl delete_vhost "$LOCK"
+}
