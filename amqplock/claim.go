@@ -69,10 +69,6 @@ func (s *session) notGranted(ctx context.Context, queue string, err error) error
 // giveBack deletes what was claimed. Where the broker does not answer the connection is dropped, which does it too, unless it holds a lock that
 // somebody relies on: then the end of that lock does it.
 func (s *session) giveBack(ctx context.Context, slots []int) {
-	if ctx.Err() != nil && !s.granted { // an answer might just come, or not
-		s.hold.drop()
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
 	for _, slot := range slots {

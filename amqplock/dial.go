@@ -147,8 +147,11 @@ func call(ctx context.Context, f func() error) error {
 	return err
 }
 
-// callFor is call for an f with a result.
-func callFor[T any](ctx context.Context, f func() (T, error)) (T, error) {
+// callFor is call for an f with a result. Where ctx has ended before, f is not called: whether its answer was faster would be luck.
+func callFor[T any](ctx context.Context, f func() (T, error)) (value T, err error) {
+	if ctx.Err() != nil {
+		return value, context.Cause(ctx)
+	}
 	type answer struct {
 		value T
 		err   error
@@ -162,8 +165,7 @@ func callFor[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	case a := <-answers:
 		return a.value, a.err
 	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+		return value, context.Cause(ctx)
 	}
 }
 
