@@ -75,9 +75,7 @@ func Holders(ctx context.Context, cfg Config) ([]Participant, error) {
 		var holders []Participant
 		for _, a := range answers {
 			if p := a.participant(); len(a.Slots) > 0 {
-				for _, slot := range a.Slots {
-					p.Slots = append(p.Slots, max(slot, 1)) // that of a mutex
-				}
+				p.Slots = a.slots()
 				holders = append(holders, p)
 			}
 		}
@@ -229,8 +227,7 @@ func (status *Status) addHolders(free []int, answers []answer) {
 	}
 	for _, a := range answers {
 		p := a.participant()
-		for _, slot := range a.Slots {
-			slot = max(slot, 1) // that of a mutex
+		for _, slot := range a.slots() {
 			if _, held := unclaimed[slot]; held {
 				p.Slots = append(p.Slots, slot)
 				unclaimed[slot] = false
@@ -279,4 +276,12 @@ func notALock(queue, broker string) error {
 		Text: fmt.Sprintf("queue %q on %s is not exclusive: it is a work queue, no lock", queue, broker),
 		Hint: "choose another lock name",
 	}
+}
+
+// slots are those held, as people count them: a mutex has slot 1.
+func (a *answer) slots() (slots []int) {
+	for _, slot := range a.Slots {
+		slots = append(slots, max(slot, 1))
+	}
+	return slots
 }
