@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,15 +44,19 @@ func canRedraw() bool {
 // has no background.
 func canDraw() bool {
 	group, err := unix.IoctlGetInt(unix.Stderr, unix.TIOCGPGRP)
-	return (err != nil || group == unix.Getpgrp()) && writable()
+	return (err != nil || group == unix.Getpgrp()) && writable(0)
 }
 
-// writable tells whether standard error takes a line now: a terminal after Ctrl-S does not, and a full pipe. What can as well be left out shall not
-// keep the command from its start.
-func writable() bool {
-	fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n == 1 && fds[0].Revents&unix.POLLOUT != 0
+// writable tells whether standard error takes a line within patience: a terminal after Ctrl-S does not, nor does a full pipe. What can as well be left
+// out shall hold nothing up.
+func writable(patience time.Duration) bool {
+	for deadline := time.Now().Add(patience); ; {
+		fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || n > 0 // what is wrong with it the write will find out
+		}
+	}
 }
 
 // fit cuts text to the width of the terminal. What is not ASCII may be two columns wide, or none.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/amqprun/amqprun/amqplock"
 )
 
@@ -63,7 +61,11 @@ func say(m message) {
 	m.Msg = withoutPasswords(m.Msg)
 	messages.Lock()
 	defer messages.Unlock()
-	if m.Level != levelError && !takes() {
+	patience := 100 * time.Millisecond
+	if messages.unread > 0 { // it has been waited for
+		patience = 0
+	}
+	if m.Level != levelError && !writable(patience) {
 		messages.unread++
 		return
 	}
@@ -72,22 +74,6 @@ func say(m message) {
 		put(message{Level: levelWarning, Msg: fmt.Sprintf("%d messages were left out: standard error took none", n)})
 	}
 	put(m)
-}
-
-// takes waits until standard error takes a message, for a tenth of a second if it took the one before.
-func takes() bool {
-	patience := 100 * time.Millisecond
-	if messages.unread > 0 {
-		patience = 0
-	}
-	for deadline := time.Now().Add(patience); ; {
-		fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}
-		left := max(time.Until(deadline), 0)
-		n, err := unix.Poll(fds, int(left.Milliseconds()))
-		if err != unix.EINTR {
-			return err != nil || n > 0 // what is wrong with it the write will find out
-		}
-	}
 }
 
 // put is for who has the lock of messages.

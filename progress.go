@@ -78,7 +78,7 @@ func (p *progress) tell(stop <-chan struct{}) {
 		waited := time.Since(messages.since).Round(time.Second)
 		lock, broker := fmt.Sprintf("%s %q", p.o.lock.Kind, p.o.lock.Name), strings.Join(p.o.lock.Names(), ", ")
 		switch {
-		case !live && writable():
+		case !live && writable(0):
 			say(message{Level: levelInfo, Msg: fmt.Sprintf("waiting for %s on %s for %s: %s", lock, broker, waited, place(known))})
 		case live:
 			showLive(fmt.Sprintf("amqprun: waiting for %s (%s) for %s%s on %s", waited, place(known), lock, by, broker))
