@@ -46,9 +46,6 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	if sig == syscall.SIGTERM && r.ends.terms > 1 {
 		return true
 	}
-	if sig == syscall.SIGTSTP {
-		r.look(ctx) // it may have ended, and we have not been told yet
-	}
 	switch {
 	case sig == syscall.SIGCONT && (r.verified != nil || r.resumed):
 		// The command goes on when the lock has been verified, and not before. After that the signal could undo the next Ctrl-Z.

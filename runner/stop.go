@@ -105,6 +105,9 @@ func (r *run) overdue(killed time.Duration) bool {
 
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
+	if isEcho(r.paused, Boottime()) && Resumable() { // Ctrl-Z came while the command was ending, and those that it has left behind have stopped
+		r.suspend(ctx, syscall.SIGTSTP, false, true)
+	}
 	tick := time.NewTicker(lookEvery * 10)
 	defer tick.Stop()
 	for !r.gone() {
