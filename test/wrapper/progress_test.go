@@ -3,7 +3,6 @@ package wrapper
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -201,22 +200,14 @@ func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
 	path := mustProgram(t)
 	s := onTerminal(t, shells["bash"]...)
 	s.expect("$> ")
-	name := fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())
-	change := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command(path, append(args, "--semaphore", name)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
-	change("change", "--to", "1")
-	t.Cleanup(func() { change("destroy") })
+	name, change := withSlot(t)
 	s.script("A", "exec "+path+" --semaphore "+name+` --greedy --elastic -v -- "$@"`)
 	s.line("stty tostop; echo set=$?")
 	s.expect("set=0")
 	s.line(`A sh -c 'trap "" HUP; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"'`)
 	s.await("asking")
 	awaitForeground(s)
-	change("change", "--to", "2")
+	change("--to", "2")
 	s.expect("got slot 2 too\r\n")
 	if got := state(s.pid("wrapper")); got == 'T' {
 		t.Error("amqprun was stopped for its message")

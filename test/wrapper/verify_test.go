@@ -8,22 +8,31 @@ import (
 	"testing"
 )
 
-// onSlot runs test in each shell, where $A is amqprun with the one slot of a semaphore; change is `amqprun change` of that semaphore.
+// withSlot makes a semaphore of this test with one slot; change is `amqprun change` of it.
+func withSlot(t *testing.T) (name string, change func(args ...string)) {
+	t.Helper()
+	path := mustProgram(t)
+	name = fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(path, append(args, "--semaphore", name)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	change = func(args ...string) { t.Helper(); run(append([]string{"change"}, args...)...) }
+	change("--to", "1")
+	t.Cleanup(func() { run("destroy") })
+	return name, change
+}
+
+// onSlot runs test in each shell, where $A is amqprun with the slot of withSlot.
 func onSlot(t *testing.T, options string, test func(t *testing.T, s *shell, change func(args ...string))) {
 	t.Helper()
 	path := mustProgram(t)
 	inShells(t, func(t *testing.T, s *shell) {
-		name := fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())
-		run := func(args ...string) {
-			t.Helper()
-			if out, err := exec.Command(path, append(args, "--semaphore", name)...).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-		}
-		run("change", "--to", "1")
-		t.Cleanup(func() { run("destroy") })
+		name, change := withSlot(t)
 		s.script("A", fmt.Sprintf(`exec %s %s --semaphore '%s' -- "$@"`, path, options, name))
-		test(t, s, func(args ...string) { t.Helper(); run(append([]string{"change"}, args...)...) })
+		test(t, s, change)
 	})
 }
 
