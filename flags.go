@@ -46,7 +46,7 @@ func mutexFlag() cli.Flag     { return value(once{new(string)}, "mutex") }
 
 func conflictFlag(o *options) cli.Flag {
 	o.conflictCode = exitNotAcquired
-	return &cli.IntFlag{Name: "conflict-exit-code", Aliases: []string{"E"}, Value: o.conflictCode, Destination: &o.conflictCode}
+	return value(number{&o.conflictCode}, "conflict-exit-code", "E")
 }
 
 func runFlags(o *options) []cli.Flag {
@@ -56,8 +56,8 @@ func runFlags(o *options) []cli.Flag {
 		&cli.BoolFlag{Name: "nonblock", Aliases: []string{"n"}, Destination: &o.noWait},
 		value(duration{d: &o.wait}, "wait", "w", "timeout"),
 		conflictFlag(o),
-		&cli.IntFlag{Name: "slots", Destination: &o.lock.Slots},
-		&cli.IntFlag{Name: "count", Destination: &o.lock.Count},
+		value(number{&o.lock.Slots}, "slots"),
+		value(number{&o.lock.Count}, "count"),
 		&cli.BoolFlag{Name: "greedy", Destination: &o.lock.Greedy},
 		&cli.BoolFlag{Name: "elastic", Destination: &o.lock.Elastic},
 		&cli.StringFlag{Name: "command", Aliases: []string{"c"}},
@@ -90,8 +90,11 @@ func (v duration) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if seconds, numberErr := strconv.ParseFloat(text, 64); numberErr == nil {
 		d, err = time.Duration(seconds*float64(time.Second)), nil
-		if math.IsNaN(seconds) || seconds > math.MaxInt64/float64(time.Second) {
-			err = errors.New("too long")
+		if seconds > math.MaxInt64/float64(time.Second) {
+			return errors.New("too long")
+		}
+		if math.IsNaN(seconds) {
+			d = -1
 		}
 	}
 	if err != nil || d < 0 {
@@ -101,6 +104,25 @@ func (v duration) Set(text string) error {
 		return errors.New("must be more than 0")
 	}
 	*v.d = d
+	return nil
+}
+
+// number is a whole number, in decimal also where it begins with 0.
+type number struct{ n *int }
+
+func (v number) String() string {
+	if v.n == nil {
+		return ""
+	}
+	return strconv.Itoa(*v.n)
+}
+
+func (v number) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return errors.New("must be a whole number")
+	}
+	*v.n = n
 	return nil
 }
 

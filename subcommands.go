@@ -37,7 +37,7 @@ var subcommands = map[string]subcommand{
 	"change": {
 		name: "change",
 		flags: func(o *options) []cli.Flag {
-			return append(brokerFlags(o), semaphoreFlag(), &cli.IntFlag{Name: "to", Destination: &o.slots},
+			return append(brokerFlags(o), semaphoreFlag(), value(number{&o.slots}, "to"),
 				&cli.BoolFlag{Name: "drain", Destination: &o.drain})
 		},
 		takesCount: true,

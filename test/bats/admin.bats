@@ -125,3 +125,9 @@ changed() { # COUNT
   sane_run -0 amqprun change --heartbeat 2 --semaphore "$LOCK" 1
   AMQPRUN_HEARTBEAT=2 sane_run -0 amqprun status --semaphore "$LOCK"
 }
+
+@test "numbers are decimal, also where they begin with 0" {
+  sane_run -0 amqprun change --semaphore "$LOCK" --to 010
+  slots 10 0
+  sane_run -0 amqprun destroy --semaphore "$LOCK"
+}

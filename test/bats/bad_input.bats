@@ -72,8 +72,11 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "times that are none" {
-  for time in x '' -1 -1s 1e300 nan inf 5x '1 s' 1,5; do
+  for time in x '' -1 -1s nan -inf 5x '1 s' 1,5; do
     refused 'option -w: not a time' --mutex "$LOCK" -w "$time" touch started
+  done
+  for time in 1e300 inf 1e10; do
+    refused 'option -w: too long' --mutex "$LOCK" -w "$time" touch started
   done
   refused 'option --wait: not a time' --mutex "$LOCK" --wait=soon touch started
   refused 'option -k: not a time' --mutex "$LOCK" -k soon touch started
@@ -129,7 +132,8 @@ refused() { # PATTERN ARGUMENT...
 @test "numbers of slots" {
   refused '--slots 0' --semaphore "$LOCK" --slots 0 touch started
   refused '--slots -1' --semaphore "$LOCK" --slots -1 touch started
-  refused '--slots' --semaphore "$LOCK" --slots many touch started
+  refused '"many" for option --slots: must be a whole number' --semaphore "$LOCK" --slots many touch started
+  refused '"0x3" for option --slots: must be a whole number' --semaphore "$LOCK" --slots 0x3 touch started
   refused '100001 slots' --semaphore "$LOCK" --slots 100001 touch started
   refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started
 }
