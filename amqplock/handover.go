@@ -35,9 +35,10 @@ func (l *Lock) prepareHandOver() {
 		pause, talkEnded := l.session.cfg.rearm, make(<-chan struct{})
 		err := l.session.openTalk(l.checking)
 		if err == nil {
-			talk := l.session.talk
-			talkEnded = talk.ended
-			l.session.sendScout(talk)
+			err = l.session.openScout(l.checking)
+		}
+		if err == nil {
+			talkEnded = l.session.talk.ended
 			err = call(l.checking, l.arm) // which opens the channel for the hint too
 		} else {
 			pause = again.NextBackOff()

@@ -14,17 +14,20 @@ type lane struct {
 	turn       chan struct{} // full while somebody has the lane; a mutex would stop the clock of testing/synctest
 	channel    *amqp.Channel
 	closed     chan *amqp.Error // says why the broker has closed the channel
-	after      *scout           // that went ahead of the newest get
+	opened     time.Time        // the channel was asked for
 }
 
 func newLane(c *conn) *lane { return &lane{connection: c.Connection, turn: make(chan struct{}, 1)} }
 
 // do blocks until f's answer is there or the connection ends.
-func (l *lane) do(f func(*amqp.Channel) error) error {
+func (l *lane) do(f func(*amqp.Channel) error) error { return l.doSince(time.Time{}, f) }
+
+// doSince is do on a channel that is not older.
+func (l *lane) doSince(since time.Time, f func(*amqp.Channel) error) error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	if l.channel == nil || l.channel.IsClosed() {
-		if _, err := l.renew(); err != nil {
+	if l.channel == nil || l.channel.IsClosed() || l.opened.Before(since) {
+		if err := l.renew(); err != nil {
 			return err
 		}
 	}
@@ -38,16 +41,17 @@ func (l *lane) do(f func(*amqp.Channel) error) error {
 }
 
 // renew replaces the channel; the caller has the lane.
-func (l *lane) renew() (*amqp.Channel, error) {
-	if l.channel != nil {
-		_ = l.channel.Close()
+func (l *lane) renew() error {
+	if old := l.channel; old != nil {
+		go func() { _ = old.Close() }() // the answer is not worth a round trip; with the connection it ends at the latest
 	}
+	opened := time.Now()
 	channel, err := l.connection.Channel()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l.channel, l.closed = channel, channel.NotifyClose(make(chan *amqp.Error, 1))
-	return channel, nil
+	l.opened, l.channel, l.closed = opened, channel, channel.NotifyClose(make(chan *amqp.Error, 1))
+	return nil
 }
 
 // open saves the next request the round trip of opening the channel.
@@ -92,16 +96,14 @@ func (l *lane) get(queue string) error {
 	})
 }
 
-// getAfter is get behind a scout, on a channel that was opened after it.
-func (l *lane) getAfter(s *scout, queue string) error {
-	return l.do(func(ch *amqp.Channel) error {
-		if s != nil && l.after != s {
-			fresh, err := l.renew()
-			if err != nil {
-				return err
-			}
-			l.after, ch = s, fresh
-		}
+// openSince is open for a channel that is not older.
+func (l *lane) openSince(since time.Time) error {
+	return l.doSince(since, func(*amqp.Channel) error { return nil })
+}
+
+// getSince is get on a channel that is not older.
+func (l *lane) getSince(since time.Time, queue string) error {
+	return l.doSince(since, func(ch *amqp.Channel) error {
 		_, _, err := ch.Get(queue, true)
 		return err
 	})

@@ -54,7 +54,7 @@ func (s *session) newLock(sent time.Duration, ours bool) (*Lock, error) {
 	}
 	l := &Lock{session: s, checks: s.checks(ours), granted: s.cfg.clock.Now(), token: rand.Text(), alarm: alarm, pacer: pacer}
 	s.granted = true
-	s.sendScout(nil)
+	s.scouts.Store(s.newScout(nil))
 	l.lease = newLease(s.hold.Config.Heartbeat, s.cfg.StopTime, l.checks)
 	for i := range l.checks {
 		l.lease.prove(i, sent)

@@ -49,6 +49,7 @@ func (r *request) serve() {
 	case "qos":
 		r.send(r.channel, basicQosOk)
 	case "consume":
+		r.consumers[r.queue]++
 		r.send(r.channel, basicConsumeOk, fmt.Sprintf("tag-%d", r.channel))
 	case "get":
 		r.send(r.channel, basicGetEmpty, "")
@@ -63,7 +64,15 @@ func (r *request) serve() {
 	}
 }
 
-func (r *request) declareOk() { r.send(r.channel, queueDeclareOk, r.queue, uint32(0), uint32(0)) }
+func (r *request) declareOk() {
+	consumers := uint32(0)
+	for _, c := range r.conns {
+		if c.open() {
+			consumers += c.consumers[r.queue]
+		}
+	}
+	r.send(r.channel, queueDeclareOk, r.queue, uint32(0), consumers)
+}
 
 // giveBack returns a message that could not be routed.
 func (r *request) giveBack() {

@@ -23,6 +23,7 @@ type peer struct {
 	heartbeat uint16 // seconds, in connection.tune
 
 	mu     sync.Mutex
+	delay  time.Duration        // of every answer
 	script func(*request) bool  // true: it has answered, or wants no answer
 	queues map[string]*peerConn // with the owner of an exclusive one
 	conns  []*peerConn          // in the order in which they were dialed
@@ -80,8 +81,8 @@ func (p *peer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := &peerConn{peer: p, client: client, socket: server, out: make(chan []byte, 4096), gone: make(chan struct{}),
-		stalled: map[uint16]bool{}, closing: map[uint16]bool{}, confirms: map[uint16]uint64{}, seen: map[string]int{}}
+	c := &peerConn{peer: p, client: client, socket: server, out: make(chan delayed, 4096), gone: make(chan struct{}),
+		stalled: map[uint16]bool{}, closing: map[uint16]bool{}, confirms: map[uint16]uint64{}, seen: map[string]int{}, consumers: map[string]uint32{}}
 	p.conns = append(p.conns, c)
 	go c.write()
 	go c.serve()
@@ -119,7 +120,7 @@ func (p *peer) owned(queue string) bool {
 type peerConn struct {
 	*peer
 	client, socket net.Conn
-	out            chan []byte
+	out            chan delayed
 	gone           chan struct{} // closed when the client has closed its socket, or we ours
 
 	silent    bool              // answers nothing, and sends no heartbeats
@@ -128,8 +129,14 @@ type peerConn struct {
 	closing   map[uint16]bool   // channels that we have closed: what comes before the client agrees is ignored
 	confirms  map[uint16]uint64 // the newest delivery tag
 	seen      map[string]int    // methods, how often
+	consumers map[string]uint32 // by queue
 	claimed   bool              // it has declared an exclusive queue: it holds
 	published bool              // it talks
+}
+
+type delayed struct {
+	frame []byte
+	until time.Time
 }
 
 // saw tells how often a method has come on this connection.
@@ -160,8 +167,13 @@ func (c *peerConn) open() bool {
 func (c *peerConn) write() {
 	for {
 		select {
-		case frame := <-c.out:
-			if _, err := c.socket.Write(frame); err != nil {
+		case d := <-c.out:
+			select {
+			case <-time.After(time.Until(d.until)):
+			case <-c.gone:
+				return
+			}
+			if _, err := c.socket.Write(d.frame); err != nil {
 				return
 			}
 		case <-c.gone:
@@ -185,7 +197,9 @@ func (c *peerConn) serve() {
 	if _, err := io.ReadFull(c.socket, make([]byte, len("AMQP0091"))); err != nil {
 		return
 	}
+	c.mu.Lock()
 	c.send(0, connectionStart, byte(0), byte(9), amqp.Table{}, longString("PLAIN"), longString("en_US"))
+	c.mu.Unlock()
 	var publish *request // its content is still to come
 	for {
 		kind, channel, payload, err := readFrame(c.socket)
@@ -247,5 +261,5 @@ func (c *peerConn) frame(kind byte, channel uint16, payload []byte) {
 	_ = binary.Write(&b, binary.BigEndian, uint32(len(payload)))
 	b.Write(payload)
 	b.WriteByte(frameEnd)
-	c.out <- b.Bytes()
+	c.out <- delayed{b.Bytes(), time.Now().Add(c.delay)}
 }

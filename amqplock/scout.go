@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // scouts is how a lock that is held asks a quorum queue: by the newest scout first.
@@ -20,27 +22,49 @@ type scouts struct{ atomic.Pointer[scout] }
 // To ask on the talk connection alone would not do: it may have been opened to another node, by a load balancer for one, and what has to be with
 // the majority is the node where the lock is held.
 type scout struct {
-	talk     *conn // nil: it is being opened
-	lane     *lane
-	made     time.Time     // or when the first was of those that came before and could not ask
-	asked    atomic.Bool   // it could: the talk connection was not closed for another reason before
-	patience time.Duration // with an answer, and with a talk connection that is not there
+	talk     *conn           // nil: it is being opened
+	ahead    map[*lane]*lane // of the talk connection; by those of the hold connection that it goes ahead of
+	opened   time.Time       // or, without talk, made
+	made     time.Time       // or when the first was of those that came before and could not ask
+	asked    atomic.Bool     // it could: the talk connection was not closed for another reason before
+	patience time.Duration   // with an answer, and with a talk connection that is not there
 }
 
-// sendScout lets a scout go ahead on talk from now on, or none until talk is open.
-func (s *session) sendScout(talk *conn) {
-	old := s.scouts.Load()
-	if old != nil && old.talk == talk {
-		return
+// openScout lets a scout go ahead on the talk connection from now on. All channels are open by then: else the first question would take several times
+// as long as an answer.
+func (s *session) openScout(ctx context.Context) error {
+	if old := s.scouts.Load(); old != nil && old.talk == s.talk {
+		return nil
 	}
-	next := &scout{talk: talk, made: time.Now(), patience: s.hold.Config.Heartbeat / 3}
-	if old != nil && !old.asked.Load() {
+	next := s.newScout(s.talk)
+	var opening errgroup.Group
+	for l, ahead := range next.ahead {
+		opening.Go(func() error { return s.timed(ctx, "open a channel", ahead.open) })
+		opening.Go(func() error { return s.timed(ctx, "open a channel", func() error { return l.openSince(next.opened) }) })
+	}
+	if err := opening.Wait(); err != nil {
+		s.dropTalk()
+		return err
+	}
+	s.scouts.Store(next)
+	return nil
+}
+
+// newScout makes a scout for talk, or one that stands for none until talk is open (nil). The lease outlasts the patience with a talk connection that
+// has fallen silent, the one until the hold connection asks without it, and then its answer.
+func (s *session) newScout(talk *conn) *scout {
+	now := time.Now()
+	next := &scout{talk: talk, opened: now, made: now, patience: s.hold.Config.Heartbeat * 2 / 5}
+	if old := s.scouts.Load(); old != nil && !old.asked.Load() {
 		next.made = old.made
 	}
 	if talk != nil {
-		next.lane = newLane(talk)
+		next.ahead = map[*lane]*lane{s.quo: newLane(talk)}
 	}
-	s.scouts.Store(next)
+	if talk != nil && s.cfg.Kind == Semaphore {
+		next.ahead[s.slot] = newLane(talk)
+	}
+	return next
 }
 
 // errNoScout proves nothing: to ask might be fatal.
@@ -48,7 +72,7 @@ var errNoScout = errors.New("the talk connection is not open")
 
 // ask returns nil when the hold connection may ask too: the answer was good, or the talk connection cannot tell, because the broker is in an
 // alarm and does not read from it, or because it is gone and does not come back. Without a majority check the lease would run out over that.
-func (s *scout) ask(ctx context.Context, queue string) error {
+func (s *scout) ask(ctx context.Context, l *lane, queue string) error {
 	switch {
 	case s.talk == nil:
 		return s.without(s.made)
@@ -62,7 +86,7 @@ func (s *scout) ask(ctx context.Context, queue string) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	err := call(bounded, func() error { return s.lane.get(queue) })
+	err := call(bounded, func() error { return s.ahead[l].get(queue) })
 	s.asked.Store(true)
 	if bounded.Err() != nil && ctx.Err() == nil {
 		s.talk.drop() // a new one may reach a node that answers
@@ -82,10 +106,11 @@ func (s *scout) without(since time.Time) error {
 // connection sends none.
 func (w *scouts) get(ctx context.Context, l *lane, queue string) error {
 	s := w.Load()
-	if s != nil {
-		if err := s.ask(ctx, queue); err != nil {
-			return err
-		}
+	if s == nil {
+		return call(ctx, func() error { return l.get(queue) })
 	}
-	return call(ctx, func() error { return l.getAfter(s, queue) })
+	if err := s.ask(ctx, l, queue); err != nil {
+		return err
+	}
+	return call(ctx, func() error { return l.getSince(s.opened, queue) })
 }

@@ -181,3 +181,24 @@ func TestScoutThatComesAndGoes(t *testing.T) {
 		h.stillHeld()
 	})
 }
+
+// With a new talk connection the hold connection asks on new channels: an older one may remember a leader that is dead.
+func TestScoutIsFollowedOnYoungerChannels(t *testing.T) {
+	eachHolder(t, func(h *holder) {
+		young := map[uint16]bool{}
+		h.answer(func(r *request) bool {
+			switch {
+			case r.peerConn != h.hold:
+			case r.method == "channel.open":
+				young[r.channel] = true
+			case r.method == "get" && !young[r.channel]:
+				t.Errorf("asked on channel %d, which is old", r.channel)
+			}
+			return false
+		})
+		h.talk.cut()
+		if hold, _ := h.pass(time.Minute); hold < 10 {
+			t.Errorf("asked %d times", hold)
+		}
+	})
+}
