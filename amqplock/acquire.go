@@ -272,6 +272,6 @@ func noSemaphore(name, broker string) error {
 	return &Error{
 		Kind: ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
-		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s N, or give --slots N", name),
+		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s N, or give --slots N", shellWord(name)),
 	}
 }

@@ -106,3 +106,11 @@ func quoteName(name string) string {
 	}
 	return strconv.Quote(name)
 }
+
+// shellWord is the name as one word of a command line.
+func shellWord(name string) string {
+	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,-") == "" {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}

@@ -2,6 +2,7 @@ package amqplock
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -46,5 +47,18 @@ func TestLongestQueueNameFits(t *testing.T) {
 		if len(queue) > 255 {
 			t.Errorf("queue name of %d bytes", len(queue))
 		}
+	}
+}
+
+// What a hint tells to type has to arrive as it was meant.
+func TestShellWord(t *testing.T) {
+	for _, name := range []string{"builds", "a/b_c.d-e:f@g%20+,", "two words", "it's", "$HOME", "`id`", "*", `back\slash`, "ü", "~"} {
+		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(name)).Output()
+		if err != nil || string(out) != name {
+			t.Errorf("%q became %q: %v", name, out, err)
+		}
+	}
+	if got := shellWord("builds-1.x"); got != "builds-1.x" {
+		t.Errorf("a plain name became %s", got)
 	}
 }
