@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,17 +23,20 @@ type usageError struct{ text, hint string }
 func (e *usageError) Error() string        { return e.text }
 func (e *usageError) Is(target error) bool { return target == errUsage }
 
-var errNoLock = &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+var (
+	errNoLock      = &usageError{text: "no lock is named", hint: "name it with --mutex NAME or --semaphore NAME"}
+	errNoSemaphore = &usageError{text: "no semaphore is named", hint: "name it with --semaphore NAME"}
+)
 
 // run parses the command line and does what it says.
 func run(args []string) outcome {
 	o := &options{environ: os.Environ(), id: newID()}
 	messages.since = time.Now()
 	dropEmptySettings()
-	action, flags, help := runCommand, runFlags(o), usage("")
+	action, flags, name := runCommand, runFlags(o), ""
 	if len(args) > 1 {
 		if sub, ok := subcommands[args[1]]; ok {
-			help = usage(args[1])
+			name = sub.name
 			args = append([]string{args[0]}, args[2:]...)
 			action, flags = sub.run, sub.flags(o)
 			if sub.takesCount {
@@ -43,7 +47,7 @@ func run(args []string) outcome {
 	var result outcome
 	app := &cli.App{
 		Name:                  "amqprun",
-		CustomAppHelpTemplate: help,
+		CustomAppHelpTemplate: usage(name),
 		HideHelpCommand:       true, // "help" is a command to run like any other
 		HideVersion:           true, // -v is --verbose
 		Flags:                 flags,
@@ -55,7 +59,7 @@ func run(args []string) outcome {
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return err },
 	}
 	if err := app.Run(args); err != nil {
-		return o.failed(explainUsage(err))
+		return o.failed(explainUsage(err, name, flags, args))
 	}
 	return result
 }
@@ -84,19 +88,44 @@ func dropEmptySettings() {
 	}
 }
 
+var (
+	inVariable = regexp.MustCompile(`^could not parse (".*") (?:as bool value )?from environment variable "(\w+)" (?:as value )?for flag \S+: (.*)$`)
+	twoForms   = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
+	notBool    = regexp.MustCompile(`(strconv\.ParseBool: parsing ".*": invalid syntax|parse error)$`)
+	option     = regexp.MustCompile(`(flag (needs an argument: )?| for )-+([a-zA-Z-]+)`)
+)
+
 // explainUsage makes what the library says about a command line one of our errors, in one line, with options spelled as people write them.
-func explainUsage(err error) error {
-	text := err.Error()
+func explainUsage(err error, sub string, flags []cli.Flag, args []string) error {
+	text, hint := err.Error(), "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"
+	if sub != "" {
+		hint = fmt.Sprintf("amqprun %s --help lists the options", sub)
+	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		text = "unknown option " + dashed(name)
+		if slices.Contains(args, "-"+name) && defined(flags, name[:1]) {
+			text, hint = "unknown option -"+name, "short options are written apart, and their values too, as in -n -E 0"
+		}
 	}
 	text = regexp.MustCompile(`\pC`).ReplaceAllStringFunc(text, func(s string) string { return strings.Trim(strconv.Quote(s), `"`) })
-	option := regexp.MustCompile(`flag (needs an argument: )?-+([a-zA-Z-]+)`)
+	text = notBool.ReplaceAllString(text, "must be true or false")
+	text = inVariable.ReplaceAllString(text, "$2=$1: $3")
+	if m := twoForms.FindStringSubmatch(text); m != nil {
+		text = fmt.Sprintf("%s and %s are the same option: give one of them", dashed(m[1]), dashed(m[2]))
+	}
 	text = option.ReplaceAllStringFunc(text, func(s string) string {
 		m := option.FindStringSubmatch(s)
-		return "option " + dashed(m[2]) + map[bool]string{true: " needs a value"}[m[1] != ""]
+		if m[1] == " for " {
+			return " for option " + dashed(m[3])
+		}
+		return "option " + dashed(m[3]) + map[bool]string{true: " needs a value"}[m[2] != ""]
 	})
-	return &usageError{text: text, hint: "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"}
+	return &usageError{text: text, hint: hint}
+}
+
+// defined tells whether there is an option of that name.
+func defined(flags []cli.Flag, name string) bool {
+	return slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 func dashed(name string) string {
@@ -170,8 +199,10 @@ func (o *options) parseLock(c *cli.Context) error {
 		o.lock.Kind, o.lock.Name = amqplock.Mutex, mutex
 	case c.IsSet("semaphore"):
 		o.lock.Kind, o.lock.Name = amqplock.Semaphore, semaphore
-	default:
+	case defined(c.App.Flags, "mutex"):
 		return errNoLock
+	default:
+		return errNoSemaphore
 	}
 	return o.parseBroker(c)
 }

@@ -48,6 +48,14 @@ refused() { # PATTERN ARGUMENT...
   refused 'unknown option --bogus' --bogus=1 --mutex "$LOCK" touch started
   refused 'unknown option -x' --mutex "$LOCK" -x touch started
   refused 'unknown option --generate-bash-completion' --mutex "$LOCK" --generate-bash-completion
+  refused 'unknown option --nonblok' --mutex "$LOCK" --nonblok touch started
+  [[ $stderr == *"hint: amqprun --help lists the options;"* ]]
+  refused 'unknown option -nw5' --mutex "$LOCK" -nw5 touch started
+  [[ $stderr == *"hint: short options are written apart"* ]]
+  refused '--timeout and -w are the same option' --mutex "$LOCK" -w 1 --timeout 2 touch started
+  refused 'option --verbose: must be true or false' --mutex "$LOCK" --verbose=yes touch started
+  AMQPRUN_VERBOSE=yes refused '^[^ ]* error: AMQPRUN_VERBOSE="yes": must be true or false$' --mutex "$LOCK" touch started
+  AMQPRUN_HEARTBEAT=soon refused '^[^ ]* error: AMQPRUN_HEARTBEAT="soon": not a time' --mutex "$LOCK" touch started
   refused 'unknown option --two\\nlines' --mutex "$LOCK" $'--two\nlines' touch started
   refused '\-\-\-mutex' ---mutex "$LOCK" touch started
   refused 'option --mutex needs a value' --mutex
@@ -162,14 +170,15 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "options that a subcommand does not have" {
-  refused 'no lock is named' change 1
-  refused 'no lock is named' destroy
+  refused 'no semaphore is named' change 1
+  refused 'no semaphore is named' destroy
   refused 'no lock is named' check
   refused 'no lock is named' evict --holder x
   refused 'unknown option --mutex' change --mutex "$LOCK" 1
   refused 'unknown option --mutex' destroy --mutex "$LOCK"
   refused 'unknown option -n' status -n --mutex "$LOCK"
   refused 'unknown option --json' change --json --semaphore "$LOCK" 1
+  [[ $stderr == *"hint: amqprun change --help lists the options" ]]
 }
 
 @test "exit statuses, signals and orphans" {
