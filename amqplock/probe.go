@@ -31,6 +31,7 @@ type prober struct {
 	closed  chan *amqp.Error
 	alarms  <-chan amqp.Blocking
 	sent    uint64
+	seen    int // how many slots the semaphore had
 }
 
 func newProber(c *conn) (*prober, error) {
@@ -135,7 +136,7 @@ type slots struct {
 
 // survey looks at every slot, up to the first that is missing.
 func (p *prober) survey(ctx context.Context, name string) (slots, error) {
-	s, all, err := p.begin(ctx, name)
+	s, all, err := p.begin(ctx, name, firstSlots)
 	for size := 2 * firstSlots; err == nil && !all; size = min(2*size, window/2) {
 		all, err = p.look(ctx, name, &s, size)
 	}
@@ -146,7 +147,12 @@ func (p *prober) survey(ctx context.Context, name string) (slots, error) {
 // about holders only, from a random slot on, so that those who come at the same time do not meet at the same slot. Of a long row it looks at
 // no more than most.
 func (p *prober) find(ctx context.Context, name string, want, most int) (slots, error) {
-	s, all, err := p.begin(ctx, name)
+	size := firstSlots
+	if p.seen > 0 { // who waits asks again and again, and one more tells whether there are others now
+		size = min(size, p.seen+1)
+	}
+	s, all, err := p.begin(ctx, name, size)
+	p.seen = s.count
 	if err != nil || all || len(s.free) >= want && !s.drain {
 		return s.spareLast(), err
 	}
@@ -154,9 +160,10 @@ func (p *prober) find(ctx context.Context, name string, want, most int) (slots, 
 	if s.count, err = p.bisect(ctx, name, s.count); err != nil {
 		return s, err
 	}
+	p.seen = s.count
 	rest := s.count - first + 1
 	most = min(most, rest)
-	size := max(want, firstSlots)
+	size = max(want, firstSlots)
 	for done, start := 0, rand.IntN(max(rest, 1)); done < most && len(s.free) < want; {
 		size = min(4*size, window) // where many are free the first few will do
 		queues, numbers := make([]string, 0, size), make([]int, 0, size)
@@ -191,8 +198,8 @@ func (s slots) spareLast() slots {
 const firstSlots = 8
 
 // begin looks at the first slots, and whether there is a semaphore at all.
-func (p *prober) begin(ctx context.Context, name string) (s slots, all bool, err error) {
-	all, err = p.look(ctx, name, &s, firstSlots)
+func (p *prober) begin(ctx context.Context, name string, size int) (s slots, all bool, err error) {
+	all, err = p.look(ctx, name, &s, size)
 	s.known = s.ours || s.count > 0
 	return s, all, err
 }

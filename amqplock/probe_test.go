@@ -69,3 +69,37 @@ func TestOutcomesOfProbes(t *testing.T) {
 		})
 	}
 }
+
+// Who waits for a slot asks about those that there are, and finds the new ones.
+func TestWaiterAsksForWhatThereIs(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 2)
+		for slot := range 2 {
+			p.queues[heldQueue("x", slot+1)] = &peerConn{}
+		}
+		s := testSession(t, cfg)
+		for _, step := range []struct{ slots, most, free int }{
+			{2, 2*firstSlots + 3, 0}, // a newcomer
+			{2, 2*3 + 3, 0},
+			{20, 2*3 + 3, 1}, // the third
+			{2, 2*4 + 3, 0},
+		} {
+			for slot := 1; slot <= 20; slot++ {
+				if delete(p.queues, slotQueue("x", slot)); slot <= step.slots {
+					p.queues[slotQueue("x", slot)] = nil
+				}
+			}
+			asked := 0
+			p.answer(func(r *request) bool {
+				if r.method == "publish" {
+					asked++
+				}
+				return false
+			})
+			found, err := s.find(t.Context(), 1)
+			if err != nil || len(found.free) != step.free || asked > step.most {
+				t.Errorf("%d slots: %v free after %d questions, %v", step.slots, found.free, asked, err)
+			}
+		}
+	})
+}
