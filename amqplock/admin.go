@@ -125,8 +125,8 @@ func administerOnce(ctx context.Context, cfg Config, f func(context.Context, *ad
 	err = a.exclusively(ctx, func() error { return f(ctx, a) })
 	if err == nil {
 		a.wakeNext(ctx)
-		a.farewell()
 	}
+	a.farewell() // also after an error: see giveBack
 	a.drop()
 	return err
 }

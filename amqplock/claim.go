@@ -37,6 +37,9 @@ func (s *session) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	if unproven := beside.Wait(); err == nil {
 		err = unproven
 	}
+	if err == nil { // once more: the claim of another that died with its connection may take the queue away in the first milliseconds, see giveBack
+		err = s.explain(list[0], []int{slot}, list[0].run(ctx, []int{slot}))
+	}
 	switch {
 	case err == nil:
 		s.cfg.Logf("granted and checked %s in %s", s.describe([]int{slot}), took(begun))
@@ -66,8 +69,11 @@ func (s *session) notGranted(ctx context.Context, queue string, err error) error
 	return errBusy
 }
 
-// giveBack deletes what was claimed. Where the broker does not answer the connection is dropped, which does it too, unless it holds a lock that
+// giveBack deletes what was claimed. Where the broker does not answer the connection is closed, which does it too, unless it holds a lock that
 // somebody relies on: then the end of that lock does it.
+//
+// It is closed in the protocol's way, so that the broker deals with the claim first: when a connection breaks while its exclusive declare is under
+// way RabbitMQ deletes the queue by its name, even if it is another's by then (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
 func (s *session) giveBack(ctx context.Context, slots []int) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
@@ -79,7 +85,7 @@ func (s *session) giveBack(ctx context.Context, slots []int) {
 		if s.granted {
 			s.cfg.Logf("could not give back %s: %v", s.describe(slots), err)
 		} else {
-			s.hold.drop()
+			s.hold.farewell()
 		}
 		return
 	}

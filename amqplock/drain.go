@@ -25,6 +25,7 @@ func Drain(ctx context.Context, cfg Config, n int) error {
 		return err
 	}
 	defer s.drop()
+	defer s.farewell() // also after an error: see giveBack
 	a := &admin{s}
 	err = s.timed(ctx, "drain "+s.lockName(), func() error { return s.own.claim(drainQueue(cfg.Name)) })
 	if err = s.notGranted(ctx, drainQueue(cfg.Name), err); err != nil {
@@ -39,9 +40,7 @@ func Drain(ctx context.Context, cfg Config, n int) error {
 			return err
 		}
 	}
-	err = a.delete(ctx, drainQueue(cfg.Name))
-	s.farewell()
-	return err
+	return a.delete(ctx, drainQueue(cfg.Name))
 }
 
 // drainOne waits until the last slot is free and removes it; done says that there is none.
