@@ -229,11 +229,13 @@ func (s *session) putBack(ctx context.Context) {
 	s.wakeNext(ctx)
 }
 
-// abandon ends a session that did not get the lock, and takes no more than a second for it. ctx has often ended by then.
+// abandon ends a session that did not get the lock. Where the broker does not answer it takes a second for that, and one more for what was
+// collected. ctx has often ended by then.
 func (s *session) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s.putBack(ctx)
+	s.farewell()
 	s.drop()
 }
 

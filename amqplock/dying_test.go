@@ -145,3 +145,23 @@ func TestGrantThatVanishesAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of each that just ends.
+func TestWhoGivesUpSaysGoodbye(t *testing.T) {
+	for _, kind := range []Kind{Mutex, Semaphore} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			if kind == Semaphore {
+				cfg = p.semaphore(cfg, 1)
+			}
+			p.queues[cfg.Name], p.queues[heldQueue("x", 1)] = &peerConn{}, &peerConn{}
+			if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+				t.Errorf("%s: %v, want ErrNotAcquired", kind, err)
+			}
+			for i, c := range p.conns {
+				if c.saw("close") != 1 {
+					t.Errorf("%s: connection %d just ended", kind, i)
+				}
+			}
+		})
+	}
+}
