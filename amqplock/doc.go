@@ -34,7 +34,7 @@
 // After an abrupt loss (the broker or an administrator closes the connection or deletes the queue, a node dies) another may hold the lock
 // before this holder knows, and until its work has stopped. A check finds it within Config.CheckInterval, an ended connection at once.
 //
-// Before RabbitMQ 4.3 a claim whose connection breaks before the answer can delete the queue of another who was granted it in between
+// In a RabbitMQ from before 2026 a claim whose connection breaks before the answer can delete the queue of another who was granted it in between
 // (https://github.com/rabbitmq/rabbitmq-server/pull/15276). Acquire looks once more before it returns, and the lock does 0.02 s after its grant. Who
 // gives up a claim here closes the connection in the protocol's way, which does no such harm; a process that is killed cannot.
 //
