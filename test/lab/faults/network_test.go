@@ -177,7 +177,7 @@ func TestHandshakeStalls(t *testing.T) {
 			c.AwaitExit(exitUnreachable)
 			took := c.Ended - c.Asked
 			rig.Figure(t, "gave up after", took)
-			if took > 3*time.Second+rig.Slack { // to connect, to claim, and to connect again
+			if took > 4*time.Second+rig.Slack { // to connect, to claim, to say goodbye, and to connect again
 				t.Errorf("it took %s to give up, with a connect timeout of 1 s", took)
 			}
 			if len(lock.History().Runs) > 0 {
