@@ -30,8 +30,8 @@ var weaknesses = map[string]struct{ file, old, new string }{
 	},
 	"publishes on the connection that holds": {
 		"amqplock/lane.go",
-		"l.after, ch = s, fresh\n\t\t}\n",
-		"l.after, ch = s, fresh\n\t\t}\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
+		"return l.doSince(since, func(ch *amqp.Channel) error {\n",
+		"return l.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
 	"asks for no majority": {
 		"amqplock/check.go",
