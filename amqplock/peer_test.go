@@ -168,10 +168,12 @@ func (c *peerConn) write() {
 	for {
 		select {
 		case d := <-c.out:
-			select {
-			case <-time.After(time.Until(d.until)):
-			case <-c.gone:
-				return
+			if wait := time.Until(d.until); wait > 0 { // a timer that is due at once has crashed the runtime (1.26.8, with the race detector)
+				select {
+				case <-time.After(wait):
+				case <-c.gone:
+					return
+				}
 			}
 			if _, err := c.socket.Write(d.frame); err != nil {
 				return
