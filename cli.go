@@ -88,13 +88,6 @@ func dropEmptySettings() {
 	}
 }
 
-var (
-	inVariable = regexp.MustCompile(`^could not parse (".*") (?:as bool value )?from environment variable "(\w+)" (?:as value )?for flag \S+: (.*)$`)
-	twoForms   = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
-	notBool    = regexp.MustCompile(`(strconv\.ParseBool: parsing ".*": invalid syntax|parse error)$`)
-	option     = regexp.MustCompile(`(flag (needs an argument: )?| for )-+([a-zA-Z-]+)`)
-)
-
 // explainUsage makes what the library says about a command line one of our errors, in one line, with options spelled as people write them.
 func explainUsage(err error, sub string, flags []cli.Flag, args []string) error {
 	text, hint := err.Error(), "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"
@@ -108,11 +101,15 @@ func explainUsage(err error, sub string, flags []cli.Flag, args []string) error 
 		}
 	}
 	text = regexp.MustCompile(`\pC`).ReplaceAllStringFunc(text, func(s string) string { return strings.Trim(strconv.Quote(s), `"`) })
+	notBool := regexp.MustCompile(`(strconv\.ParseBool: parsing ".*": invalid syntax|parse error)$`)
 	text = notBool.ReplaceAllString(text, "must be true or false")
+	inVariable := regexp.MustCompile(`^could not parse (".*") (?:as bool value )?from environment variable "(\w+)" (?:as value )?for flag \S+: (.*)$`)
 	text = inVariable.ReplaceAllString(text, "$2=$1: $3")
+	twoForms := regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
 	if m := twoForms.FindStringSubmatch(text); m != nil {
 		text = fmt.Sprintf("%s and %s are the same option: give one of them", dashed(m[1]), dashed(m[2]))
 	}
+	option := regexp.MustCompile(`(flag (needs an argument: )?| for )-+([a-zA-Z-]+)`)
 	text = option.ReplaceAllStringFunc(text, func(s string) string {
 		m := option.FindStringSubmatch(s)
 		if m[1] == " for " {

@@ -22,7 +22,8 @@ var errPaused = &Error{Kind: errBusy, Text: "it is paused (0 slots)"}
 // It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx. A broker that cannot be reached, at first or after it
 // went away while we waited, has Broker.ConnectTimeout to come back; then, or when the deadline of ctx passes before there was any connection, the error
 // matches ErrUnreachable. What would fail again (a certificate) is an error at once; a refusal (a wrong password) is one when it comes again after a
-// second, unless that broker has accepted us before. Nothing is left on the broker when it fails.
+// second, unless that broker has accepted us before. Nothing is left on the broker when it fails. To see to that it takes up to two seconds more
+// than ctx has, where the broker does not answer.
 func Acquire(ctx context.Context, cfg Config) (*Lock, error) { return acquire(ctx, cfg, true) }
 
 // TryAcquire is Acquire without waiting: where the lock is held by others it returns an error that matches ErrNotAcquired, and each broker
@@ -230,13 +231,12 @@ func (s *session) putBack(ctx context.Context) {
 }
 
 // abandon ends a session that did not get the lock. Where the broker does not answer it takes a second for that, and one more for what was
-// collected. ctx has often ended by then.
+// collected. The caller's context has often ended by then.
 func (s *session) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s.putBack(ctx)
 	s.farewell()
-	s.drop()
 }
 
 // createIfAsked makes the semaphore that was not found, with Config.Slots slots.

@@ -127,7 +127,6 @@ func administerOnce(ctx context.Context, cfg Config, f func(context.Context, *ad
 		a.wakeNext(ctx)
 	}
 	a.farewell() // also after an error: see giveBack
-	a.drop()
 	return err
 }
 

@@ -85,7 +85,7 @@ func (s *session) giveBack(ctx context.Context, slots []int) {
 		if s.granted {
 			s.cfg.Logf("could not give back %s: %v", s.describe(slots), err)
 		} else {
-			s.hold.farewell()
+			s.farewell()
 		}
 		return
 	}

@@ -24,7 +24,6 @@ func Drain(ctx context.Context, cfg Config, n int) error {
 	if err != nil {
 		return err
 	}
-	defer s.drop()
 	defer s.farewell() // also after an error: see giveBack
 	a := &admin{s}
 	err = s.timed(ctx, "drain "+s.lockName(), func() error { return s.own.claim(drainQueue(cfg.Name)) })

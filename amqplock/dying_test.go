@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // atClaim calls then when the claim of a mutex has just been sent.
@@ -28,6 +27,20 @@ func atClaim(then func(*wireConn)) func(context.Context, string, string) (net.Co
 	}
 }
 
+// claimSoon claims a mutex again and again without a pause, and returns the session that has it: RabbitMQ 4 may end one with 541 meanwhile.
+func claimSoon(t *testing.T, cfg Config, s *session) *session {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); s.own.claim(cfg.Name) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("the mutex does not come free")
+		}
+		if s.hold.IsClosed() {
+			s = testSession(t, cfg)
+		}
+	}
+	return s
+}
+
 // Who gives up in the very moment of its claim does no harm to another who claims at the same time.
 func TestInterruptedClaimHarmsNobody(t *testing.T) {
 	cfg := testConfig(t, Mutex)
@@ -46,11 +59,7 @@ func TestInterruptedClaimHarmsNobody(t *testing.T) {
 			}
 		}()
 		<-claimed
-		for deadline := time.Now().Add(10 * time.Second); other.own.claim(cfg.Name) != nil; {
-			if time.Now().After(deadline) {
-				t.Fatal("the mutex does not come free")
-			}
-		}
+		other = claimSoon(t, cfg, other)
 		<-ended
 		for granted := time.Now(); time.Since(granted) < 20*time.Millisecond; {
 			if err := other.own.look(cfg.Name); err != nil {
@@ -89,16 +98,7 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 	queues, locks, latest := 0, 0, time.Duration(0)
 	for range rounds {
 		dies()
-		waitFor(t, "the plain claim succeeds", func() bool {
-			err := plain.own.claim(cfg.Name)
-			for code(err) == amqp.ResourceLocked { // at once, and not at the next tick
-				err = plain.own.claim(cfg.Name)
-			}
-			if err != nil && plain.hold.IsClosed() { // RabbitMQ 4 may answer with 541
-				plain = testSession(t, cfg)
-			}
-			return err == nil
-		})
+		plain = claimSoon(t, cfg, plain)
 		if vanishes() {
 			queues++
 		}
@@ -119,49 +119,62 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 
 // A grant that is gone before the command could start is none.
 func TestGrantThatVanishesAtOnce(t *testing.T) {
-	for _, kind := range []Kind{Mutex, Semaphore} {
-		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-			if kind == Semaphore {
-				cfg = p.semaphore(cfg, 1)
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		claims := 0
+		p.answer(func(r *request) bool {
+			if r.method != "claim" {
+				return false
 			}
-			claims := 0
-			p.answer(func(r *request) bool {
-				if r.method != "claim" {
-					return false
-				}
-				r.serve()
-				if claims++; claims == 1 {
-					delete(p.queues, r.queue)
-				}
-				return true
-			})
-			if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
-				t.Errorf("%s: %v, want ErrNotAcquired", kind, err)
+			r.serve()
+			if claims++; claims == 1 {
+				delete(p.queues, r.queue)
 			}
-			lock := mustAcquire(t, cfg)
-			if err := lock.Release(t.Context()); err != nil || claims != 2 {
-				t.Errorf("%s: %d claims, then %v", kind, claims, err)
-			}
+			return true
 		})
-	}
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+		lock := mustAcquire(t, cfg)
+		if err := lock.Release(t.Context()); err != nil || claims != 2 {
+			t.Errorf("%d claims, then %v", claims, err)
+		}
+	})
 }
 
 // Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of each that just ends.
 func TestWhoGivesUpSaysGoodbye(t *testing.T) {
-	for _, kind := range []Kind{Mutex, Semaphore} {
-		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-			if kind == Semaphore {
-				cfg = p.semaphore(cfg, 1)
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		p.queues[cfg.Name], p.queues[heldQueue("x", 1)] = &peerConn{}, &peerConn{}
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+		for i, c := range p.conns {
+			if c.saw("close") != 1 {
+				t.Errorf("connection %d just ended", i)
 			}
-			p.queues[cfg.Name], p.queues[heldQueue("x", 1)] = &peerConn{}, &peerConn{}
-			if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
-				t.Errorf("%s: %v, want ErrNotAcquired", kind, err)
+		}
+	})
+}
+
+// The first checks of a lock come at once, and then ever more rarely.
+func TestEarlyChecks(t *testing.T) {
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		lock := mustAcquire(t, cfg)
+		var looks atomic.Int32
+		began := time.Now()
+		p.answer(func(r *request) bool {
+			if r.method == "look" && r.queue == lock.session.queue(lock.Slots()[0]) {
+				looks.Add(1)
 			}
-			for i, c := range p.conns {
-				if c.saw("close") != 1 {
-					t.Errorf("%s: connection %d just ended", kind, i)
-				}
-			}
+			return false
 		})
-	}
+		for i, ms := range []int{20, 100, 300, 1000, 2000, 5000, 8000} {
+			pass(time.Duration(ms)*time.Millisecond - time.Since(began) - 1)
+			early := looks.Load()
+			pass(1)
+			if now := looks.Load(); int(early) != i || int(now) != i+1 {
+				t.Errorf("%d looks before %d ms after the grant, %d then; want %d and %d", early, ms, now, i, i+1)
+			}
+		}
+	})
 }

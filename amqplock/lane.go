@@ -55,7 +55,12 @@ func (l *lane) renew() error {
 }
 
 // open saves the next request the round trip of opening the channel.
-func (l *lane) open() error { return l.do(func(*amqp.Channel) error { return nil }) }
+func (l *lane) open() error { return l.openSince(time.Time{}) }
+
+// openSince is open for a channel that is not older.
+func (l *lane) openSince(since time.Time) error {
+	return l.doSince(since, func(*amqp.Channel) error { return nil })
+}
 
 // claim declares an exclusive queue: the one operation that grants a lock, and no less a proof of ownership than a look. 405 says that it
 // is another's, or no lock.
@@ -89,20 +94,9 @@ func (l *lane) consumers(queue string) (n int, err error) {
 
 // get reads from a queue that is always empty. On a quorum queue the answer went through the Raft log, so it proves a majority;
 // and it is no publish, so an alarm does not hold it up.
-func (l *lane) get(queue string) error {
-	return l.do(func(ch *amqp.Channel) error {
-		_, _, err := ch.Get(queue, true)
-		return err
-	})
-}
-
-// openSince is open for a channel that is not older.
-func (l *lane) openSince(since time.Time) error {
-	return l.doSince(since, func(*amqp.Channel) error { return nil })
-}
-
-// getSince is get on a channel that is not older.
-func (l *lane) getSince(since time.Time, queue string) error {
+//
+// It asks on a channel that is not older than since.
+func (l *lane) get(since time.Time, queue string) error {
 	return l.doSince(since, func(ch *amqp.Channel) error {
 		_, _, err := ch.Get(queue, true)
 		return err

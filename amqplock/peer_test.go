@@ -55,6 +55,21 @@ func inBubble(t *testing.T, test func(t *testing.T, p *peer, cfg Config)) {
 	})
 }
 
+// eachKind is inBubble for a mutex, and for a semaphore with one slot.
+func eachKind(t *testing.T, test func(t *testing.T, p *peer, cfg Config)) {
+	t.Helper()
+	for _, kind := range []Kind{Mutex, Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				if kind == Semaphore {
+					cfg = p.semaphore(cfg, 1)
+				}
+				test(t, p, cfg)
+			})
+		})
+	}
+}
+
 // pass lets time pass in a bubble, until all have done what was theirs to do by then.
 func pass(d time.Duration) {
 	<-time.After(d)

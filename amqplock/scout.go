@@ -38,9 +38,10 @@ func (s *session) openScout(ctx context.Context) error {
 	}
 	next := s.newScout(s.talk)
 	var opening errgroup.Group
-	for l, ahead := range next.ahead {
-		opening.Go(func() error { return s.timed(ctx, "open a channel", ahead.open) })
-		opening.Go(func() error { return s.timed(ctx, "open a channel", func() error { return l.openSince(next.opened) }) })
+	for behind, ahead := range next.ahead {
+		for _, l := range []*lane{behind, ahead} {
+			opening.Go(func() error { return s.timed(ctx, "open a channel", func() error { return l.openSince(next.opened) }) })
+		}
 	}
 	if err := opening.Wait(); err != nil {
 		s.dropTalk()
@@ -86,7 +87,7 @@ func (s *scout) ask(ctx context.Context, l *lane, queue string) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	err := call(bounded, func() error { return s.ahead[l].get(queue) })
+	err := call(bounded, func() error { return s.ahead[l].get(s.opened, queue) })
 	s.asked.Store(true)
 	if bounded.Err() != nil && ctx.Err() == nil {
 		s.talk.drop() // a new one may reach a node that answers
@@ -105,12 +106,12 @@ func (s *scout) without(since time.Time) error {
 // get reads from a quorum queue, which is always empty, on lane l of the hold connection, after the scout. Who has nothing to lose on that
 // connection sends none.
 func (w *scouts) get(ctx context.Context, l *lane, queue string) error {
-	s := w.Load()
-	if s == nil {
-		return call(ctx, func() error { return l.get(queue) })
+	since := time.Time{}
+	if s := w.Load(); s != nil {
+		if err := s.ask(ctx, l, queue); err != nil {
+			return err
+		}
+		since = s.opened
 	}
-	if err := s.ask(ctx, l, queue); err != nil {
-		return err
-	}
-	return call(ctx, func() error { return l.getSince(s.opened, queue) })
+	return call(ctx, func() error { return l.get(since, queue) })
 }

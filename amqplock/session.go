@@ -166,7 +166,7 @@ func connectAgain(ctx context.Context, cfg Config) (*session, error) {
 	return s, err
 }
 
-// farewell closes both connections in the protocol's way, at the same time.
+// farewell closes both connections in the protocol's way, at the same time; where the broker does not answer, by force after farewellTime.
 func (s *session) farewell() {
 	var both sync.WaitGroup
 	if s.talk != nil {
@@ -174,7 +174,7 @@ func (s *session) farewell() {
 	}
 	s.hold.farewell()
 	both.Wait()
-	s.talk, s.probes = nil, nil
+	s.drop()
 }
 
 // drop closes both sockets.

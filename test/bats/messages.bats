@@ -46,6 +46,12 @@ for line in sys.stdin:
   [[ $output == "info: waiting for mutex \"$LOCK\" on amqp"*": next in line"* ]]
 }
 
+@test "--log-format json: a warning" {
+  sane_run -69 --separate-stderr amqprun --log-format json --connect-timeout 0.3 --url amqp://127.0.0.1:1/ --mutex "$LOCK" true
+  run -0 json_messages <<<"$stderr"
+  [[ $output == "warning: cannot reach the broker amqp://127.0.0.1:1: "*"; trying again for 300ms"$'\n'"error: cannot reach"* ]]
+}
+
 @test "--log-format json: a wrong command line" {
   sane_run -64 --separate-stderr amqprun --log-format json --bogus
   run -0 json_messages <<<"$stderr"
