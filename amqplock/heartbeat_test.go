@@ -41,3 +41,49 @@ func TestHeartbeatOfTheBroker(t *testing.T) {
 		}
 	}
 }
+
+// The talk connection of one who stands in line has the heartbeat of the lock, so that a place in the line ends with its machine; that of a holder
+// has a slow one.
+func TestTalkHeartbeat(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		waits   bool
+		elastic bool
+		want    time.Duration
+	}{
+		{"holder", false, false, time.Minute},
+		{"holder that has waited", true, false, DefaultHeartbeat},
+		{"elastic", false, true, DefaultHeartbeat},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				if test.elastic {
+					cfg = p.semaphore(cfg, 1)
+					cfg.Greedy, cfg.Elastic = true, true
+				}
+				if test.waits {
+					p.queues[cfg.Name] = &peerConn{}
+					time.AfterFunc(time.Minute, func() {
+						p.mu.Lock()
+						defer p.mu.Unlock()
+						delete(p.queues, cfg.Name)
+					})
+				}
+				lock, err := Acquire(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.elastic { // a semaphore has its talk connection from the beginning
+					lock.session.talk.drop()
+				}
+				pass(3 * time.Second)
+				if got := lock.session.talk.Config.Heartbeat; got != test.want || lock.session.talk.IsClosed() {
+					t.Errorf("%v, closed %t; want %v, open", got, lock.session.talk.IsClosed(), test.want)
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
