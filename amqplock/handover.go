@@ -38,8 +38,11 @@ func (l *Lock) prepareHandOver() {
 			err = l.session.openScout(l.checking)
 		}
 		if err == nil {
+			err = l.session.openProbes(l.checking) // for the hint to the next
+		}
+		if err == nil {
 			talkEnded = l.session.talk.ended
-			err = call(l.checking, l.arm) // which opens the channel for the hint too
+			err = call(l.checking, l.arm)
 		} else {
 			pause = again.NextBackOff()
 		}

@@ -297,3 +297,45 @@ func TestCrashWakesTheLine(t *testing.T) {
 		})
 	}
 }
+
+// Who releases closes its connections only when the next in the line has had the time to claim the lock. Where there is no line it ends at once.
+func TestStepAside(t *testing.T) {
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		for _, line := range []bool{false, true} {
+			for _, held := range []time.Duration{talkDelay / 2, 2 * talkDelay} {
+				lock, err := Acquire(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pass(held)
+				hold, begun, told, closed := p.connOf(lock.session.hold), time.Now(), false, time.Duration(-1)
+				p.answer(func(r *request) bool {
+					switch {
+					case r.method == "publish" && r.queue == lineQueue(cfg.Name):
+						told = true
+					case r.method == "close" && r.peerConn == hold:
+						closed = time.Since(begun)
+					case r.method == "delete" && r.queue == lineQueue(cfg.Name) && line:
+						r.closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - queue 'x-W' in vhost '/' in use")
+						return true
+					}
+					return false
+				})
+				if line {
+					p.queues[lineQueue(cfg.Name)] = nil
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+				p.answer(nil)
+				want := time.Duration(0)
+				if line {
+					want = aside
+				}
+				if line && !told || closed != want {
+					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s", line, held, told, closed, want)
+				}
+			}
+		}
+	})
+}

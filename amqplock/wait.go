@@ -90,6 +90,7 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 			}
 			if hint.Type == promoted {
 				_ = hint.Ack(false)
+				_ = s.openProbes(ctx) // for the hint to the next, which shall not wait for that
 				continue
 			}
 			err := s.tryHint(ctx, hint, try)
@@ -310,17 +311,12 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 	return place, err
 }
 
-// wakeNext sends a hint on the talk connection.
-func (s *session) wakeNext(ctx context.Context) {
+// wakeNext sends a hint on the talk connection, and tells whether somebody may have got it: whether there is a line.
+func (s *session) wakeNext(ctx context.Context) (heard bool) {
 	_ = call(ctx, func() error { s.passing.Wait(); return nil }) // what promotes shall not replace the hint
-	err := s.openTalk(ctx)
-	if err == nil {
-		tell := s.tell
-		err = s.timed(ctx, "wake the next waiter", func() error {
-			return tell.do(func(ch *amqp.Channel) error { return wake(ch, s.cfg.Name) })
-		})
-	}
+	missing, err := s.missing(ctx, lineQueue(s.cfg.Name)) // the question is the hint
 	if err != nil {
 		s.cfg.Logf("no hint to the next waiter, it will find out: %v", err)
 	}
+	return err == nil && !missing
 }
