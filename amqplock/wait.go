@@ -314,7 +314,7 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 // wakeNext sends a hint on the talk connection, and tells whether somebody may have got it: whether there is a line.
 func (s *session) wakeNext(ctx context.Context) (heard bool) {
 	_ = call(ctx, func() error { s.passing.Wait(); return nil }) // what promotes shall not replace the hint
-	missing, err := s.missing(ctx, lineQueue(s.cfg.Name)) // the question is the hint
+	missing, err := s.missing(ctx, lineQueue(s.cfg.Name))        // the question is the hint
 	if err != nil {
 		s.cfg.Logf("no hint to the next waiter, it will find out: %v", err)
 	}
