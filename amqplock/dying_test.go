@@ -156,6 +156,37 @@ func TestWhoGivesUpSaysGoodbye(t *testing.T) {
 	})
 }
 
+// An elastic set that is lost while it claims one more slot says goodbye too: the claim is not to die with the connection.
+func TestLostSetSaysGoodbye(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 2)
+		cfg.Greedy, cfg.Elastic = true, true
+		p.queues[heldQueue(cfg.Name, 2)] = &peerConn{}
+		lock := mustAcquire(t, cfg)
+		hold, claiming := p.connOf(lock.session.hold), false
+		p.answer(func(r *request) bool {
+			if r.method == "claim" {
+				claiming = true
+				r.stall()
+			}
+			return r.method == "claim"
+		})
+		p.mu.Lock()
+		delete(p.queues, heldQueue(cfg.Name, 2))
+		p.mu.Unlock()
+		for began := time.Now(); !claiming && time.Since(began) < time.Minute; {
+			pass(time.Millisecond)
+		}
+		lock.lost("x", errors.New("evicted"))
+		if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
+			t.Error(err)
+		}
+		if !claiming || hold.saw("close") != 1 {
+			t.Errorf("claiming %t, %d goodbyes", claiming, hold.saw("close"))
+		}
+	})
+}
+
 // The first checks of a lock come at once, and then ever more rarely.
 func TestEarlyChecks(t *testing.T) {
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {

@@ -25,6 +25,9 @@ func (l *Lock) release(ctx context.Context) error {
 	if err == nil {
 		err = l.handBack(ctx)
 	}
+	if l.session.cfg.Elastic { // perhaps it was claiming one more slot: see giveBack
+		l.session.farewell()
+	}
 	l.session.drop() // ends the calls that hang, and with them the background
 	l.background.Wait()
 	l.lose(nil)
