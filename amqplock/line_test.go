@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -336,6 +337,27 @@ func TestStepAside(t *testing.T) {
 					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s", line, held, told, closed, want)
 				}
 			}
+		}
+	})
+}
+
+// In an alarm the broker does not read what a releaser has to say to the line, who does not wait for it.
+func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		lock := mustAcquire(t, cfg)
+		s := lock.session
+		if err := s.openTalk(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.probes = nil
+		talk := p.connOf(s.talk)
+		p.mu.Lock()
+		talk.alarm("low on memory")
+		p.mu.Unlock()
+		synctest.Wait()
+		begun := time.Now()
+		if err := lock.Release(t.Context()); err != nil || time.Since(begun) > 0 {
+			t.Errorf("%v after %s", err, time.Since(begun))
 		}
 	})
 }

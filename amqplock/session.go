@@ -283,6 +283,9 @@ func (s *session) openProbes(ctx context.Context) error {
 		return err
 	}
 	talk := s.talk
+	if talk.blocked.Load() {
+		return &alarmError{"memory or disk"}
+	}
 	probes, err := timedFor(ctx, s, "open a channel", func(context.Context) (*prober, error) { return newProber(talk) })
 	if err != nil {
 		s.dropTalk()

@@ -90,7 +90,9 @@ func (s *session) standIn(ctx context.Context, place *line, soon time.Duration, 
 			}
 			if hint.Type == promoted {
 				_ = hint.Ack(false)
-				_ = s.openProbes(ctx) // for the hint to the next, which shall not wait for that
+				if s.talk != nil {
+					_ = s.openProbes(ctx) // for the hint to the next, which shall not wait for that
+				}
 				continue
 			}
 			err := s.tryHint(ctx, hint, try)
