@@ -163,10 +163,11 @@ func TestLostSetSaysGoodbye(t *testing.T) {
 		cfg.Greedy, cfg.Elastic = true, true
 		p.queues[heldQueue(cfg.Name, 2)] = &peerConn{}
 		lock := mustAcquire(t, cfg)
-		hold, claiming := p.connOf(lock.session.hold), false
+		hold := p.connOf(lock.session.hold)
+		var claiming atomic.Bool
 		p.answer(func(r *request) bool {
 			if r.method == "claim" {
-				claiming = true
+				claiming.Store(true)
 				r.stall()
 			}
 			return r.method == "claim"
@@ -174,15 +175,15 @@ func TestLostSetSaysGoodbye(t *testing.T) {
 		p.mu.Lock()
 		delete(p.queues, heldQueue(cfg.Name, 2))
 		p.mu.Unlock()
-		for began := time.Now(); !claiming && time.Since(began) < time.Minute; {
+		for began := time.Now(); !claiming.Load() && time.Since(began) < time.Minute; {
 			pass(time.Millisecond)
 		}
 		lock.lost("x", errors.New("evicted"))
 		if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
 			t.Error(err)
 		}
-		if !claiming || hold.saw("close") != 1 {
-			t.Errorf("claiming %t, %d goodbyes", claiming, hold.saw("close"))
+		if !claiming.Load() || hold.saw("close") != 1 {
+			t.Errorf("claiming %t, %d goodbyes", claiming.Load(), hold.saw("close"))
 		}
 	})
 }
