@@ -103,13 +103,32 @@ func (b Broker) amqpConfig(at *node, hold bool) amqp.Config {
 	} else if b.ConnectionName != "" {
 		properties.SetClientConnectionName(b.ConnectionName + " (talk)")
 	}
+	ways := at.login()
+	for i := range ways {
+		ways[i] = outspoken{ways[i], properties}
+	}
 	return amqp.Config{
-		SASL:       at.login(),
+		SASL:       ways,
 		Vhost:      at.uri.Vhost,
 		Heartbeat:  b.Heartbeat,
 		Properties: properties,
 		Locale:     "en_US",
 	}
+}
+
+// outspoken is a way to log in that has the broker say so when it refuses us. Without this capability of the client RabbitMQ closes the connection
+// without a word, 3 s late, and nobody could tell that from a network that breaks.
+type outspoken struct {
+	amqp.Authentication
+	properties amqp.Table
+}
+
+// Response is when the library has written down its capabilities, and has not sent them.
+func (o outspoken) Response() string {
+	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
+		capabilities["authentication_failure_close"] = true
+	}
+	return o.Authentication.Response()
 }
 
 // drop closes the socket at once, which ends every call and goroutine of the connection. Where the connection holds a lock

@@ -137,22 +137,23 @@ func tlsError(ctx context.Context, broker string, err error) error {
 	return e
 }
 
-// handshakeError explains a failure between TCP and the open connection. RabbitMQ closes the socket without a word, three
-// seconds late, when the password is wrong; amqp091-go makes ErrCredentials of it.
+// handshakeError explains a failure between TCP and the open connection. A connection that ends without a word, which amqp091-go takes for a refusal
+// (ErrCredentials, ErrVhost), is none: see outspoken.
 func handshakeError(ctx context.Context, at *node, err error) error {
 	broker := at.label
 	var reply *amqp.Error
 	errors.As(err, &reply)
+	loginRefused := reply != nil && reply.Server && reply.Code == amqp.AccessRefused
 	switch {
 	case ctx.Err() != nil:
 		return unreachable(ctx, broker, errors.New("no answer in time while logging in"))
-	case at.external() && (errors.Is(err, amqp.ErrCredentials) || code(err) == amqp.AccessRefused):
+	case loginRefused && at.external():
 		return &Error{
 			Kind: ErrAccess,
 			Text: fmt.Sprintf("the broker %s refused the login by certificate", broker),
 			Hint: "RabbitMQ takes the subject of the certificate for the name of the user, or a part of it: see ssl_cert_login_from",
 		}
-	case errors.Is(err, amqp.ErrCredentials), code(err) == amqp.AccessRefused:
+	case loginRefused:
 		return &Error{
 			Kind: ErrAccess,
 			Text: fmt.Sprintf("the broker %s refused the login of user %q", broker, at.uri.Username),
@@ -187,7 +188,7 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 		}
 	case reply != nil && reply.Server: // a connection limit, a virtual host that is down, a node in maintenance
 		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("the broker %s turned the connection away: %s", broker, oneLine(err)), Err: err}
-	case reply != nil && strings.Contains(reply.Reason, "EOF"):
+	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrVhost), reply != nil && strings.Contains(reply.Reason, "EOF"):
 		return &Error{
 			Kind: ErrUnreachable,
 			Text: fmt.Sprintf("cannot reach the broker %s: it closed the connection before the login was done", broker),

@@ -110,3 +110,31 @@ func TestNewcomerOutlivesABrokerThatRestarts(t *testing.T) {
 		}
 	})
 }
+
+// A connection that breaks in the middle of the login is no refusal: it is tried again, and the error says what has happened.
+func TestCutInTheLoginIsNoRefusal(t *testing.T) {
+	for _, step := range []string{"start-ok", "open"} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cuts := 0
+			p.answer(func(r *request) bool {
+				if r.method != step || cuts == 3 {
+					return false
+				}
+				cuts++
+				r.cut()
+				return true
+			})
+			_, err := TryAcquire(t.Context(), cfg)
+			if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "closed the connection before the login was done") {
+				t.Errorf("cut after %s: %v, want ErrUnreachable", step, err)
+			}
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil || cuts != 3 {
+				t.Fatalf("cut after %s, %d times: %v", step, cuts, err)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

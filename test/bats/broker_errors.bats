@@ -89,7 +89,7 @@ while True:
   [[ $stderr == *"does not speak TLS"* ]]
 }
 
-# RabbitMQ keeps whom it refuses waiting for seconds, so these are asked together.
+# Who waits asks once more after a second, so these are asked together.
 @test "wrong password, unknown user" {
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/guest:$ENCODED} start_bg amqprun --mutex "$LOCK" -n touch started
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/nobody:$ENCODED} start_bg amqprun --semaphore "$LOCK" touch started
