@@ -38,7 +38,7 @@ type Lock struct {
 
 // settling are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1 and 2 s. A granted exclusive queue can vanish without a word
 // in the first milliseconds, when another's claim has died with its connection (https://github.com/rabbitmq/rabbitmq-server/pull/15276), and in
-// the first second or two after another node of the cluster has died (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
+// the first second or two after another node of the cluster has died, or with 4.3 is back (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
 var settling = []time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond, time.Second}
 
 // newLock makes a lock of what the session has claimed, all of which was proven at sent.

@@ -60,7 +60,7 @@ func (d *duels) awaitEnds() (vanished int) {
 		d.holders[i].AwaitExit(76)
 		rig.WaitFor(d.t, 2*rig.Patience, fmt.Sprintf("rival %d has ended", i), rival.HasEnded)
 		switch code := rival.Code(); {
-		case code == 76 && !kept() && rival.Said("error: lost .*(404|405)") != 0:
+		case code == 76 && rival.Said("error: lost .*(404|405)") != 0:
 			vanished++
 		case code != 0:
 			d.t.Errorf("rival %d exited with %d:\n%s", i, code, rival.Messages())
