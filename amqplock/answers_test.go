@@ -171,7 +171,7 @@ func TestAnswersToTheLine(t *testing.T) {
 		cut         | waits waits waits
 		silence     | waits waits waits`,
 		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), _ string) {
-			p.queues[cfg.Name] = &peerConn{}
+			p.heldFor(cfg.Name, time.Minute)
 			asked, began := 0, time.Now()
 			p.answer(func(r *request) bool {
 				bad := q.is(r) && time.Since(began) < time.Minute
@@ -180,11 +180,6 @@ func TestAnswersToTheLine(t *testing.T) {
 					reply(r)
 				}
 				return bad
-			})
-			time.AfterFunc(time.Minute, func() {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				delete(p.queues, cfg.Name)
 			})
 			lock, err := Acquire(t.Context(), cfg)
 			if err != nil {

@@ -29,10 +29,12 @@ type Broker struct {
 	// URLs of the nodes of one cluster, amqp:// or amqps://, credentials included; never shown. They are tried in order, each for
 	// ConnectTimeout, and two connections of one lock may end at different nodes. None means DefaultURL.
 	URLs      []string
-	Password  string        // for URLs with a user and no password; refused where there is none
-	CACert    string        // PEM file that signs the broker's certificate; empty: the system's
-	Cert, Key string        // PEM files of the client's certificate; both or none. It is also the login where a URL names no user
-	Heartbeat time.Duration // whole seconds, at least 2; 0 means DefaultHeartbeat
+	Password  string // for URLs with a user and no password; refused where there is none
+	CACert    string // PEM file that signs the broker's certificate; empty: the system's
+	Cert, Key string // PEM files of the client's certificate; both or none. It is also the login where a URL names no user
+	// Heartbeat, in whole seconds, at least 2, is that of the connection that holds the lock, and of every one with a place in the line; the second
+	// connection of a holder may have a slower one. 0 means DefaultHeartbeat.
+	Heartbeat time.Duration
 	// ConnectTimeout bounds connecting to each broker, how long waiters try again when none can be reached, and every call to the
 	// broker; 0 means DefaultConnectTimeout.
 	ConnectTimeout time.Duration

@@ -38,10 +38,8 @@ func (l *Lock) prepareHandOver() {
 			err = l.session.openScout(l.checking)
 		}
 		if err == nil {
-			err = l.session.openProbes(l.checking) // for the hint to the next
-		}
-		if err == nil {
 			talkEnded = l.session.talk.ended
+			_ = l.session.openProbes(l.checking) // for the hint to the next, which can do without
 			err = call(l.checking, l.arm)
 		} else {
 			pause = again.NextBackOff()

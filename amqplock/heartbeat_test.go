@@ -62,17 +62,9 @@ func TestTalkHeartbeat(t *testing.T) {
 					cfg.Greedy, cfg.Elastic = true, true
 				}
 				if test.waits {
-					p.queues[cfg.Name] = &peerConn{}
-					time.AfterFunc(time.Minute, func() {
-						p.mu.Lock()
-						defer p.mu.Unlock()
-						delete(p.queues, cfg.Name)
-					})
+					p.heldFor(cfg.Name, time.Minute)
 				}
-				lock, err := Acquire(t.Context(), cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
+				lock := mustAcquire(t, cfg)
 				if test.elastic { // a semaphore has its talk connection from the beginning
 					lock.session.talk.drop()
 				}

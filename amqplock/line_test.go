@@ -304,10 +304,7 @@ func TestStepAside(t *testing.T) {
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		for _, line := range []bool{false, true} {
 			for _, held := range []time.Duration{talkDelay / 2, 2 * talkDelay} {
-				lock, err := Acquire(t.Context(), cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
+				lock := mustAcquire(t, cfg)
 				pass(held)
 				hold, begun, told, closed := p.connOf(lock.session.hold), time.Now(), false, time.Duration(-1)
 				p.answer(func(r *request) bool {

@@ -85,6 +85,16 @@ func (p *peer) semaphore(cfg Config, slots int) Config {
 	return cfg
 }
 
+// heldFor lets another hold an exclusive queue for d from now on.
+func (p *peer) heldFor(queue string, d time.Duration) {
+	p.queues[queue] = &peerConn{}
+	time.AfterFunc(d, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.queues, queue)
+	})
+}
+
 // answer changes the script.
 func (p *peer) answer(script func(*request) bool) {
 	p.mu.Lock()

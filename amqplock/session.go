@@ -224,7 +224,7 @@ func (s *session) openTalk(ctx context.Context) error {
 }
 
 // holderTalkHeartbeat, RabbitMQ's own choice, is for a talk connection on which nobody stands in line. That it is dead the checks find out much
-// sooner, by their scouts, and the ticks of a quick heartbeat, at other instants than those of the hold connection, would be a third of what an idle
+// sooner, by their scouts, and the ticks of a quick heartbeat, at other instants than those of the hold connection, would be a quarter of what an idle
 // holder costs.
 const holderTalkHeartbeat = time.Minute
 

@@ -264,7 +264,7 @@ func (s *session) openLine(ctx context.Context) *amqp.Channel {
 		channel, err = timedFor(ctx, s, "open the waiting line", func(context.Context) (*amqp.Channel, error) {
 			channel, err := talk.Channel()
 			if err == nil {
-				err = tell.open() // for the hint when the lock is released
+				err = tell.open() // for what is told on leaving the line
 			}
 			return channel, err
 		})
@@ -313,10 +313,10 @@ func (s *session) join(ctx context.Context, channel *amqp.Channel) (*line, error
 	return place, err
 }
 
-// wakeNext sends a hint on the talk connection, and tells whether somebody may have got it: whether there is a line.
+// wakeNext sends a hint on the talk connection, as the question whether there is a line, and tells the answer: whether somebody may have got it.
 func (s *session) wakeNext(ctx context.Context) (heard bool) {
 	_ = call(ctx, func() error { s.passing.Wait(); return nil }) // what promotes shall not replace the hint
-	missing, err := s.missing(ctx, lineQueue(s.cfg.Name))        // the question is the hint
+	missing, err := s.missing(ctx, lineQueue(s.cfg.Name))
 	if err != nil {
 		s.cfg.Logf("no hint to the next waiter, it will find out: %v", err)
 	}
