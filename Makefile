@@ -49,6 +49,7 @@ test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3
 
 test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
+	@scripts/lab clock
 
 test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
 	@scripts/lab cluster

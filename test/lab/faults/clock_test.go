@@ -14,11 +14,11 @@ import (
 )
 
 // The leases, the guard and the waiters must not follow the wall clock. These tests are not parallel, and run only where asked for, because
-// the step is one of the whole machine.
+// the step is one of the whole machine: make test-faults asks for them in a virtual one.
 func needClock(t *testing.T) {
 	t.Helper()
 	if os.Getenv("AMQPRUN_LAB_CLOCK") == "" {
-		t.Skip("it steps the clock of the whole machine: set AMQPRUN_LAB_CLOCK=1 where that harms nobody")
+		t.Skip("it steps the clock of the whole machine: scripts/lab clock runs it in a virtual one")
 	}
 	if err := shiftClock(0); err != nil {
 		t.Skipf("may not set the clock: %v", err)
