@@ -72,7 +72,7 @@ func (g *guardProcess) run() {
 				return
 			}
 		default:
-			if g.watch.abandoned && g.allDead() {
+			if g.watch.abandoned && g.allDead(make(map[int]bool)) {
 				return
 			}
 			g.wait(wake)
@@ -111,19 +111,21 @@ func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	return more || len(members) > 0
 }
 
-// stop sends the stop signal. While amqprun lives nobody but amqprun wakes a stopped command: after Ctrl-Z it has to verify the lock first.
+// stop sends the stop signal. While amqprun lives nobody but amqprun wakes a stopped command: after Ctrl-Z it has to verify the lock first. And the
+// descendants are all that is looked for: SIGKILL may be due soon, and must not wait for a look through /proc.
 func (g *guardProcess) stop() {
-	signals := []syscall.Signal{syscall.Signal(g.watch.Signal)}
+	signal := syscall.Signal(g.watch.Signal)
 	if g.watch.abandoned {
-		signals = append(signals, syscall.SIGCONT)
+		g.signal(g.tree(), signal, syscall.SIGCONT)
+		return
 	}
-	g.signal(g.tree(), signals...)
+	g.signalGroup(signal)
+	g.tree().signal(signal)
 }
 
 // allDead reports whether several looks found nothing; what they find gets signals. One is not enough: a process can hide behind its own
-// forking.
-func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
-	strangers := make(map[int]bool)
+// forking. The map of strangers is that of tree.
+func (g *guardProcess) allDead(strangers map[int]bool, signals ...syscall.Signal) bool {
 	for range looks {
 		t := g.tree()
 		t.strangers, t.patient = strangers, true
@@ -136,19 +138,25 @@ func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 
 const looks = 3
 
-// killGroup spares the group the wait for a look through /proc, if its leader proves that it is still the same.
-func (g *guardProcess) killGroup() {
+// signalGroup spares the group the wait for a look through /proc, if its leader proves that it is still the same.
+func (g *guardProcess) signalGroup(s syscall.Signal) {
 	pgid := int(g.watch.Group)
 	if leader, ok := readProc(pgid); ok && leader.start == g.born {
-		_ = syscall.Kill(-pgid, syscall.SIGKILL)
+		_ = syscall.Kill(-pgid, s)
 	}
 }
 
 // killAll returns when all are dead.
 func (g *guardProcess) killAll() {
-	g.killGroup()
-	g.signal(g.tree(), syscall.SIGKILL) // at once: the looks that follow take their time
-	for pause := time.Millisecond; !g.allDead(syscall.SIGKILL); pause = min(2*pause, time.Second) {
+	g.signalGroup(syscall.SIGKILL)
+	if !g.watch.abandoned {
+		g.tree().signal(syscall.SIGKILL) // at once: the looks that follow take their time
+	}
+	strangers := make(map[int]bool)
+	for pause := time.Millisecond; !g.allDead(strangers, syscall.SIGKILL); pause = min(2*pause, time.Second) {
+		if pause == time.Second {
+			clear(strangers) // their pids may be used again some day
+		}
 		g.pause(pause)
 	}
 }

@@ -55,6 +55,8 @@ func (t tree) members() []int {
 
 func (t tree) signal(...syscall.Signal) {}
 
+func (t tree) signalAdopted(...syscall.Signal) {}
+
 func (r *run) gone() bool {
 	r.look(context.Background())
 	return r.leader.ended && !r.tree().alive()

@@ -23,7 +23,7 @@ func (r *run) stopTree(grace time.Duration) {
 		r.signalGroup(syscall.SIGCONT)
 		inTime := r.killGroupAt(r.bounded(begun + grace))
 		r.tree().signal(stop, syscall.SIGCONT)
-		r.grace(begun + grace)
+		r.grace(begun, grace, stop)
 		inTime()
 	}
 	r.sweep()
@@ -55,11 +55,17 @@ func (c *Command) stopSignal() syscall.Signal {
 	return c.Stop
 }
 
-// grace returns when the tree is gone, when its time is over, or when a second SIGINT or SIGTERM ends the patience.
-func (r *run) grace(end time.Duration) {
+// grace returns when the tree is gone, when its time is over, or when a second SIGINT or SIGTERM ends the patience. Who carries the command's
+// AMQPRUN_ID but does not descend from it gets the stop signal when the command has ended, or after a quarter of the grace: all of /proc has to be read
+// for that, by hundreds at the same time where one broker dies, and meanwhile some of them would not have told their commands.
+func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for !r.gone() && Boottime() < r.bounded(end) {
+	for told := false; !r.gone() && Boottime() < r.bounded(begun+grace); {
+		if !told && (r.leader.ended || Boottime() > begun+grace/4) {
+			r.tree().signalAdopted(stop, syscall.SIGCONT)
+			told = true
+		}
 		select {
 		case <-r.children:
 		case <-tick.C:

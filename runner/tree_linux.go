@@ -18,7 +18,9 @@ type tree struct {
 	root int // 0: unknown or dead
 	pgid int // 0: unknown
 	id   string
-	born uint64 // when the command was started, see proc; 0: unknown. Who is older descends from root, but not from the command: a shell that executes amqprun in its own place leaves it its children
+	// born is when the command was started, see proc; 0: unknown. Who is older may descend from root, for a shell that executes amqprun in its own place
+	// leaves it its children, but not from the command; nor was it given the command's environment.
+	born uint64
 	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
 	// one another: not so long that all pids could be used up in between.
 	strangers map[int]bool
@@ -57,6 +59,7 @@ type proc struct {
 	exiting                  bool   // the first thread has begun to end
 	threads                  int    // those that have not ended, and the first
 	start                    uint64 // in ticks since boot: with the pid it names a process for ever
+	adopted                  bool   // a member that does not descend from root
 }
 
 // members returns the living processes of the tree without root, this process and the guards. It is a snapshot: a
@@ -72,15 +75,14 @@ func (t tree) look() (found []proc, more bool) {
 	self := os.Getpid()
 	parents, member, sure := make(map[int]int, len(all)), make(map[int]bool), make(map[int]bool)
 	for _, p := range all {
-		if p.pid == t.root || p.start >= t.born {
-			parents[p.pid] = p.ppid
-		} else {
+		older := p.pid != t.root && p.start < t.born
+		parents[p.pid], sure[p.pid] = p.ppid, true
+		if older {
 			parents[p.pid] = 0
 		}
-		sure[p.pid] = true
 		if t.pgid != 0 && p.pgrp == t.pgid {
 			member[p.pid] = true
-		} else if p.pid != self && !p.kernel && !p.dead() {
+		} else if !older && p.pid != self && !p.kernel && !p.dead() {
 			member[p.pid], sure[p.pid] = carries(p, t.id)
 		}
 	}
@@ -90,23 +92,25 @@ func (t tree) look() (found []proc, more bool) {
 			member[p.pid], sure[p.pid] = carries(p, t.id)
 		}
 	}
-	var others []int
+	others := make(map[int]bool) // and whether all their ancestors are known
 	for _, p := range all {
 		if p.pid == self || p.pid == t.root || p.dead() {
 			continue
 		}
-		switch belongs := t.belongs(p.pid, parents, member); {
+		switch belongs, certain := t.belongs(p.pid, parents, member, sure); {
 		case belongs && !isGuard(p.pid):
+			descends, _ := t.belongs(p.pid, parents, nil, sure)
+			p.adopted = !descends
 			found = append(found, p)
 		case belongs:
 		case !sure[p.pid] || t.orphaned(p, parents):
 			more = true
 		default:
-			others = append(others, p.pid)
+			others[p.pid] = certain
 		}
 	}
-	for _, pid := range others {
-		if t.strangers != nil && !more { // one of these could descend from one of those
+	for pid, certain := range others {
+		if t.strangers != nil && (certain || !more) { // else one of these could descend from one of those
 			t.strangers[pid] = true
 		}
 	}
@@ -130,27 +134,70 @@ func (t tree) orphaned(p proc, parents map[int]int) bool {
 // dead says that a process executes nothing any more. What the kernel tells of it is told of its first thread, which others may outlive.
 func (p proc) dead() bool { return p.threads <= 1 && (p.exiting || p.state == 'Z' || p.state == 'X') }
 
-// belongs walks up from pid until it meets root or a member.
-func (t tree) belongs(pid int, parents map[int]int, member map[int]bool) bool {
-	for range len(parents) { // a pid used again while /proc was read could close a circle
+// belongs walks up from pid until it meets root or a member. Where it does not, certain says that everybody on the way is known.
+func (t tree) belongs(pid int, parents map[int]int, member, sure map[int]bool) (yes, certain bool) {
+	certain = true
+	for range len(parents) + 1 { // a pid used again while /proc was read could close a circle
 		if member[pid] || t.root != 0 && pid == t.root { // which is 1 in a container
-			return true
+			return true, true
 		}
-		if pid <= 1 {
-			return false
+		if pid <= 1 || t.strangers[pid] {
+			return false, certain
 		}
-		pid = parents[pid]
+		parent, seen := parents[pid]
+		certain = certain && seen && sure[pid]
+		pid = parent
 	}
-	return false
+	return false, false
 }
 
-// signal sends each of signals to every member outside the group, which the caller signals as a whole.
-func (t tree) signal(signals ...syscall.Signal) {
-	for _, p := range t.members() {
-		if p.pgrp == t.pgid {
-			continue
+// descendants returns the living descendants of root, without guards, by the lists of children that the kernel keeps. That takes as long as the tree is
+// large; members reads all of /proc, and where hundreds of commands have to be stopped at the same time that must not come first.
+func (t tree) descendants() (found []proc) {
+	known := make(map[int]bool)
+	for round, fresh := 0, true; fresh && round < walks; round++ {
+		fresh = false
+		visited := make(map[int]bool)
+		for parents := []int{t.root}; len(parents) > 0; parents = parents[1:] {
+			for _, pid := range childrenOf(parents[0]) {
+				p, ok := readProc(pid)
+				if !ok || visited[pid] || p.start < t.born || isGuard(pid) {
+					continue
+				}
+				visited[pid] = true
+				parents = append(parents, pid)
+				if known[pid] {
+					continue
+				}
+				known[pid], fresh = true, true
+				if !p.dead() {
+					found = append(found, p)
+				}
+			}
 		}
-		p.signal(signals...)
+	}
+	return found
+}
+
+// walks is how often descendants walks through the tree, unless it finds nobody new: the children of who ends meanwhile, because the group has just
+// got a signal, move to an ancestor whose list it has read.
+const walks = 5
+
+// signal sends each of signals to every descendant outside the group, which the caller signals as a whole.
+func (t tree) signal(signals ...syscall.Signal) {
+	for _, p := range t.descendants() {
+		if p.pgrp != t.pgid {
+			p.signal(signals...)
+		}
+	}
+}
+
+// signalAdopted sends each of signals to the members that are neither descendants nor in the group.
+func (t tree) signalAdopted(signals ...syscall.Signal) {
+	for _, p := range t.members() {
+		if p.adopted && p.pgrp != t.pgid {
+			p.signal(signals...)
+		}
 	}
 }
 
@@ -301,16 +348,21 @@ func isGuard(pid int) bool {
 
 // children returns our children, zombies included. As nobody else collects them their pids are safe to signal. A list
 // that changes while it is read can lack some.
-func children() []int {
-	tasks, err := os.ReadDir("/proc/self/task")
+func children() []int { return childrenOf(os.Getpid()) }
+
+func childrenOf(parent int) (pids []int) {
+	place := "/proc/" + strconv.Itoa(parent) + "/task/"
+	tasks, err := os.ReadDir(place)
 	if err != nil {
 		return nil
 	}
-	var pids []int
 	for _, task := range tasks {
-		list, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		list, err := os.ReadFile(place + task.Name() + "/children")
 		if err != nil {
-			return childrenByParent() // a kernel without CONFIG_PROC_CHILDREN
+			if p, ok := readProc(parent); !ok || p.dead() {
+				return nil // its children have another parent now
+			}
+			return childrenByParent(parent) // a kernel without CONFIG_PROC_CHILDREN, or a thread that has just ended
 		}
 		for _, field := range strings.Fields(string(list)) {
 			if pid, err := strconv.Atoi(field); err == nil {
@@ -321,10 +373,9 @@ func children() []int {
 	return pids
 }
 
-func childrenByParent() (pids []int) {
-	self := os.Getpid()
+func childrenByParent(parent int) (pids []int) {
 	for _, p := range processes(nil) {
-		if p.ppid == self {
+		if p.ppid == parent {
 			pids = append(pids, p.pid)
 		}
 	}

@@ -56,7 +56,7 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 		{tree{root: 1}, nil, 12, true},   // a container
 		{tree{}, nil, 1, false},
 	} {
-		if got := c.t.belongs(c.pid, parents, c.member); got != c.want {
+		if got, _ := c.t.belongs(c.pid, parents, c.member, nil); got != c.want {
 			t.Errorf("%+v, members %v: %d belongs: %t", c.t, c.member, c.pid, got)
 		}
 	}

@@ -87,29 +87,37 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command.
+// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command gets the stop signal and the grace too, when the command has
+// ended or, where that does not heed the signal, during its grace.
 func TestLossReachesWhoCarriesTheID(t *testing.T) {
-	option, now := lose(t)
-	p := start(t, append(option, "-guard", "-kill-after", "100ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
-	p.await("log", "ready")
-	id := strings.TrimSpace(p.read("id"))
-	stranger := prepare(t, "--", "sleep", "300") // no descendant of p
-	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 1; done`}
-	stranger.Env = append(stranger.Env, "AMQPRUN_ID="+id)
-	stranger.begin()
-	stranger.await("log", "ready")
-	other := prepare(t)
-	other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
-	other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
-	other.begin()
-	other.await("log", "ready")
-	now()
-	p.endsLost()
-	if got := stranger.end(); got != 137 {
-		t.Errorf("the stranger ended with %d, want 137", got)
-	}
-	if !alive(other.Process.Pid) {
-		t.Error("a process with another AMQPRUN_ID was killed")
+	for name, trap := range map[string]string{"the command ends": "", "the command stays": `trap "" TERM; `} {
+		t.Run(name, func(t *testing.T) {
+			option, now := lose(t)
+			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c", trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
+			p.await("log", "ready")
+			id := strings.TrimSpace(p.read("id"))
+			stranger := prepare(t) // no descendant of p
+			stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "echo got >>log" TERM; echo ready >log; while :; do sleep 0.01; done`}
+			stranger.Env = append(stranger.Env, "AMQPRUN_ID="+id)
+			stranger.begin()
+			stranger.await("log", "ready")
+			other := prepare(t)
+			other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
+			other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
+			other.begin()
+			other.await("log", "ready")
+			now()
+			p.endsLost()
+			if got := stranger.end(); got != 137 {
+				t.Errorf("the stranger ended with %d, want 137", got)
+			}
+			if got := stranger.read("log"); got != "ready\ngot\n" {
+				t.Errorf("the stranger wrote %q, want one stop signal", got)
+			}
+			if !alive(other.Process.Pid) {
+				t.Error("a process with another AMQPRUN_ID was killed")
+			}
+		})
 	}
 }
 
