@@ -56,6 +56,9 @@ type guardProcess struct {
 	kept  int           // the duplicate of the connection's socket, -1 for none
 	cut   bool          // its other end has closed it
 	tick  time.Duration // until the next look at a tree that is to end by itself
+
+	strangers map[int]bool  // see tree
+	forget    time.Duration // them in Boottime, because their pids may be used again
 }
 
 func (g *guardProcess) run() {
@@ -72,7 +75,7 @@ func (g *guardProcess) run() {
 				return
 			}
 		default:
-			if g.watch.abandoned && g.allDead(make(map[int]bool)) {
+			if g.watch.abandoned && g.allDead() {
 				return
 			}
 			g.wait(wake)
@@ -124,11 +127,14 @@ func (g *guardProcess) stop() {
 }
 
 // allDead reports whether several looks found nothing; what they find gets signals. One is not enough: a process can hide behind its own
-// forking. The map of strangers is that of tree.
-func (g *guardProcess) allDead(strangers map[int]bool, signals ...syscall.Signal) bool {
+// forking.
+func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
+	if now := Boottime(); now > g.forget {
+		g.strangers, g.forget = make(map[int]bool), now+time.Second
+	}
 	for range looks {
 		t := g.tree()
-		t.strangers, t.patient = strangers, true
+		t.strangers, t.patient = g.strangers, true
 		if g.signal(t, signals...) {
 			return false
 		}
@@ -152,11 +158,7 @@ func (g *guardProcess) killAll() {
 	if !g.watch.abandoned {
 		g.tree().signal(syscall.SIGKILL) // at once: the looks that follow take their time
 	}
-	strangers := make(map[int]bool)
-	for pause := time.Millisecond; !g.allDead(strangers, syscall.SIGKILL); pause = min(2*pause, time.Second) {
-		if pause == time.Second {
-			clear(strangers) // their pids may be used again some day
-		}
+	for pause := time.Millisecond; !g.allDead(syscall.SIGKILL); pause = min(2*pause, time.Second) {
 		g.pause(pause)
 	}
 }

@@ -201,6 +201,24 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 }
 
 // A first thread that has ended leaves a zombie's letter, and no environment, in what the kernel tells of a process that goes on.
+// TestGuardRemembersStrangers: for a while, since their pids may be used again.
+func TestGuardRemembersStrangers(t *testing.T) {
+	const mark = -1
+	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
+	g.allDead()
+	if len(g.strangers) == 0 {
+		t.Fatal("it remembers nobody")
+	}
+	g.strangers[mark] = true
+	if g.allDead(); !g.strangers[mark] {
+		t.Error("forgotten at once")
+	}
+	g.forget = Boottime() - 1
+	if g.allDead(); g.strangers[mark] {
+		t.Error("still remembered when its time was over")
+	}
+}
+
 func TestProcessWithoutItsFirstThread(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "headless")
 	cmd.Env = []string{"AMQPRUN_ID=headless"}
