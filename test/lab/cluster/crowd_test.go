@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -17,11 +18,14 @@ type duels struct {
 	rivals  []*rig.Contender
 }
 
+// calmHeartbeat is long, as the machine is busy with so many.
+const calmHeartbeat = 10 * time.Second
+
 // newDuels starts some at a time, or none would ever get to its start.
 func newDuels(t *testing.T, n int) *duels {
 	t.Helper()
 	const batch = 10
-	calm := []string{"--heartbeat", "10", "--check-interval", "3", "--connect-timeout", "30"}
+	calm := []string{"--heartbeat", strconv.Itoa(int(calmHeartbeat.Seconds())), "--check-interval", "3", "--connect-timeout", "30"}
 	t.Setenv("TMPDIR", "/run") // lab-cluster's tmpfs: so many canaries on a disk would leave the brokers nothing of it
 	d := &duels{t: t}
 	for i := range n {
@@ -67,7 +71,7 @@ func (d *duels) awaitEnds() (vanished int) {
 	return vanished
 }
 
-// figures returns the longest overlap, and how many there were.
+// figures returns the longest overlap, and how many there were. No command may outlive its lease.
 func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int) {
 	d.t.Helper()
 	var told, dead, last time.Duration
@@ -82,6 +86,9 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 			overlaps++
 			worst = max(worst, overlap)
 		}
+	}
+	if dead > 2*calmHeartbeat {
+		d.t.Errorf("a command was alive %s after the fault", dead)
 	}
 	rig.Figure(d.t, "last command told to stop after the fault", told)
 	rig.Figure(d.t, "last command dead after the fault", dead)
