@@ -159,7 +159,11 @@ func (t tree) descendants() (found []proc) {
 		fresh = false
 		visited := make(map[int]bool)
 		for parents := []int{t.root}; len(parents) > 0; parents = parents[1:] {
-			for _, pid := range childrenOf(parents[0]) {
+			pids, listed := childrenOf(parents[0])
+			if !listed {
+				return t.descendantsByParent()
+			}
+			for _, pid := range pids {
 				p, ok := readProc(pid)
 				if !ok || visited[pid] || p.start < t.born || isGuard(pid) {
 					continue
@@ -177,6 +181,10 @@ func (t tree) descendants() (found []proc) {
 		}
 	}
 	return found
+}
+
+func (t tree) descendantsByParent() []proc {
+	return slices.DeleteFunc(t.members(), func(p proc) bool { return p.adopted })
 }
 
 // walks is how often descendants walks through the tree, unless it finds nobody new: the children of who ends meanwhile, because the group has just
@@ -348,21 +356,33 @@ func isGuard(pid int) bool {
 
 // children returns our children, zombies included. As nobody else collects them their pids are safe to signal. A list
 // that changes while it is read can lack some.
-func children() []int { return childrenOf(os.Getpid()) }
+func children() (pids []int) {
+	pids, listed := childrenOf(os.Getpid())
+	if listed {
+		return pids
+	}
+	self := os.Getpid()
+	for _, p := range processes(nil) {
+		if p.ppid == self {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
 
-func childrenOf(parent int) (pids []int) {
+// childrenOf reads the kernel's lists of children. Not listed are they by a kernel without CONFIG_PROC_CHILDREN, and where a thread of
+// parent has just ended.
+func childrenOf(parent int) (pids []int, listed bool) {
 	place := "/proc/" + strconv.Itoa(parent) + "/task/"
 	tasks, err := os.ReadDir(place)
 	if err != nil {
-		return nil
+		return nil, true // it has ended
 	}
 	for _, task := range tasks {
 		list, err := os.ReadFile(place + task.Name() + "/children")
 		if err != nil {
-			if p, ok := readProc(parent); !ok || p.dead() {
-				return nil // its children have another parent now
-			}
-			return childrenByParent(parent) // a kernel without CONFIG_PROC_CHILDREN, or a thread that has just ended
+			p, ok := readProc(parent)
+			return nil, !ok || p.dead() // its children have another parent then
 		}
 		for _, field := range strings.Fields(string(list)) {
 			if pid, err := strconv.Atoi(field); err == nil {
@@ -370,14 +390,5 @@ func childrenOf(parent int) (pids []int) {
 			}
 		}
 	}
-	return pids
-}
-
-func childrenByParent(parent int) (pids []int) {
-	for _, p := range processes(nil) {
-		if p.ppid == parent {
-			pids = append(pids, p.pid)
-		}
-	}
-	return pids
+	return pids, true
 }

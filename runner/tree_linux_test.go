@@ -1,10 +1,12 @@
 package runner
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,6 +60,50 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 	} {
 		if got, _ := c.t.belongs(c.pid, parents, c.member, nil); got != c.want {
 			t.Errorf("%+v, members %v: %d belongs: %t", c.t, c.member, c.pid, got)
+		}
+	}
+}
+
+// TestDescendants: by either way, whatever group and environment say, without who is older than the command.
+func TestDescendants(t *testing.T) {
+	run := func(name string, args ...string) (proc, *os.File) {
+		cmd := exec.Command(name, args...)
+		cmd.Env, cmd.SysProcAttr = []string{}, &syscall.SysProcAttr{Setsid: true}
+		out, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		cmd.Stdout = in
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait()
+			_ = out.Close()
+		})
+		p, _ := readProc(cmd.Process.Pid)
+		return p, out
+	}
+	older, _ := run("sleep", "300")
+	var command proc
+	var out *os.File
+	for command.start <= older.start { // the clock of that has ticks
+		command, out = run("/bin/sh", "-c", "sleep 300 & echo $!; wait")
+	}
+	var child int
+	if _, err := fmt.Fscanln(out, &child); err != nil {
+		t.Fatal(err)
+	}
+	here := tree{root: os.Getpid(), born: command.start}
+	for name, look := range map[string]func() []proc{"lists": here.descendants, "parents": here.descendantsByParent} {
+		var pids []int
+		for _, p := range look() {
+			pids = append(pids, p.pid)
+		}
+		if !slices.Contains(pids, command.pid) || !slices.Contains(pids, child) || slices.Contains(pids, older.pid) {
+			t.Errorf("by %s: %v, want %d and %d without %d", name, pids, command.pid, child, older.pid)
 		}
 	}
 }
