@@ -70,6 +70,7 @@ func TestCutOffLong(t *testing.T) { cutOff(t, 0, 120*time.Second) }
 func cutOff(t *testing.T, slots int, length time.Duration) {
 	t.Helper()
 	whole(t)
+	unparted(t)
 	d := newDuel(t, slots)
 	node(t, "cut", "1") // takes a while itself, on a busy machine
 	fault := rig.Now()
@@ -83,6 +84,7 @@ func cutOff(t *testing.T, slots int, length time.Duration) {
 		t.Error("the lock was granted while its holder's node was away")
 	}
 	node(t, "heal")
+	parted = true
 	d.rival.AwaitExit(0)
 	d.figures(fault)
 	if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
@@ -137,6 +139,7 @@ func TestNodeKilled(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
+			unparted(t)
 			d := newDuel(t, slots)
 			fault := rig.Now()
 			signal(t, syscall.SIGKILL)
@@ -164,6 +167,7 @@ func TestNodePaused(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
+			unparted(t)
 			d := newDuel(t, slots)
 			fault := rig.Now()
 			signal(t, syscall.SIGSTOP)
@@ -171,6 +175,7 @@ func TestNodePaused(t *testing.T) {
 			d.holder.AwaitExit(76)
 			rig.Pass(20*time.Second - (rig.Now() - fault))
 			signal(t, syscall.SIGCONT)
+			parted = true
 			d.rival.AwaitExit(0)
 			d.figures(fault)
 			if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {

@@ -32,6 +32,18 @@ func mode() string { return os.Getenv("AMQPRUN_LAB_MODE") }
 // kept tells whether the exclusive queues of a node that is away stay until it is back: RabbitMQ 4.2 and later with Khepri.
 func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
 
+// parted says that the cluster has got over a partition.
+var parted bool
+
+// unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition: the locks of a node that is away are not granted any more then, for
+// which docs/GUARANTEES.md has the measurement. LAB_RUN runs the test in a cluster of its own.
+func unparted(t *testing.T) {
+	t.Helper()
+	if parted && os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "khepri" {
+		t.Skip("4.0 on Khepri after a partition: run it in a cluster of its own, with LAB_RUN")
+	}
+}
+
 func url(node int) string { return fmt.Sprintf("amqp://guest:guest@10.99.0.%d:5672/", node) }
 
 // node runs lab-cluster-node.
