@@ -57,8 +57,7 @@ type guardProcess struct {
 	cut   bool          // its other end has closed it
 	tick  time.Duration // until the next look at a tree that is to end by itself
 
-	strangers map[int]bool  // see tree
-	forget    time.Duration // them in Boottime, because their pids may be used again
+	strangers strangers
 }
 
 func (g *guardProcess) run() {
@@ -129,12 +128,9 @@ func (g *guardProcess) stop() {
 // allDead reports whether several looks found nothing; what they find gets signals. One is not enough: a process can hide behind its own
 // forking.
 func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
-	if now := Boottime(); now > g.forget {
-		g.strangers, g.forget = make(map[int]bool), now+time.Second
-	}
 	for range looks {
 		t := g.tree()
-		t.strangers, t.patient = g.strangers, true
+		t.strangers, t.patient = g.strangers.recent(), true
 		if g.signal(t, signals...) {
 			return false
 		}

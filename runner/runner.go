@@ -111,7 +111,7 @@ type run struct {
 	hangs    bool          // the command does not die of SIGKILL
 	status   Status
 
-	strangers map[int]bool // see tree; for the time of a stop
+	strangers strangers // of the stop
 }
 
 // supervise is the event loop of a command that runs normally.

@@ -9,10 +9,25 @@ import (
 // lookEvery is how often the tree is looked at for what no SIGCHLD announces: processes that are not our descendants.
 const lookEvery = 20 * time.Millisecond
 
+// strangers remembers who does not belong to a tree, so that looks which follow one another need not read the same again. It forgets after a
+// second, because pids are used again. The zero value knows nobody.
+type strangers struct {
+	pids   map[int]bool
+	forget time.Duration // Boottime
+}
+
+// recent returns the map to read and to add to.
+func (s *strangers) recent() map[int]bool {
+	if now := Boottime(); now > s.forget {
+		s.pids, s.forget = make(map[int]bool), now+time.Second
+	}
+	return s.pids
+}
+
 // stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns when all are dead, or when Until is
 // over and something does not die. Without a grace nothing but SIGKILL is sent.
 func (r *run) stopTree(grace time.Duration) {
-	r.stopping, r.strangers = true, make(map[int]bool)
+	r.stopping = true
 	r.ends.terms, r.ends.all = 0, 0 // what was asked of the running command was no comment on its stop
 	begun := Boottime()
 	r.c.Guard.stopping()

@@ -21,15 +21,17 @@ type tree struct {
 	// born is when the command was started, see proc; 0: unknown. Who is older may descend from root, for a shell that executes amqprun in its own place
 	// leaves it its children, but not from the command; nor was it given the command's environment.
 	born uint64
-	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none. It may serve for looks that follow
-	// one another: not so long that all pids could be used up in between.
+	// strangers are the processes that are known not to belong, and not looked at again. Nil remembers none.
 	strangers map[int]bool
 	// patient looks wait for processes that are in the middle of execve(2): they may take a while, and who has to send a signal has no time.
 	patient bool
 }
 
 func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born(), strangers: r.strangers}
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
+	if r.stopping {
+		t.strangers = r.strangers.recent()
+	}
 	if !r.leader.collected {
 		t.pgid = r.leader.pid
 	}

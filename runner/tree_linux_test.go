@@ -251,16 +251,17 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 func TestGuardRemembersStrangers(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
+	began := Boottime()
 	g.allDead()
-	if len(g.strangers) == 0 {
-		t.Fatal("it remembers nobody")
+	if len(g.strangers.pids) == 0 || g.strangers.forget < began+time.Second {
+		t.Fatalf("it remembers %d for %s", len(g.strangers.pids), g.strangers.forget-began)
 	}
-	g.strangers[mark] = true
-	if g.allDead(); !g.strangers[mark] {
+	g.strangers.pids[mark], g.strangers.forget = true, Boottime()+time.Hour
+	if g.allDead(); !g.strangers.pids[mark] {
 		t.Error("forgotten at once")
 	}
-	g.forget = Boottime() - 1
-	if g.allDead(); g.strangers[mark] {
+	g.strangers.forget = Boottime() - 1
+	if g.allDead(); g.strangers.pids[mark] {
 		t.Error("still remembered when its time was over")
 	}
 }

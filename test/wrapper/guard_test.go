@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -164,6 +165,26 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	}
 	p.send(syscall.SIGCONT)
 	p.endsLost()
+}
+
+// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped amqprun.
+func TestGuardReachesWhoCarriesTheID(t *testing.T) {
+	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
+	p.await("log", "ready")
+	stranger := prepare(t)
+	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
+	stranger.Env = append(stranger.Env, "AMQPRUN_ID="+strings.TrimSpace(p.read("id")))
+	stranger.begin()
+	stranger.await("log", "ready")
+	p.guard()
+	p.send(syscall.SIGSTOP)
+	if got := stranger.end(); got != 137 {
+		t.Errorf("the stranger ended with %d, want 137", got)
+	}
+	if state(p.Process.Pid) != 'T' {
+		t.Error("the wrapper is not stopped any more")
+	}
+	p.send(syscall.SIGKILL)
 }
 
 // TestGuardKnowsTheNewestLease: it reads renewals late, and goes by the last of them.

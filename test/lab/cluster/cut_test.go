@@ -52,6 +52,34 @@ func (d *duel) figures(fault time.Duration) {
 
 func kinds() map[string]int { return map[string]int{"mutex": 0, "semaphore": 1} }
 
+// The holder's node dies. Its connections break at once, so the next command may start while this one has its grace; with Khepri since 4.2
+// the lock stays locked until the node is back.
+func TestNodeKilled(t *testing.T) {
+	for kind, slots := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			whole(t)
+			d := newDuel(t, slots)
+			fault := rig.Now()
+			signal(t, syscall.SIGKILL)
+			d.holder.AwaitExit(76)
+			if kept() {
+				rig.Pass(15*time.Second - (rig.Now() - fault))
+				if d.History().Find("rival") != nil {
+					t.Error("the lock was granted while its holder's node was away")
+				}
+				node(t, "start", "1")
+			}
+			d.rival.AwaitExit(0)
+			d.figures(fault)
+			d.Verdict(rig.Grace + rig.Slack)
+			if !kept() {
+				node(t, "start", "1")
+			}
+			whole(t)
+		})
+	}
+}
+
 // The holder's node is cut off from the other two, while its clients still reach it. The command must be dead before the others grant the
 // lock again.
 func TestCutOff(t *testing.T) {
@@ -131,35 +159,6 @@ func lost(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// The holder's node dies. Its connections break at once, so the next command may start while this one has its grace; with Khepri since 4.2
-// the lock stays locked until the node is back.
-func TestNodeKilled(t *testing.T) {
-	for kind, slots := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			whole(t)
-			unparted(t)
-			d := newDuel(t, slots)
-			fault := rig.Now()
-			signal(t, syscall.SIGKILL)
-			d.holder.AwaitExit(76)
-			if kept() {
-				rig.Pass(15*time.Second - (rig.Now() - fault))
-				if d.History().Find("rival") != nil {
-					t.Error("the lock was granted while its holder's node was away")
-				}
-				node(t, "start", "1")
-			}
-			d.rival.AwaitExit(0)
-			d.figures(fault)
-			d.Verdict(rig.Grace + rig.Slack)
-			if !kept() {
-				node(t, "start", "1")
-			}
-			whole(t)
-		})
-	}
 }
 
 // The holder's node is stopped for longer than the others wait for it, and continued.
