@@ -9,17 +9,20 @@ import (
 // lookEvery is how often the tree is looked at for what no SIGCHLD announces: processes that are not our descendants.
 const lookEvery = 20 * time.Millisecond
 
-// strangers remembers who does not belong to a tree, so that looks which follow one another need not read the same again. It forgets after a
-// second, because pids are used again. The zero value knows nobody.
+// strangers remembers who does not belong to a tree, so that looks which follow one another need not read the same again. The zero value knows nobody.
 type strangers struct {
 	pids   map[int]bool
 	forget time.Duration // Boottime
 }
 
+// memory is for how long strangers are remembered: their pids are used again, at the earliest when the smallest pid_max that Linux has by default, 32768,
+// has been used up. With less than the looks of a stop take where hundreds are stopped at once it would be of no use.
+const memory = 5 * time.Second
+
 // recent returns the map to read and to add to.
 func (s *strangers) recent() map[int]bool {
 	if now := Boottime(); now > s.forget {
-		s.pids, s.forget = make(map[int]bool), now+time.Second
+		s.pids, s.forget = make(map[int]bool), now+memory
 	}
 	return s.pids
 }

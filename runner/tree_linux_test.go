@@ -253,7 +253,7 @@ func TestGuardRemembersStrangers(t *testing.T) {
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
 	began := Boottime()
 	g.allDead()
-	if len(g.strangers.pids) == 0 || g.strangers.forget < began+time.Second {
+	if len(g.strangers.pids) == 0 || g.strangers.forget < began+memory {
 		t.Fatalf("it remembers %d for %s", len(g.strangers.pids), g.strangers.forget-began)
 	}
 	g.strangers.pids[mark], g.strangers.forget = true, Boottime()+time.Hour
