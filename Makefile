@@ -10,14 +10,14 @@ GORELEASER    = v2.14.3
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 
 TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps python3-pika tmux zsh
-LINT_TOOLS = shellcheck shfmt
+LINT_TOOLS = gcc libc6-dev mandoc shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not.
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell grep -lsE '^\#!.*\bbash' scripts/* bench/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint lint-prose vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,10 @@ lint: lint-tools ## check everything that can be checked without running it
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	$(ACTIONLINT)
 	@scripts/diagrams check
+	@scripts/lint-prose
+
+lint-prose: lint-tools ## check English and width of lines; scripts/lint-prose PATH... for a part
+	@scripts/lint-prose
 
 vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb where only a module proxy can be reached
 	$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
