@@ -17,7 +17,7 @@ DOCS_TOOLS = bats cron make systemd
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell grep -lsE '^\#!.*\bbash' scripts/* bench/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint lint-prose vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,7 @@ lint: lint-tools ## check everything that can be checked without running it
 	@scripts/diagrams check
 	@scripts/lint-prose
 
+.PHONY: lint-prose
 lint-prose: lint-tools ## check English and width of lines; scripts/lint-prose PATH... for a part
 	@scripts/lint-prose
 
