@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
+)
+
+func semaphoreOption(o *options) *option {
+	return &option{names: []string{"semaphore"}, set: once(&o.semaphore)}
+}
+
+func mutexOption(o *options) *option {
+	return &option{names: []string{"mutex"}, set: once(&o.mutex)}
+}
+
+func conflictOption(o *options) *option {
+	o.conflictCode = exit.NotAcquired
+	return &option{names: []string{"conflict-exit-code", "E"}, set: number(&o.conflictCode)}
+}
+
+func checkConflictCode(o *options) error {
+	if o.conflictCode < 0 || o.conflictCode > 255 {
+		return exit.Usagef("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)
+	}
+	return nil
+}
+
+var (
+	errNoLock = &exit.UsageError{
+		Text: "no lock is named", Hint: "name it with --mutex NAME or --semaphore NAME",
+	}
+	errNoSemaphore = &exit.UsageError{
+		Text: "no semaphore is named", Hint: "name it with --semaphore NAME",
+	}
+)
+
+// findLock fills in which lock is meant, and where it is. unnamed is the error if there is none.
+func findLock(o *options, unnamed error) error {
+	switch mutex, semaphore := o.given["mutex"], o.given["semaphore"]; {
+	case mutex && semaphore:
+		return exit.Usagef("--mutex and --semaphore exclude each other")
+	case mutex:
+		o.lock.Kind, o.lock.Name = amqplock.Mutex, o.mutex
+	case semaphore:
+		o.lock.Kind, o.lock.Name = amqplock.Semaphore, o.semaphore
+	default:
+		return unnamed
+	}
+	return findBroker(o)
+}
+
+// connectAs completes the configuration for a subcommand.
+func connectAs(o *options, action string, c *console.Console) {
+	o.lock.ConnectionName = job.ConnectionName(action, o.lock.Name, nil)
+	o.lock.Logf, o.lock.Warnf = c.Stepf, c.Warnf
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/runner"
+)
+
+// options is a parsed command line.
+type options struct {
+	began time.Time
+	given map[string]bool // the options that the command line has, by their first name
+	args  []string        // what follows the options
+
+	messages console.Settings
+	help     bool
+	version  bool
+
+	lock                  amqplock.Config
+	urlFile, passwordFile string
+	mutex, semaphore      string
+
+	noWait       bool
+	wait         time.Duration
+	conflictCode int
+	command      string // of --command
+	stopSignal   syscall.Signal
+	orphans      runner.Orphans
+	progress     time.Duration
+	report       string
+	metadata     map[string]string
+	hideCommand  bool
+
+	json   bool
+	watch  bool
+	holder string
+	to     int
+	drain  bool
+}

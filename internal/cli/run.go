@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
+	"github.com/amqprun/amqprun/internal/report"
+)
+
+// Options that say how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those
+// that say which lock, how many, or whether to wait are not: they would leak into an amqprun that the
+// command runs.
+func runOptions(o *options) []*option {
+	o.stopSignal, o.lock.StopTime = syscall.SIGTERM, 5*time.Second
+	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
+	l := &o.lock
+	return append(brokerOptions(o), []*option{
+		semaphoreOption(o), mutexOption(o), conflictOption(o),
+		{names: []string{"nonblock", "n"}, set: boolean(&o.noWait), bool: true},
+		{names: []string{"wait", "w", "timeout"}, set: duration(&o.wait)},
+		{names: []string{"slots"}, set: number(&l.Slots)},
+		{names: []string{"count"}, set: number(&l.Count)},
+		{names: []string{"greedy"}, set: boolean(&l.Greedy), bool: true},
+		{names: []string{"elastic"}, set: boolean(&l.Elastic), bool: true},
+		{names: []string{"command", "c"}, set: text(&o.command)},
+		{names: []string{"signal", "s"}, set: signal(&o.stopSignal), env: "AMQPRUN_SIGNAL"},
+		{names: []string{"kill-after", "k"}, set: duration(&l.StopTime), env: "AMQPRUN_KILL_AFTER"},
+		{names: []string{"check-interval"}, set: positive(&l.CheckInterval), env: "AMQPRUN_CHECK_INTERVAL"},
+		{names: []string{"orphans"}, set: orphans(&o.orphans)},
+		{names: []string{"progress"}, set: duration(&o.progress), env: "AMQPRUN_PROGRESS"},
+		{names: []string{"report"}, set: text(&o.report)},
+		{names: []string{"metadata"}, set: metadata(&o.metadata)},
+		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
+		{names: []string{"version"}, set: boolean(&o.version), bool: true},
+	}...)
+}
+
+// run runs a command under a lock.
+func run(o *options, c *console.Console) (exit.Outcome, error) {
+	spec, err := specOf(o)
+	if err != nil {
+		return exit.Of(err, o.conflictCode), err
+	}
+	return job.Run(spec, c)
+}
+
+// specOf returns the job that o describes, and refuses what cannot work before anything is contacted.
+func specOf(o *options) (job.Spec, error) {
+	if err := findLock(o, errNoLock); err != nil {
+		return job.Spec{}, err
+	}
+	command, err := commandOf(o)
+	if err != nil {
+		return job.Spec{}, err
+	}
+	if err := checkRun(o); err != nil {
+		return job.Spec{}, err
+	}
+	o.lock.ConnectionName = job.ConnectionName("", o.lock.Name, command)
+	spec := job.Spec{
+		Began: o.began, ID: newID(), Lock: o.lock, Command: command,
+		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
+		StopSignal: o.stopSignal, Orphans: o.orphans,
+		Progress: o.progress, Report: o.report, Metadata: o.metadata, HideCommand: o.hideCommand,
+		Verbose: o.messages.Verbose,
+	}
+	if err := o.lock.Validate(); err != nil {
+		return job.Spec{}, err
+	}
+	return spec, job.RefuseNested(spec)
+}
+
+func commandOf(o *options) ([]string, error) {
+	command := o.args
+	if o.given["command"] {
+		if len(command) > 0 {
+			return nil, exit.Usagef("both --command and the command %q are given", command[0])
+		}
+		return []string{cmp.Or(os.Getenv("SHELL"), "/bin/sh"), "-c", o.command}, nil
+	}
+	if len(command) == 0 || command[0] == "" {
+		return nil, &exit.UsageError{
+			Text: "no command to run", Hint: "amqprun --mutex NAME -- COMMAND [ARG...]",
+		}
+	}
+	return command, nil
+}
+
+func checkRun(o *options) error {
+	slots := o.lock.Slots
+	switch {
+	case o.noWait && o.wait > 0:
+		return exit.Usagef("--nonblock and --wait exclude each other")
+	case o.given["slots"] && (slots < 1 || o.lock.Kind != amqplock.Semaphore):
+		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", slots)
+	case o.given["count"] && o.lock.Count < 1:
+		return exit.Usagef("--count %d: must be at least 1", o.lock.Count)
+	}
+	if err := checkConflictCode(o); err != nil {
+		return err
+	}
+	if o.given["report"] {
+		return report.Check(o.report)
+	}
+	return nil
+}
+
+// newID returns what tells this run from every other.
+func newID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
