@@ -17,14 +17,7 @@ func mutexOption(o *options) *option {
 
 func conflictOption(o *options) *option {
 	o.conflictCode = exit.NotAcquired
-	return &option{names: []string{"conflict-exit-code", "E"}, set: number(&o.conflictCode)}
-}
-
-func checkConflictCode(o *options) error {
-	if o.conflictCode < 0 || o.conflictCode > 255 {
-		return exit.Usagef("--conflict-exit-code %d: an exit code is from 0 to 255", o.conflictCode)
-	}
-	return nil
+	return &option{names: []string{"conflict-exit-code", "E"}, set: exitStatus(&o.conflictCode)}
 }
 
 var (

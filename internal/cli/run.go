@@ -33,10 +33,10 @@ func runOptions(o *options) []*option {
 		{names: []string{"command", "c"}, set: text(&o.command)},
 		{names: []string{"signal", "s"}, set: signal(&o.stopSignal), env: "AMQPRUN_SIGNAL"},
 		{names: []string{"kill-after", "k"}, set: duration(&l.StopTime), env: "AMQPRUN_KILL_AFTER"},
-		{names: []string{"check-interval"}, set: positive(&l.CheckInterval), env: "AMQPRUN_CHECK_INTERVAL"},
+		{names: []string{"check-interval"}, set: atLeast(&l.CheckInterval), env: "AMQPRUN_CHECK_INTERVAL"},
 		{names: []string{"orphans"}, set: orphans(&o.orphans)},
-		{names: []string{"progress"}, set: duration(&o.progress), env: "AMQPRUN_PROGRESS"},
-		{names: []string{"report"}, set: text(&o.report)},
+		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
+		{names: []string{"report"}, set: nonEmpty(&o.report)},
 		{names: []string{"metadata"}, set: metadata(&o.metadata)},
 		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
 		{names: []string{"version"}, set: boolean(&o.version), bool: true},
@@ -103,9 +103,6 @@ func checkRun(o *options) error {
 		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", slots)
 	case o.given["count"] && o.lock.Count < 1:
 		return exit.Usagef("--count %d: must be at least 1", o.lock.Count)
-	}
-	if err := checkConflictCode(o); err != nil {
-		return err
 	}
 	if o.given["report"] {
 		return report.Check(o.report)

@@ -103,9 +103,6 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 	if err == nil {
 		err = noArguments(o)
 	}
-	if err == nil {
-		err = checkConflictCode(o)
-	}
 	if err != nil {
 		return exit.Of(err, o.conflictCode), err
 	}

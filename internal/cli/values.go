@@ -19,6 +19,7 @@ func text(s *string) func(string) error {
 	return func(value string) error { *s = value; return nil }
 }
 
+// nonEmpty refuses what is left of --cacert "$FILE" when a script has lost its variable.
 func nonEmpty(s *string) func(string) error {
 	return func(value string) error {
 		if *s = value; value == "" {
@@ -82,17 +83,43 @@ func duration(d *time.Duration) func(string) error {
 	}
 }
 
-// positive is duration where 0 makes no sense.
-func positive(d *time.Duration) func(string) error {
+// leastTime is the shortest interval or deadline that an option takes. A shorter one would make
+// amqprun spin, or give up before a broker on the same machine can answer.
+const leastTime = 10 * time.Millisecond
+
+// atLeast is duration for a time of leastTime or more.
+func atLeast(d *time.Duration) func(string) error {
 	return func(value string) error {
 		var t time.Duration
 		if err := duration(&t)(value); err != nil {
 			return err
 		}
-		if t == 0 {
-			return errors.New("must be more than 0")
+		if t < leastTime {
+			return fmt.Errorf("must be at least %s", leastTime)
 		}
 		*d = t
+		return nil
+	}
+}
+
+// zeroOr is atLeast that also takes 0.
+func zeroOr(d *time.Duration) func(string) error {
+	return func(value string) error {
+		if err := duration(d)(value); err != nil || *d == 0 {
+			return err
+		}
+		return atLeast(d)(value)
+	}
+}
+
+func exitStatus(n *int) func(string) error {
+	return func(value string) error {
+		if err := number(n)(value); err != nil {
+			return err
+		}
+		if *n < 0 || *n > 255 {
+			return errors.New("an exit status is from 0 to 255")
+		}
 		return nil
 	}
 }

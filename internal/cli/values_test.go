@@ -23,10 +23,6 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q is accepted as %v", text, d)
 		}
 	}
-	var d time.Duration
-	if err := positive(&d)("0"); err == nil {
-		t.Error("0 is accepted where it makes no sense")
-	}
 }
 
 func TestMetadata(t *testing.T) {
@@ -57,5 +53,34 @@ func TestMetadataHasABound(t *testing.T) {
 	}
 	if err := set("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") || !strings.HasSuffix(err.Error(), " bytes in all") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNonsense: a value that would make amqprun spin, or that a script has lost, is refused.
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"--check-interval 1us", "must be at least 10ms"},
+		{"--check-interval 0", "must be at least 10ms"},
+		{"--check-interval 9.9ms", "must be at least 10ms"},
+		{"--check-interval 10ms", ""},
+		{"--connect-timeout 1ns", "must be at least 10ms"},
+		{"--heartbeat 0", "must be at least 10ms"},
+		{"--progress 1us", "must be at least 10ms"},
+		{"--progress 0", ""},
+		{"--kill-after 0", ""},
+		{"--password-file=", "has an empty value"},
+		{"--cacert=", "has an empty value"},
+		{"--cert=", "has an empty value"},
+		{"--key=", "has an empty value"},
+		{"--url-file=", "has an empty value"},
+		{"--report=", "has an empty value"},
+		{"--conflict-exit-code 256", "an exit status is from 0 to 255"},
+		{"-E -1", "an exit status is from 0 to 255"},
+	} {
+		_, _, err := parse(append([]string{"amqprun"}, strings.Fields(c.args)...), runOptions(new(options)))
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), ": "+c.want) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
 	}
 }

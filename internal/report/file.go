@@ -22,9 +22,6 @@ func Check(path string) error {
 	bad := func(format string, args ...any) error {
 		return exit.Usagef("--report %q: %s", path, fmt.Sprintf(format, args...))
 	}
-	if path == "" {
-		return bad("is empty")
-	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return bad("is no file that can be replaced")
 	}

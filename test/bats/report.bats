@@ -104,7 +104,7 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
 @test "a place where no report can be written" {
   mkdir directory
   : >file
-  for place in ':is empty' 'none/report:the directory none does not exist' 'file/report:file is no directory' \
+  for place in 'none/report:the directory none does not exist' 'file/report:file is no directory' \
     'directory:is no file that can be replaced' '/dev/null:is no file that can be replaced'; do
     sane_run -64 --separate-stderr amqprun --url amqp://127.0.0.1:1/ --report "${place%%:*}" --mutex "$LOCK" true
     assert_error "^amqprun: error: --report \"${place%%:*}\": ${place#*:}$"
