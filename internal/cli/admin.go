@@ -20,7 +20,7 @@ func changeOptions(o *options) []*option {
 
 // change prints what the original script prints.
 func change(o *options, c *console.Console) error {
-	if err := findLock(o, errNoSemaphore); err != nil {
+	if err := findLock(o); err != nil {
 		return err
 	}
 	connectAs(o, "change", c)
@@ -65,7 +65,7 @@ func changeOf(o *options) (func(context.Context) error, error) {
 func destroyOptions(o *options) []*option { return append(brokerOptions(o), semaphoreOption(o)) }
 
 func destroy(o *options, c *console.Console) error {
-	if err := findLock(o, errNoSemaphore); err != nil {
+	if err := findLock(o); err != nil {
 		return err
 	}
 	if err := noArguments(o); err != nil {
@@ -82,7 +82,7 @@ func evictOptions(o *options) []*option {
 
 // evict returns when the holder has confirmed that it stops.
 func evict(o *options, c *console.Console) error {
-	if err := findLock(o, errNoLock); err != nil {
+	if err := findLock(o); err != nil {
 		return err
 	}
 	if err := noArguments(o); err != nil {

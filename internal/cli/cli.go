@@ -13,9 +13,9 @@ import (
 
 // Main does what the command line says, and returns how the process is to end.
 func Main(args []string, version string) exit.Outcome {
-	o := &options{began: time.Now()}
-	o.lock.Version = version
 	sub, args := choose(args)
+	o := &options{began: time.Now(), subcommand: sub.name}
+	o.lock.Version = version
 	var err error
 	o.args, o.given, err = parse(args, sub.options(o))
 	c := console.New(o.began, o.messages)
@@ -64,6 +64,9 @@ type subcommand struct {
 	run     func(*options, *console.Console) (exit.Outcome, error)
 }
 
+// subcommandNames are those of subcommands, for what subcommands use themselves.
+var subcommandNames = []string{"change", "check", "destroy", "evict", "status"}
+
 // subcommands are in alphabetical order. The one without a name runs a command.
 var subcommands = []subcommand{
 	{"", runOptions, run},
@@ -100,11 +103,4 @@ func admin(
 		err := do(o, c)
 		return exit.Of(err, exit.NotAcquired), err
 	}
-}
-
-func noArguments(o *options) error {
-	if len(o.args) == 0 {
-		return nil
-	}
-	return exit.Usagef("unexpected argument %q; options come before it", o.args[0])
 }

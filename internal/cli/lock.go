@@ -20,17 +20,8 @@ func conflictOption(o *options) *option {
 	return &option{names: []string{"conflict-exit-code", "E"}, set: exitStatus(&o.conflictCode)}
 }
 
-var (
-	errNoLock = &exit.UsageError{
-		Text: "no lock is named", Hint: "name it with --mutex NAME or --semaphore NAME",
-	}
-	errNoSemaphore = &exit.UsageError{
-		Text: "no semaphore is named", Hint: "name it with --semaphore NAME",
-	}
-)
-
-// findLock fills in which lock is meant, and where it is. unnamed is the error if there is none.
-func findLock(o *options, unnamed error) error {
+// findLock fills in which lock is meant, and where it is.
+func findLock(o *options) error {
 	switch mutex, semaphore := o.given["mutex"], o.given["semaphore"]; {
 	case mutex && semaphore:
 		return exit.Usagef("--mutex and --semaphore exclude each other")
@@ -39,7 +30,7 @@ func findLock(o *options, unnamed error) error {
 	case semaphore:
 		o.lock.Kind, o.lock.Name = amqplock.Semaphore, o.semaphore
 	default:
-		return unnamed
+		return noLock(o)
 	}
 	return findBroker(o)
 }

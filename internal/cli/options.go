@@ -11,9 +11,10 @@ import (
 
 // options is a parsed command line.
 type options struct {
-	began time.Time
-	given map[string]bool // the options that the command line has, by their first name
-	args  []string        // what follows the options
+	began      time.Time
+	subcommand string          // empty: run a command
+	given      map[string]bool // the options that the command line has, by their first name
+	args       []string        // what follows the options
 
 	messages console.Settings
 	help     bool

@@ -49,12 +49,13 @@ func run(o *options, c *console.Console) (exit.Outcome, error) {
 	if err != nil {
 		return exit.Of(err, o.conflictCode), err
 	}
-	return job.Run(spec, c)
+	outcome, err := job.Run(spec, c)
+	return outcome, explainNumber(o, err)
 }
 
 // specOf returns the job that o describes, and refuses what cannot work before anything is contacted.
 func specOf(o *options) (job.Spec, error) {
-	if err := findLock(o, errNoLock); err != nil {
+	if err := findLock(o); err != nil {
 		return job.Spec{}, err
 	}
 	command, err := commandOf(o)

@@ -23,7 +23,7 @@ func statusOptions(o *options) []*option {
 func status(o *options, c *console.Console) error {
 	find := findBroker
 	if o.given["mutex"] || o.given["semaphore"] {
-		find = func(o *options) error { return findLock(o, errNoLock) }
+		find = findLock
 	}
 	if err := find(o); err != nil {
 		return err
@@ -99,7 +99,7 @@ func checkOptions(o *options) []*option {
 
 // check says by its exit status alone whether the lock could be taken now.
 func check(o *options, c *console.Console) (exit.Outcome, error) {
-	err := findLock(o, errNoLock)
+	err := findLock(o)
 	if err == nil {
 		err = noArguments(o)
 	}

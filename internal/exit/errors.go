@@ -32,11 +32,25 @@ func (i *Interrupted) Error() string {
 	return fmt.Sprintf("%s while waiting for the lock", signals.Name(i.Signal))
 }
 
+// hinted is an error with a hint.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// WithHint returns err with the hint that Hint returns for it.
+func WithHint(err error, hint string) error { return &hinted{err, hint} }
+
 // Hint says what to do about err; it is empty where there is nothing to say.
 func Hint(err error) string {
+	var given *hinted
 	var known *amqplock.Error
 	var usage *UsageError
 	switch {
+	case errors.As(err, &given):
+		return given.hint
 	case errors.As(err, &known):
 		return known.Hint
 	case errors.As(err, &usage):

@@ -95,8 +95,10 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if s.Verbose { // only then the runner looks for what the command leaves behind
 		command.Logf = c.Stepf
 	}
+	endComparison := compareSize(s, c)
 	begun := time.Now()
 	status, err := command.Run(lock.Context())
+	endComparison()
 	if status.Started {
 		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
