@@ -37,6 +37,6 @@ func findLock(o *options) error {
 
 // connectAs completes the configuration for a subcommand.
 func connectAs(o *options, action string, c *console.Console) {
-	o.lock.ConnectionName = job.ConnectionName(action, o.lock.Name, nil)
+	o.lock.ConnectionName = job.ConnectionName(action + " " + o.lock.Name)
 	o.lock.Logf, o.lock.Warnf = c.Stepf, c.Warnf
 }

@@ -33,7 +33,8 @@ type options struct {
 	progress     time.Duration
 	report       string
 	metadata     map[string]string
-	hideCommand  bool
+	showCommand  bool
+	hideCommand  bool // once the way to say what is the default now
 
 	json   bool
 	watch  bool

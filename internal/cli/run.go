@@ -38,6 +38,7 @@ func runOptions(o *options) []*option {
 		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
 		{names: []string{"report"}, set: nonEmpty(&o.report)},
 		{names: []string{"metadata"}, set: metadata(&o.metadata)},
+		{names: []string{"show-command"}, set: boolean(&o.showCommand), env: "AMQPRUN_SHOW_COMMAND", bool: true},
 		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
 		{names: []string{"version"}, set: boolean(&o.version), bool: true},
 	}...)
@@ -65,12 +66,13 @@ func specOf(o *options) (job.Spec, error) {
 	if err := checkRun(o); err != nil {
 		return job.Spec{}, err
 	}
-	o.lock.ConnectionName = job.ConnectionName("", o.lock.Name, command)
+	shown := job.Shown(command, o.showCommand && !o.hideCommand)
+	o.lock.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
 	spec := job.Spec{
 		Began: o.began, ID: newID(), Lock: o.lock, Command: command,
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
-		Progress: o.progress, Report: o.report, Metadata: o.metadata, HideCommand: o.hideCommand,
+		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
 		Verbose: o.messages.Verbose,
 	}
 	if err := o.lock.Validate(); err != nil {

@@ -40,7 +40,7 @@ func WriteLock(w io.Writer, s amqplock.Status) error {
 // WriteLocks writes the status of several locks for people.
 func WriteLocks(w io.Writer, all []amqplock.Status) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "nobody tells of a lock")
+		_, err := fmt.Fprintln(w, "no holder or waiter answered: no lock is in use, or permissions hide it")
 		return err
 	}
 	for i, s := range all {

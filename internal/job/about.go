@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -25,7 +23,7 @@ func about(s Spec) amqplock.About {
 	host, _ := os.Hostname()
 	return amqplock.About{
 		ID: s.ID, Host: host, PID: os.Getpid(), User: userName(),
-		Command: shown(s.Command, s.HideCommand), Job: jobURL(os.Getenv), Metadata: s.Metadata,
+		Command: s.Shown, Job: jobURL(os.Getenv), Metadata: s.Metadata,
 	}
 }
 
@@ -43,10 +41,11 @@ func WhoAmI() string {
 	return userName() + "@" + host
 }
 
-// shown is a command as others may see it: quoted for a shell where need be, cut, and without the
-// passwords of URLs. A hidden one is without all arguments.
-func shown(command []string, hidden bool) string {
-	if hidden {
+// Shown is what everybody who may look at the broker sees of a command, in status and in the name
+// of the connection: the program, since an argument may be a password. With arguments they are
+// quoted for a shell, cut, and without the passwords of URLs.
+func Shown(command []string, arguments bool) string {
+	if !arguments {
 		command = command[:1]
 	}
 	text := secret.Redact(shellescape.QuoteCommand(command))
@@ -69,20 +68,8 @@ func jobURL(getenv func(string) string) string {
 	return cmp.Or(getenv("CI_JOB_URL"), getenv("BUILDKITE_BUILD_URL"), getenv("BUILD_URL"))
 }
 
-// ConnectionName says whose connection it is to those who look at the broker's connections. Of the
-// command it shows the program, and the first argument if that looks like a word: the rest may be a
-// password.
-func ConnectionName(action, lock string, command []string) string {
-	what := lock
-	if action != "" {
-		what = action + " " + lock
-	}
-	if len(command) > 0 {
-		what += ": " + filepath.Base(command[0])
-		if len(command) > 1 && regexp.MustCompile(`^[a-z][a-z-]{0,19}$`).MatchString(command[1]) {
-			what += " " + command[1]
-		}
-	}
+// ConnectionName says what a connection is for to those who look at the broker's connections.
+func ConnectionName(what string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"

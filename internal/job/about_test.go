@@ -11,20 +11,22 @@ import (
 func TestShownCommand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		command []string
-		hidden  bool
-		want    string
+		command   []string
+		arguments bool
+		want      string
 	}{
-		{[]string{"make", "-j4", "all"}, false, "make -j4 all"},
-		{[]string{"sh", "-c", "echo 'a'; b", ""}, false, `sh -c 'echo '"'"'a'"'"'; b' ''`},
-		{[]string{"psql", "postgres://me:s3c/r@et@db/x"}, false, "psql postgres://me:***@db/x"},
-		{[]string{"curl", "-u", "me:secret"}, true, "curl"},
+		{[]string{"make", "-j4", "all"}, true, "make -j4 all"},
+		{[]string{"sh", "-c", "echo 'a'; b", ""}, true, `sh -c 'echo '"'"'a'"'"'; b' ''`},
+		{[]string{"psql", "postgres://me:s3c/r@et@db/x"}, true, "psql postgres://me:***@db/x"},
+		{[]string{"curl", "-u", "me:secret"}, false, "curl"},
+		{[]string{"deploy", "hunter2"}, false, "deploy"},
+		{[]string{"/opt/my tool/run", "x"}, false, "'/opt/my tool/run'"},
 	} {
-		if got := shown(c.command, c.hidden); got != c.want {
+		if got := Shown(c.command, c.arguments); got != c.want {
 			t.Errorf("%q is shown as %q, want %q", c.command, got, c.want)
 		}
 	}
-	long := shown([]string{strings.Repeat("ä", 2000)}, false)
+	long := Shown([]string{strings.Repeat("ä", 2000)}, false)
 	if len(long) > maxShownCommand+3 || !utf8.ValidString(long) || !strings.HasSuffix(long, "...") {
 		t.Errorf("a long command has %d bytes and ends in %q", len(long), long[len(long)-9:])
 	}
@@ -59,23 +61,14 @@ func TestConnectionName(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := fmt.Sprintf(" @%s:%d", host, os.Getpid())
-	for _, c := range []struct {
-		action, lock string
-		command      []string
-		want         string
-	}{
-		{"", "builds", []string{"make", "all"}, "amqprun builds: make all"},
-		{"", "builds", []string{"/usr/bin/make", "-j4"}, "amqprun builds: make"},
-		{"", "builds", []string{"mysql", "-psecret"}, "amqprun builds: mysql"},
-		{"", "builds", []string{"deploy", "hunter2"}, "amqprun builds: deploy"},
-		{"", "builds", []string{"curl", "http://u:p@host/"}, "amqprun builds: curl"},
-		{"", "builds", []string{"sh", "-c", "PASSWORD=x make all"}, "amqprun builds: sh"},
-		{"", "b", []string{"a\x1b[31m\n\xff"}, "amqprun b: a?[31m?\uFFFD"},
-		{"change", "builds", nil, "amqprun change builds"},
-		{"", strings.Repeat("é", 200), []string{"x"}, "amqprun " + strings.Repeat("é", 79) + "…"},
+	for what, want := range map[string]string{
+		"builds: make":           "amqprun builds: make",
+		"b: a\x1b[31m\n\xff":     "amqprun b: a?[31m?\uFFFD",
+		"change builds":          "amqprun change builds",
+		strings.Repeat("é", 200): "amqprun " + strings.Repeat("é", 79) + "…",
 	} {
-		if got := ConnectionName(c.action, c.lock, c.command); got != c.want+end {
-			t.Errorf("%q is called %q, want %q", c.command, got, c.want+end)
+		if got := ConnectionName(what); got != want+end {
+			t.Errorf("%q is called %q, want %q", what, got, want+end)
 		}
 	}
 }

@@ -31,11 +31,11 @@ type Spec struct {
 	StopSignal syscall.Signal
 	Orphans    runner.Orphans
 
-	Progress    time.Duration // between two messages of a wait; 0: none
-	Report      string        // a path; empty: none
-	Metadata    map[string]string
-	HideCommand bool
-	Verbose     bool
+	Progress time.Duration // between two messages of a wait; 0: none
+	Report   string        // a path; empty: none
+	Shown    string        // what others may know of the command
+	Metadata map[string]string
+	Verbose  bool
 }
 
 // releaseTimeout bounds the release. A broker that does not answer frees the lock when the socket
