@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/amqprun/amqprun/internal/exit"
@@ -25,7 +27,7 @@ func readSecret(what, name string) (string, error) {
 	if err != nil {
 		return "", exit.Usagef("%s: %v", what, err)
 	}
-	if isOpenSecret(info) {
+	if isExposed(name, info) {
 		return "", &exit.UsageError{
 			Text: fmt.Sprintf("%s %s: others may read or write it (mode %04o)", what, name, info.Mode().Perm()),
 			Hint: "it holds a password: chmod 600 " + name,
@@ -41,9 +43,28 @@ func readSecret(what, name string) (string, error) {
 	return string(bytes.TrimPrefix(data, []byte("\uFEFF"))), nil
 }
 
-// isOpenSecret reports whether it is our own file and others may read or write it.
-func isOpenSecret(info os.FileInfo) bool {
+// isExposed reports whether it is our own file and others may read or write it. Docker, Swarm and
+// systemd protect their secrets by the directory, and everybody who can enter it may read.
+func isExposed(name string, info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	ours := ok && info.Mode().IsRegular() && int(stat.Uid) == os.Geteuid()
-	return ours && info.Mode().Perm()&0o077 != 0
+	others := os.FileMode(0o077)
+	if isProvided(name) {
+		others = 0o022
+	}
+	return ours && info.Mode().Perm()&others != 0
+}
+
+// isProvided reports whether a container engine or systemd provides the file.
+func isProvided(name string) bool {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return false
+	}
+	for _, dir := range []string{"/run/secrets", "/var/run/secrets", os.Getenv("CREDENTIALS_DIRECTORY")} {
+		if dir != "" && strings.HasPrefix(path, filepath.Clean(dir)+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -55,7 +55,7 @@ func writeStatus(w io.Writer, o *options) error {
 	case err != nil:
 		return err
 	case o.json:
-		return console.WriteJSON(w, console.AllLocks{Version: 1, Locks: all})
+		return console.WriteAllJSON(w, all)
 	}
 	return console.WriteLocks(w, all)
 }

@@ -60,8 +60,32 @@ type AllLocks struct {
 	Locks   []amqplock.Status `json:"locks"`
 }
 
-// WriteJSON writes v, a Status or AllLocks, in one line.
-func WriteJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+// WriteJSON writes one lock in one line.
+func WriteJSON(w io.Writer, s amqplock.Status) error { return encode(w, inUTC(s)) }
+
+// WriteAllJSON writes several locks in one line.
+func WriteAllJSON(w io.Writer, locks []amqplock.Status) error {
+	all := AllLocks{Version: 1, Locks: []amqplock.Status{}}
+	for _, s := range locks {
+		all.Locks = append(all.Locks, inUTC(s))
+	}
+	return encode(w, all)
+}
+
+func encode(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // the reader is no browser
+	return encoder.Encode(v)
+}
+
+func inUTC(s amqplock.Status) amqplock.Status {
+	for _, list := range [][]amqplock.Participant{s.Holders, s.Waiters} {
+		for i := range list {
+			list[i].Since = list[i].Since.UTC()
+		}
+	}
+	return s
+}
 
 // summary is the first line about a lock.
 func summary(s amqplock.Status) string {

@@ -2,6 +2,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"time"
@@ -67,12 +68,14 @@ func (r *Report) Write(path string, err error, status int) error {
 		r.released = r.granted
 	}
 	r.Waited, r.Held = seconds(r.granted.Sub(r.Started)), seconds(r.released.Sub(r.granted))
-	r.Started = r.Started.Round(time.Millisecond)
-	text, err := json.Marshal(r)
-	if err != nil {
+	r.Started = r.Started.UTC().Round(time.Millisecond)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
 		return err
 	}
-	return write(path, append(text, '\n'))
+	return write(path, text.Bytes())
 }
 
 func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
