@@ -52,6 +52,8 @@ func changeOf(o *options) (func(context.Context) error, error) {
 	}
 	delta, err := strconv.Atoi(o.args[0])
 	switch {
+	case errors.Is(err, strconv.ErrRange), delta > amqplock.MaxSlots, delta < -amqplock.MaxSlots:
+		return nil, exit.Usagef("COUNT %q: a semaphore has at most %d slots", o.args[0], amqplock.MaxSlots)
 	case err != nil:
 		return nil, exit.Usagef("COUNT %q: must be a whole number, such as 3, +3 or -1", o.args[0])
 	case o.drain && delta >= 0:
