@@ -15,6 +15,7 @@ import (
 type slotsFile struct {
 	dir     string
 	writing sync.Mutex    // orders the lists, so that the newest one stays
+	listed  bool          // the file has a list
 	changed chan struct{} // holds one: changes that follow closely are one SIGHUP
 	done    chan struct{}
 	warnf   func(string, ...any)
@@ -36,20 +37,24 @@ func newSlotsFile(elastic bool, warnf func(string, ...any)) (*slotsFile, error) 
 
 func (f *slotsFile) path() string { return filepath.Join(f.dir, "slots") }
 
-// variables writes the file for the first time, and returns its place for the environment. The
-// set may be changing already, so the slots are asked for when no other list is being written.
-func (f *slotsFile) variables(slots func() []int) []string {
+// variables writes the slots that the command gets in its environment too, unless the set has
+// changed since: then the newer list stays. It returns the place of the file for the environment.
+func (f *slotsFile) variables(slots []int) []string {
 	if f == nil {
 		return nil
 	}
-	f.write(slots)
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if !f.listed {
+		f.write(slots)
+	}
 	return []string{slotsFileVariable + "=" + f.path()}
 }
 
-func (f *slotsFile) write(slots func() []int) {
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	text := words(slots()) + "\n"
+// write replaces the file. The caller has locked writing.
+func (f *slotsFile) write(slots []int) {
+	f.listed = true
+	text := words(slots) + "\n"
 	if err := renameio.WriteFile(f.path(), []byte(text), 0o600, renameio.WithTempDir(f.dir)); err != nil {
 		f.warnf("the command cannot be told which slots are held: %v", err)
 	}
@@ -60,7 +65,9 @@ func (f *slotsFile) change(slots []int) {
 	if f == nil {
 		return
 	}
-	f.write(func() []int { return slots })
+	f.writing.Lock()
+	f.write(slots)
+	f.writing.Unlock()
 	select {
 	case f.changed <- struct{}{}:
 	default:

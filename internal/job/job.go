@@ -76,12 +76,18 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if err != nil {
 		return runner.Status{}, err
 	}
-	slots := numbered(lock.Slots())
+	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
 	r.Granted(lock.Node(), slots)
+	if len(slots) == 0 { // such a set may have lost them all already
+		<-lock.Context().Done()
+		err := ended(lock, runner.Status{}, context.Cause(lock.Context()))
+		r.Released(runner.Status{})
+		return runner.Status{}, err
+	}
 	guard.KeepSocket(lock.Socket())
 	command := runner.Command{
 		Args:      s.Command,
-		Env:       append(environment(s, slots), file.variables(lock.Slots)...),
+		Env:       append(environment(s, slots), file.variables(slots)...),
 		ID:        s.ID,
 		Signals:   file.signals(sigs),
 		Stop:      s.StopSignal,
@@ -102,14 +108,20 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if status.Started {
 		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
+	err = ended(lock, status, err)
+	r.Released(status)
+	return status, err
+}
+
+// ended releases the lock, and returns err, or the loss of the lock and what that meant.
+func ended(lock *amqplock.Lock, status runner.Status, err error) error {
 	if lost := release(lock); lost != nil {
 		err = lost
 	}
 	if errors.Is(err, amqplock.ErrLost) {
 		err = fmt.Errorf("%w; %s", err, consequence(status))
 	}
-	r.Released(status)
-	return status, err
+	return err
 }
 
 func release(lock *amqplock.Lock) error {
