@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // ends counts the requests to end, SIGINT and SIGTERM, that came from outside.
@@ -65,7 +67,7 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		}
 		return false
 	case sig == syscall.SIGTSTP:
-		r.paused = Boottime()
+		r.paused = sys.Boottime()
 	case sig == syscall.SIGCONT:
 		r.paused = 0
 	}

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // Guard is a small process that stops the command's tree when amqprun cannot: because it was killed, or because it is stopped
@@ -60,7 +62,7 @@ func (g *Guard) spawn() error {
 		unix.Close(pair[0])
 		return err
 	}
-	g.socket, g.pid, g.born = pair[0], pid, Boottime()
+	g.socket, g.pid, g.born = pair[0], pid, sys.Boottime()
 	return nil
 }
 
@@ -275,7 +277,7 @@ func (g *Guard) replace() error {
 	defer g.mu.Unlock()
 	g.pid = 0
 	g.close()
-	if age := Boottime() - g.born; age <= time.Second {
+	if age := sys.Boottime() - g.born; age <= time.Second {
 		return fmt.Errorf("it lived for %v only", age)
 	}
 	if err := g.spawn(); err != nil {

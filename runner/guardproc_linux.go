@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // lastSignal is the highest there is.
@@ -40,9 +42,9 @@ func RunGuard() int {
 // ignoreSignals ignores all that can be ignored. os/signal would leave out what the Go runtime panics of; when one of those is no
 // message but a fault, the kernel ends us nevertheless.
 func ignoreSignals() {
-	ignore := sigaction{1}
+	ignore := sys.Ignore
 	for s := syscall.Signal(1); s <= lastSignal; s++ {
-		setAction(s, &ignore, nil)
+		sys.SetAction(s, &ignore, nil)
 	}
 }
 
@@ -62,7 +64,7 @@ type guardProcess struct {
 
 func (g *guardProcess) run() {
 	for {
-		a, wake := g.watch.due(Boottime())
+		a, wake := g.watch.due(sys.Boottime())
 		switch a {
 		case stop:
 			g.stop()
@@ -164,7 +166,7 @@ func (g *guardProcess) killAll() {
 const leanAfter = 1500
 
 // pause waits for d and for messages.
-func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
+func (g *guardProcess) pause(d time.Duration) { g.wait(sys.Boottime() + d) }
 
 // wait returns when amqprun or the connection has ended, at the instant until (0: none), and, when amqprun is dead, soon. Before the command
 // starts it returns for each message too; later ones, which put the deadline off, are read when there is something to decide: to wake up is
@@ -172,7 +174,7 @@ func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
 func (g *guardProcess) wait(until time.Duration) {
 	if g.watch.abandoned { // most commands die at once, and somebody waits for the lock
 		g.tick = min(max(2*g.tick, time.Millisecond), lookEvery)
-		until = min(until, Boottime()+g.tick)
+		until = min(until, sys.Boottime()+g.tick)
 	}
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
 	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
@@ -205,7 +207,7 @@ func (g *guardProcess) wait(until time.Duration) {
 	}
 	if len(fds) > 2 && fds[2].Revents != 0 {
 		g.cut = true
-		g.watch.disconnected(Boottime())
+		g.watch.disconnected(sys.Boottime())
 	}
 }
 
@@ -220,7 +222,7 @@ func (g *guardProcess) receive() (more bool) {
 	case err == unix.EINTR:
 		return true
 	case err != nil || n == 0:
-		g.watch.abandoned, g.watch.abandonedAt = true, Boottime()
+		g.watch.abandoned, g.watch.abandonedAt = true, sys.Boottime()
 		return false
 	}
 	g.keep(rights[:nr])

@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // commandStopped is called when the command was stopped by s.
@@ -14,7 +16,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		r.signalGroup(syscall.SIGCONT)
 		return
 	}
-	paused := isEcho(r.paused, Boottime())
+	paused := isEcho(r.paused, sys.Boottime())
 	r.paused = 0
 	switch {
 	case r.stopping:
@@ -48,7 +50,7 @@ func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoW
 func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) {
 	r.wants = asks || r.terminal.foreground() == r.leader.pid
 	if until := r.until(); until != 0 {
-		r.warnf("stopped; the lock ends in %v unless resumed", max(until-Boottime(), 0).Round(100*time.Millisecond))
+		r.warnf("stopped; the lock ends in %v unless resumed", max(until-sys.Boottime(), 0).Round(100*time.Millisecond))
 	}
 	if s == syscall.SIGSTOP {
 		s = syscall.SIGTSTP // the command's way to answer SIGTSTP; for us the polite one will do

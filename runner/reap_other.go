@@ -6,6 +6,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // leader is the command's own process. It is collected as soon as it ends: these systems cannot look at a dead child without
@@ -64,7 +66,7 @@ func (r *run) gone() bool {
 
 // sweep kills the group. What has left it is not found.
 func (r *run) sweep() {
-	killed := Boottime()
+	killed := sys.Boottime()
 	for pause := time.Millisecond; !r.gone(); pause = min(2*pause, lookEvery) {
 		_ = syscall.Kill(-r.leader.pid, syscall.SIGKILL)
 		if r.overdue(killed) {

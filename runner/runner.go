@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // Command is a command to run. Run may be called once.
@@ -169,7 +171,7 @@ func (r *run) ended(ctx context.Context) error {
 		}
 		r.verified = nil
 	}
-	if until := r.until(); until != 0 && Boottime() >= until {
+	if until := r.until(); until != 0 && sys.Boottime() >= until {
 		// We, or the machine, slept until the lease was over, and the guard has killed the command. The timer that tells of the loss
 		// has only just woken up too.
 		select {

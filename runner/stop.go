@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // lookEvery is how often the tree is looked at for what no SIGCHLD announces: processes that are not our descendants.
@@ -21,7 +23,7 @@ const memory = 5 * time.Second
 
 // recent returns the map to read and to add to.
 func (s *strangers) recent() map[int]bool {
-	if now := Boottime(); now > s.forget {
+	if now := sys.Boottime(); now > s.forget {
 		s.pids, s.forget = make(map[int]bool), now+memory
 	}
 	return s.pids
@@ -32,7 +34,7 @@ func (s *strangers) recent() map[int]bool {
 func (r *run) stopTree(grace time.Duration) {
 	r.stopping = true
 	r.ends.terms, r.ends.all = 0, 0 // what was asked of the running command was no comment on its stop
-	begun := Boottime()
+	begun := sys.Boottime()
 	r.c.Guard.stopping()
 	if grace > 0 {
 		stop := r.c.stopSignal()
@@ -45,7 +47,7 @@ func (r *run) stopTree(grace time.Duration) {
 		inTime()
 	}
 	r.sweep()
-	r.status.StopTook = Boottime() - begun
+	r.status.StopTook = sys.Boottime() - begun
 }
 
 // killGroupAt kills the group when its time is over, whatever else is being done then: on a machine that is starved one look through /proc
@@ -55,7 +57,7 @@ func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 	go func() {
 		defer close(ended)
 		select {
-		case <-time.After(at - Boottime()):
+		case <-time.After(at - sys.Boottime()):
 			r.signalGroup(syscall.SIGKILL)
 		case <-canceled:
 		}
@@ -79,8 +81,8 @@ func (c *Command) stopSignal() syscall.Signal {
 func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for told := false; !r.gone() && Boottime() < r.bounded(begun+grace); {
-		if !told && (r.leader.ended || Boottime() > begun+grace/4) {
+	for told := false; !r.gone() && sys.Boottime() < r.bounded(begun+grace); {
+		if !told && (r.leader.ended || sys.Boottime() > begun+grace/4) {
 			r.tree().signalAdopted(stop, syscall.SIGCONT)
 			told = true
 		}
@@ -115,7 +117,7 @@ func (r *run) until() time.Duration {
 // overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed. As long as the command itself lives, or with the
 // lock lost, it is worth trying until the lock is somebody else's; what the command has left behind is in nobody's way.
 func (r *run) overdue(killed time.Duration) bool {
-	now := Boottime()
+	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {
 		return now > killed+unfinishedAfter
 	}
@@ -129,7 +131,7 @@ func (r *run) overdue(killed time.Duration) bool {
 
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
-	if isEcho(r.paused, Boottime()) && Resumable() { // Ctrl-Z came while the command was ending, and those that it has left behind have stopped
+	if isEcho(r.paused, sys.Boottime()) && Resumable() { // Ctrl-Z came while the command was ending, and those that it has left behind have stopped
 		r.suspend(ctx, syscall.SIGTSTP, false, true)
 	}
 	tick := time.NewTicker(lookEvery * 10)

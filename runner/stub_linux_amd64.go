@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // stubTime is how long a guard is only a stub. Most commands that are shorter end without the cost of starting this executable once more,
@@ -23,7 +25,7 @@ type systemCall [6]uintptr
 // stub is all that the child reads while it shares our memory. It lives outside of Go's heap and is never freed: the child may outlive us.
 type stub struct {
 	calls   [lastSignal + 12]systemCall
-	ignore  sigaction
+	ignore  sys.Action
 	none    unix.Sigset_t
 	poll    unix.PollFd
 	name    [16]byte
@@ -81,7 +83,7 @@ func (s *stub) write(socket, null int) {
 		free = free[copy(free, t)+1:]
 		return at
 	}
-	s.ignore = sigaction{1}
+	s.ignore = sys.Ignore
 	copy(s.name[:], guardName)
 	copy(s.program[:], guardProgram)
 	copy(s.root[:], "/")

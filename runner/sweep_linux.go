@@ -5,6 +5,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // gone reports whether the command has ended and no process of its tree can be seen.
@@ -26,7 +28,7 @@ func (r *run) gone() bool {
 // become our children. Against a chain of processes that fork, setsid and exit no reading of /proc is fast enough; but a link whose
 // parent has ended is our child, and so is the next.
 func (r *run) sweep() {
-	killed := Boottime()
+	killed := sys.Boottime()
 	r.born() // before the leader is collected
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
 	r.signalGroup(syscall.SIGKILL)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process likes.
@@ -251,16 +253,16 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 func TestGuardRemembersStrangers(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
-	began := Boottime()
+	began := sys.Boottime()
 	g.allDead()
 	if len(g.strangers.pids) == 0 || g.strangers.forget < began+memory {
 		t.Fatalf("it remembers %d for %s", len(g.strangers.pids), g.strangers.forget-began)
 	}
-	g.strangers.pids[mark], g.strangers.forget = true, Boottime()+time.Hour
+	g.strangers.pids[mark], g.strangers.forget = true, sys.Boottime()+time.Hour
 	if g.allDead(); !g.strangers.pids[mark] {
 		t.Error("forgotten at once")
 	}
-	g.strangers.forget = Boottime() - 1
+	g.strangers.forget = sys.Boottime() - 1
 	if g.allDead(); g.strangers.pids[mark] {
 		t.Error("still remembered when its time was over")
 	}

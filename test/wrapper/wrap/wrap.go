@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/amqprun/amqprun/internal/sys"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -152,7 +153,7 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 		}()
 	}
 	if o.until != 0 {
-		end := runner.Boottime() + o.until
+		end := sys.Boottime() + o.until
 		c.Until = func() time.Duration { return end }
 	}
 	if o.lease == 0 {
@@ -161,19 +162,19 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 	var end atomic.Int64
 	c.Until = func() time.Duration { return time.Duration(end.Load()) }
 	renew := func() {
-		end.Store(int64(runner.Boottime() + o.lease))
+		end.Store(int64(sys.Boottime() + o.lease))
 		c.Guard.Renew(c.Until()-o.killAfter, c.Until())
 	}
 	renew()
 	go func() {
 		for {
 			stopAt := c.Until() - o.killAfter
-			pause := stopAt - runner.Boottime()
+			pause := stopAt - sys.Boottime()
 			if o.renew != 0 {
 				pause = min(pause, o.renew)
 			}
 			<-time.After(pause)
-			if runner.Boottime() >= stopAt {
+			if sys.Boottime() >= stopAt {
 				lose(errors.New("the lease has ended"))
 				return
 			}
