@@ -33,7 +33,7 @@ func underLock(o *options) (result outcome) {
 	sigs, caught := signals.Notify()
 	report := report{begun: messages.since}
 	defer func() { report.write(o, result) }()
-	guard := runner.StartGuard() // ready by the time that the broker has answered
+	guard := runner.NewGuard()
 	defer func() { _ = guard.Done() }()
 	file, err := newSlotsFile(o)
 	if err != nil {
@@ -42,7 +42,7 @@ func underLock(o *options) (result outcome) {
 	}
 	defer file.close()
 	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
-	lock, err := acquire(o, sigs, guard)
+	lock, err := acquire(o, sigs)
 	<-caught // long since
 	if err != nil {
 		report.failed(err)
@@ -86,7 +86,7 @@ func release(lock *amqplock.Lock) error {
 
 // acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the place in the line, because a waiter that is
 // stopped would block those behind it, and takes a new one when amqprun is resumed.
-func acquire(o *options, sigs <-chan os.Signal, guard *runner.Guard) (*amqplock.Lock, error) {
+func acquire(o *options, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 	var deadline time.Time
 	if o.wait > 0 {
 		deadline = time.Now().Add(o.wait)
@@ -97,7 +97,7 @@ func acquire(o *options, sigs <-chan os.Signal, guard *runner.Guard) (*amqplock.
 	}
 	wait := progress{o: o}
 	o.lock.OnWaiting = wait.waiting
-	defer guard.ReapOthers()()
+	defer runner.ReapOthers()()
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
 		lock, err := take(ctx, o.lock)

@@ -209,7 +209,7 @@ func startGuard(o options) (*runner.Guard, error) {
 	if !o.guard {
 		return nil, nil
 	}
-	g := runner.StartGuard()
+	g := runner.NewGuard()
 	if o.keep == "" {
 		return g, nil
 	}
