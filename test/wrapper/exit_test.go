@@ -194,6 +194,7 @@ func TestInit(t *testing.T) {
 		p := run(t, daemon, "-lease", "1500ms", "-kill-after", "700ms")
 		p.await("log", "ready")
 		wrapper := childOf(p.Process.Pid)
+		eventually(t, func() bool { return guardOf(wrapper) != 0 }, "the guard to be ready")
 		if err := syscall.Kill(wrapper, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -213,8 +214,8 @@ func TestInit(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		adopted := func() int { return len(childrenOf(wrapper)) }
-		eventually(t, func() bool { return adopted() > 1 }, "it to get a child beside the guard")
-		eventually(t, func() bool { return adopted() == 1 }, "the child to be collected")
+		eventually(t, func() bool { return adopted() > 0 }, "it to get a child")
+		eventually(t, func() bool { return adopted() == 0 }, "the child to be collected")
 		holder.send(syscall.SIGTERM)
 		if got := p.end(); got != 0 {
 			t.Errorf("exit status %d, want 0", got)
