@@ -51,6 +51,8 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		return true
 	}
 	switch {
+	case sig == syscall.SIGTSTP && r.stopping:
+		return false // to stop now would keep the tree from its end
 	case sig == syscall.SIGCONT && (r.verified != nil || r.resumed):
 		// The command goes on when the lock has been verified, and not before. After that
 		// the signal could undo the next Ctrl-Z.

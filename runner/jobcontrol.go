@@ -20,7 +20,11 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 	r.paused = 0
 	switch {
 	case r.stopping:
-		// SIGKILL is near, and reaches stopped processes too.
+		// A command has its grace to clean up, and not to lie still. One that wants the
+		// terminal would only ask again.
+		if !asks {
+			r.signalGroup(syscall.SIGCONT)
+		}
 	case !asks && s != syscall.SIGTSTP && !paused:
 		// SIGSTOP: its sender has reasons, and sends SIGCONT when they are gone.
 	case !paused && r.terminal.foreground() == 0:
@@ -78,6 +82,20 @@ func (r *run) suspendLate(ctx context.Context) {
 	if isEcho(r.paused, sys.Boottime()) && Resumable() {
 		r.suspend(ctx, syscall.SIGTSTP, false, true)
 	}
+}
+
+// answered takes Verify's answer. It resumes the command, or returns why it must not go on. A
+// loss in the same instant must not resume anything.
+func (r *run) answered(ctx context.Context, err error) error {
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	r.verified = nil
+	r.resume()
+	return nil
 }
 
 // resume lets the command go on, with the terminal if it had it or asked for it, and a shell

@@ -51,14 +51,9 @@ func (r *run) supervise(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err == nil {
-				err = context.Cause(ctx) // a loss in the same instant must not resume anything
-			}
-			if err != nil {
+			if err := r.answered(ctx, err); err != nil {
 				return r.lost(err)
 			}
-			r.verified = nil
-			r.resume()
 		}
 	}
 }
@@ -179,11 +174,9 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err != nil {
+			if err := r.answered(ctx, err); err != nil {
 				return err
 			}
-			r.verified = nil
-			r.resume()
 		}
 	}
 	return nil

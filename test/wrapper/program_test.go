@@ -78,6 +78,7 @@ func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after", "1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
+	p.guard()
 	p.send(syscall.SIGSTOP)
 	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
 	p.await("log", "got")
