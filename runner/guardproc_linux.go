@@ -3,6 +3,7 @@ package runner
 import (
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -27,10 +28,7 @@ func IsGuard() bool {
 // RunGuard is the guard's main function. It returns the exit code of the process.
 func RunGuard() int {
 	ignoreSignals()
-	// amqprun may have inherited descriptors that are not close-on-exec. Held open here,
-	// one would keep `$(amqprun ...)` waiting.
-	_ = unix.CloseRange(guardSocket+1, ^uint(0)>>1, 0)
-	unix.CloseOnExec(guardSocket)
+	closeInherited()
 	timer, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return exitOwnFailure
@@ -43,6 +41,24 @@ func RunGuard() int {
 	}
 	g.run()
 	return 0
+}
+
+// closeInherited closes the descriptors behind the socket that amqprun has inherited itself. Held
+// open here, one would keep `$(amqprun ...)` waiting. They are those that are not
+// close-on-exec. The Go runtime may have opened others.
+func closeInherited() {
+	unix.CloseOnExec(guardSocket)
+	open, _ := os.ReadDir("/proc/self/fd")
+	for _, entry := range open {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || fd <= guardSocket {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // ignoreSignals ignores every signal that can be ignored. Package os/signal would leave out

@@ -57,6 +57,7 @@ type options struct {
 	long       bool
 	leaks      bool
 	churn      bool
+	oldKernel  bool
 }
 
 func parse(args []string) (options, []string, error) {
@@ -78,6 +79,7 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
+	f.BoolVar(&o.oldKernel, "old-kernel", false, "refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -86,6 +88,11 @@ func run(args []string) int {
 	o, command, err := parse(args)
 	if err != nil {
 		return 64
+	}
+	if o.oldKernel {
+		if err := asOldKernel(); err != nil {
+			return fail(err)
+		}
 	}
 	stop, err := signals.Parse(o.stop)
 	if err != nil {
