@@ -34,17 +34,33 @@ func inPrograms(t *testing.T, see func(path string, n ast.Node)) {
 	}
 }
 
-// literals are the strings within a piece of code.
+// literals are the strings within a piece of code. Those that are added up are one.
 func literals(n ast.Node) (texts []string) {
 	ast.Inspect(n, func(n ast.Node) bool {
-		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
-			if text, err := strconv.Unquote(l.Value); err == nil {
-				texts = append(texts, text)
-			}
+		expression, ok := n.(ast.Expr)
+		if !ok {
+			return true
 		}
-		return true
+		text, ok := folded(expression)
+		if ok {
+			texts = append(texts, text)
+		}
+		return !ok
 	})
 	return texts
+}
+
+func folded(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(e.Value)
+		return text, err == nil && e.Kind == token.STRING
+	case *ast.BinaryExpr:
+		left, ok := folded(e.X)
+		right, both := folded(e.Y)
+		return left + right, ok && both
+	}
+	return "", false
 }
 
 var verb = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
@@ -67,8 +83,8 @@ func TestTroubleshootingQuotesTheProgram(t *testing.T) {
 	foreign := []string{"connection refused", "no such host", "i/o timeout", "ACCESS_REFUSED"}
 	var said []string
 	inPrograms(t, func(_ string, n ast.Node) {
-		if l, ok := n.(*ast.BasicLit); ok {
-			said = append(said, literals(l)...)
+		if file, ok := n.(*ast.File); ok {
+			said = append(said, literals(file)...)
 		}
 	})
 	all := strings.Join(said, "\n")

@@ -16,9 +16,7 @@ import (
 // acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the
 // place in the line, because a stopped waiter would block those behind it. When amqprun is resumed
 // it takes a new place.
-func acquire(
-	s Spec, c *console.Console, sigs <-chan os.Signal, guard *runner.Guard,
-) (*amqplock.Lock, error) {
+func acquire(s Spec, c *console.Console, sigs <-chan os.Signal) (*amqplock.Lock, error) {
 	var deadline time.Time
 	if s.Wait > 0 {
 		deadline = time.Now().Add(s.Wait)
@@ -37,7 +35,7 @@ func acquire(
 		Holders: holders(s.Lock),
 	})
 	cfg.OnWaiting = progress.Update
-	defer guard.ReapOthers()()
+	defer runner.ReapOthers()()
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
 		lock, err := take(ctx, cfg)

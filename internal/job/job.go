@@ -63,7 +63,7 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	sigs, caught := signals.Notify()
-	guard := runner.StartGuard() // ready by the time that the broker has answered
+	guard := runner.NewGuard()
 	defer func() { _ = guard.Done() }()
 	file, err := newSlotsFile(s.Lock.Elastic, c.Warnf)
 	if err != nil {
@@ -71,7 +71,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	defer file.close()
 	s.Lock.OnRenew, s.Lock.OnChange = guard.Renew, file.change
-	lock, err := acquire(s, c, sigs, guard)
+	lock, err := acquire(s, c, sigs)
 	<-caught // long since
 	if err != nil {
 		return runner.Status{}, err

@@ -1,4 +1,5 @@
-package runner
+// Package sys holds what several packages need of the kernel and Go does not offer.
+package sys
 
 import (
 	"time"
@@ -6,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is the clock of Until and of the guard's deadlines: CLOCK_BOOTTIME, which goes on while the machine is suspended.
+// Boottime reads CLOCK_BOOTTIME, which goes on while the machine is suspended.
 func Boottime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail since Linux 2.6.39

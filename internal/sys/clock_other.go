@@ -1,6 +1,7 @@
 //go:build unix && !linux
 
-package runner
+// Package sys holds what several packages need of the kernel and Go does not offer.
+package sys
 
 import (
 	"time"
@@ -8,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is the clock of Until: CLOCK_MONOTONIC, which goes on while the machine is suspended on macOS, but not on FreeBSD.
+// Boottime reads CLOCK_MONOTONIC. It goes on while the machine is suspended on macOS,
+// but not on FreeBSD.
 func Boottime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
