@@ -62,6 +62,10 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 }
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
+	// A waiter does not learn after an hour that its command does not exist.
+	if _, err := runner.Lookup(s.Command[0]); err != nil {
+		return runner.Status{}, err
+	}
 	sigs, caught := signals.Notify()
 	guard := runner.NewGuard()
 	defer func() { _ = guard.Done() }()

@@ -52,9 +52,9 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
 
 @test "not-started" {
   sane_run -127 amqprun --report report.json --mutex "$LOCK" ./nonesuch
-  reported 'result="not-started"' exit_status=127 slots held 'error~cannot run \./nonesuch: .*'
+  reported 'result="not-started"' exit_status=127 'error~cannot run \./nonesuch: .*'
   sane_run -126 amqprun --report report.json --mutex "$LOCK" /
-  reported 'result="not-started"' exit_status=126 slots held 'error~cannot run /: .*'
+  reported 'result="not-started"' exit_status=126 'error~cannot run /: .*'
 }
 
 @test "not-acquired, also where it is not told" {
