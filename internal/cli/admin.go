@@ -23,12 +23,15 @@ func change(o *options, c *console.Console) error {
 	if err := findLock(o); err != nil {
 		return err
 	}
-	connectAs(o, "change", c)
 	adjust, err := changeOf(o)
 	if err != nil {
 		return err
 	}
-	err = adjust(context.Background())
+	client, err := connect(o, c)
+	if err != nil {
+		return err
+	}
+	err = adjust(context.Background(), client.Semaphore(o.lock.Name))
 	switch {
 	case err == nil:
 		fmt.Println("Adjustment success")
@@ -39,12 +42,12 @@ func change(o *options, c *console.Console) error {
 }
 
 // changeOf returns the change that the command line describes.
-func changeOf(o *options) (func(context.Context) error, error) {
+func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) {
 	if o.given["to"] {
 		if o.drain {
 			return nil, exit.Usagef("--to and --drain exclude each other")
 		}
-		resize := func(ctx context.Context) error { return amqplock.Resize(ctx, o.lock, o.to) }
+		resize := func(ctx context.Context, a *amqplock.Admin) error { return a.Resize(ctx, o.to) }
 		return resize, noArguments(o)
 	}
 	if len(o.args) != 1 {
@@ -59,9 +62,9 @@ func changeOf(o *options) (func(context.Context) error, error) {
 	case o.drain && delta >= 0:
 		return nil, exit.Usagef("COUNT %q: only slots that are removed, such as -1, can be drained", o.args[0])
 	case o.drain:
-		return func(ctx context.Context) error { return amqplock.Drain(ctx, o.lock, -delta) }, nil
+		return func(ctx context.Context, a *amqplock.Admin) error { return a.Drain(ctx, -delta) }, nil
 	}
-	return func(ctx context.Context) error { return amqplock.Adjust(ctx, o.lock, delta) }, nil
+	return func(ctx context.Context, a *amqplock.Admin) error { return a.Adjust(ctx, delta) }, nil
 }
 
 func destroyOptions(o *options) []*option { return append(brokerOptions(o), semaphoreOption(o)) }
@@ -73,8 +76,11 @@ func destroy(o *options, c *console.Console) error {
 	if err := noArguments(o); err != nil {
 		return err
 	}
-	connectAs(o, "destroy", c)
-	return amqplock.Destroy(context.Background(), o.lock)
+	client, err := connect(o, c)
+	if err != nil {
+		return err
+	}
+	return client.Semaphore(o.lock.Name).Destroy(context.Background())
 }
 
 func evictOptions(o *options) []*option {
@@ -95,6 +101,9 @@ func evict(o *options, c *console.Console) error {
 			Text: "no holder is named", Hint: "name it with --holder ID; amqprun status lists the IDs",
 		}
 	}
-	connectAs(o, "evict", c)
-	return amqplock.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
+	client, err := connect(o, c)
+	if err != nil {
+		return err
+	}
+	return client.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
 }

@@ -15,7 +15,7 @@ import (
 func Main(args []string, version string) exit.Outcome {
 	sub, args := choose(args)
 	o := &options{began: time.Now(), subcommand: sub.name}
-	o.lock.Version = version
+	o.broker.Version = version
 	var err error
 	o.args, o.given, err = parse(args, sub.options(o))
 	c := console.New(o.began, o.messages)

@@ -26,17 +26,18 @@ func findLock(o *options) error {
 	case mutex && semaphore:
 		return exit.Usagef("--mutex and --semaphore exclude each other")
 	case mutex:
-		o.lock.Kind, o.lock.Name = amqplock.Mutex, o.mutex
+		o.lock = amqplock.Mutex(o.mutex)
 	case semaphore:
-		o.lock.Kind, o.lock.Name = amqplock.Semaphore, o.semaphore
+		o.lock = amqplock.Semaphore(o.semaphore)
 	default:
 		return noLock(o)
 	}
 	return findBroker(o)
 }
 
-// connectAs completes the configuration for a subcommand.
-func connectAs(o *options, action string, c *console.Console) {
-	o.lock.ConnectionName = job.ConnectionName(action + " " + o.lock.Name)
-	o.lock.Logf, o.lock.Warnf = c.Stepf, c.Warnf
+// connect returns the client of a subcommand. Nothing is contacted yet.
+func connect(o *options, c *console.Console) (*amqplock.Client, error) {
+	o.broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.lock.Name)
+	o.broker.Log = c.Logger()
+	return amqplock.New(o.broker)
 }

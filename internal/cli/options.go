@@ -20,21 +20,29 @@ type options struct {
 	help     bool
 	version  bool
 
-	lock                  amqplock.Config
+	broker                amqplock.Broker
 	urlFile, passwordFile string
 	mutex, semaphore      string
+	lock                  amqplock.Ref // named by one of them
 
 	noWait       bool
 	wait         time.Duration
 	conflictCode int
-	command      string // of --command
-	stopSignal   syscall.Signal
-	orphans      runner.Orphans
-	progress     time.Duration
-	report       string
-	metadata     map[string]string
-	showCommand  bool
-	hideCommand  bool // once the way to say what is the default now
+	slots, count int
+	greedy       bool
+	elastic      bool
+
+	checkInterval time.Duration
+	stopTime      time.Duration
+
+	command     string // of --command
+	stopSignal  syscall.Signal
+	orphans     runner.Orphans
+	progress    time.Duration
+	report      string
+	metadata    map[string]string
+	showCommand bool
+	hideCommand bool // once the way to say what is the default now
 
 	json   bool
 	watch  bool

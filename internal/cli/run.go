@@ -19,21 +19,20 @@ import (
 // that say which lock, how many, or whether to wait are not: they would leak into an amqprun that the
 // command runs.
 func runOptions(o *options) []*option {
-	o.stopSignal, o.lock.StopTime = syscall.SIGTERM, 5*time.Second
+	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
 	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
-	l := &o.lock
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		{names: []string{"nonblock", "n"}, set: boolean(&o.noWait), bool: true},
 		{names: []string{"wait", "w", "timeout"}, set: duration(&o.wait)},
-		{names: []string{"slots"}, set: number(&l.Slots)},
-		{names: []string{"count"}, set: number(&l.Count)},
-		{names: []string{"greedy"}, set: boolean(&l.Greedy), bool: true},
-		{names: []string{"elastic"}, set: boolean(&l.Elastic), bool: true},
+		{names: []string{"slots"}, set: number(&o.slots)},
+		{names: []string{"count"}, set: number(&o.count)},
+		{names: []string{"greedy"}, set: boolean(&o.greedy), bool: true},
+		{names: []string{"elastic"}, set: boolean(&o.elastic), bool: true},
 		{names: []string{"command", "c"}, set: text(&o.command)},
 		{names: []string{"signal", "s"}, set: signal(&o.stopSignal), env: "AMQPRUN_SIGNAL"},
-		{names: []string{"kill-after", "k"}, set: duration(&l.StopTime), env: "AMQPRUN_KILL_AFTER"},
-		{names: []string{"check-interval"}, set: atLeast(&l.CheckInterval), env: "AMQPRUN_CHECK_INTERVAL"},
+		{names: []string{"kill-after", "k"}, set: duration(&o.stopTime), env: "AMQPRUN_KILL_AFTER"},
+		{names: []string{"check-interval"}, set: atLeast(&o.checkInterval), env: "AMQPRUN_CHECK_INTERVAL"},
 		{names: []string{"orphans"}, set: orphans(&o.orphans)},
 		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
 		{names: []string{"report"}, set: nonEmpty(&o.report)},
@@ -67,18 +66,17 @@ func specOf(o *options) (job.Spec, error) {
 		return job.Spec{}, err
 	}
 	shown := job.Shown(command, o.showCommand && !o.hideCommand)
-	o.lock.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
+	o.broker.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
 	spec := job.Spec{
-		Began: o.began, ID: newID(), Lock: o.lock, Command: command,
+		Began: o.began, ID: newID(), Command: command,
+		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count,
+		Greedy: o.greedy, Elastic: o.elastic, CheckInterval: o.checkInterval, StopTime: o.stopTime,
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
 		Verbose: o.messages.Verbose,
 	}
-	if err := o.lock.Validate(); err != nil {
-		return job.Spec{}, err
-	}
-	return spec, job.RefuseNested(spec)
+	return spec, job.Check(spec)
 }
 
 func commandOf(o *options) ([]string, error) {
@@ -98,14 +96,15 @@ func commandOf(o *options) ([]string, error) {
 }
 
 func checkRun(o *options) error {
-	slots := o.lock.Slots
 	switch {
 	case o.noWait && o.wait > 0:
 		return exit.Usagef("--nonblock and --wait exclude each other")
-	case o.given["slots"] && (slots < 1 || o.lock.Kind != amqplock.Semaphore):
-		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", slots)
-	case o.given["count"] && o.lock.Count < 1:
-		return exit.Usagef("--count %d: must be at least 1", o.lock.Count)
+	case o.given["slots"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
+		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
+	case o.given["count"] && o.count < 1:
+		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.elastic && !o.greedy:
+		return exit.Usagef("--elastic needs --greedy")
 	}
 	if o.given["report"] {
 		return report.Check(o.report)

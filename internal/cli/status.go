@@ -31,17 +31,20 @@ func status(o *options, c *console.Console) error {
 	if err := noArguments(o); err != nil {
 		return err
 	}
-	connectAs(o, "status", c)
-	if o.watch {
-		return watch(o)
+	client, err := connect(o, c)
+	switch {
+	case err != nil:
+		return err
+	case o.watch:
+		return watch(o, client)
 	}
-	return writeStatus(os.Stdout, o)
+	return writeStatus(os.Stdout, o, client)
 }
 
-func writeStatus(w io.Writer, o *options) error {
+func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
 	ctx := context.Background()
 	if o.lock.Kind != "" {
-		s, err := amqplock.Inspect(ctx, o.lock)
+		s, err := client.Inspect(ctx, o.lock)
 		switch {
 		case err != nil:
 			return err
@@ -50,7 +53,7 @@ func writeStatus(w io.Writer, o *options) error {
 		}
 		return console.WriteLock(w, s)
 	}
-	all, err := amqplock.InspectAll(ctx, o.lock.Broker, o.lock.Logf)
+	all, err := client.InspectAll(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -65,7 +68,7 @@ const watchInterval = 2 * time.Second
 
 // watch draws the status again and again, until a signal ends amqprun. A broker that goes away is
 // shown, and may come back.
-func watch(o *options) error {
+func watch(o *options, client *amqplock.Client) error {
 	if o.json {
 		return &exit.UsageError{
 			Text: "--watch and --json exclude each other", Hint: "run status --json again and again",
@@ -80,7 +83,7 @@ func watch(o *options) error {
 	}
 	for {
 		var text strings.Builder
-		err := writeStatus(&text, o)
+		err := writeStatus(&text, o, client)
 		if errors.Is(err, amqplock.ErrUnreachable) {
 			text.WriteString("amqprun: error: " + err.Error() + "\n")
 		} else if err != nil {
@@ -103,11 +106,14 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 	if err == nil {
 		err = noArguments(o)
 	}
-	if err != nil {
-		return exit.Of(err, o.conflictCode), err
+	var client *amqplock.Client
+	if err == nil {
+		client, err = connect(o, c)
 	}
-	connectAs(o, "check", c)
-	s, err := amqplock.Look(context.Background(), o.lock)
+	var s amqplock.Status
+	if err == nil {
+		s, err = client.Look(context.Background(), o.lock)
+	}
 	if err == nil && s.Free == 0 {
 		return exit.Outcome{Code: o.conflictCode}, nil
 	}

@@ -59,6 +59,9 @@ func (c *Console) Infof(format string, args ...any) { c.sayf(slog.LevelInfo, for
 // Stepf prints a step if the user asked for steps.
 func (c *Console) Stepf(format string, args ...any) { c.sayf(slog.LevelDebug, format, args) }
 
+// Logger returns a logger that prints here. Debug is for steps.
+func (c *Console) Logger() *slog.Logger { return slog.New(handler{c}) }
+
 func (c *Console) sayf(level slog.Level, format string, args []any) {
 	if c.enabled(level) {
 		c.say(message{level: level, text: fmt.Sprintf(format, args...)})

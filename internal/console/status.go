@@ -91,9 +91,9 @@ func inUTC(s amqplock.Status) amqplock.Status {
 func summary(s amqplock.Status) string {
 	text := fmt.Sprintf("%d slots, %d held, %d free", s.Slots, s.Held, s.Free)
 	switch {
-	case s.Kind == amqplock.Mutex && s.Held > 0:
+	case s.Kind == amqplock.KindMutex && s.Held > 0:
 		text = "held"
-	case s.Kind == amqplock.Mutex:
+	case s.Kind == amqplock.KindMutex:
 		text = "free"
 	case s.Slots == 0:
 		text = "0 slots (paused)"
@@ -131,7 +131,7 @@ func rows(s amqplock.Status) [][]string {
 
 func holderPlace(kind amqplock.Kind, slots []int) string {
 	switch {
-	case kind == amqplock.Mutex:
+	case kind == amqplock.KindMutex:
 		return "holder"
 	case len(slots) == 1:
 		return fmt.Sprint("slot ", slots[0])

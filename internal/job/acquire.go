@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -13,32 +12,64 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
+// Check refuses a job that cannot work, without contacting anything.
+func Check(s Spec) error {
+	client, err := amqplock.New(s.Broker)
+	if err == nil {
+		err = client.Check(s.Lock, options(s)...)
+	}
+	if err == nil {
+		err = refuseNested(s)
+	}
+	return err
+}
+
+// options say how to take the lock.
+func options(s Spec) []amqplock.Option {
+	options := []amqplock.Option{
+		amqplock.WithSlots(s.Slots), amqplock.WithCount(s.Count),
+		amqplock.WithCheckInterval(s.CheckInterval), amqplock.WithStopTime(s.StopTime),
+		amqplock.WithAbout(func() amqplock.About { return about(s) }),
+	}
+	if s.Greedy {
+		options = append(options, amqplock.WithGreedy())
+	}
+	return options
+}
+
 // acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the
 // place in the line, because a stopped waiter would block those behind it. When amqprun is resumed
-// it takes a new place.
-func acquire(s Spec, c *console.Console, sigs <-chan os.Signal) (*amqplock.Lock, error) {
+// it takes a new place. An elastic set reports its changes to changed.
+func acquire(
+	s Spec, c *console.Console, sigs <-chan os.Signal, changed func([]int),
+) (*amqplock.Lock, error) {
 	var deadline time.Time
 	if s.Wait > 0 {
 		deadline = time.Now().Add(s.Wait)
 	}
-	take := amqplock.Acquire
-	if s.NoWait {
-		take = amqplock.TryAcquire
+	s.Broker.Log = c.Logger()
+	client, err := amqplock.New(s.Broker)
+	if err != nil {
+		return nil, err
 	}
-	cfg := s.Lock
-	cfg.Logf, cfg.Warnf = c.Stepf, c.Warnf
-	cfg.About = func() amqplock.About { return about(s) }
+	take := client.Acquire
+	if s.NoWait {
+		take = client.TryAcquire
+	}
 	progress := c.NewProgress(console.Wait{
-		Lock:    fmt.Sprintf("%s %q", cfg.Kind, cfg.Name),
-		Broker:  strings.Join(cfg.Names(), ", "),
+		Lock:    s.Lock.String(),
+		Broker:  strings.Join(s.Broker.Names(), ", "),
 		Every:   s.Progress,
-		Holders: holders(s.Lock),
+		Holders: func(ctx context.Context) []amqplock.Participant { return holders(ctx, s) },
 	})
-	cfg.OnWaiting = progress.Update
+	options := append(options(s), amqplock.OnWaiting(progress.Update))
+	if s.Elastic {
+		options = append(options, amqplock.WithElastic(changed))
+	}
 	defer runner.ReapOthers()()
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
-		lock, err := take(ctx, cfg)
+		lock, err := take(ctx, s.Lock, options...)
 		progress.End()
 		got := handBack()
 		switch {
@@ -55,10 +86,13 @@ func acquire(s Spec, c *console.Console, sigs <-chan os.Signal) (*amqplock.Lock,
 	}
 }
 
-// holders returns a function that asks who holds the lock.
-func holders(cfg amqplock.Config) func(context.Context) []amqplock.Participant {
-	return func(ctx context.Context) []amqplock.Participant {
-		list, _ := amqplock.Holders(ctx, cfg)
-		return list
+// holders asks who holds the lock. The question is no step of the wait, so it is not logged.
+func holders(ctx context.Context, s Spec) []amqplock.Participant {
+	s.Broker.Log = nil
+	client, err := amqplock.New(s.Broker)
+	if err != nil {
+		return nil
 	}
+	list, _ := client.Holders(ctx, s.Lock)
+	return list
 }

@@ -60,7 +60,7 @@ func (f *slotsFile) write(slots []int) {
 	}
 }
 
-// change is for amqplock.Config.OnChange.
+// change is for amqplock.WithElastic.
 func (f *slotsFile) change(slots []int) {
 	if f == nil {
 		return

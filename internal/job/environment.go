@@ -17,23 +17,22 @@ const heldLocks = "AMQPRUN_LOCKS"
 // lockKeys name a lock in AMQPRUN_LOCKS, whose words are separated by spaces. There is a key for
 // each broker, so that a descendant that was given another selection of them knows the lock again.
 func lockKeys(s Spec) []string {
-	keys := s.Lock.Names()
+	keys := s.Broker.Names()
 	for i, broker := range keys {
 		keys[i] = fmt.Sprintf("%s:%s@%s", s.Lock.Kind, url.QueryEscape(s.Lock.Name), url.QueryEscape(broker))
 	}
 	return keys
 }
 
-// RefuseNested reports a lock that an ancestor of ours holds: to wait for it would be to wait for
+// refuseNested reports a lock that an ancestor of ours holds: to wait for it would be to wait for
 // ever.
-func RefuseNested(s Spec) error {
+func refuseNested(s Spec) error {
 	held, keys := strings.Fields(os.Getenv(heldLocks)), lockKeys(s)
 	if !slices.ContainsFunc(held, func(key string) bool { return slices.Contains(keys, key) }) {
 		return nil
 	}
 	return &exit.UsageError{
-		Text: fmt.Sprintf("%s %q is already held by a command that this one was started from",
-			s.Lock.Kind, s.Lock.Name),
+		Text: fmt.Sprintf("%s is already held by a command that this one was started from", s.Lock),
 		Hint: "the outer amqprun holds it for everything that it runs; " +
 			"a job that now runs on its own has to drop the variable " + heldLocks,
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/held"
 	"github.com/amqprun/amqprun/internal/report"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
@@ -21,8 +22,16 @@ import (
 type Spec struct {
 	Began   time.Time // the start of amqprun
 	ID      string    // tells this run from every other
-	Lock    amqplock.Config
-	Command []string // the program and its arguments; not empty
+	Command []string  // the program and its arguments; not empty
+
+	Broker        amqplock.Broker
+	Lock          amqplock.Ref
+	Slots         int // with which to create a semaphore; 0: do not create one
+	Count         int // 0: one
+	Greedy        bool
+	Elastic       bool          // and greedy
+	CheckInterval time.Duration // 0: the default
+	StopTime      time.Duration
 
 	NoWait   bool
 	Wait     time.Duration // 0: for ever
@@ -46,7 +55,7 @@ const releaseTimeout = 5 * time.Second
 func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 	r := &report.Report{
 		Kind: s.Lock.Kind, Name: s.Lock.Name, ID: s.ID, Started: s.Began,
-		Broker: strings.Join(s.Lock.Names(), " "),
+		Broker: strings.Join(s.Broker.Names(), " "),
 	}
 	status, err := run(s, c, r)
 	outcome := exit.Of(err, s.Conflict)
@@ -69,13 +78,12 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	sigs, caught := signals.Notify()
 	guard := runner.NewGuard()
 	defer func() { _ = guard.Done() }()
-	file, err := newSlotsFile(s.Lock.Elastic, c.Warnf)
+	file, err := newSlotsFile(s.Elastic, c.Warnf)
 	if err != nil {
 		return runner.Status{}, err
 	}
 	defer file.close()
-	s.Lock.OnRenew, s.Lock.OnChange = guard.Renew, file.change
-	lock, err := acquire(s, c, sigs)
+	lock, err := acquire(s, c, sigs, file.change)
 	<-caught // long since
 	if err != nil {
 		return runner.Status{}, err
@@ -88,16 +96,18 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		r.Released(runner.Status{})
 		return runner.Status{}, err
 	}
-	guard.KeepSocket(lock.Socket())
+	lease := held.Of(lock.Context())
+	lease.OnRenew(guard.Renew)
+	guard.KeepSocket(lease.Socket())
 	command := runner.Command{
 		Args:      s.Command,
 		Env:       append(environment(s, slots), file.variables(slots)...),
 		ID:        s.ID,
 		Signals:   file.signals(sigs),
 		Stop:      s.StopSignal,
-		KillAfter: s.Lock.StopTime,
+		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,
-		Until:     lock.Until,
+		Until:     lease.Until,
 		Verify:    lock.Verify,
 		Guard:     guard,
 		Warnf:     c.Warnf,

@@ -14,7 +14,7 @@ const sizeTimeout = 100 * time.Millisecond
 // compareSize warns, beside the command, if the semaphore has another number of slots than --slots
 // says: --slots never resizes one. The function it returns ends that.
 func compareSize(s Spec, c *console.Console) (end func()) {
-	want := s.Lock.Slots
+	want := s.Slots
 	if want == 0 {
 		return func() {}
 	}
@@ -22,7 +22,11 @@ func compareSize(s Spec, c *console.Console) (end func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		seen, err := amqplock.Look(ctx, s.Lock)
+		client, err := amqplock.New(s.Broker)
+		if err != nil {
+			return
+		}
+		seen, err := client.Look(ctx, s.Lock)
 		if err == nil && seen.Slots != want {
 			c.Warnf("--slots %d: the semaphore has %d; amqprun change --semaphore %s --to %d resizes it",
 				want, seen.Slots, s.Lock.Name, want)

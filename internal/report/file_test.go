@@ -91,7 +91,7 @@ func TestReportIsPlainJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report")
 	zone := time.FixedZone("", 3600)
 	r := &Report{
-		Kind: amqplock.Mutex, Name: "a&b", Started: time.Date(2026, 3, 2, 14, 0, 0, 0, zone),
+		Kind: amqplock.KindMutex, Name: "a&b", Started: time.Date(2026, 3, 2, 14, 0, 0, 0, zone),
 	}
 	if err := r.Write(path, exit.Usagef("<x>"), 64); err != nil {
 		t.Fatal(err)
