@@ -15,31 +15,31 @@ import (
 	"github.com/amqprun/amqprun/internal/report"
 )
 
-// Options that say how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those
-// that say which lock, how many, or whether to wait are not: they would leak into an amqprun that the
-// command runs.
+// Options that say how to reach the broker, or the manner, are also read from
+// AMQPRUN_<OPTION>. Those that say which lock, how many, or whether to wait are not: they
+// would leak into an amqprun that the command runs.
 func runOptions(o *options) []*option {
 	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
 	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
-		{names: []string{"nonblock", "n"}, set: boolean(&o.noWait), bool: true},
-		{names: []string{"wait", "w", "timeout"}, set: duration(&o.wait)},
-		{names: []string{"slots"}, set: number(&o.slots)},
-		{names: []string{"count"}, set: number(&o.count)},
-		{names: []string{"greedy"}, set: boolean(&o.greedy), bool: true},
-		{names: []string{"elastic"}, set: boolean(&o.elastic), bool: true},
-		{names: []string{"command", "c"}, set: text(&o.command)},
-		{names: []string{"signal", "s"}, set: signal(&o.stopSignal), env: "AMQPRUN_SIGNAL"},
-		{names: []string{"kill-after", "k"}, set: duration(&o.stopTime), env: "AMQPRUN_KILL_AFTER"},
-		{names: []string{"check-interval"}, set: atLeast(&o.checkInterval), env: "AMQPRUN_CHECK_INTERVAL"},
-		{names: []string{"orphans"}, set: orphans(&o.orphans)},
-		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
-		{names: []string{"report"}, set: nonEmpty(&o.report)},
-		{names: []string{"metadata"}, set: metadata(&o.metadata)},
-		{names: []string{"show-command"}, set: boolean(&o.showCommand), env: "AMQPRUN_SHOW_COMMAND", bool: true},
-		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
-		{names: []string{"version"}, set: boolean(&o.version), bool: true},
+		toggle("nonblock n", &o.noWait),
+		value("wait w timeout", duration(&o.wait)),
+		value("slots", number(&o.slots)),
+		value("count", number(&o.count)),
+		toggle("greedy", &o.greedy),
+		toggle("elastic", &o.elastic),
+		value("command c", text(&o.command)),
+		value("signal s", signal(&o.stopSignal)).orVariable(),
+		value("kill-after k", duration(&o.stopTime)).orVariable(),
+		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
+		value("orphans", orphans(&o.orphans)),
+		value("progress", zeroOr(&o.progress)).orVariable(),
+		value("report", nonEmpty(&o.report)),
+		value("metadata", metadata(&o.metadata)),
+		toggle("show-command", &o.showCommand).orVariable(),
+		toggle("hide-command", &o.hideCommand).orVariable(),
+		toggle("version", &o.version),
 	}...)
 }
 
@@ -53,7 +53,8 @@ func run(o *options, c *console.Console) (exit.Outcome, error) {
 	return outcome, explainNumber(o, err)
 }
 
-// specOf returns the job that o describes, and refuses what cannot work before anything is contacted.
+// specOf returns the job that o describes, and refuses what cannot work before anything
+// is contacted.
 func specOf(o *options) (job.Spec, error) {
 	if err := findLock(o); err != nil {
 		return job.Spec{}, err
@@ -112,7 +113,7 @@ func checkRun(o *options) error {
 	return nil
 }
 
-// newID returns what tells this run from every other.
+// newID returns an identifier that no other run has.
 func newID() string {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails

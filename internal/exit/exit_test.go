@@ -9,7 +9,8 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// TestExitCodes pairs each kind of failure with its code, also where errors are wrapped and joined.
+// TestExitCodes pairs each kind of failure with its code, also where errors are wrapped
+// and joined.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -30,14 +31,16 @@ func TestExitCodes(t *testing.T) {
 		{&runner.StartError{Code: 125}, 125},
 		{errors.New("something else"), 125},
 	} {
-		for _, err := range []error{c.err, fmt.Errorf("more: %w", c.err), errors.Join(c.err, errors.New("and this"))} {
+		for _, err := range []error{c.err, fmt.Errorf("more: %w", c.err),
+			errors.Join(c.err, errors.New("and this"))} {
 			if got := Status(err); got != c.code {
 				t.Errorf("%#v exits with %d, want %d", err, got, c.code)
 			}
 		}
 	}
 	// Another that lost its lock because it could not be reached has lost it.
-	if got := Status(errors.Join(&amqplock.Error{Kind: amqplock.ErrUnreachable}, &amqplock.Error{Kind: amqplock.ErrLost})); got != 76 {
+	if got := Status(errors.Join(&amqplock.Error{Kind: amqplock.ErrUnreachable},
+		&amqplock.Error{Kind: amqplock.ErrLost})); got != 76 {
 		t.Errorf("a loss among other errors exits with %d", got)
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// slotsFile shows the command which slots an elastic set holds: in a file that is replaced at
-// each change, and by a SIGHUP after it. It is nil, and its methods do nothing, for other locks.
+// slotsFile shows the command which slots an elastic set holds: in a file that is
+// replaced at each change, and by a SIGHUP after it. It is nil, and its methods do
+// nothing, for other locks.
 type slotsFile struct {
 	dir     string
 	writing sync.Mutex    // orders the lists, so that the newest one stays
@@ -37,8 +38,9 @@ func newSlotsFile(elastic bool, warnf func(string, ...any)) (*slotsFile, error) 
 
 func (f *slotsFile) path() string { return filepath.Join(f.dir, "slots") }
 
-// variables writes the slots that the command gets in its environment too, unless the set has
-// changed since: then the newer list stays. It returns the place of the file for the environment.
+// variables writes the slots that the command gets in its environment too, unless the set
+// has changed since: then the newer list stays. It returns the place of the file for the
+// environment.
 func (f *slotsFile) variables(slots []int) []string {
 	if f == nil {
 		return nil
@@ -55,8 +57,9 @@ func (f *slotsFile) variables(slots []int) []string {
 func (f *slotsFile) write(slots []int) {
 	f.listed = true
 	text := words(slots) + "\n"
-	if err := renameio.WriteFile(f.path(), []byte(text), 0o600, renameio.WithTempDir(f.dir)); err != nil {
-		f.warnf("the command cannot be told which slots are held: %v", err)
+	if err := renameio.WriteFile(f.path(), []byte(text), 0o600,
+		renameio.WithTempDir(f.dir)); err != nil {
+		f.warnf("the list of slots cannot be written for the command: %v", err)
 	}
 }
 

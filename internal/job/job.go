@@ -21,7 +21,7 @@ import (
 // Spec is a job.
 type Spec struct {
 	Began   time.Time // the start of amqprun
-	ID      string    // tells this run from every other
+	ID      string    // no other run has it
 	Command []string  // the program and its arguments; not empty
 
 	Broker        amqplock.Broker
@@ -47,11 +47,12 @@ type Spec struct {
 	Verbose  bool
 }
 
-// releaseTimeout bounds the release. A broker that does not answer frees the lock when the socket
-// is closed.
+// releaseTimeout bounds the release. A broker that does not answer frees the lock when
+// the socket is closed.
 const releaseTimeout = 5 * time.Second
 
-// Run does the job. The error is nil if the command ran to its own end, whatever its status.
+// Run does the job. The error is nil if the command ran to its own end, whatever its
+// status.
 func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 	r := &report.Report{
 		Kind: s.Lock.Kind, Name: s.Lock.Name, ID: s.ID, Started: s.Began,

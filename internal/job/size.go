@@ -11,8 +11,8 @@ import (
 // sizeTimeout bounds how long the end of a run waits for compareSize.
 const sizeTimeout = 100 * time.Millisecond
 
-// compareSize warns, beside the command, if the semaphore has another number of slots than --slots
-// says: --slots never resizes one. The function it returns ends that.
+// compareSize warns, beside the command, if the semaphore has another number of slots
+// than --slots says: --slots never resizes one. The function it returns ends that.
 func compareSize(s Spec, c *console.Console) (end func()) {
 	want := s.Slots
 	if want == 0 {

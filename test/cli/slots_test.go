@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestOtherNumberOfSlots: --slots resizes nothing, so the user has to know that there are others.
+// TestOtherNumberOfSlots: --slots resizes nothing, so the user has to know that there are
+// others.
 func TestOtherNumberOfSlots(t *testing.T) {
 	t.Parallel()
 	name := lockName(t)

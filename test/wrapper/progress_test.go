@@ -114,7 +114,7 @@ func TestLiveLineEndsBeforeTheStop(t *testing.T) {
 	for range 2 {
 		s.expect(erased + "amqprun: waiting for ")
 		s.key(ctrlZ)
-		s.expect(erased + "amqprun: warning: stopped; out of the line until resumed\r\n")
+		s.expect(erased + "amqprun: warning: stopped; out of the wait queue until resumed\r\n")
 		s.expect("$> ")
 		if got := s.since(); strings.Contains(got, "amqprun") {
 			t.Errorf("behind the prompt: %q", got)
@@ -139,7 +139,7 @@ func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	s.expect("amqprun: waiting for ")
 	holder.send(syscall.SIGTERM)
 	s.expect("it=<runs>")
-	if strings.Contains(s.output(), "out of the line") {
+	if strings.Contains(s.output(), "out of the wait queue") {
 		t.Errorf("the terminal got %q", s.output())
 	}
 }
