@@ -9,11 +9,11 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 )
 
-// Status is what can be seen of a lock from outside, at about one instant. Slots is 1 for a mutex;
-// Held + Free = Slots, where a slot about which the broker gave no answer counts as held. So far the
-// broker vouches for it, and for Waiting, the number of those in the wait queue. That is 0 also
-// where nobody in the queue answers. Holders and Waiters are what participants say of themselves: a
-// claim, no proof.
+// Status is what can be seen of a lock from outside, at about one instant. Slots is 1 for
+// a mutex; Held + Free = Slots, where a slot about which the broker gave no answer counts
+// as held. So far the broker vouches for it, and for Waiting, the number of those in the
+// wait queue. That is 0 also where nobody in the queue answers. Holders and Waiters are
+// what participants say of themselves: a claim, no proof.
 type Status struct {
 	Version int    `json:"version"` // of this structure, 1: fields may be added to it, none changed or removed
 	Kind    Kind   `json:"kind"`
@@ -22,13 +22,13 @@ type Status struct {
 	Held    int    `json:"held"`
 	Free    int    `json:"free"`
 	Waiting int    `json:"waiting"`
-	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown: the holder
-	// is another program, has held it for less than a fifth of a second, lacks a permission, or does
-	// not answer.
+	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown:
+	// the holder is another program, has held it for less than a fifth of a second, lacks
+	// a permission, or does not answer.
 	Holders []Participant `json:"holders"`
-	// Waiters are in the order in which they joined the wait queue, by how long each says that it has
-	// stood there: two that joined within milliseconds may be the wrong way round. Those without a
-	// place in the queue come last.
+	// Waiters are in the order in which they joined the wait queue, by how long each says
+	// that it has stood there: two that joined within milliseconds may be the wrong way
+	// round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
 }
 
@@ -43,8 +43,8 @@ type Participant struct {
 	Seconds float64   `json:"seconds"`        // since then
 }
 
-// About is what a participant, a holder or a waiter, says of itself to every asker. All of it is its
-// own claim.
+// About is what a participant, a holder or a waiter, says of itself to every asker. All
+// of it is its own claim.
 type About struct {
 	ID       string            `json:"id,omitempty"` // unique to this run, and what Evict takes; at most 200 bytes, the rest is cut off
 	Host     string            `json:"host,omitempty"`
@@ -82,8 +82,8 @@ func newStatus(seen locker.Seen) Status {
 	return s
 }
 
-// addHolders adds those who claim slots, and an unknown one for each slot that nobody claims. A
-// claim to a slot that the broker has just seen free is left out.
+// addHolders adds those who claim slots, and an unknown one for each slot that nobody
+// claims. A claim to a slot that the broker has just seen free is left out.
 func (s *Status) addHolders(free []int, said []presence.Answer) {
 	unclaimed := map[int]bool{} // of the slots that are held
 	for slot := 1; slot <= s.Slots; slot++ {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is CLOCK_MONOTONIC here, the nearest that there is. It does not count the time in
-// which the machine is suspended, so a lease that ended meanwhile is noticed late.
+// Boottime is CLOCK_MONOTONIC here, the nearest that there is. It does not count the time
+// in which the machine is suspended, so a lease that ended meanwhile is noticed late.
 func Boottime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)

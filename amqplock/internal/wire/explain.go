@@ -14,8 +14,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// Refused explains why the broker did not do what was asked. It leaves nil, explained errors and
-// the caller's own end of ctx as they are.
+// Refused explains why the broker did not do what was asked. It leaves nil, explained
+// errors and the caller's own end of ctx as they are.
 func Refused(broker, doing string, err error) error {
 	var known *fault.Error
 	text := fmt.Sprintf("cannot %s on %s", doing, broker)
@@ -61,7 +61,8 @@ func unreachable(ctx context.Context, broker string, err error) error {
 	return unreached(err, hint, "cannot reach the broker %s: %v", broker, err)
 }
 
-// tlsVerdicts are the failures of a TLS handshake that would come again, by what their text holds.
+// tlsVerdicts are the failures of a TLS handshake that would come again, by what their
+// text holds.
 var tlsVerdicts = []struct{ holds, hint string }{
 	{"tls: certificate required", "the broker wants a client certificate: --cert and --key"},
 	{
@@ -79,8 +80,8 @@ var tlsVerdicts = []struct{ holds, hint string }{
 	{"tls: server selected unsupported protocol version", "amqprun speaks TLS 1.2 and 1.3"},
 }
 
-// tlsError explains a failure of TLS: what is wrong with a certificate, and what may pass, such as
-// a broker that is just being stopped.
+// tlsError explains a failure of TLS: what is wrong with a certificate, and what may
+// pass, such as a broker that is just being stopped.
 func tlsError(ctx context.Context, broker string, err error) error {
 	if ctx.Err() != nil {
 		return unreachable(ctx, broker, errors.New("no answer in time to the TLS handshake"))
@@ -117,9 +118,9 @@ func tlsError(ctx context.Context, broker string, err error) error {
 	return e
 }
 
-// handshakeError explains a failure between TCP and the open connection. amqp091-go takes a
-// connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which it is not:
-// see outspoken.
+// handshakeError explains a failure between TCP and the open connection. amqp091-go takes
+// a connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which
+// it is not: see outspoken.
 func handshakeError(ctx context.Context, at *node, err error) error {
 	var reply *amqp.Error
 	errors.As(err, &reply)

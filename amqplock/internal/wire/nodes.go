@@ -14,9 +14,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// Open connects to the first node that takes the connection. It blocks until then, until ctx
-// ends, or for Broker.ConnectTimeout at each node. A node that has refused us for good, and has
-// never accepted us, is not asked again.
+// Open connects to the first node that takes the connection. It blocks until then, until
+// ctx ends, or for Broker.ConnectTimeout at each node. A node that has refused us for
+// good, and has never accepted us, is not asked again.
 func (b Broker) Open(ctx context.Context, role Role) (*Conn, error) {
 	var failures []*refusal
 	for _, at := range b.nodes.inOrder() {
@@ -46,8 +46,8 @@ func (b Broker) Open(ctx context.Context, role Role) (*Conn, error) {
 	return nil, noneOf(len(b.nodes.list), failures)
 }
 
-// noneOf joins the failures of several nodes. What one of them has answered says more than the
-// silence of the others.
+// noneOf joins the failures of several nodes. What one of them has answered says more
+// than the silence of the others.
 func noneOf(total int, failures []*refusal) error {
 	if total == 1 {
 		return failures[0]
@@ -117,7 +117,8 @@ func (n *nodes) accepts(at *node) {
 	n.start, n.accepted[at] = slices.Index(n.list, at), true
 }
 
-// refuses notes that a node has not taken a connection, and returns err with what is known of it.
+// refuses notes that a node has not taken a connection, and returns err with what is
+// known of it.
 func (n *nodes) refuses(at *node, err error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

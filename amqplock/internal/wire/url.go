@@ -14,7 +14,8 @@ import (
 const urlHint = "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in a user, password or " +
 	"virtual host percent-encoded (a slash is %2F)"
 
-// parseURL refuses what amqp091-go would misread in silence. The reason, not empty then, never quotes the URL, which holds a password.
+// parseURL refuses what amqp091-go would misread in silence. The reason, not empty then,
+// never quotes the URL, which holds a password.
 func parseURL(raw string) (uri amqp.URI, why string) {
 	if why := urlTrap(raw); why != "" {
 		return uri, why
@@ -26,7 +27,8 @@ func parseURL(raw string) (uri amqp.URI, why string) {
 	return uri, ""
 }
 
-// urlTrap names what is wrong with a URL, or is read in another way than it looks; it is empty when there is nothing.
+// urlTrap names what is wrong with a URL, or is read in another way than it looks; it is
+// empty when there is nothing.
 func urlTrap(raw string) string {
 	scheme, rest, found := strings.Cut(raw, "://")
 	switch {
@@ -100,7 +102,8 @@ func addressTrap(address string) string {
 	return ""
 }
 
-// queryTrap looks at what follows the "?". Names that are not known are not repeated: they may be a part of a password.
+// queryTrap looks at what follows the "?". Names that are not known are not repeated:
+// they may be a part of a password.
 func queryTrap(query string) string {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -124,7 +127,8 @@ func queryTrap(query string) string {
 	return ""
 }
 
-// credentials tells which of user and password a URL that has no trap names; for the others amqp091-go takes "guest".
+// credentials tells which of user and password a URL that has no trap names; for the
+// others amqp091-go takes "guest".
 func credentials(raw string) (user, password bool) {
 	_, rest, _ := strings.Cut(raw, "://")
 	host := authority(rest)
