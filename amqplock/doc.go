@@ -1,7 +1,8 @@
 // Package amqplock holds mutexes and counting semaphores in RabbitMQ. It speaks the
 // protocol of amqp-locks-python, so both can be used on one broker at the same time.
 //
-//	client, err := amqplock.New(amqplock.Broker{URLs: []string{"amqp://user:password@host/"}})
+//	urls := []string{"amqp://user:password@host/"}
+//	client, err := amqplock.New(amqplock.Broker{URLs: urls})
 //	if err != nil { ... }
 //	lock, err := client.Acquire(ctx, amqplock.Mutex("nightly"))
 //	if err != nil { ... }
@@ -77,10 +78,12 @@
 //	NAME-B-i        slot i is held
 //	                exclusive, not durable, x-max-length 0
 //	NAME-W          the wait queue; not of the original
-//	                durable classic queue, x-single-active-consumer, x-max-length 1, x-expires 10 min
+//	                durable classic queue, x-single-active-consumer, x-max-length 1,
+//	                x-expires 10 min
 //	NAME-H          the last will: what its holder's death puts back expires into the wait queue;
 //	                not of the original
-//	                durable classic queue, x-message-ttl 0, dead letters to NAME-W, x-expires 10 min
+//	                durable classic queue, x-message-ttl 0, dead letters to NAME-W,
+//	                x-expires 10 min
 //	NAME-D          somebody drains the semaphore: nobody of us takes its last slot; not of the
 //	                original
 //	                exclusive, not durable, x-max-length 0

@@ -60,8 +60,11 @@ func OnWaiting(f func(Waiting)) Option {
 
 // Waiting is what a waiter knows of its wait.
 type Waiting struct {
-	Why   string // empty: others hold the lock; else what is unusual: "it is paused (0 slots)"
-	Ahead int    // at most so many wait before us; 0: we are first; -1: there is no wait queue, or we are not in it yet
+	// Why is empty where others hold the lock. Else it is what is unusual: "it is paused (0 slots)".
+	Why string
+	// Ahead is how many wait before us at most, 0 where we are first, and -1 where there is no wait
+	// queue, or we are not in it yet.
+	Ahead int
 }
 
 // WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does not

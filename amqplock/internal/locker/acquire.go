@@ -19,7 +19,9 @@ import (
 func Acquire(ctx context.Context, cfg Config) (*Holder, error) { return acquire(ctx, cfg, true) }
 
 // TryAcquire does not wait. amqplock.Client.TryAcquire documents it.
-func TryAcquire(ctx context.Context, cfg Config) (*Holder, error) { return acquire(ctx, cfg, false) }
+func TryAcquire(ctx context.Context, cfg Config) (*Holder, error) {
+	return acquire(ctx, cfg, false)
+}
 
 func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	cfg, err := cfg.withDefaults()
@@ -153,7 +155,8 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	publish := make(chan *wire.Conn, 1)
 	if cfg.Kind == wire.Semaphore { // which has to look for a slot first
 		go func() {
-			c, _ := cfg.Open(ctx, wire.ForPublish) // the lock connection reports what is wrong, or the next use
+			// The lock connection reports what is wrong, or the next use of this one.
+			c, _ := cfg.Open(ctx, wire.ForPublish)
 			publish <- c
 		}()
 	} else {

@@ -252,11 +252,13 @@ func (a *admin) ensure(ctx context.Context, i int) error {
 	if missing, err := a.link.Missing(ctx, queue); err != nil || !missing {
 		return err
 	}
-	return a.link.Timed(ctx, "create queue "+queue, func() error { return a.link.Requests.Create(queue) })
+	create := func() error { return a.link.Requests.Create(queue) }
+	return a.link.Timed(ctx, "create queue "+queue, create)
 }
 
 func (a *admin) delete(ctx context.Context, queue string) error {
-	return a.link.Timed(ctx, "delete queue "+queue, func() error { return a.link.Requests.Remove(queue) })
+	remove := func() error { return a.link.Requests.Remove(queue) }
+	return a.link.Timed(ctx, "delete queue "+queue, remove)
 }
 
 // NoSemaphore is the error where a semaphore does not exist.

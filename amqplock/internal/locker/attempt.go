@@ -188,7 +188,9 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 
 // claimFree claims free slots in random order until want are held, and reports whether
 // others were faster somewhere.
-func (a *attempt) claimFree(ctx context.Context, found wire.Slots, want int) (collided bool, err error) {
+func (a *attempt) claimFree(
+	ctx context.Context, found wire.Slots, want int,
+) (collided bool, err error) {
 	for _, i := range rand.Perm(len(found.Free)) {
 		if len(a.held.list()) >= want {
 			break

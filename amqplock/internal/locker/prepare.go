@@ -96,7 +96,8 @@ func (w *will) arm(
 			return err
 		}
 		queue := wire.WillQueue(name)
-		if _, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name)); err != nil {
+		_, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name))
+		if err != nil {
 			return err
 		}
 		if err := channel.Qos(1, 0, false); err != nil {

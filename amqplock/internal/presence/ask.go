@@ -53,7 +53,8 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 			all[a.About.ID] = a
 		}
 	}
-	if errors.Is(err, errSilence) || errors.Is(err, errNobody) || bounded.Err() != nil && ctx.Err() == nil {
+	late := bounded.Err() != nil && ctx.Err() == nil
+	if late || errors.Is(err, errSilence) || errors.Is(err, errNobody) {
 		err = nil
 	}
 	return slices.Collect(maps.Values(all)), wire.Refused(link.Lock.Broker, "ask who holds", err)

@@ -57,9 +57,9 @@ type Answer struct {
 	About   About     `json:"about"`
 	Slots   []int     `json:"slots,omitempty"`   // held; none while it waits
 	Elastic bool      `json:"elastic,omitempty"` // it holds and stands in the queue for more
-	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue; else, without slots, it tries now and then
+	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue; else it tries now and then
 	Millis  int64     `json:"ms"`                // for how long it has held or waited
-	Evicted bool      `json:"evicted,omitempty"` // it has begun to stop its work, because of the question
+	Evicted bool      `json:"evicted,omitempty"` // it stops its work, because of the question
 
 	arrived time.Time
 }

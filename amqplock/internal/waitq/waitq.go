@@ -95,7 +95,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 		}
 		w.report(place)
 		soon := w.nextRetry(place, slow)
-		if others > 0 && w.ahead == 0 { // they have gone, and perhaps nobody got the hint of what came free
+		if others > 0 && w.ahead == 0 { // they have gone, and perhaps nobody got their hint
 			soon = 0
 		}
 		err = w.stand(ctx, place, soon, slow)
@@ -226,7 +226,8 @@ func (w *Waiter) try(ctx context.Context) error {
 		return fault.ErrBusy
 	}
 	if errors.Is(err, fault.ErrBusy) {
-		_ = wire.Call(ctx, w.Link.Requests.Open) // the refusal has closed the channel; the next try shall not wait for it
+		// The refusal has closed the channel; the next try shall not wait for a new one.
+		_ = wire.Call(ctx, w.Link.Requests.Open)
 	}
 	return err
 }
@@ -339,14 +340,15 @@ func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error
 		*Place
 		n int
 	}
-	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue", func(context.Context) (joined, error) {
-		place, err := join(channel, w.Lock.Name)
-		if err != nil {
-			return joined{}, err
-		}
-		n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
-		return joined{place, n}, err
-	})
+	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue",
+		func(context.Context) (joined, error) {
+			place, err := join(channel, w.Lock.Name)
+			if err != nil {
+				return joined{}, err
+			}
+			n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
+			return joined{place, n}, err
+		})
 	if err == nil {
 		w.ahead = max(all.n-1, 0)
 	}

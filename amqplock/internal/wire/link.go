@@ -125,7 +125,8 @@ func (l *Link) Abort() {
 // Timed is Call with the bound of Broker.ConnectTimeout. Where the broker does not
 // answer, or refuses, the error explains it; doing says what was tried.
 func (l *Link) Timed(ctx context.Context, doing string, f func() error) error {
-	_, err := TimedFor(ctx, l, doing, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+	none := func(context.Context) (struct{}, error) { return struct{}{}, f() }
+	_, err := TimedFor(ctx, l, doing, none)
 	return err
 }
 
@@ -154,10 +155,11 @@ func (l *Link) Survey(ctx context.Context, name string) (Slots, error) {
 
 // Missing reports whether a queue is missing.
 func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
-	return probedFor(ctx, l, "look for queue "+queue, func(ctx context.Context, p *prober) (bool, error) {
-		missing, err := p.probe(ctx, []string{queue})
-		return err == nil && missing[0], err
-	})
+	return probedFor(ctx, l, "look for queue "+queue,
+		func(ctx context.Context, p *prober) (bool, error) {
+			missing, err := p.probe(ctx, []string{queue})
+			return err == nil && missing[0], err
+		})
 }
 
 // MissingNow is Missing where that can be asked at once, without a new connection; sure

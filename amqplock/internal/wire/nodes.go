@@ -63,7 +63,8 @@ func noneOf(total int, failures []*refusal) error {
 			err.Kind, err.Hint = one.err.Kind, one.err.Hint
 		}
 	}
-	err.Text = fmt.Sprintf("none of %d brokers took the connection: %s", total, strings.Join(texts, "; "))
+	err.Text = fmt.Sprintf("none of %d brokers took the connection: %s",
+		total, strings.Join(texts, "; "))
 	return all
 }
 
@@ -71,7 +72,7 @@ func noneOf(total int, failures []*refusal) error {
 type refusal struct {
 	err     *fault.Error
 	final   bool // although the node was not reached, it makes no sense to try again
-	passing bool // although it refuses us, it does: it accepted us before, and may be starting or ending
+	passing bool // although it refuses us, it does: it accepted us before, and may be restarting
 }
 
 func (r *refusal) Error() string { return r.err.Text }
@@ -88,7 +89,7 @@ type nodes struct {
 	list []*node
 
 	mu       sync.Mutex
-	start    int             // the one that was connected to last: the others may be what had to be waited for
+	start    int             // the one that was connected to last: we may have waited for the others
 	accepted map[*node]bool  // those that have taken a connection
 	refused  map[*node]error // what a node would answer again
 }

@@ -13,7 +13,7 @@ import (
 // behind it, and no other channel.
 type RequestChannel struct {
 	connection *amqp.Connection
-	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of testing/synctest
+	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
 	channel    *amqp.Channel
 	closed     chan *amqp.Error // why the broker has closed the channel
 	opened     time.Time        // when the channel was asked for
@@ -37,7 +37,7 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 		}
 	}
 	err := f(r.channel)
-	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later request
+	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later one
 		if why := <-r.closed; why != nil {
 			return why
 		}
