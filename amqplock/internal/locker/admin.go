@@ -83,8 +83,9 @@ func Destroy(ctx context.Context, b wire.Broker, name string) error {
 	})
 }
 
-// admin changes a semaphore. All it writes goes over the connection that holds the administration
-// mutex: an administrator that loses the mutex with its connection can not go on writing.
+// admin changes a semaphore. All it writes goes over the connection that holds the
+// administration mutex: an administrator that loses the mutex with its connection can not
+// go on writing.
 type admin struct {
 	ref    wire.Ref
 	link   *wire.Link
@@ -95,9 +96,9 @@ func newAdmin(name string, link *wire.Link) *admin {
 	return &admin{ref: wire.Ref{Kind: wire.Semaphore, Name: name}, link: link}
 }
 
-// administer runs f under the administration mutex. Where the broker fails itself (541) before
-// that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does when the claim
-// crosses the death of another administrator.
+// administer runs f under the administration mutex. Where the broker fails itself (541)
+// before that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does
+// when the claim crosses the death of another administrator.
 func administer(
 	ctx context.Context, b wire.Broker, name string, f func(context.Context, *admin) error,
 ) error {
@@ -121,8 +122,8 @@ func administer(
 	return err
 }
 
-// withAdmin connects for f. It closes the connections in the protocol's way also after an error:
-// see attempt.giveBack.
+// withAdmin connects for f. It closes the connections in the protocol's way also after an
+// error: see attempt.giveBack.
 func withAdmin(ctx context.Context, b wire.Broker, name string, f func(*admin) error) error {
 	if err := wire.CheckName(name); err != nil {
 		return err
@@ -165,15 +166,16 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 	return err
 }
 
-// claim declares an exclusive queue. The error matches fault.ErrBusy when it is another's.
+// claim declares an exclusive queue. The error matches fault.ErrBusy when it is
+// another's.
 func (a *admin) claim(ctx context.Context, doing, queue string) error {
 	err := a.link.Timed(ctx, doing, func() error { return a.link.Requests.Claim(queue) })
 	return notGranted(ctx, a.link, a.ref, queue, err, &a.looked)
 }
 
-// create makes the semaphore with n slots unless it is there by now: it never resizes. It begins
-// with the last slot and ends with the first and slot 0, which say that there is a semaphore. So
-// one that was interrupted is not there, and the next one completes it.
+// create makes the semaphore with n slots unless it is there by now: it never resizes. It
+// begins with the last slot and ends with the first and slot 0, which say that there is a
+// semaphore. So one that was interrupted is not there, and the next one completes it.
 func (a *admin) create(ctx context.Context, n int) error {
 	return a.exclusively(ctx, func() error {
 		found, err := a.link.Survey(ctx, a.ref.Name)
@@ -232,8 +234,8 @@ func (a *admin) shrink(ctx context.Context, found wire.Slots, n int) error {
 	return nil
 }
 
-// deleteDown removes the slots from the last to the first, so that a half-done removal leaves no
-// hole.
+// deleteDown removes the slots from the last to the first, so that a half-done removal
+// leaves no hole.
 func (a *admin) deleteDown(ctx context.Context, last, first int) error {
 	for i := last; i >= first; i-- {
 		if err := a.delete(ctx, wire.SlotQueue(a.ref.Name, i)); err != nil {
@@ -243,18 +245,20 @@ func (a *admin) deleteDown(ctx context.Context, last, first int) error {
 	return nil
 }
 
-// ensure creates slot i unless there is one, perhaps of the original's kind: to declare that again
-// with other arguments would be an error.
+// ensure creates slot i unless there is one, perhaps of the original's kind: to declare
+// that again with other arguments would be an error.
 func (a *admin) ensure(ctx context.Context, i int) error {
 	queue := wire.SlotQueue(a.ref.Name, i)
 	if missing, err := a.link.Missing(ctx, queue); err != nil || !missing {
 		return err
 	}
-	return a.link.Timed(ctx, "create queue "+queue, func() error { return a.link.Requests.Create(queue) })
+	create := func() error { return a.link.Requests.Create(queue) }
+	return a.link.Timed(ctx, "create queue "+queue, create)
 }
 
 func (a *admin) delete(ctx context.Context, queue string) error {
-	return a.link.Timed(ctx, "delete queue "+queue, func() error { return a.link.Requests.Remove(queue) })
+	remove := func() error { return a.link.Requests.Remove(queue) }
+	return a.link.Timed(ctx, "delete queue "+queue, remove)
 }
 
 // NoSemaphore is the error where a semaphore does not exist.

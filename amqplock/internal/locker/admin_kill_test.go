@@ -12,7 +12,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// axe ends all connections of one party, as its death does, when it has sent so many methods.
+// axe ends all connections of one party, as its death does, when it has sent so many
+// methods.
 type axe struct {
 	mu     sync.Mutex
 	left   int
@@ -71,9 +72,11 @@ func holesIn(numbers []int) bool {
 	return len(numbers) > 0 && numbers[len(numbers)-1] != len(numbers)-1
 }
 
-// An administrator that is killed after any of the methods that it sends leaves slots without a hole, their number is one that it passed through, and
-// the next administrator is not in its way.
+// An administrator that is killed after any of the methods that it sends leaves slots
+// without a hole, their number is one that it passed through, and the next administrator
+// is not in its way.
 func TestKilledAdministratorLeavesNoHole(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name       string
 		from, to   int
@@ -115,7 +118,8 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 	}
 }
 
-// Of two administrators at once one is killed: the other does all of its work, and what the first has done is a part of its own from the beginning.
+// Of two administrators at once one is killed: the other does all of its work, and what
+// the first has done is a part of its own from the beginning.
 func TestAdministratorKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

@@ -23,6 +23,7 @@ func slotsOf(t *testing.T, cfg Config) int {
 }
 
 func TestAdjust(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
 		t.Fatalf("removing from nothing: %v", err)
@@ -41,6 +42,7 @@ func TestAdjust(t *testing.T) {
 }
 
 func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 0); err != nil {
 		t.Fatal(err)
@@ -66,6 +68,7 @@ func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
 }
 
 func TestDestroyReachesBehindAHole(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 5); err != nil {
 		t.Fatal(err)
@@ -86,8 +89,10 @@ func TestDestroyReachesBehindAHole(t *testing.T) {
 	}
 }
 
-// The original's slots are transient classic queues. We count and remove them, and the last one leaves a paused semaphore.
+// The original's slots are transient classic queues. We count and remove them, and the
+// last one leaves a paused semaphore.
 func TestAdjustForeignSlots(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	for i := range 2 {
 		if _, err := testChannel(t).QueueDeclare(wire.SlotQueue(cfg.Name, i+1), false, false, false, false, amqp.Table{"x-max-length": 0}); err != nil {
@@ -105,8 +110,10 @@ func TestAdjustForeignSlots(t *testing.T) {
 	}
 }
 
-// Administrators wait for one another, so that all slots are there and none is missing in the middle.
+// Administrators wait for one another, so that all slots are there and none is missing in
+// the middle.
 func TestAdministratorsExcludeEachOther(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	var admins errgroup.Group
 	for range 5 {
@@ -121,6 +128,7 @@ func TestAdministratorsExcludeEachOther(t *testing.T) {
 }
 
 func TestWaiterOfADestroyedSemaphore(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 1
 	mustAcquire(t, cfg)
@@ -155,8 +163,10 @@ func testChannel(t *testing.T) *amqp.Channel {
 	return channel
 }
 
-// The broker fails itself, as when the claim of the administration mutex crosses the death of another administrator.
+// The broker fails itself, as when the claim of the administration mutex crosses the
+// death of another administrator.
 func TestAdministratorTriesOnceMore(t *testing.T) {
+	t.Parallel()
 	for failures, want := range map[int]int{0: 1, 1: 2, 2: 2} {
 		t.Run(fmt.Sprint(failures), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -189,6 +199,7 @@ func TestAdministratorTriesOnceMore(t *testing.T) {
 
 // What fails later is not done again: a part of it may have been.
 func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 1)
 		claims := 0

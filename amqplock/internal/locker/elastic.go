@@ -8,8 +8,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// grow takes slots that come free, for an elastic set. It stands in the wait queue like everyone
-// who wants one, over a publish connection of its own.
+// grow takes slots that come free, for an elastic set. It stands in the wait queue like
+// everyone who wants one, over a publish connection of its own.
 func (h *Holder) grow() {
 	more := newSetAttempt(h.keeper)
 	defer more.link.AbortPublish()
@@ -37,9 +37,9 @@ func (h *Holder) grow() {
 	}
 }
 
-// watchSlots consumes the slots' queues while the lock is held. The broker notifies a consumer that
-// its queue is being deleted; without that the next check in turn finds out. What arrives are
-// probes, of no interest.
+// watchSlots consumes the slots' queues while the lock is held. The broker notifies a
+// consumer that its queue is being deleted; without that the next check in turn finds
+// out. What arrives are probes, of no interest.
 func (h *Holder) watchSlots() {
 	w, err := newSlotWatch(h.checking, h.link.Lock, h.cfg)
 	if err != nil {
@@ -70,8 +70,8 @@ func (h *Holder) watchSlots() {
 	}
 }
 
-// verifyRemoval looks whether a slot is gone whose queue, by the broker's notice, is being deleted.
-// It may also have moved to another node.
+// verifyRemoval looks whether a slot is gone whose queue, by the broker's notice, is
+// being deleted. It may also have moved to another node.
 func (h *Holder) verifyRemoval(slot int) {
 	if !h.held.concerns(slot) {
 		return

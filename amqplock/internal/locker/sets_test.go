@@ -16,6 +16,7 @@ import (
 )
 
 func TestCountTakesAllOrNone(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Count = 5, 3
 	lock := mustAcquire(t, cfg)
@@ -36,6 +37,7 @@ func TestCountTakesAllOrNone(t *testing.T) {
 }
 
 func TestGreedyTakesWhatIsFree(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 4
 	one := mustAcquire(t, cfg)
@@ -53,6 +55,7 @@ func TestGreedyTakesWhatIsFree(t *testing.T) {
 
 // Many who want several would wait for one another for ever if each kept a part.
 func TestSeveralWithoutDeadlock(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.retry, cfg.Log = 5, time.Hour, nil
 	var party errgroup.Group
@@ -81,6 +84,7 @@ func TestSeveralWithoutDeadlock(t *testing.T) {
 }
 
 func TestElasticSetGrowsAndShrinks(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 1, true, true
 	changes := make(chan []int, 16)
@@ -121,8 +125,10 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	}
 }
 
-// An elastic set that begins while others stand in line joins behind them, and grows when it is its turn.
+// An elastic set that begins while others stand in line joins behind them, and grows when
+// it is its turn.
 func TestElasticSetGrowsBehindWaiters(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic, cfg.retry = 1, true, true, time.Hour
 	changes := make(chan []int, 16)
@@ -146,6 +152,7 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 
 // A removal may be found by two checks at once: it is told once, and the set is not lost.
 func TestRemovalIsToldOnce(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
 	changes := make(chan []int, 16)
@@ -162,8 +169,10 @@ func TestRemovalIsToldOnce(t *testing.T) {
 	}
 }
 
-// What goes wrong with two slots at once is told one after the other, and at last what is left of the set.
+// What goes wrong with two slots at once is told one after the other, and at last what is
+// left of the set.
 func TestChangesAreToldInOrder(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
 	telling, goOn := make(chan []int), make(chan struct{})
@@ -197,8 +206,10 @@ func TestChangesAreToldInOrder(t *testing.T) {
 	_ = both.Wait()
 }
 
-// Of several slots only the first in the line may keep a part while it waits for the rest.
+// Of several slots only the first in the line may keep a part while it waits for the
+// rest.
 func TestOnlyTheFirstKeepsAPart(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
 		t.Fatal(err)
@@ -228,8 +239,10 @@ func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	}
 }
 
-// An error ends a try in the middle of collecting: then, too, only the first in the line keeps what it has got.
+// An error ends a try in the middle of collecting: then, too, only the first in the line
+// keeps what it has got.
 func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		reply string
 		nth   int // of the questions about slot 2

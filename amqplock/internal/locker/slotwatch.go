@@ -10,7 +10,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// slotWatch consumes from the queues of slots, for the broker's notice that one is being deleted.
+// slotWatch consumes from the queues of slots, for the broker's notice that one is being
+// deleted.
 type slotWatch struct {
 	name    string
 	channel *amqp.Channel
@@ -25,8 +26,8 @@ func newSlotWatch(ctx context.Context, lock *wire.Conn, cfg Config) (*slotWatch,
 	}
 	return &slotWatch{
 		name: cfg.Name, channel: channel, watched: map[int]bool{},
-		// Room for many: the library's reader hands them over, and would wait for us while we wait
-		// for an answer that it reads.
+		// Room for many: the library's reader hands them over, and would wait for us
+		// while we wait for an answer that it reads.
 		removed: channel.NotifyCancel(make(chan string, 1024)),
 	}, nil
 }
