@@ -82,22 +82,22 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
 	reserveThreads(spareThreads)
-	leader, release, err := c.start()
+	r := &run{c: c, children: children, signals: c.Signals}
+	defer r.terminal.close()
+	release, err := r.start()
 	if err != nil {
 		return Status{}, err
 	}
 	defer release()
-	r := &run{c: c, children: children, signals: c.Signals}
 	defer r.dismiss()
 	if c.Guard != nil {
 		r.guardDue = time.After(guardAfter)
 	}
-	r.logf("started %s as process %d", c.Args[0], leader)
-	r.leader.pid, r.status.Started = leader, true
+	r.logf("started %s as process %d", c.Args[0], r.leader.pid)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = r.supervise(ctx)
-	r.terminal.takeBack(leader, r.status)
+	r.takeTerminalBack()
 	return r.status, err
 }
 
