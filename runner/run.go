@@ -44,6 +44,8 @@ func (r *run) supervise(ctx context.Context) error {
 		case <-r.children:
 		case <-r.guardDue:
 			r.startGuard()
+		case <-r.c.Changed:
+			r.hangUp()
 		case s := <-r.signals:
 			if r.forward(ctx, s) {
 				r.logf("second SIGTERM: killing the command")

@@ -26,6 +26,9 @@ type Command struct {
 	// Signals delivers what to forward (package signals). The caller owns it. Nil forwards
 	// nothing.
 	Signals <-chan os.Signal
+	// Changed delivers a value when something has changed of which the command's own process
+	// gets a SIGHUP, if it catches or ignores that. The default action would kill it.
+	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
 	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
