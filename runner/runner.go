@@ -27,7 +27,8 @@ type Command struct {
 	// nothing.
 	Signals <-chan os.Signal
 	// Changed delivers a value when something has changed of which the command's own process
-	// gets a SIGHUP, if it catches or ignores that. The default action would kill it.
+	// gets a SIGHUP, if it catches or ignores that. The default action would kill it. Run
+	// does not always read, so send without blocking. Nil delivers nothing.
 	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
