@@ -80,6 +80,13 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	return false
 }
 
+// hangUp sends SIGHUP to the leader if it expects one. The rest of its group may not.
+func (r *run) hangUp() {
+	if handles(r.leader.pid, syscall.SIGHUP) {
+		_ = syscall.Kill(r.leader.pid, syscall.SIGHUP)
+	}
+}
+
 // signalGroup is safe as long as the leader has not been collected. A group that has gone is
 // no error: the signal lost the race.
 func (r *run) signalGroup(s syscall.Signal) {

@@ -106,3 +106,19 @@ func (r *run) resume() {
 	}
 	r.signalGroup(syscall.SIGCONT)
 }
+
+// takeTerminalBack settles what a command with the terminal leaves open. A command that was
+// killed could not restore the settings. And Ctrl-C has reached its group alone: a shell that
+// runs a script in our group ends that only if it gets SIGINT too.
+func (r *run) takeTerminalBack() {
+	if !r.terminal.takeBack(r.leader.pid) {
+		return
+	}
+	s, killed := r.status.Signal()
+	if killed {
+		r.terminal.restore()
+	}
+	if _, throughUs := r.ends.last[syscall.SIGINT]; s == syscall.SIGINT && !throughUs && !r.stopping {
+		interruptOthers()
+	}
+}

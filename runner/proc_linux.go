@@ -45,6 +45,24 @@ func (p proc) signal(signals ...syscall.Signal) {
 	}
 }
 
+// handles reports whether a process catches or ignores s.
+func handles(pid int, s syscall.Signal) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		name, mask, _ := strings.Cut(line, ":")
+		if name == "SigCgt" || name == "SigIgn" {
+			set, _ := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			if set&(1<<(s-1)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // environ returns the environment that p was executed with, nil if there is none to see, and
 // whether that is sure: in the middle of execve(2) a process has lost one environment and
 // has not got the next.

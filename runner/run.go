@@ -44,6 +44,8 @@ func (r *run) supervise(ctx context.Context) error {
 		case <-r.children:
 		case <-r.guardDue:
 			r.startGuard()
+		case <-r.c.Changed:
+			r.hangUp()
 		case s := <-r.signals:
 			if r.forward(ctx, s) {
 				r.logf("second SIGTERM: killing the command")
@@ -157,6 +159,7 @@ func (r *run) ended(ctx context.Context) error {
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when
 // that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
+	r.terminal.takeBack(r.leader.pid) // no SIGCHLD announces that Ctrl-Z has stopped these
 	r.suspendLate(ctx)
 	tick := time.NewTicker(lookEvery * 10)
 	defer tick.Stop()

@@ -26,6 +26,10 @@ type Command struct {
 	// Signals delivers what to forward (package signals). The caller owns it. Nil forwards
 	// nothing.
 	Signals <-chan os.Signal
+	// Changed delivers a value when something has changed of which the command's own process
+	// gets a SIGHUP, if it catches or ignores that. The default action would kill it. Run
+	// does not always read, so send without blocking. Nil delivers nothing.
+	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
 	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
@@ -82,22 +86,22 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
 	reserveThreads(spareThreads)
-	leader, release, err := c.start()
+	r := &run{c: c, children: children, signals: c.Signals}
+	defer r.terminal.close()
+	release, err := r.start()
 	if err != nil {
 		return Status{}, err
 	}
 	defer release()
-	r := &run{c: c, children: children, signals: c.Signals}
 	defer r.dismiss()
 	if c.Guard != nil {
 		r.guardDue = time.After(guardAfter)
 	}
-	r.logf("started %s as process %d", c.Args[0], leader)
-	r.leader.pid, r.status.Started = leader, true
+	r.logf("started %s as process %d", c.Args[0], r.leader.pid)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = r.supervise(ctx)
-	r.terminal.takeBack(leader, r.status)
+	r.takeTerminalBack()
 	return r.status, err
 }
 

@@ -7,10 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childAttributes gives the child a group of its own, and lets it die with us. The kernel
-// drops the latter for set-uid programs.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+// childAttributes gives the child a group of its own, perhaps the foreground of the terminal
+// at standard input, and lets it die with us. The kernel drops the latter for set-uid
+// programs.
+func childAttributes(foreground bool) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Setpgid: true, Foreground: foreground, Pdeathsig: syscall.SIGKILL,
+	}
 }
 
 // adoptOrphans makes the processes whose parents die our children, wherever they have moved

@@ -261,6 +261,11 @@ func childrenOf(pid int) (all []string) {
 	return all
 }
 
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
 func mustLook(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -145,3 +145,33 @@ func TestSignalRacingTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestChangeHangsUpTheLeader: and nobody else, and not while the default action would kill it.
+func TestChangeHangsUpTheLeader(t *testing.T) {
+	p := prepare(t, "-changed", "changed", "--", "sh", "-c", `sh -c 'echo ready >worker; while :; do sleep 0.01; done' & worker=$!
+		echo ready >>log; until [ -e catch ]; do sleep 0.01; done
+		trap 'echo hup >>log' HUP; echo catches >>log; until [ -e go ]; do sleep 0.01; done
+		kill -0 $worker && kill $worker && exit 7`)
+	if err := syscall.Mkfifo(p.path("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.begin()
+	p.await("log", "ready")
+	p.await("worker", "ready")
+	for range 2 { // the second is taken when the first has been looked at
+		release(t, p.path("changed"))
+	}
+	if err := os.WriteFile(p.path("catch"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.await("log", "catches")
+	release(t, p.path("changed"))
+	p.await("log", "hup")
+	p.let()
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+	if got := p.read("log"); got != "ready\ncatches\nhup\n" {
+		t.Errorf("the leader wrote %q", got)
+	}
+}

@@ -36,6 +36,7 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; exit 5'`)
 		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
 		s.awaitState(leader, "Z")
+		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper }, "the wrapper to have the terminal")
 		for range 2 {
 			s.key(ctrlZ)
 			s.expect("stopped; the lock ends in")

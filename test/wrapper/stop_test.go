@@ -208,16 +208,7 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.ReadFile(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.path("wrapper"), self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	p.Path = p.path("wrapper")
-	accessible(t, p.dir)
-	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	p.as(65534)
 	p.begin()
 	command = p.pid("pid")
 	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
@@ -256,6 +247,21 @@ func TestUnkillableKeepsTheLock(t *testing.T) {
 	if got := p.end(); got != 137 {
 		t.Errorf("exit status %d, want 137", got)
 	}
+}
+
+// as makes p another user's, who has a copy of this test binary.
+func (p *process) as(uid uint32) {
+	p.t.Helper()
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(p.path("wrapper"), self, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	p.Path = p.path("wrapper")
+	accessible(p.t, p.dir)
+	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 }
 
 // accessible lets everybody use dir.

@@ -12,6 +12,52 @@ import (
 
 const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"; exit 5'`
 
+// inForeground is a command that says whether it has the terminal.
+const inForeground = `sh -c 'set -- $(cut -d")" -f2 /proc/$$/stat); [ $3 = $6 ] && echo "front=<yes>" >>log || echo "front=<no>" >>log; exit 4'`
+
+// TestCommandStartsInTheForeground: wget and git ask once, at their start.
+func TestCommandStartsInTheForeground(t *testing.T) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		for range 3 {
+			s.line(`rm -f log; A %s`, inForeground)
+			s.expectStatus(4)
+			if got := s.read("log"); got != "front=<yes>\n" {
+				t.Errorf("alone on the terminal: %q", got)
+			}
+		}
+		s.script("twice", `A `+inForeground+`; A `+inForeground)
+		s.line("rm -f log; twice")
+		s.expectStatus(4)
+		if got := s.read("log"); got != "front=<yes>\nfront=<yes>\n" {
+			t.Errorf("in a script: %q", got)
+		}
+		for _, line := range []string{`A %s | cat`, `true | A %s`, `A %s </dev/null`, `A %s >out`, `A %s &`} {
+			s.line("rm -f log; "+line, inForeground)
+			s.expect("$> ")
+			s.await("front=<no>")
+		}
+	})
+}
+
+// TestCommandThatCannotStartReturnsTheTerminal: a child has it, and is not executed.
+func TestCommandThatCannotStartReturnsTheTerminal(t *testing.T) {
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		s.script("script", `A ./bad; A ./plain; read x; echo "got=<$x>"`)
+		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n", "plain": `read x; echo "plain=<$x>"` + "\n"} {
+			if err := os.WriteFile(s.file(name), []byte(text), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.line("script")
+		s.expect("interpreter")
+		s.line("one")
+		s.expect("plain=<one>")
+		s.line("two")
+		s.expect("got=<two>")
+		s.expectStatus(0)
+	})
+}
+
 func TestPipelineIntoAPager(t *testing.T) {
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "less")

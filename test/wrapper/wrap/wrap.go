@@ -58,6 +58,7 @@ type options struct {
 	leaks      bool
 	churn      bool
 	oldKernel  bool
+	changed    string
 }
 
 func parse(args []string) (options, []string, error) {
@@ -79,6 +80,7 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
+	f.StringVar(&o.changed, "changed", "", "a FIFO: something has changed each time that it is opened for writing")
 	f.BoolVar(&o.oldKernel, "old-kernel", false, "refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
 	return o, f.Args(), err
@@ -157,6 +159,15 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 		go func() {
 			_ = await(o.lose)
 			lose(errors.New("lost by order"))
+		}()
+	}
+	if o.changed != "" {
+		changed := make(chan struct{})
+		c.Changed = changed
+		go func() {
+			for await(o.changed) == nil {
+				changed <- struct{}{}
+			}
 		}()
 	}
 	if o.until != 0 {
