@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 )
@@ -18,7 +17,6 @@ type slotsFile struct {
 	writing sync.Mutex    // orders the lists, so that the newest one stays
 	listed  bool          // the file has a list
 	changed chan struct{} // holds one: changes that follow closely are one SIGHUP
-	done    chan struct{}
 	warnf   func(string, ...any)
 }
 
@@ -32,7 +30,7 @@ func newSlotsFile(elastic bool, warnf func(string, ...any)) (*slotsFile, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the list of slots: %w", err)
 	}
-	f := &slotsFile{dir: dir, changed: make(chan struct{}, 1), done: make(chan struct{}), warnf: warnf}
+	f := &slotsFile{dir: dir, changed: make(chan struct{}, 1), warnf: warnf}
 	return f, nil
 }
 
@@ -77,36 +75,17 @@ func (f *slotsFile) change(slots []int) {
 	}
 }
 
-// signals returns sigs, with a SIGHUP after each change, until close.
-func (f *slotsFile) signals(sigs <-chan os.Signal) <-chan os.Signal {
+// changes delivers a value after each change of the file.
+func (f *slotsFile) changes() <-chan struct{} {
 	if f == nil {
-		return sigs
+		return nil
 	}
-	both := make(chan os.Signal)
-	go func() {
-		for {
-			var s os.Signal
-			select {
-			case s = <-sigs:
-			case <-f.changed:
-				s = syscall.SIGHUP
-			case <-f.done:
-				return
-			}
-			select {
-			case both <- s:
-			case <-f.done:
-				return
-			}
-		}
-	}()
-	return both
+	return f.changed
 }
 
 func (f *slotsFile) close() {
 	if f == nil {
 		return
 	}
-	close(f.done)
 	_ = os.RemoveAll(f.dir)
 }
