@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -77,7 +79,23 @@ func specOf(o *options) (job.Spec, error) {
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
 		Verbose: o.messages.Verbose,
 	}
-	return spec, job.Check(spec)
+	return spec, explainTimes(o, job.Check(spec))
+}
+
+// explainTimes adds to an error about times that do not fit into the lease which options do.
+func explainTimes(o *options, err error) error {
+	interval := cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
+	heartbeat := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)
+	need, room := interval+o.stopTime, heartbeat*14/10
+	if !errors.Is(err, amqplock.ErrConfig) || need <= room {
+		return err
+	}
+	longer := (need*10/14 + time.Second - 1).Truncate(time.Second)
+	hint := fmt.Sprintf("--heartbeat %s fits", longer)
+	if room > interval {
+		hint = fmt.Sprintf("--kill-after %s fits, or --heartbeat %s", room-interval, longer)
+	}
+	return exit.WithHint(err, hint)
 }
 
 func commandOf(o *options) ([]string, error) {
