@@ -36,6 +36,7 @@ func inShells(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	for _, name := range []string{"bash", "dash", "zsh"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mustLook(t, name)
 			s := onTerminal(t, shells[name]...)
 			s.expect("$> ")
