@@ -43,7 +43,8 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 	dir := t.TempDir()
 	script := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		writeProgram(t, path, []byte(text))
+		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -82,9 +83,7 @@ func TestScriptWithoutInterpreterLine(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "script", "a  b", "c")
 	p.Env = append(p.Env, "PATH="+p.dir+":"+os.Getenv("PATH"))
-	if err := os.WriteFile(p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"))
 	p.begin()
 	if got, want := p.end(), 9; got != want {
 		t.Errorf("exit status %d, want %d", got, want)

@@ -54,6 +54,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// writeProgram writes a file that can be executed at once. A child that another test forks
+// meanwhile would hold it open for writing until its exec, and the kernel executes no such
+// file.
+func writeProgram(t *testing.T, path string, text []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func flagIsSet(name string) (set bool) {
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
 	return set

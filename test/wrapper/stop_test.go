@@ -211,9 +211,7 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(p.path("root"), perl, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, p.path("root"), perl)
 	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
@@ -267,9 +265,7 @@ func (p *process) as(uid uint32) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(p.path("wrapper"), self, 0o755); err != nil {
-		p.t.Fatal(err)
-	}
+	writeProgram(p.t, p.path("wrapper"), self)
 	p.Path = p.path("wrapper")
 	accessible(p.t, p.dir)
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}

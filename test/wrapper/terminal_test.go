@@ -46,9 +46,7 @@ func TestCommandThatCannotStartReturnsTheTerminal(t *testing.T) {
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A ./bad; A ./plain; read x; echo "got=<$x>"`)
 		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n", "plain": `read x; echo "plain=<$x>"` + "\n"} {
-			if err := os.WriteFile(s.file(name), []byte(text), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			writeProgram(t, s.file(name), []byte(text))
 		}
 		s.line("script")
 		s.expect("interpreter")
