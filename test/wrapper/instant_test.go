@@ -15,6 +15,7 @@ import (
 // TestSignalBetweenGrantAndStart: the signals that end a waiter are never lost in the instant in which it becomes a holder. They come at
 // moments from before the grant until after the start; whatever they meet, the command does not run without having got them.
 func TestSignalBetweenGrantAndStart(t *testing.T) {
+	t.Parallel()
 	b := dial(t)
 	for _, sig := range sent {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {

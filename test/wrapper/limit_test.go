@@ -28,6 +28,7 @@ func hog(t *testing.T, uid uint32, options ...string) *process {
 
 // TestLossAtTheLimitOfProcesses: amqprun can make no thread then, and stops the tree.
 func TestLossAtTheLimitOfProcesses(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	accessible(t, option[1])
 	p := hog(t, 54321, option...)
@@ -42,6 +43,7 @@ func TestLossAtTheLimitOfProcesses(t *testing.T) {
 
 // TestKillAtTheLimitOfProcesses: the guard can make no thread then, and stops the tree.
 func TestKillAtTheLimitOfProcesses(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := hog(t, 54322, "-keep", c.address)
 	p.begin()
@@ -58,6 +60,7 @@ func TestKillAtTheLimitOfProcesses(t *testing.T) {
 // TestLimitOfProcessesBeforeTheGuard: that is reported, the loss stops the tree, and a guard
 // comes as soon as there is room for it.
 func TestLimitOfProcessesBeforeTheGuard(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	accessible(t, option[1])
 	p := hog(t, 54323, option...)

@@ -43,6 +43,7 @@ type staged struct {
 }
 
 func TestSignalAtEveryStage(t *testing.T) {
+	t.Parallel()
 	b := dial(t)
 	for _, stage := range []struct {
 		name  string
