@@ -26,8 +26,10 @@
 #define LOSSES 0                /* how many hints, or places in the queue, are lost */
 #endif
 #ifndef WANT0
-#define WANT0 1                 /* --count of client 0, and of client 1 */
-#define WANT1 1
+#define WANT0 1                 /* --count of client 0 */
+#endif
+#ifndef WANT1
+#define WANT1 1                 /* and of client 1 */
 #endif
 #define want(c) ((c) == 0 -> WANT0 : ((c) == 1 -> WANT1 : 1))
 
@@ -215,12 +217,28 @@ inline try(c) {
 #define no_ghost (owner[0] != GHOST && owner[1] != GHOST)
 #endif
 
+/* When a client may be killed. With hints alone: while it stands in the queue, or holds the lock and
+ * others stand there. What else a kill can do is left to the slow tries; docs/PROOF.md lists it. */
+#ifdef SLOW_TRIES
+#define may_die true
+#else
+#define may_die (!telling && ((placed[c] && got == 0) || (has_all && consumers > 0)))
+#endif
+
+#ifdef REPEAT_ALWAYS
+#define repeats(hint) true
+#else
+#define repeats(hint) ((hint) == CRASH)
+#endif
+
 proctype Client(byte c) {
 	byte s, i, free;
 	byte round;
 	byte got;                   /* slots held */
 	byte ahead;                 /* at most so many stand before it */
 	bool others;                /* somebody stood in the queue when it declared that */
+	bool telling;               /* has given something back, and not sent the hint yet */
+	bool again;                 /* a dead holder's queue was still there when it tried */
 	bool first;                 /* it has been sent a message, so it is the active consumer */
 
 	{
@@ -290,14 +308,13 @@ tries_with_hint:
 #ifdef ACK_FIRST
 	hand[c] = NONE;
 #endif
+	/* "The crash tripwire": the message comes before the broker has deleted the dead holder's queue,
+	 * so a failed try is repeated. The model takes the repetitions to last until that is done. */
+	again = (repeats(hand[c]) && !no_ghost);
 	try(c);
 	if
 	:: has_all -> goto passes
-	:: else
-	fi;
-	/* "The crash tripwire": the message comes before the broker has deleted the dead holder's queue. */
-	if
-	:: hand[c] == CRASH && !no_ghost -> (no_ghost || any_free); goto tries_with_hint
+	:: !has_all && again -> (no_ghost || any_free); goto tries_with_hint
 	:: else
 	fi;
 	/* It acknowledges after a failed try only. */
@@ -325,17 +342,26 @@ tries:
 	fi;
 	/* A success without a hint sends one: more may have come free. */
 	waits[c] = false;
-	d_step { placed[c] = false; remove_consumer(c); say(c, "leaves the queue") };
+	d_step { placed[c] = false; remove_consumer(c); telling = true; say(c, "leaves the queue") };
 #ifndef RELEASERS_ONLY
 	hint();
 	say(c, "has sent a hint");
 #endif
+	telling = false;
 
 holds:
 	waits[c] = false;
 	say(c, "RUNS ITS COMMAND");
+#ifndef SLOW_TRIES
+	/* It ends some time, or when nothing else can happen any more. THE PROPERTY: then nobody waits
+	 * while a slot is free. */
+	if
+	:: true
+	:: timeout -> assert(!any_free || !(waits[0] || waits[1] || waits[2]))
+	fi;
+#endif
 	/* "Release": first the held queues are deleted. */
-	d_step { hand_over(c, NOBODY); first = false; say(c, "releases") };
+	d_step { hand_over(c, NOBODY); first = false; telling = true; say(c, "releases") };
 	/* Then the queue is told; or it is deleted if unused. */
 	if
 	:: hint(); say(c, "has sent a hint")
@@ -343,6 +369,7 @@ holds:
 	:: d_step { consumers == 0 -> queue = false; ready = NONE; say(c, "deletes the unused queue") }
 #endif
 	fi;
+	telling = false;
 	round++;
 	if
 	:: round < ROUNDS -> goto wants
@@ -350,9 +377,13 @@ holds:
 	fi
 	} unless {
 		/* kill -9, with the guard: what it holds and its place go when the broker notices. */
-		atomic { doomed[c] ->
+		atomic { doomed[c] && may_die ->
+			/* "The crash tripwire": it is set up 0.2 s after the grant. */
 			if
-			:: got > 0 && !waits[c] -> wills++
+			:: has_all -> wills++
+#ifdef SLOW_TRIES
+			:: has_all
+#endif
 			:: else
 			fi;
 			hand_over(c, GHOST);
