@@ -241,6 +241,7 @@ proctype Client(byte c) {
 	byte ahead;                 /* at most so many stand before it */
 	bool others;                /* somebody stood in the queue when it declared that */
 	bool telling;               /* has given something back, and not sent the hint yet */
+	mtype kind = NONE;          /* of the hint that it tries with */
 	bool again;                 /* a dead holder's queue was still there when it tried */
 	bool first;                 /* it has been sent a message, so it is the active consumer */
 
@@ -286,7 +287,8 @@ stands:
 	if
 	:: d_step { hand[c] == FIRST -> first = true; hand[c] = NONE; say(c, "knows that it is first") };
 		goto stands
-	:: d_step { hand[c] == HINT || hand[c] == CRASH -> first = true; say(c, "has a hint") };
+	:: d_step { hand[c] == HINT || hand[c] == CRASH ->
+		first = true; kind = hand[c]; say(c, "has a hint") };
 		goto tries_with_hint
 #ifdef SLOW_TRIES
 	/* It also tries by itself, if it is the first. The others send a hint to the first, which they
@@ -313,7 +315,7 @@ tries_with_hint:
 #endif
 	/* "The crash tripwire": the message comes before the broker has deleted the dead holder's queue,
 	 * so a failed try is repeated. The model takes the repetitions to last until that is done. */
-	again = (repeats(hand[c]) && !no_ghost);
+	again = (repeats(kind) && !no_ghost);
 	try(c);
 	if
 	:: has_all -> goto passes
@@ -321,13 +323,13 @@ tries_with_hint:
 	:: else
 	fi;
 	/* It acknowledges after a failed try only. */
-	d_step { hand[c] = NONE; say(c, "acknowledges, waits on") };
+	d_step { hand[c] = NONE; kind = NONE; say(c, "acknowledges, waits on") };
 	goto stands;
 
 passes:
 	/* On success at a semaphore the hint stays in the queue for the next waiter; at a mutex it is
 	 * acknowledged, and the next one is told that it is the first. */
-	waits[c] = false;
+	waits[c] = false; kind = NONE;
 #if defined(MUTEX) || defined(RELEASERS_ONLY)
 	hand[c] = NONE;
 #endif
