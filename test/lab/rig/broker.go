@@ -1,7 +1,6 @@
 package rig
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,7 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // Broker is a single node under scripts/broker.
@@ -40,29 +40,16 @@ func NewBroker(t *testing.T) *Broker {
 		if log, _ := os.ReadFile(filepath.Join(b.home(), "log", "rabbit")); t.Failed() {
 			t.Logf("the broker's log:\n%s", log)
 		}
-		b.script("stop", b.name)
+		program.Broker(t, nil, "stop", b.name)
 	})
-	b.URL = strings.TrimSpace(b.script("start", b.name))
+	b.URL = program.Broker(t, nil, "start", b.name)
 	return b
-}
-
-func (b *Broker) script(args ...string) string {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, "../../../scripts/broker", args...)
-	command.Stderr = os.Stderr
-	out, err := command.Output()
-	if err != nil {
-		b.t.Fatalf("scripts/broker %q: %v\n%s", args, err, out)
-	}
-	return string(out)
 }
 
 // Ctl runs rabbitmqctl.
 func (b *Broker) Ctl(args ...string) string {
 	b.t.Helper()
-	return b.script(append([]string{"ctl", "-n", b.name, "-q"}, args...)...)
+	return program.Broker(b.t, nil, append([]string{"ctl", "-n", b.name, "-q"}, args...)...)
 }
 
 // Address is where the broker listens.
