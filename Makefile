@@ -13,11 +13,13 @@ TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps py
 LINT_TOOLS = shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
-# What runs outside Linux too; the tests of whole programs do not.
+# What runs outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
+# linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./runner/... ./signals/...
-SHELL_FILES = .ci/run $(shell grep -lsE '^\#!.*\bbash' scripts/* bench/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
+SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
+SHELL_FILES = .ci/run scripts/lib.bash $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +35,10 @@ test: build test-tools ## run every test, with a private broker unless AMQPRUN_U
 
 test-unit: ## run the tests that need no broker
 	@scripts/test unit
+
+N ?= 20
+soak: ## run make test N=20 times in a row, half of them beside busy loops; writes test/SOAK.md
+	@scripts/test soak $(N)
 
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
@@ -64,11 +70,11 @@ lint: lint-tools ## check everything that can be checked without running it
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go mod tidy -diff
 	go -C test/docs vet ./...
-	GOOS=linux go vet ./...
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=darwin CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=freebsd CGO_ENABLED=0 go vet $(PORTABLE)
+	go vet ./...
+	@go build -o bin/typecheck ./test/typecheck
+	for system in $(SYSTEMS); do \
+		GOOS=$${system%/*} GOARCH=$${system#*/} bin/typecheck $$(go list -f '{{.Dir}}' $(PORTABLE)) || exit; \
+	done
 	$(GOLANGCI_LINT) run
 	shellcheck -x $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)

@@ -102,13 +102,11 @@ requires_broker_ctl() {
 
 broker_ctl() { "$ROOT/scripts/broker" ctl -n "$AMQPRUN_TEST_BROKER" -q "$@" 3>&-; }
 broker_pid() { "$ROOT/scripts/broker" pid "$AMQPRUN_TEST_BROKER"; }
-broker_freeze() { kill -STOP "$(broker_pid)"; }
-broker_thaw() { kill -CONT "$(broker_pid)"; }
 
-# Closes every connection whose client calls itself NAME, as an operator would.
-broker_close_connections() { # NAME
-  local pid
-  broker_ctl list_connections pid client_properties | grep -F -- "$1" | cut -f1 | while read -r pid; do
-    broker_ctl close_connection "$pid" "closed by a test"
-  done
+# Closes every connection whose name has WORD in it, as an operator would.
+broker_close_connections() { # WORD
+  broker_ctl eval "
+    [rabbit_networking:close_connection(P, \"closed by a test\") ||
+      [{pid, P}, {client_properties, T}] <- rabbit_networking:connection_info_all([pid, client_properties]),
+      {<<\"connection_name\">>, _, Name} <- T, binary:match(Name, <<\"$1\">>) =/= nomatch]."
 }

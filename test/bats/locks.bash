@@ -58,6 +58,20 @@ slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
   esac
 }
 
+json() { # PYTHON-EXPRESSION OPTION...; s is the status
+  amqprun status --json "${@:2}" >status.json && python3 -c '
+import json, sys
+s = json.load(open("status.json"))
+value = eval(sys.argv[1])
+print(value)
+sys.exit(not value)' "$1"
+}
+
+# The ID of the one holder or waiter whose command has a word.
+id_of() { # WORD OPTION...
+  json "[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()][0]" "${@:2}"
+}
+
 # What a failure looks like: one line that says what, and at most one that says what to do.
 assert_error() { # PATTERN [HINT-PATTERN]
   local line error='' hint=''

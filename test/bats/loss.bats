@@ -66,8 +66,8 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
 
 @test "the connections are closed" {
   slow_hold --mutex "$LOCK"
-  broker_ctl close_all_connections "for a test"
-  lost "lost mutex \"$LOCK\" on amqp://[^ ]*: the broker closed the connection: .*for a test"
+  broker_close_connections "$LOCK"
+  lost "lost mutex \"$LOCK\" on amqp://[^ ]*: the broker closed the connection: .*closed by a test"
 }
 
 @test "a command that ignores the signal is killed when its grace is over" {

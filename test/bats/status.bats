@@ -25,26 +25,11 @@ teardown_file() {
 }
 
 teardown() {
-  [[ -z ${ALARM:-} ]] || broker_ctl set_vm_memory_high_watermark 0.4
   end_background
   amqprun destroy --semaphore "$LOCK"
 }
 
 as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
-
-json() { # PYTHON-EXPRESSION OPTION...; s is the status
-  amqprun status --json "${@:2}" >status.json && python3 -c '
-import json, sys
-s = json.load(open("status.json"))
-value = eval(sys.argv[1])
-print(value)
-sys.exit(not value)' "$1"
-}
-
-# The ID of the one holder or waiter whose command has a word.
-id_of() { # WORD OPTION...
-  json "[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()][0]" "${@:2}"
-}
 
 @test "status of a free semaphore, as text and as JSON" {
   amqprun change --semaphore "$LOCK" 3
@@ -225,25 +210,6 @@ id_of() { # WORD OPTION...
   AMQPRUN_URL=$(as operator) sane_run -0 amqprun evict --semaphore builds --holder "$id"
   wait_bg 10 "${BACKGROUND[0]}"
   [ "$status" -eq 76 ]
-}
-
-@test "an alarm makes everybody unknown, and disturbs nobody" {
-  requires_broker_ctl
-  hold --mutex "$LOCK"
-  wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
-  local id
-  id=$(id_of sleep --mutex "$LOCK")
-  ALARM=yes
-  broker_ctl set_vm_memory_high_watermark 0.0001
-  sane_run -0 json "s['held'] == 1" --mutex "$LOCK" # the first answer may have slipped through
-  sane_run -0 json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
-  broker_ctl set_vm_memory_high_watermark 0.4
-  wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
-  kill -0 "$bg_pid"
-  broker_ctl set_vm_memory_high_watermark 0.0001
-  sane_run -69 --separate-stderr amqprun evict --connect-timeout 2 --mutex "$LOCK" --holder "$id"
-  broker_ctl set_vm_memory_high_watermark 0.4
-  assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
 @test "status of a virtual host where nobody tells of a lock" {

@@ -141,8 +141,9 @@ says() { # LINE...: what the first started script has printed so far, in all
 
 @test "the lock is called foo by default" {
   unset AMQPRUN_TEST_LOCK
-  sane_run -0 --separate-stderr test_locks --verbose --sleep 0 true_mutex --acquire
-  [[ $stderr == *'acquired mutex "foo"'* ]]
+  # Another run of this test may hold it right now.
+  sane_run --separate-stderr test_locks --verbose --sleep 0 true_mutex --acquire
+  [[ $stderr == *'mutex "foo"'* ]]
 }
 
 @test "help for the script and for each mode" {
