@@ -21,7 +21,7 @@ type bench struct {
 	dir     string // for lock files, stamps and what is to be plotted
 	amqprun string
 	stamp   string // the program that writes down when it runs
-	minimal string // bench/minimal
+	minimal string // test/bench/minimal
 	peers   []peer
 	broker  broker
 	out     io.Writer
@@ -57,12 +57,12 @@ func main() {
 
 func run() error {
 	b := &bench{}
-	flag.StringVar(&b.minimal, "minimal", "", "the `program` of bench/minimal")
+	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
 	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
 	versions := flag.String("versions", "", "`text` about the servers for the first line")
 	docs := flag.String("docs", "", "`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
 	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
-	flag.StringVar(&b.stamp, "stamp", "", "the `program` of bench/stamp")
+	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
 	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
 	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")

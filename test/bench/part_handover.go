@@ -156,7 +156,7 @@ type ran struct {
 	begin, end time.Duration
 }
 
-// readRuns reads what n times bench/stamp wrote. Commands that overlap are an error: then nothing was locked.
+// readRuns reads what n times test/bench/stamp wrote. Commands that overlap are an error: then nothing was locked.
 func readRuns(stamps string, n int) ([]ran, error) {
 	file, err := os.Open(stamps)
 	if err != nil {

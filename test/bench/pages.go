@@ -52,7 +52,7 @@ func (r *report) plot(dir string) error {
 			return nil
 		}
 	}
-	svg, err := exec.Command("gnuplot", "-e", fmt.Sprintf("dir='%s'", dir), "bench/plot.gp").Output()
+	svg, err := exec.Command("gnuplot", "-e", fmt.Sprintf("dir='%s'", dir), "test/bench/plot.gp").Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		return fmt.Errorf("gnuplot: %w: %s", err, failed.Stderr)
