@@ -33,7 +33,7 @@ demo: build ## show two builds share one slot, and a lost slot stop its command
 test: build test-tools ## run every test, with a private broker unless AMQPRUN_URL answers
 	@scripts/test all
 
-test-unit: ## run the tests that need no broker
+test-unit: ## run the packages' own tests that need no broker
 	@scripts/test unit
 
 N ?= 20
