@@ -1,4 +1,5 @@
-// Package rig runs amqprun with a canary under it and measures what becomes of both. The laboratory's tests share it.
+// Package rig runs amqprun with a canary under it and measures what becomes of both. The
+// laboratory's tests share it.
 package rig
 
 import (
@@ -15,7 +16,8 @@ import (
 	"github.com/amqprun/amqprun/test/program"
 )
 
-// The timings of all contenders: as small as amqprun takes them, so that a fault of ten heartbeats lasts 20 seconds.
+// The timings of all contenders: as small as amqprun takes them, so that a fault of ten
+// heartbeats lasts 20 seconds.
 const (
 	Heartbeat = 2 * time.Second // T
 	Grace     = 500 * time.Millisecond
@@ -30,8 +32,8 @@ const Patience = 90 * time.Second
 
 var amqprun, holder, canary string
 
-// Main builds the programs and runs the tests. Without AMQPRUN_LAB they are skipped, because they
-// take minutes and break brokers.
+// Main builds the programs and runs the tests. Without AMQPRUN_LAB they are skipped,
+// because they take minutes and break brokers.
 func Main(m *testing.M) int {
 	if os.Getenv("AMQPRUN_LAB") == "" {
 		fmt.Println("skipped: these tests are run by make test-faults and make test-cluster")
@@ -95,7 +97,8 @@ func Pass(d time.Duration) { <-time.After(d) }
 
 var results sync.Mutex
 
-// Figure records a measurement: in the test's log, and in the file AMQPRUN_LAB_RESULTS if that is set.
+// Figure records a measurement: in the test's log, and in the file AMQPRUN_LAB_RESULTS if
+// that is set.
 func Figure(t *testing.T, name string, d time.Duration) {
 	t.Helper()
 	t.Logf("%s: %.3f s", name, d.Seconds())
@@ -111,7 +114,14 @@ func Figure(t *testing.T, name string, d time.Duration) {
 		return
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n", strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")), t.Name(), name, d.Seconds()); err != nil {
+	if _, err := fmt.Fprintf(
+		f,
+		"%s\t%s\t%s\t%.3f\n",
+		strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")),
+		t.Name(),
+		name,
+		d.Seconds(),
+	); err != nil {
 		t.Error(err)
 	}
 }
