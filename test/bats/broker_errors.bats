@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# A broker that is not there or says no: each reason has its own words and exit status, and none shows a password.
+# A broker that does not answer or refuses: each reason has its own words and exit status, and none
+# shows a password.
 
 load helpers
 load locks
@@ -9,7 +10,7 @@ ID=${BATS_RUN_TMPDIR##*/}
 SECRET="s3cret/&$ID"
 ENCODED="s3cret%2F%26$ID"
 
-# Users, permissions and virtual hosts, made in one call because each call of rabbitmqctl takes a second.
+# One call makes all users, permissions and virtual hosts, because each call takes a second.
 setup() {
   requires_broker_ctl
   new_lock
@@ -63,7 +64,7 @@ as() { # USER: the URL
   fails 69 "amqp://user:$ENCODED@no-such-host.invalid/" 'cannot reach the broker amqp://no-such-host\.invalid:5672' --mutex "$LOCK" -n touch started
 }
 
-@test "who listens does not answer" {
+@test "the listener does not answer" {
   start_bg /usr/bin/python3 -c '
 import socket, time
 server = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +74,7 @@ time.sleep(600)'
   fails 69 "amqp://user:$ENCODED@127.0.0.1:$(<bg.1.out)/" 'no answer in time' --connect-timeout 0.3 --mutex "$LOCK" touch started
 }
 
-@test "who listens is no AMQP server" {
+@test "the listener is no AMQP server" {
   start_bg /usr/bin/python3 -c '
 import socket
 server = socket.create_server(("127.0.0.1", 0))
@@ -91,7 +92,7 @@ while True:
   [[ $stderr == *"does not speak TLS"* ]]
 }
 
-# Who waits asks once more after a second, so these are asked together.
+# Each of these asks once more after a second, so they run side by side.
 @test "wrong password, unknown user" {
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/guest:$ENCODED} start_bg amqprun --mutex "$LOCK" -n touch started
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/nobody:$ENCODED} start_bg amqprun --semaphore "$LOCK" touch started

@@ -12,7 +12,7 @@ setup() {
 
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
-  # A directory of its own: nothing of the other tests can meet this broker.
+  # In its own folder no other test can meet this broker.
   export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers AMQPRUN_TEST_BROKER=disturbed
   AMQPRUN_URL=$("$BATS_TEST_DIRNAME/../../scripts/broker" start disturbed 3>&-)
   export AMQPRUN_URL
@@ -22,7 +22,7 @@ teardown_file() {
   [[ ! -e ${AMQPRUN_BROKER_DIR:-}/disturbed ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop disturbed
 }
 
-@test "a broker that is stopped ends the holders, and what waits outlives its restart" {
+@test "a broker that is stopped ends the holders, and a waiter outlives its restart" {
   sane_run -0 amqprun change --semaphore "$LOCK" 2
   start_bg amqprun --mutex "$LOCK-mutex" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Who holds, who waits: status, check and evict.
+# Holders and waiters: status, check and evict.
 
 load helpers
 load locks
@@ -50,7 +50,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   done
 }
 
-@test "status names holders, strangers and waiters, in order" {
+@test "status names holders, unknown holders and waiters, in order" {
   CI_JOB_URL=https://ci/8 hold --semaphore "$LOCK" --slots 2 --metadata team=blue --metadata 'why=a b'
   foreign_hold acquire "$LOCK"
   wait_until 10 json "s['holders'][0].get('id') or s['holders'][1].get('id')" --semaphore "$LOCK"
@@ -76,7 +76,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   [ -z "$stderr" ]
 }
 
-@test "a waiter that gets the lock is shown as its holder; the line moves up" {
+@test "a waiter that gets the lock is shown as its holder; the next one moves up" {
   hold --mutex "$LOCK"
   local first=$bg_pid
   start_waiter 1 --mutex "$LOCK" -- sleep 61
@@ -103,7 +103,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   release "${BACKGROUND[0]}"
 }
 
-@test "what others shall not see" {
+@test "passwords and hidden commands are not shown" {
   start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' amqp://me:s3cret@host/ --token=t0psecret
   wait_until 10 json "'amqp://me:***@host/' in s['holders'][0]['command']" --mutex "$LOCK"
   run ! grep s3cret status.json
@@ -132,7 +132,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   done
 }
 
-@test "check tells by its exit status alone" {
+@test "check answers by its exit status alone" {
   local try
   for try in 0 75; do
     sane_run -"$try" --separate-stderr amqprun check --mutex "$LOCK"
@@ -152,7 +152,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   sane_run -69 amqprun check --url amqp://127.0.0.1:1/ --mutex "$LOCK"
 }
 
-@test "evict stops that one run, and tells it who did it" {
+@test "evict stops that one run, which names the evictor" {
   start_bg amqprun --semaphore "$LOCK" --slots 2 -- sleep 601
   local first=$bg_pid
   hold --semaphore "$LOCK" --slots 2
@@ -174,7 +174,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   assert_error "lost slot [12] of semaphore \"$LOCK\" on .*: evicted by $(id -un)@$(uname -n) .*died of SIGTERM"
   wait_until 10 test -e next
   kill -0 "${BACKGROUND[1]}"
-  # Whoever has the slot now is another run.
+  # The slot now belongs to another run.
   sane_run -78 --separate-stderr amqprun evict --semaphore "$LOCK" --holder "$id"
   assert_error "holder \"$id\" of semaphore \"$LOCK\" on .*: there is no such holder"
   sane_run -64 --separate-stderr amqprun evict --semaphore "$LOCK"
@@ -212,7 +212,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   [ "$status" -eq 76 ]
 }
 
-@test "status of a virtual host where nobody tells of a lock" {
+@test "status of a virtual host without a lock" {
   requires_broker_ctl
   broker_ctl add_vhost "$LOCK"
   broker_ctl set_permissions -p "$LOCK" guest '.*' '.*' '.*'
