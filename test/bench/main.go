@@ -53,9 +53,7 @@ var parts = []part{
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
-		os.Exit(
-			1,
-		) //nolint:forbidigo // nothing is held here, and every process is waited for in run
+		os.Exit(1)
 	}
 }
 
@@ -64,11 +62,8 @@ func run() error {
 	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
 	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
 	versions := flag.String("versions", "", "`text` about the servers for the first line")
-	docs := flag.String(
-		"docs",
-		"",
-		"`directory` whose BENCHMARKS.md and benchmarks.svg are written anew",
-	)
+	docs := flag.String("docs", "",
+		"`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
 	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
 	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
@@ -78,18 +73,10 @@ func run() error {
 	flag.IntVar(&b.handovers, "handovers", 4, "`number` of queues of waiters for each")
 	flag.IntVar(&b.crashes, "crashes", 20, "`number` of holders of each kind that are killed")
 	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
-	flag.IntVar(
-		&b.most,
-		"most",
-		1000,
-		"`number` of waiters, slots and processes where there are many",
-	)
-	flag.DurationVar(
-		&b.idleFor,
-		"idle",
-		time.Minute,
-		"how long holders and waiters are watched that do nothing",
-	)
+	flag.IntVar(&b.most, "most", 1000,
+		"`number` of waiters, slots and processes where there are many")
+	flag.DurationVar(&b.idleFor, "idle", time.Minute,
+		"how long holders and waiters are watched that do nothing")
 	flag.Usage = usage
 	flag.Parse()
 	for _, name := range flag.Args() {
@@ -122,11 +109,9 @@ func usage() {
 	for i, p := range parts {
 		names[i] = p.name
 	}
-	fmt.Fprintf(
-		flag.CommandLine.Output(),
+	fmt.Fprintf(flag.CommandLine.Output(),
 		"usage: scripts/bench [OPTION...] [PART...]\nparts: %s; all without any\n",
-		strings.Join(names, " "),
-	)
+		strings.Join(names, " "))
 	flag.PrintDefaults()
 }
 
@@ -141,15 +126,9 @@ func machine() string {
 			break
 		}
 	}
-	return fmt.Sprintf(
-		"%d cores (%s), %s %s, load %s at the start; %s",
-		runtime.NumCPU(),
-		model,
-		runtime.GOOS,
-		strings.TrimSpace(string(release)),
-		strings.Join(strings.Fields(string(load))[:1], ""),
-		runtime.Version(),
-	)
+	return fmt.Sprintf("%d cores (%s), %s %s, load %s at the start; %s", runtime.NumCPU(), model,
+		runtime.GOOS, strings.TrimSpace(string(release)),
+		strings.Join(strings.Fields(string(load))[:1], ""), runtime.Version())
 }
 
 // peer is one way to run a command under a lock.
@@ -197,10 +176,9 @@ func peers(dir, amqprun, minimal, etcd string) []peer {
 	}
 	if etcd != "" {
 		etcdctl := with("etcdctl", "--endpoints", etcd, "lock", "LOCK", "--")
-		list = append(
-			list,
-			peer{name: "etcdctl lock", argv: etcdctl, waits: true, crashes: 3, orphans: true},
-		) // each takes ten seconds
+		// Each crash takes ten seconds.
+		list = append(list,
+			peer{name: "etcdctl lock", argv: etcdctl, waits: true, crashes: 3, orphans: true})
 	}
 	return list
 }

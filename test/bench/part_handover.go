@@ -26,11 +26,8 @@ const (
 // handOver measures from the end of one command to the start of the next.
 func (b *bench) handOver() error {
 	peers := slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return !p.waits })
-	peers = slices.Insert(
-		peers,
-		1,
-		peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")},
-	)
+	peers = slices.Insert(peers, 1,
+		peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
 	gaps := make(map[string][]time.Duration)
 	for n := range b.handovers {
 		for _, p := range peers {
@@ -41,38 +38,17 @@ func (b *bench) handOver() error {
 			gaps[p.name] = append(gaps[p.name], gapsOf(ran)...)
 		}
 	}
-	t := newTable(
-		fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
-		"median ms",
-		"p10",
-		"p90",
-		"max",
-		"/ flock",
-		"/ minimal -line",
-	)
+	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
+		"median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
 	for _, p := range peers {
 		sorted := slices.Sorted(slices.Values(gaps[p.name]))
-		t.add(
-			p.name,
-			ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)),
-			ms(sorted[len(sorted)-1]),
-			ratio(
-				median(sorted),
-				median(gaps["flock"]),
-			),
-			ratio(median(sorted), median(gaps["minimal -line"])),
-		)
+		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)),
+			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
+			ratio(median(sorted), median(gaps["flock"])),
+			ratio(median(sorted), median(gaps["minimal -line"])))
 	}
-	t.print(
-		b.out,
-		fmt.Sprintf(
-			"Hand-over, %d interleaved queues, %d ms under the lock each.",
-			b.handovers,
-			holdMS,
-		),
-	)
+	t.print(b.out, fmt.Sprintf(
+		"Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
 	var lines []string
 	for _, p := range peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
@@ -213,10 +189,8 @@ func readRuns(stamps string, n int) ([]ran, error) {
 	slices.SortFunc(runs, func(a, b ran) int { return cmp.Compare(a.begin, b.begin) })
 	for i := 1; i < len(runs); i++ {
 		if runs[i].begin < runs[i-1].end {
-			return nil, fmt.Errorf(
-				"two commands ran at the same time, for %v",
-				runs[i-1].end-runs[i].begin,
-			)
+			return nil, fmt.Errorf("two commands ran at the same time, for %v",
+				runs[i-1].end-runs[i].begin)
 		}
 	}
 	return runs, nil

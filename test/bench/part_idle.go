@@ -57,34 +57,18 @@ func (b *bench) idle() (failed error) {
 	if err != nil {
 		return err
 	}
-	t := newTable(
-		"a command that waits",
-		"CPU, % of a core",
-		"of that the guard",
-		"resident MiB",
-		"of that the guard",
-		"peak MiB",
-	)
+	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB",
+		"of that the guard", "peak MiB")
 	for _, p := range slices.Concat(holders, waiting) {
 		percent := func(d time.Duration) string { return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds()) }
-		t.add(
-			p.name,
-			percent(p.cpu+p.guardCPU),
-			percent(p.guardCPU),
-			mib(p.rss+p.guardRSS),
-			mib(p.guardRSS),
-			mib(p.peak),
-		)
+		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS),
+			mib(p.guardRSS), mib(p.peak))
 	}
 	t.print(b.out, fmt.Sprintf("Cost of holding a lock, and of waiting for it, for %v.", b.idleFor))
 	n := float64(len(waiting)) // as many of ours hold as wait
-	fmt.Fprintf(
-		b.out,
-		"\nOf a holder the broker handles %.1f AMQP methods a minute, %.1f for each check; of a waiter %.1f a minute.\n",
-		held*60/n,
-		held/n*checkInterval.Seconds(),
-		(waited-held)*60/n,
-	)
+	fmt.Fprintf(b.out, "\nOf a holder the broker handles %.1f AMQP methods a minute, "+
+		"%.1f for each check; of a waiter %.1f a minute.\n",
+		held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n)
 	return nil
 }
 
@@ -139,11 +123,8 @@ func guardOf(pid int) int {
 	for _, list := range lists {
 		children, _ := os.ReadFile(list)
 		for _, child := range strings.Fields(string(children)) {
-			if comm, _ := os.ReadFile(
-				"/proc/" + child + "/comm",
-			); strings.TrimSpace(
-				string(comm),
-			) == "lock-guard" {
+			comm, _ := os.ReadFile("/proc/" + child + "/comm")
+			if strings.TrimSpace(string(comm)) == "lock-guard" {
 				guard, _ := strconv.Atoi(child)
 				return guard
 			}
@@ -188,10 +169,7 @@ func sizeIn(file, key string) (int64, error) {
 	for line := range strings.Lines(string(text)) {
 		if value, found := strings.CutPrefix(line, key+":"); found {
 			kib, err := strconv.ParseInt(
-				strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")),
-				10,
-				64,
-			)
+				strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
 			return kib << 10, err
 		}
 	}

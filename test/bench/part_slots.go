@@ -26,14 +26,8 @@ func (b *bench) slots() (err error) {
 	}
 	defer connection.Close()
 	hold := func(slot int) error {
-		_, err := channel.QueueDeclare(
-			fmt.Sprintf("%s-B-%d", name, slot),
-			false,
-			false,
-			true,
-			false,
-			amqp.Table{"x-max-length": 0},
-		)
+		_, err := channel.QueueDeclare(fmt.Sprintf("%s-B-%d", name, slot), false, false, true,
+			false, amqp.Table{"x-max-length": 0})
 		return err
 	}
 	for i := range b.most {
@@ -72,27 +66,15 @@ func (b *bench) slots() (err error) {
 	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
 	row := func(what string, values []time.Duration) {
 		sorted := slices.Sorted(slices.Values(values))
-		t.add(
-			what,
-			ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)),
-			ratio(median(values), median(mutex)),
-		)
+		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+			ratio(median(values), median(mutex)))
 	}
 	row("a free mutex", mutex)
 	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
 		row("the only free slot of "+fmt.Sprint(b.most)+": "+where, took[where])
 	}
-	t.print(
-		b.out,
-		fmt.Sprintf(
-			"One free slot, %d runs of each, the mutex in between. To create the %d slots took %.1f s.",
-			rounds,
-			b.most,
-			created.Seconds(),
-		),
-	)
+	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
+		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
 	return nil
 }
 

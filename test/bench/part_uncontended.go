@@ -58,13 +58,8 @@ func (b *bench) uncontended() error {
 		}
 		t.add(append(row, size)...)
 	}
-	t.print(
-		b.out,
-		fmt.Sprintf(
-			"Start to end of the whole process, %d interleaved runs of each. \"/ X\" is the ratio of the medians.",
-			b.rounds,
-		),
-	)
+	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. "+
+		"\"/ X\" is the ratio of the medians.", b.rounds))
 	var lines []string
 	for i, p := range b.peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))

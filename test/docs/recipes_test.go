@@ -210,21 +210,15 @@ func TestGitLab(t *testing.T) {
 			} `json:"allow_failure"`
 		} `json:"deploy"`
 	}
-	if err := yaml.UnmarshalStrict(
-		[]byte(blocks(t, page, "GitLab CI", "yaml")[0]),
-		&pipeline,
-	); err != nil {
+	text := []byte(blocks(t, page, "GitLab CI", "yaml")[0])
+	if err := yaml.UnmarshalStrict(text, &pipeline); err != nil {
 		t.Fatal(err)
 	}
 	if pipeline.Deploy.AllowFailure.ExitCodes != 75 {
 		t.Error("75 is not the status of a lock that was not acquired")
 	}
-	shellSteps(
-		t,
-		slices.Concat(pipeline.Deploy.BeforeScript, pipeline.Deploy.Script),
-		"make deploy",
-		"make ends",
-	)
+	shellSteps(t, slices.Concat(pipeline.Deploy.BeforeScript, pipeline.Deploy.Script),
+		"make deploy", "make ends")
 }
 
 // TestJenkins runs the shell steps; nothing here can judge the Groovy around them.
@@ -260,16 +254,8 @@ func TestResourceForEachSlot(t *testing.T) {
 	got := map[string]bool{}
 	var runs []*run
 	for range 3 {
-		runs = append(
-			runs,
-			s.start(
-				s.broker(),
-				"sh",
-				"-e",
-				"-c",
-				strings.ReplaceAll(command, "databases", "three"),
-			),
-		)
+		command = strings.ReplaceAll(command, "databases", "three")
+		runs = append(runs, s.start(s.broker(), "sh", "-e", "-c", command))
 	}
 	lines := s.journalLines(3)
 	for _, line := range lines {
@@ -319,8 +305,7 @@ func TestBats(t *testing.T) {
 		t.Errorf("bats says %q, want %q", &r.out, want)
 	}
 	s.start(s.broker(), "amqprun", "--mutex", "test-database", "-w", "10", "--", "true").
-		ends(0).
-		silent()
+		ends(0).silent()
 }
 
 // TestKubernetes decodes the manifest as the API server does, refusing what it does not

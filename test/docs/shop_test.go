@@ -160,8 +160,7 @@ func (r *run) silent() {
 // destroys removes a semaphore at the end of the test.
 func (s *shop) destroys(semaphore string) {
 	s.t.Cleanup(
-		func() { s.start(s.broker(), "amqprun", "destroy", "--semaphore", semaphore).ends(0) },
-	)
+		func() { s.start(s.broker(), "amqprun", "destroy", "--semaphore", semaphore).ends(0) })
 }
 
 // journalHas waits until the programs have written down these lines and nothing else.

@@ -33,9 +33,7 @@ func run(lock string, line bool, name string, args []string) error {
 		return err
 	}
 	err = claim(channel, lock)
-	if refusal := (*amqp.Error)(
-		nil,
-	); line && errors.As(err, &refusal) &&
+	if refusal := (*amqp.Error)(nil); line && errors.As(err, &refusal) &&
 		refusal.Code == amqp.ResourceLocked {
 		channel, err = wait(connection, lock)
 	}
@@ -69,14 +67,8 @@ func wait(connection *amqp.Connection, lock string) (*amqp.Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := place.QueueDeclare(
-		lock+"-line",
-		false,
-		true,
-		false,
-		false,
-		amqp.Table{"x-single-active-consumer": true},
-	); err != nil {
+	if _, err := place.QueueDeclare(lock+"-line", false, true, false, false,
+		amqp.Table{"x-single-active-consumer": true}); err != nil {
 		return nil, err
 	}
 	turns, err := place.Consume(lock+"-line", "", false, false, false, false, nil)

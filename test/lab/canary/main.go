@@ -34,7 +34,7 @@ const pauseBeats = 4
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "canary:", err)
-		os.Exit(1) //nolint:forbidigo // nothing is held here
+		os.Exit(1)
 	}
 }
 
@@ -54,11 +54,8 @@ func run() error {
 	dir := flag.Arg(0)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM)
-	journal, err := os.OpenFile(
-		filepath.Join(dir, "journal"),
-		os.O_APPEND|os.O_CREATE|os.O_WRONLY,
-		0o600,
-	)
+	journal, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_APPEND|os.O_CREATE|os.O_WRONLY,
+		0o600)
 	if err != nil {
 		return err
 	}
@@ -117,15 +114,8 @@ func (c canary) add(seen []byte, element string) error {
 func (c canary) note(kind, word string) {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	if _, err := fmt.Fprintf(
-		c.journal,
-		"%s %s %s %d %s\n",
-		kind,
-		c.id,
-		c.slot,
-		now.Nano(),
-		word,
-	); err != nil {
+	_, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now.Nano(), word)
+	if err != nil {
 		panic(err)
 	}
 }

@@ -15,13 +15,8 @@ func TestBystanders(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
 			lock := rig.NewLock(t, slots)
-			first := lock.Start(
-				"first",
-				url(1),
-				"--",
-				"-for",
-				"50ms",
-			) // makes the queue, whose leader is this node then
+			// It makes the queue, whose leader is then this node.
+			first := lock.Start("first", url(1), "--", "-for", "50ms")
 			first.AwaitExit(0)
 			bystander := lock.Start("bystander", url(2), "--", "-deaf")
 			bystander.AwaitStart()

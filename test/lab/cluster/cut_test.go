@@ -31,17 +31,8 @@ func newDuelFor(t *testing.T, slots int, rival time.Duration) *duel {
 	d := &duel{Lock: rig.NewLock(t, slots), t: t}
 	d.holder = d.Start(rig.Holder, url(1), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start(
-		"rival",
-		url(2),
-		"--wait",
-		"170",
-		"--connect-timeout",
-		"10",
-		"--",
-		"-for",
-		rival.String(),
-	)
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for",
+		rival.String())
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
@@ -212,12 +203,8 @@ func TestBlip(t *testing.T) {
 			const watched = 15 * time.Second
 			const foundWithin = rig.Grace + 3*time.Second // of a second holder of a slot
 			rig.Pass(watched - (rig.Now() - fault))
-			t.Logf(
-				"after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
-				watched,
-				d.holder.HasEnded(),
-				d.History().Find("rival") != nil,
-			)
+			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
+				watched, d.holder.HasEnded(), d.History().Find("rival") != nil)
 			d.figures(fault)
 			overlap := d.History().Overlap(1)
 			if kept() && overlap > 0 {

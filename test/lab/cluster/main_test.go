@@ -70,8 +70,7 @@ func signal(t *testing.T, s syscall.Signal) {
 func pid(t *testing.T, node int) int {
 	t.Helper()
 	text, err := os.ReadFile(
-		filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", node), "pid"),
-	)
+		filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", node), "pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +115,7 @@ func whole(t *testing.T) {
 		case rig.Now()-began > 20*time.Second && !restarted:
 			t.Logf("restarting the first node: %s", saw)
 			for _, action := range []string{"stop_app", "start_app"} {
-				_ = exec.Command("lab-cluster-node", "ctl", "1", action).
-					Run()
+				_ = exec.Command("lab-cluster-node", "ctl", "1", action).Run()
 				// seen by the next look
 			}
 			restarted = true

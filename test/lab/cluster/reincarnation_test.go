@@ -72,14 +72,8 @@ func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished in
 		if channel, err = second.Channel(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := channel.QueueDeclarePassive(
-			fmt.Sprint(prefix, i),
-			false,
-			false,
-			true,
-			false,
-			nil,
-		); err != nil {
+		if _, err := channel.QueueDeclarePassive(fmt.Sprint(prefix, i), false, false, true, false,
+			nil); err != nil {
 			vanished++
 		}
 	}

@@ -45,28 +45,10 @@ func TestVanishing(t *testing.T) {
 		// Two for each lock: when the first one's queue has vanished, the second gets it.
 		all = append(
 			all,
-			lock.Start(
-				"first",
-				url(2+i%2),
-				"--wait",
-				"60",
-				"--connect-timeout",
-				"10",
-				"--",
-				"-for",
-				"6s",
-			),
-			lock.Start(
-				"second",
-				url(3-i%2),
-				"--wait",
-				"60",
-				"--connect-timeout",
-				"10",
-				"--",
-				"-for",
-				"6s",
-			),
+			lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for",
+				"6s"),
+			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "10", "--",
+				"-for", "6s"),
 		)
 	}
 	for _, c := range all {
@@ -90,12 +72,8 @@ func TestVanishing(t *testing.T) {
 		}
 		worst = max(worst, lock.History().Overlap(1))
 	}
-	t.Logf(
-		"of %d commands %d lost a lock that had vanished, %d their connection",
-		len(all),
-		vanished,
-		disconnected,
-	)
+	t.Logf("of %d commands %d lost a lock that had vanished, %d their connection", len(all),
+		vanished, disconnected)
 	rig.Figure(t, "longest overlap", worst)
 	const interval = 500 * time.Millisecond
 	if worst > interval+rig.Grace+rig.Slack {

@@ -41,17 +41,8 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 	t.Cleanup(d.proxy.Close)
 	d.holder = d.Start(rig.Holder, broker.Through(d.proxy.Addr()), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start(
-		"rival",
-		broker.URL,
-		"--wait",
-		"110",
-		"--connect-timeout",
-		"40",
-		"--",
-		"-for",
-		"1500ms",
-	)
+	d.rival = d.Start("rival", broker.URL, "--wait", "110", "--connect-timeout", "40", "--", "-for",
+		"1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }

@@ -20,8 +20,7 @@ func needClock(t *testing.T) {
 	t.Helper()
 	if os.Getenv("AMQPRUN_LAB_CLOCK") == "" {
 		t.Skip(
-			"it steps the clock of the whole machine: scripts/lab clock runs it in a virtual one",
-		)
+			"it steps the clock of the whole machine: scripts/lab clock runs it in a virtual one")
 	}
 	if err := shiftClock(0); err != nil {
 		t.Fatalf("may not set the clock: %v", err)
@@ -104,8 +103,7 @@ func shiftClock(by time.Duration) error {
 		seconds, micros = seconds-1, micros+1e6
 	}
 	_, err := unix.Adjtimex(
-		&unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Sec: seconds, Usec: micros}},
-	)
+		&unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Sec: seconds, Usec: micros}})
 	if errors.Is(err, unix.EPERM) {
 		return errors.New("it takes CAP_SYS_TIME")
 	}

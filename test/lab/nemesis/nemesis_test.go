@@ -122,15 +122,8 @@ func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 			return
 		default:
 		}
-		c := w.Start(
-			fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n),
-			w.broker.Through(x.proxy.Addr()),
-			"--wait",
-			"30",
-			"--",
-			"-for",
-			fmt.Sprintf("%dms", 50+random.IntN(15000)),
-		)
+		c := w.Start(fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n), w.broker.Through(x.proxy.Addr()),
+			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(15000)))
 		x.mu.Lock()
 		x.current = c
 		x.mu.Unlock()
@@ -158,9 +151,8 @@ func (w *war) strike() {
 	if victim == nil {
 		return
 	}
-	while := time.Duration(
-		2000+w.random.IntN(12000),
-	) * time.Millisecond // shorter and much longer than a lease
+	// Shorter and much longer than a lease.
+	while := time.Duration(2000+w.random.IntN(12000)) * time.Millisecond
 	later := func(undo func()) { time.AfterFunc(while, undo) }
 	mend := func() { x.proxy.Break(proxy.None(), proxy.None()) }
 	harm := w.random.IntN(12)
@@ -241,18 +233,11 @@ func (w *war) judge() {
 		if !slices.ContainsFunc(w.abrupt[p.First.ID], func(cut time.Duration) bool {
 			return cut < p.Second.Start && p.First.Last <= cut+excuse
 		}) {
-			w.t.Errorf(
-				"two commands at once in slot %d for %s: %s, which started at %.3f, was told to stop at %.3f and lived until %.3f, "+
-					"and %s, which started at %.3f",
-				p.First.Slot,
-				p.Length,
-				p.First.ID,
-				p.First.Start.Seconds(),
-				p.First.Signal.Seconds(),
-				p.First.Last.Seconds(),
-				p.Second.ID,
-				p.Second.Start.Seconds(),
-			)
+			w.t.Errorf("two commands at once in slot %d for %s: %s, which started at %.3f, "+
+				"got the signal at %.3f and lived until %.3f, and %s, which started at %.3f",
+				p.First.Slot, p.Length, p.First.ID, p.First.Start.Seconds(),
+				p.First.Signal.Seconds(), p.First.Last.Seconds(),
+				p.Second.ID, p.Second.Start.Seconds())
 			continue
 		}
 		worst = max(worst, p.Length)
@@ -285,13 +270,8 @@ func (w *war) judge() {
 	if !h.Linearizable(grants) {
 		w.t.Error("the grants are not those of a lock")
 	}
-	w.t.Logf(
-		"%d commands ran; exit statuses %v; %d pairs excused, the longest overlap %s",
-		len(h.Runs),
-		codes,
-		len(excused)/2,
-		worst,
-	)
+	w.t.Logf("%d commands ran; exit statuses %v; %d pairs excused, the longest overlap %s",
+		len(h.Runs), codes, len(excused)/2, worst)
 	if len(h.Runs) < int(length(w.t)/(10*time.Second)) {
 		w.t.Errorf("only %d commands ran", len(h.Runs))
 	}

@@ -62,19 +62,10 @@ func TestOverlap(t *testing.T) {
 }
 
 func TestPairs(t *testing.T) {
-	h := read(
-		t,
-		[]string{
-			"start a 1 0 ",
-			"start b 2 1 ",
-			"start c 1 5 ",
-			"end c 1 8 ",
-			"end a 1 9 ",
-			"end b 2 9 ",
-			"start d 1 9 ",
-		},
-		nil,
-	)
+	h := read(t, []string{
+		"start a 1 0 ", "start b 2 1 ", "start c 1 5 ", "end c 1 8 ",
+		"end a 1 9 ", "end b 2 9 ", "start d 1 9 ",
+	}, nil)
 	pairs := h.Pairs()
 	if len(pairs) != 1 || pairs[0].First.ID != "a" || pairs[0].Second.ID != "c" ||
 		pairs[0].Length != 3 {
@@ -133,11 +124,8 @@ func TestLinearizable(t *testing.T) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
 	}
-	two := read(
-		t,
-		[]string{"start a 1 100 ", "start b 1 150 ", "end a 1 200 ", "end b 1 300 "},
-		nil,
-	)
+	two := read(t, []string{"start a 1 100 ", "start b 1 150 ", "end a 1 200 ", "end b 1 300 "},
+		nil)
 	if two.Linearizable([]Grant{{"a", 0, 210}, {"b", 0, 310}}) {
 		t.Error("two holders of one slot at once pass")
 	}

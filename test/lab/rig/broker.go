@@ -126,17 +126,10 @@ func (b *Broker) home() string { return filepath.Join(os.Getenv("AMQPRUN_BROKER_
 // beside it has survived, and has the environment that the node had.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	WaitFor(
-		b.t,
-		Patience,
-		"the node is dead",
-		func() bool { return syscall.Kill(b.pid(), 0) != nil },
-	)
-	log, err := os.OpenFile(
-		filepath.Join(b.home(), "log", "rabbit"),
-		os.O_APPEND|os.O_WRONLY,
-		0o600,
-	)
+	WaitFor(b.t, Patience, "the node is dead",
+		func() bool { return syscall.Kill(b.pid(), 0) != nil })
+	log, err := os.OpenFile(filepath.Join(b.home(), "log", "rabbit"), os.O_APPEND|os.O_WRONLY,
+		0o600)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -149,11 +142,8 @@ func (b *Broker) Restart() {
 		b.t.Fatal(err)
 	}
 	go func() { _ = node.Wait() }()
-	if err := os.WriteFile(
-		filepath.Join(b.home(), "pid"),
-		[]byte(strconv.Itoa(node.Process.Pid)),
-		0o600,
-	); err != nil {
+	if err := os.WriteFile(filepath.Join(b.home(), "pid"), []byte(strconv.Itoa(node.Process.Pid)),
+		0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }

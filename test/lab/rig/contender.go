@@ -94,12 +94,8 @@ func (l *Lock) end() {
 			<-c.done
 		}
 		if l.t.Failed() {
-			l.t.Logf(
-				"messages of %s (exit %d):\n%s",
-				c.ID,
-				c.cmd.ProcessState.ExitCode(),
-				c.Messages(),
-			)
+			l.t.Logf("messages of %s (exit %d):\n%s", c.ID, c.cmd.ProcessState.ExitCode(),
+				c.Messages())
 		}
 	}
 	// The guards of killed contenders end their commands; the directory goes when those
@@ -136,19 +132,10 @@ type message struct {
 // "--", then those of the canary.
 func (l *Lock) Start(id, url string, options ...string) *Contender {
 	l.t.Helper()
-	args := append(
-		[]string{
-			"--verbose",
-			"--heartbeat",
-			fmt.Sprint(Heartbeat),
-			"--kill-after",
-			fmt.Sprint(Grace),
-			"--check-interval",
-			"0.5",
-			"--connect-timeout",
-			"5",
-		},
-		l.Option...)
+	args := append([]string{
+		"--verbose", "--heartbeat", fmt.Sprint(Heartbeat), "--kill-after", fmt.Sprint(Grace),
+		"--check-interval", "0.5", "--connect-timeout", "5",
+	}, l.Option...)
 	var forCanary []string
 	for i, option := range options {
 		if option == "--" {
@@ -257,12 +244,8 @@ func (c *Contender) Said(pattern string) time.Duration {
 // AwaitMessage waits until a message matches.
 func (c *Contender) AwaitMessage(pattern string) {
 	c.lock.t.Helper()
-	WaitFor(
-		c.lock.t,
-		Patience,
-		fmt.Sprintf("%s says %q", c.ID, pattern),
-		func() bool { return c.Said(pattern) != 0 },
-	)
+	WaitFor(c.lock.t, Patience, fmt.Sprintf("%s says %q", c.ID, pattern),
+		func() bool { return c.Said(pattern) != 0 })
 }
 
 // AwaitStart waits until the command runs.
@@ -327,8 +310,8 @@ func (l *Lock) Verdict(allowed time.Duration) {
 	var grants []oracle.Grant
 	for _, c := range l.all {
 		g := oracle.Grant{ID: c.ID, Asked: c.Asked}
-		if c.HasEnded() &&
-			c.cmd.ProcessState.Exited() { // a killed one leaves the return to its guard
+		// One that was killed leaves the return to its guard.
+		if c.HasEnded() && c.cmd.ProcessState.Exited() {
 			g.Gone = c.Ended
 		}
 		grants = append(grants, g)

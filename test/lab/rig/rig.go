@@ -114,14 +114,9 @@ func Figure(t *testing.T, name string, d time.Duration) {
 		return
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(
-		f,
-		"%s\t%s\t%s\t%.3f\n",
+	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n",
 		strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")),
-		t.Name(),
-		name,
-		d.Seconds(),
-	); err != nil {
+		t.Name(), name, d.Seconds()); err != nil {
 		t.Error(err)
 	}
 }

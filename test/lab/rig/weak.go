@@ -59,19 +59,12 @@ func weaken(root, dir, weakness string) (overlay string, err error) {
 		return "", err
 	}
 	if n := strings.Count(string(source), w.old); n != 1 {
-		return "", fmt.Errorf(
-			"%s: %q is there %d times, not once: what is weakened has changed",
-			w.file,
-			w.old,
-			n,
-		)
+		return "", fmt.Errorf("%s: %q is there %d times, not once: what is weakened has changed",
+			w.file, w.old, n)
 	}
 	replacement := filepath.Join(dir, "weak.go")
-	if err := os.WriteFile(
-		replacement,
-		[]byte(strings.Replace(string(source), w.old, w.new, 1)),
-		0o600,
-	); err != nil {
+	if err := os.WriteFile(replacement, []byte(strings.Replace(string(source), w.old, w.new, 1)),
+		0o600); err != nil {
 		return "", err
 	}
 	text, err := json.Marshal(map[string]map[string]string{"Replace": {file: replacement}})
@@ -93,13 +86,8 @@ func Control(t *testing.T, weakness, test, complaint string) {
 	for part := range strings.SplitSeq(test, "/") {
 		pattern = append(pattern, "^"+part+"$")
 	}
-	again := exec.CommandContext(
-		t.Context(),
-		os.Args[0],
-		"-test.v",
-		"-test.timeout=5m",
-		"-test.run="+strings.Join(pattern, "/"),
-	)
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m",
+		"-test.run="+strings.Join(pattern, "/"))
 	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=")
 	out, err := again.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), complaint) {
