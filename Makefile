@@ -15,7 +15,7 @@ DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
 # linux/arm64 (see .github/workflows); these are the others.
-PORTABLE = . ./amqplock/... ./runner/... ./signals/...
+PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
 SHELL_FILES = .ci/run scripts/lib.bash $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 

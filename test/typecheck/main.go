@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/build"
@@ -35,6 +36,9 @@ func main() {
 // check checks the package in a folder together with its own tests.
 func check(folder string, files *token.FileSet, imports types.Importer) error {
 	p, err := build.ImportDir(folder, 0)
+	if none := (*build.NoGoError)(nil); errors.As(err, &none) {
+		return nil // the package is not for this system
+	}
 	if err != nil {
 		return err
 	}
