@@ -1,5 +1,6 @@
-// Package cli tests the built program where the Bats tests would be too slow or too coarse: many exit codes, and arguments no
-// shell likes to pass. The test binary runs itself again as the command under the lock.
+// Package cli tests the built program where the Bats tests would be too slow or too
+// coarse. It tries many exit codes, and arguments that no shell likes to pass. The test
+// binary runs itself again as the command under the lock.
 package cli
 
 import (
@@ -14,7 +15,8 @@ import (
 	"time"
 )
 
-// showArgs in the environment makes the test binary print its arguments, each ended by a NUL.
+// showArgs in the environment makes the test binary print its arguments, each ended by a
+// NUL.
 const showArgs = "AMQPRUN_TEST_SHOW_ARGS"
 
 // patience bounds a run that should take a fraction of a second.
@@ -29,12 +31,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	for _, entry := range os.Environ() { // what the caller exported for amqprun would change what is tested; only the broker stays
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AMQPRUN_") && name != "AMQPRUN_URL" {
+	// The caller's other variables for amqprun would change what is tested.
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AMQPRUN_") &&
+			name != "AMQPRUN_URL" {
 			_ = os.Unsetenv(name)
 		}
 	}
-	// Under the race detector every run of this binary as a command would otherwise end with a pause of a second.
+	// Under the race detector every run of this binary as a command would otherwise end with
+	// a pause of a second.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Exit(buildAndTest(m))
 }
@@ -60,7 +65,8 @@ func lockName(t *testing.T) string {
 	if os.Getenv("AMQPRUN_URL") == "" {
 		t.Skip("no broker: AMQPRUN_URL is not set")
 	}
-	return fmt.Sprintf("%s-%d-%d", strings.ReplaceAll(t.Name(), "/", "-"), os.Getpid(), time.Now().UnixNano())
+	return fmt.Sprintf("%s-%d-%d", strings.ReplaceAll(t.Name(), "/", "-"), os.Getpid(),
+		time.Now().UnixNano())
 }
 
 // result is what became of one run.

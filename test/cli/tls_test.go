@@ -19,7 +19,8 @@ const brokerScript = "../../scripts/broker"
 // password is in every URL of these tests, and in no output.
 const password = "sEcReT"
 
-// tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user "certified" log in by certificate and by password.
+// tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user
+// "certified" log in by certificate and by password.
 type tlsBroker struct {
 	clients *authority
 	servers *authority
@@ -51,7 +52,8 @@ auth_mechanisms.3 = EXTERNAL
 	}
 	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
 	t.Cleanup(func() { script(t, nil, "stop", name) })
-	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"}, "start", name)
+	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
+		"start", name)
 	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
 	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
 	deadline := time.Now().Add(patience)
@@ -117,7 +119,7 @@ func (a attempt) test(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(got.stdout+got.stderr, password) {
-		t.Errorf("the password is told: %s", got.stderr)
+		t.Errorf("the password is shown: %s", got.stderr)
 	}
 	if got.code != a.code || (got.stdout == "ran\n") != (a.error == "") {
 		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.code, a.code, got.stdout, got.stderr)
@@ -129,8 +131,10 @@ func (a attempt) test(t *testing.T) {
 	if !want.MatchString(got.stderr) {
 		t.Errorf("got %s, want %s", got.stderr, want)
 	}
-	// The reset that follows a broker's verdict can overtake it, and a reset is worth another try.
-	if strings.Contains(got.stderr, "trying again") && !strings.Contains(got.stderr, "connection reset by peer") {
+	// The reset that follows a broker's verdict can overtake it, and a reset is worth
+	// another try.
+	if strings.Contains(got.stderr, "trying again") &&
+		!strings.Contains(got.stderr, "connection reset by peer") {
 		t.Errorf("what would fail again is tried again: %s", got.stderr)
 	}
 }
@@ -141,9 +145,12 @@ func TestTLS(t *testing.T) {
 	base := "amqps://certified:" + password + "@" + b.address + "/"
 	nobody := "amqps://" + b.address + "/"
 	ca := []string{"--cacert", b.servers.file}
-	with := func(cert, key string) []string { return append([]string{"--cert", cert, "--key", key}, ca...) }
+	with := func(cert, key string) []string {
+		return append([]string{"--cert", cert, "--key", key},
+			ca...)
+	}
 	good := with(b.clients.client("certified", tomorrow()))
-	stranger := with(b.clients.client("stranger", tomorrow()))
+	untrusted := with(b.clients.client("untrusted", tomorrow()))
 	old := with(b.clients.client("expired", yesterday()))
 	foreign := with(newAuthority(t, "others").client("foreign", tomorrow()))
 	_, otherKey := b.clients.client("other", tomorrow())
@@ -158,45 +165,67 @@ func TestTLS(t *testing.T) {
 		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.file},
 		{name: "certificate and password", url: base, args: good},
 		{name: "certificate alone", url: nobody, args: good},
-		{name: "certificate, named in the environment", url: nobody, env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" + b.servers.file}},
-		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" + good[1] + "&keyfile=" + good[3], args: ca},
+		{name: "certificate, named in the environment", url: nobody,
+			env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" +
+				b.servers.file}},
+		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" +
+			good[1] + "&keyfile=" + good[3], args: ca},
 		{name: "amqplain", url: base + "?auth_mechanism=amqplain", args: ca},
-		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" + port + "/?server_name_indication=broker.test", args: ca},
+		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" +
+			port + "/?server_name_indication=broker.test", args: ca},
 
-		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port + "/", args: ca, code: 69,
+		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port +
+			"/", args: ca, code: 69,
 			error: `no secure connection to the broker amqps://localhost:\d+: tls: failed to verify certificate: x509: certificate is valid for broker.test, not localhost`,
 			hint:  "connect by a name that is in the certificate, or give that as server_name_indication in the URL"},
 		{name: "unknown authority", final: true, url: base, code: 69,
 			error: cannot + "tls: failed to verify certificate: x509: certificate signed by unknown authority.*",
 			hint:  "name the CA file that signed the broker's certificate with --cacert"},
-		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca, code: 69,
+		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca,
+			code:  69,
 			error: `no secure connection to the broker \S+: tls: first record does not look like a TLS handshake`,
 			hint:  "the port does not speak TLS: amqps is usually 5671, amqp 5672"},
 		{name: "TLS port without TLS", url: "amqp" + strings.TrimPrefix(base, "amqps"), code: 69,
 			error: `cannot reach the broker \S+: (it closed the connection before the login was done|who listens there does not speak AMQP)`,
 			hint:  ".*TLS.*amqps://.*"},
-		{name: "certificate of nobody", final: true, url: nobody, args: stranger, code: 77,
-			error: "the broker amqps://" + b.address + " refused the login by certificate", hint: ".*ssl_cert_login_from"},
+		{name: "certificate of nobody", final: true, url: nobody, args: untrusted, code: 77,
+			error: "the broker amqps://" + b.address + " refused the login by certificate",
+			hint:  ".*ssl_cert_login_from"},
 		{name: "expired certificate of the client", final: true, url: nobody, args: old, code: 69,
-			error: cannot + ".*tls: expired certificate.*", hint: "the client certificate has expired: renew it"},
-		{name: "a client certificate that the broker does not trust", final: true, url: nobody, args: foreign, code: 69,
-			error: cannot + ".*tls: unknown certificate authority.*", hint: "the broker does not trust who signed the client certificate: .*"},
-		{name: "wrong password", final: true, url: strings.Replace(base, password, "wrong", 1), args: ca, code: 77,
-			error: `the broker \S+ refused the login of user "certified"`, hint: "check user and password; .*"},
+			error: cannot + ".*tls: expired certificate.*",
+			hint:  "the client certificate has expired: renew it"},
+		{name: "a client certificate that the broker does not trust", final: true, url: nobody,
+			args: foreign, code: 69,
+			error: cannot + ".*tls: unknown certificate authority.*",
+			hint:  "the broker does not trust who signed the client certificate: .*"},
+		{name: "wrong password", final: true, url: strings.Replace(base, password, "wrong", 1), args: ca,
+			code:  77,
+			error: `the broker \S+ refused the login of user "certified"`,
+			hint:  "check user and password; .*"},
 
-		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"}, code: 64,
-			error: "certificate authority: open /nowhere.pem: no such file or directory", hint: "a PEM file"},
-		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text}, code: 64,
-			error: "certificate authority: " + text + " holds no certificate in PEM form", hint: "it begins with -----BEGIN CERTIFICATE-----"},
-		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]), code: 64,
-			error: "client certificate: " + good[1] + " has no key", hint: "name the file of its private key too"},
-		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]), code: 64,
-			error: "client certificate: there is none for the key " + good[3], hint: "name the file of the certificate too"},
+		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"},
+			code:  64,
+			error: "certificate authority: open /nowhere.pem: no such file or directory",
+			hint:  "a PEM file"},
+		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text},
+			code:  64,
+			error: "certificate authority: " + text + " holds no certificate in PEM form",
+			hint:  "it begins with -----BEGIN CERTIFICATE-----"},
+		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]),
+			code:  64,
+			error: "client certificate: " + good[1] + " has no key",
+			hint:  "name the file of its private key too"},
+		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]),
+			code:  64,
+			error: "client certificate: there is none for the key " + good[3],
+			hint:  "name the file of the certificate too"},
 		{name: "certificate that is none", final: true, url: base, args: with(text, good[3]), code: 64,
 			error: "client certificate " + text + " with key .*: tls: failed to find any PEM data in certificate input", hint: "both are PEM files, and the key has no passphrase"},
 		{name: "another's key", final: true, url: base, args: with(good[1], otherKey), code: 64,
-			error: "client certificate .*: tls: private key does not match public key", hint: "both are PEM files, .*"},
-		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]), code: 64,
+			error: "client certificate .*: tls: private key does not match public key",
+			hint:  "both are PEM files, .*"},
+		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]),
+			code:  64,
 			error: "client certificate /nowhere.pem with key .*: open /nowhere.pem: no such file or directory", hint: "both are PEM files, .*"},
 		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
 			error: "certificates are given, and the broker URL says amqp://", hint: "write amqps://"},
@@ -205,12 +234,14 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it does not matter that they are not.
+// TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it
+// does not matter that they are not.
 func TestTLSOfOthers(t *testing.T) {
 	lockName(t)
 	ours := newAuthority(t, "authority")
 	listen := func(expires time.Time, config *tls.Config) string {
-		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()), expires))
+		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()),
+			expires))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,10 +276,13 @@ func TestTLSOfOthers(t *testing.T) {
 		{name: "expired", final: true, url: listen(yesterday(), &tls.Config{}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: .*`,
 			hint:  "renew the broker's certificate, or set the clock of this machine"},
-		{name: "client certificate wanted", final: true, url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}), args: ca, code: 69,
+		{name: "client certificate wanted", final: true,
+			url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert,
+				ClientCAs: pool}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: certificate required.*`,
 			hint:  "the broker wants a client certificate: --cert and --key"},
-		{name: "TLS 1.1", final: true, url: listen(tomorrow(), &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
+		{name: "TLS 1.1", final: true, url: listen(tomorrow(),
+			&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: .*protocol version.*`,
 			hint:  "amqprun speaks TLS 1.2 and 1.3"},
 		{name: "closes after the handshake", url: listen(tomorrow(), &tls.Config{}), args: ca, code: 69,

@@ -13,6 +13,7 @@ import (
 )
 
 func TestEveryExitStatusIsPassedOn(t *testing.T) {
+	t.Parallel()
 	for status := range 256 {
 		if got := start(t, "--", "sh", "-c", "exit "+strconv.Itoa(status)).end(); got != status {
 			t.Errorf("exit %d became %d", status, got)
@@ -21,6 +22,7 @@ func TestEveryExitStatusIsPassedOn(t *testing.T) {
 }
 
 func TestDeathBySignalIs128PlusN(t *testing.T) {
+	t.Parallel()
 	for s := syscall.Signal(1); s < 32; s++ {
 		switch s {
 		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
@@ -37,10 +39,12 @@ func TestDeathBySignalIs128PlusN(t *testing.T) {
 }
 
 func TestCommandsThatCannotBeStarted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	script := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		writeProgram(t, path, []byte(text))
+		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -59,7 +63,6 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 		{"no permission, in PATH", "in-path", 126, "permission denied"},
 		{"directory", dir, 126, "is a directory"},
 		{"no interpreter", script("bad", "#!/no/such/interpreter -x\n", 0o700), 126, "/no/such/interpreter does not exist"},
-		{"no #! line", script("noexec", "exit 0\n", 0o700), 126, "exec format error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := prepare(t, "-guard", "--", c.command)
@@ -75,7 +78,23 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 	}
 }
 
+// TestScriptWithoutInterpreterLine: execvp, and so flock and timeout, run it with /bin/sh.
+func TestScriptWithoutInterpreterLine(t *testing.T) {
+	t.Parallel()
+	p := prepare(t, "-guard", "--", "script", "a  b", "c")
+	p.Env = append(p.Env, "PATH="+p.dir+":"+os.Getenv("PATH"))
+	writeProgram(t, p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"))
+	p.begin()
+	if got, want := p.end(), 9; got != want {
+		t.Errorf("exit status %d, want %d", got, want)
+	}
+	if got, want := p.read("log"), p.path("script")+":a  b:c:2\n"; got != want {
+		t.Errorf("the script got %q, want %q", got, want)
+	}
+}
+
 func TestArgumentListTooLong(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-long", "--", "true")
 	if got := p.end(); got != 126 || !strings.Contains(p.stderr.String(), "argument list too long") {
 		t.Errorf("exit status %d, want 126 and the reason", got)
@@ -85,6 +104,7 @@ func TestArgumentListTooLong(t *testing.T) {
 // TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors, limits and signals of who called the
 // wrapper, and none of the wrapper's own.
 func TestNothingLeaksIntoTheCommand(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +136,7 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
 	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; ` + signalState + ` >inherited; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
@@ -143,12 +164,14 @@ func release(t *testing.T, fifo string) {
 
 // TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread that started the command.
 func TestCommandOutlivesThreads(t *testing.T) {
+	t.Parallel()
 	if got := start(t, "-churn", "--", "sh", "-c", "sleep 0.5; exit 8").end(); got != 8 {
 		t.Errorf("exit status %d, want 8", got)
 	}
 }
 
 func TestNoGoroutineIsLeft(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]string{
 		"normal end": {"--", "true"},
 		"not found":  {"--", "no-such-command"},
@@ -164,6 +187,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 
 // TestInit runs the wrapper as process 1, where it has to collect strangers and cannot die of a signal.
 func TestInit(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace needs root")
 	}
@@ -194,6 +218,7 @@ func TestInit(t *testing.T) {
 		p := run(t, daemon, "-lease", "1500ms", "-kill-after", "700ms")
 		p.await("log", "ready")
 		wrapper := childOf(p.Process.Pid)
+		eventually(t, func() bool { return guardOf(wrapper) != 0 }, "the guard to be ready")
 		if err := syscall.Kill(wrapper, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -213,8 +238,8 @@ func TestInit(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		adopted := func() int { return len(childrenOf(wrapper)) }
-		eventually(t, func() bool { return adopted() > 1 }, "it to get a child beside the guard")
-		eventually(t, func() bool { return adopted() == 1 }, "the child to be collected")
+		eventually(t, func() bool { return adopted() > 0 }, "it to get a child")
+		eventually(t, func() bool { return adopted() == 0 }, "the child to be collected")
 		holder.send(syscall.SIGTERM)
 		if got := p.end(); got != 0 {
 			t.Errorf("exit status %d, want 0", got)
@@ -243,6 +268,11 @@ func childrenOf(pid int) (all []string) {
 		all = append(all, strings.Fields(string(text))...)
 	}
 	return all
+}
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
 }
 
 func mustLook(t *testing.T, name string) string {

@@ -73,9 +73,11 @@ const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; ec
 `
 
 func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.guard()
 	begun := time.Now()
 	p.send(syscall.SIGKILL)
 	p.await("log", "got")
@@ -91,6 +93,7 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 
 // TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard nor the command, which have groups of their own.
 func TestKillOfAmqprunsGroup(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := prepare(t, "-guard", "-keep", c.address, "-kill-after", "500ms", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -107,9 +110,11 @@ func TestKillOfAmqprunsGroup(t *testing.T) {
 
 // TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the lease ends.
 func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.guard()
 	p.send(syscall.SIGSTOP)
 	c.end()
 	p.await("log", "got")
@@ -117,29 +122,53 @@ func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	p.send(syscall.SIGKILL)
 }
 
-// TestKillDuringTheStartOfTheGuard: what was written into the socket is read, whenever the guard gets there.
+// TestKillDuringTheStartOfTheGuard: the guard reads its orders, whenever it gets there.
 func TestKillDuringTheStartOfTheGuard(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		c := listen(t)
-		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", `echo $$ >leader; setsid sh -c 'echo $$ >pid; sleep 300' & sleep 300`)
-		leader := p.pid("leader")
+		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+			`echo $$ >leader; setsid sh -c 'echo $$ >pid; exec sleep 300' & exec sleep 300`)
+		leader, daemon := p.pid("leader"), p.pid("pid")
+		wrapper := p.Process.Pid
+		eventually(t, func() bool { return len(childrenOf(wrapper)) == 2 }, "the guard's process")
 		p.send(syscall.SIGKILL)
-		c.awaitClosed(t, leader)
+		c.awaitClosed(t, leader, daemon)
 		p.end()
 		p.noneLeft()
 	}
 }
 
+// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What else
+// the command has started goes on.
+func TestKillBeforeTheGuard(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		c := listen(t)
+		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+			`echo $$ >leader; exec sleep 300`)
+		leader := p.pid("leader")
+		p.send(syscall.SIGKILL)
+		p.end()
+		eventually(t, func() bool { return !alive(leader) }, "the leader to die with amqprun")
+		c.awaitClosed(t)
+		p.noneLeft()
+	}
+}
+
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
+	p.guard()
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, daemon)
 	p.await("log", "got")
 }
 
 func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1h", "--", "no-such-command")
 	if got := p.end(); got != 127 {
@@ -151,6 +180,7 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 // TestGuardEnforcesTheLeaseOnAStoppedAmqprun: SIGSTOP hits amqprun alone, its command runs on, the lease does not wait. The daemon has
 // left group, session and environment, but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
 	daemon := p.pid("pid")
 	p.await("log", "ready")
@@ -169,6 +199,7 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 
 // TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped amqprun.
 func TestGuardReachesWhoCarriesTheID(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
 	stranger := prepare(t)
@@ -189,6 +220,7 @@ func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 
 // TestGuardKnowsTheNewestLease: it reads renewals late, and goes by the last of them.
 func TestGuardKnowsTheNewestLease(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "3s", "-renew", "100ms", "-kill-after", "500ms", "--", "sh", "-c",
 		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	command := p.pid("pid")
@@ -212,6 +244,7 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 // TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has slept for 11 days since it was booted. A
 // deadline by any other clock would be 11 days off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	unshare := []string{"--time", "--boottime", "1000000"}
 	if out, err := exec.Command(mustLook(t, "unshare"), append(unshare, "true")...).CombinedOutput(); err != nil {
@@ -221,6 +254,7 @@ func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	p.Args[len(unshare)+1] = os.Args[0]
 	p.begin()
 	command := p.pid("pid")
+	p.guard()
 	p.send(syscall.SIGSTOP)
 	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
 	p.await("log", "got")
@@ -230,6 +264,7 @@ func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 
 // TestStopSignalComesOnce: amqprun and its guard have the same deadline.
 func TestStopSignalComesOnce(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms", "log")
 	p.await("log", "ready")
 	p.guard()
@@ -241,6 +276,7 @@ func TestStopSignalComesOnce(t *testing.T) {
 
 // TestGuardOfANestedRunIsSpared: the loss of the outer lock kills the inner amqprun, whose guard then has to outlive its tree.
 func TestGuardOfANestedRunIsSpared(t *testing.T) {
+	t.Parallel()
 	outer, inner := listen(t), listen(t)
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-keep", outer.address, "-kill-after", "100ms", "--",
@@ -273,6 +309,7 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 }
 
 func TestGuardLetsOrphansOfANormalEndLive(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; exit 0`)
 	if got := p.end(); got != 0 {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -lease 1m -verify verify -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -32,10 +33,12 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 
 // TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for the rest of its tree.
 func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; exit 5'`)
 		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
 		s.awaitState(leader, "Z")
+		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper }, "the wrapper to have the terminal")
 		for range 2 {
 			s.key(ctrlZ)
 			s.expect("stopped; the lock ends in")
@@ -54,8 +57,37 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
+// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree has
+// not. A stopped amqprun could not kill that when the grace is over.
+func TestCtrlZDuringTheGrace(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose; AW -lose lose -kill-after 1s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
+			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; while :; do sleep 0.01; done'`)
+		left, leader := s.pid("pid"), s.pid("leader")
+		release(t, s.file("lose"))
+		s.await("term")
+		eventually(t, func() bool { return !alive(leader) }, "the leader to end")
+		s.key(ctrlZ)
+		eventually(t, func() bool { return !alive(left) }, "the rest to be killed")
+		s.expectStatus(76)
+	})
+}
+
+// TestStopDuringTheGrace: a command that is stopped in its grace is woken, so that it can
+// clean up.
+func TestStopDuringTheGrace(t *testing.T) {
+	t.Parallel()
+	p := lost(t, []string{"-kill-after", "1h"}, "sh", "-c",
+		`trap "echo term >>log; kill -STOP $$; echo clean >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p.await("log", "term")
+	p.endsLost()
+	p.await("log", "clean")
+}
+
 // TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
 func TestFgContinuesTheCommandOnce(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec "$W" print-signals log'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -82,6 +114,7 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 }
 
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of dash gives the terminal to its job before: so it has to be up
 		// before the command asks.
@@ -103,6 +136,7 @@ func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 }
 
 func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s &`, asker)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -118,6 +152,7 @@ func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
 }
 
 func TestBackgroundJobThatDoesNot(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo "background=<$((6*7))>"' &`)
 		s.awaitState(s.pid("pid"), "SR")
@@ -130,6 +165,7 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 
 // TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it must not stop for ever.
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; while ! [ -e release ]; do sleep 0.01; done; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
@@ -143,6 +179,7 @@ func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 }
 
 func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -verify verify -kill-after 1h -- "$W" tick log`)
 		command := s.pid("pid")
@@ -161,6 +198,7 @@ func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
 
 // TestNothingResumesTheCommandBeforeVerification: SIGCONT is forwarded, but not then.
 func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -184,6 +222,7 @@ func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
 }
 
 func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -verify verify -lease 4s -kill-after 200ms -- "$W" tick log`)
 		command := s.pid("pid")
@@ -201,6 +240,7 @@ func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
 }
 
 func TestCtrlZAgainWhileVerifying(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -228,6 +268,7 @@ func TestCtrlZAgainWhileVerifying(t *testing.T) {
 
 // TestStoppedCommandAloneKeepsTheLock: SIGSTOP to the command is nobody's Ctrl-Z.
 func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; echo $PPID >wrapper; while ! [ -e release ]; do sleep 0.01; done; exit 6'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -248,6 +289,7 @@ func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
 
 // TestSessionLeaderCannotBeStopped: the kernel discards our stop, as in a container, and the command goes on.
 func TestSessionLeaderCannotBeStopped(t *testing.T) {
+	t.Parallel()
 	s := onTerminal(t, os.Args[0], "wrap", "-guard", "-verify", "verify", "--", "sh", "-c",
 		`echo $$ >pid; echo asking >>log; read x </dev/tty; echo "got=<$x>"; read x </dev/tty`)
 	s.await("asking")

@@ -3,6 +3,7 @@
 package wrapper
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/signals"
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
@@ -39,11 +41,34 @@ func TestMain(m *testing.M) {
 			os.Exit(tick(os.Args[2]))
 		}
 	}
+	// Most tests wait for processes. Each has its own, and its own terminal and lock, so many
+	// can wait at once.
+	flag.Parse()
+	if !flagIsSet("test.parallel") {
+		_ = flag.Set("test.parallel", "12")
+	}
 	code := m.Run()
 	if path, err := program(); err == nil && path != "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
+}
+
+// writeProgram writes a file that can be executed at once. A child that another test forks
+// meanwhile would hold it open for writing until its exec, and the kernel executes no such
+// file.
+func writeProgram(t *testing.T, path string, text []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flagIsSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 var all = make(chan os.Signal, 64)
@@ -56,9 +81,10 @@ func printSignals(file string, mortal bool) int {
 	}
 	defer f.Close()
 	c := all
-	signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
-	if mortal {
-		signal.Notify(c, syscall.SIGCONT)
+	for _, s := range signals.Forwarded {
+		if s != syscall.SIGCONT || mortal {
+			signal.Notify(c, s)
+		}
 	}
 	fmt.Fprintln(f, "ready")
 	for s := range c {

@@ -43,6 +43,7 @@ func (p *place) endsWith(code int, out string) {
 
 // TestPlaces are those that can be told by what a script prints and how it ends.
 func TestPlaces(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, script string
 		needs        string // a program
@@ -83,6 +84,7 @@ func TestPlaces(t *testing.T) {
 		{"amqprun sudo", `"$A" $L -- sudo -n sh -c 'id -u; exit 6'`, "sudo", 6, "0\n"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			if c.needs != "" {
 				mustLook(t, c.needs)
 			}
@@ -96,6 +98,7 @@ func TestPlaces(t *testing.T) {
 
 // TestUnderTimeout does not wait for the time: SIGALRM tells timeout that it is over.
 func TestUnderTimeout(t *testing.T) {
+	t.Parallel()
 	mustLook(t, "timeout")
 	for _, c := range []struct {
 		option, log string
@@ -118,6 +121,7 @@ func TestUnderTimeout(t *testing.T) {
 
 // TestUnderNohup: the command would catch a SIGHUP, but amqprun leaves it ignored. The others pass.
 func TestUnderNohup(t *testing.T) {
+	t.Parallel()
 	mustLook(t, "nohup")
 	p := inPlace(t, `exec nohup "$A" $L -- "$SELF" print-signals log`)
 	p.await("log", "ready")

@@ -38,6 +38,7 @@ func (s *shell) since() string {
 }
 
 func TestLiveLineLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT sh -c 'echo started; exit 3'`)
 	s.expect("exit 3'\r\n")
@@ -54,6 +55,7 @@ func TestLiveLineLeavesNothingBehind(t *testing.T) {
 
 // TestLiveLineNamesTheHolder: who waits at a terminal wants to know for whom.
 func TestLiveLineNamesTheHolder(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 250}); err != nil {
 		t.Fatal(err)
@@ -64,7 +66,7 @@ func TestLiveLineNamesTheHolder(t *testing.T) {
 	}
 	s.line("WAIT true")
 	s.expect("true\r\n")
-	want := regexp.MustCompile(`waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "[^"]+", held by \w+@` + regexp.QuoteMeta(host) + `: sh -c .* on amqp://`)
+	want := regexp.MustCompile(`waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "[^"]+", held by \w+@` + regexp.QuoteMeta(host) + `: sh on amqp://`)
 	eventually(t, func() bool { return want.MatchString(s.since()) }, "the line to name the holder")
 	s.key(ctrlC)
 	s.expect(erased)
@@ -72,6 +74,7 @@ func TestLiveLineNamesTheHolder(t *testing.T) {
 }
 
 func TestLiveLineFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	for _, columns := range []uint16{30, 80, 200} {
 		if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
@@ -92,6 +95,7 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 }
 
 func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT -v sh -c 'echo started'`)
 	s.expect("started'\r\n")
@@ -109,12 +113,13 @@ func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
 }
 
 func TestLiveLineEndsBeforeTheStop(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	s.line("WAIT true")
 	for range 2 {
 		s.expect(erased + "amqprun: waiting for ")
 		s.key(ctrlZ)
-		s.expect(erased + "amqprun: warning: stopped; out of the line until resumed\r\n")
+		s.expect(erased + "amqprun: warning: stopped; out of the wait queue until resumed\r\n")
 		s.expect("$> ")
 		if got := s.since(); strings.Contains(got, "amqprun") {
 			t.Errorf("behind the prompt: %q", got)
@@ -129,6 +134,7 @@ func TestLiveLineEndsBeforeTheStop(t *testing.T) {
 
 // TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a terminal. The kernel would not stop it.
 func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
+	t.Parallel()
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
 	holder.begin()
 	holder.pid("pid")
@@ -139,13 +145,14 @@ func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	s.expect("amqprun: waiting for ")
 	holder.send(syscall.SIGTERM)
 	s.expect("it=<runs>")
-	if strings.Contains(s.output(), "out of the line") {
+	if strings.Contains(s.output(), "out of the wait queue") {
 		t.Errorf("the terminal got %q", s.output())
 	}
 }
 
 // TestWaiterInTheBackgroundIsSilent: also where the terminal stops those who are not.
 func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line("stty tostop; echo set=$?")
 	s.expect("set=0\r\n")
@@ -164,6 +171,7 @@ func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
 
 // TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be written.
 func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT touch log.started`)
 	s.expect(erased + "amqprun: waiting for ")
@@ -177,6 +185,7 @@ func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
 
 // TestTerminalThatCannotEraseGetsLines: and who wants none gets nothing at all.
 func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	s.line(`TERM=dumb WAIT --progress 300ms true`)
 	s.expect("\r\namqprun: waiting for mutex ")
@@ -197,6 +206,7 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 
 // TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the terminal stops who writes from elsewhere.
 func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	s := onTerminal(t, shells["bash"]...)
 	s.expect("$> ")

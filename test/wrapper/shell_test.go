@@ -36,6 +36,7 @@ func inShells(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	for _, name := range []string{"bash", "dash", "zsh"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mustLook(t, name)
 			s := onTerminal(t, shells[name]...)
 			s.expect("$> ")
@@ -90,9 +91,7 @@ func onTerminal(t *testing.T, command ...string) *shell {
 
 func (s *shell) script(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-		s.t.Fatal(err)
-	}
+	writeProgram(s.t, filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"))
 }
 
 // killAll ends what the test has left: every process with its MARK.

@@ -38,6 +38,7 @@ func onSlot(t *testing.T, options string, test func(t *testing.T, s *shell, chan
 
 // TestAmqprunVerifiesBeforeItResumes: with amqprun itself, the slot of a stopped command is still its own, or is gone.
 func TestAmqprunVerifiesBeforeItResumes(t *testing.T) {
+	t.Parallel()
 	onSlot(t, "--heartbeat 30s --kill-after 10s", func(t *testing.T, s *shell, change func(args ...string)) {
 		s.line(`A "$W" tick log`)
 		command := s.pid("pid")
@@ -65,6 +66,7 @@ func TestAmqprunVerifiesBeforeItResumes(t *testing.T) {
 
 // TestAmqprunStoppedBeyondTheLeaseResumesNothing: Ctrl-Z is forgotten, and the lock with it.
 func TestAmqprunStoppedBeyondTheLeaseResumesNothing(t *testing.T) {
+	t.Parallel()
 	onSlot(t, "--heartbeat 3s --check-interval 500ms --kill-after 500ms", func(t *testing.T, s *shell, _ func(args ...string)) {
 		s.line(`A "$W" tick log`)
 		command := s.pid("pid")

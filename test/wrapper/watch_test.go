@@ -14,6 +14,7 @@ import (
 
 // TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it has come.
 func TestWatchOutlivesTheBroker(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	broker, err := url.Parse(os.Getenv("AMQPRUN_URL"))
 	if err != nil {
@@ -53,6 +54,7 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 
 // TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends no signal.
 func TestWatchEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	master, tty, err := pty.Open()
 	if err != nil {

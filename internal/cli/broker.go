@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+func brokerOptions(o *options) []*option {
+	b := &o.broker
+	return []*option{
+		// findBroker reads the variables of these two.
+		value("url", urlList(&b.URLs)),
+		value("url-file", nonEmpty(&o.urlFile)),
+		value("password-file", nonEmpty(&o.passwordFile)).orVariable(),
+		value("cacert", nonEmpty(&b.CACert)).orVariable(),
+		value("cert", nonEmpty(&b.Cert)).orVariable(),
+		value("key", nonEmpty(&b.Key)).orVariable(),
+		value("connect-timeout", atLeast(&b.ConnectTimeout)).orVariable(),
+		value("heartbeat", atLeast(&b.Heartbeat)).orVariable(),
+		toggle("verbose v", &o.messages.Verbose).orVariable(),
+		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		toggle("quiet q", &o.messages.Quiet).orVariable(),
+		toggle("help h", &o.help),
+	}
+}
+
+// findBroker fills in where the brokers are. --url or --url-file win over AMQPRUN_URL,
+// AMQPRUN_URL_FILE and AMQP_URL, of which the first that is set counts.
+func findBroker(o *options) error {
+	urls, file := o.broker.URLs, o.urlFile
+	if len(urls) > 0 && file != "" {
+		return exit.Usagef("--url and --url-file exclude each other")
+	}
+	if len(urls) == 0 && file == "" {
+		urls, file = splitURLs(os.Getenv("AMQPRUN_URL")), os.Getenv("AMQPRUN_URL_FILE")
+	}
+	switch {
+	case len(urls) == 0 && file != "":
+		text, err := readSecret("URL file", file)
+		if err != nil {
+			return err
+		}
+		if urls = urlLines(text); len(urls) == 0 {
+			return exit.Usagef("URL file %s: there is no URL in it", file)
+		}
+	case len(urls) == 0:
+		urls = splitURLs(os.Getenv("AMQP_URL"))
+	}
+	o.broker.URLs = urls
+	if o.passwordFile == "" {
+		return nil
+	}
+	text, err := readSecret("password file", o.passwordFile)
+	if err != nil {
+		return err
+	}
+	if o.broker.Password = strings.TrimRight(text, "\r\n"); o.broker.Password == "" {
+		return exit.Usagef("password file %s: it is empty", o.passwordFile)
+	}
+	return nil
+}
+
+// urlLines are the lines that are neither empty nor a comment.
+func urlLines(text string) (urls []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			urls = append(urls, line)
+		}
+	}
+	return urls
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
+	"github.com/amqprun/amqprun/internal/report"
+)
+
+// Options that say how to reach the broker, or the manner, are also read from
+// AMQPRUN_<OPTION>. Those that say which lock, how many, or whether to wait are not: they
+// would leak into an amqprun that the command runs.
+func runOptions(o *options) []*option {
+	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
+	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
+	return append(brokerOptions(o), []*option{
+		semaphoreOption(o), mutexOption(o), conflictOption(o),
+		toggle("nonblock n", &o.noWait),
+		value("wait w timeout", duration(&o.wait)),
+		value("slots", number(&o.slots)),
+		value("count", number(&o.count)),
+		toggle("greedy", &o.greedy),
+		toggle("elastic", &o.elastic),
+		value("command c", text(&o.command)),
+		value("signal s", signal(&o.stopSignal)).orVariable(),
+		value("kill-after k", duration(&o.stopTime)).orVariable(),
+		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
+		value("orphans", orphans(&o.orphans)),
+		value("progress", zeroOr(&o.progress)).orVariable(),
+		value("report", nonEmpty(&o.report)),
+		value("metadata", metadata(&o.metadata)),
+		toggle("show-command", &o.showCommand).orVariable(),
+		toggle("hide-command", &o.hideCommand).orVariable(),
+		toggle("version", &o.version),
+	}...)
+}
+
+// run runs a command under a lock.
+func run(o *options, c *console.Console) (exit.Outcome, error) {
+	spec, err := specOf(o)
+	if err != nil {
+		return exit.Of(err, o.conflictCode), err
+	}
+	outcome, err := job.Run(spec, c)
+	return outcome, explainNumber(o, err)
+}
+
+// specOf returns the job that o describes, and refuses what cannot work before anything
+// is contacted.
+func specOf(o *options) (job.Spec, error) {
+	if err := findLock(o); err != nil {
+		return job.Spec{}, err
+	}
+	command, err := commandOf(o)
+	if err != nil {
+		return job.Spec{}, err
+	}
+	if err := checkRun(o); err != nil {
+		return job.Spec{}, err
+	}
+	shown := job.Shown(command, o.showCommand && !o.hideCommand)
+	o.broker.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
+	spec := job.Spec{
+		Began: o.began, ID: newID(), Command: command,
+		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count,
+		Greedy: o.greedy, Elastic: o.elastic, CheckInterval: o.checkInterval, StopTime: o.stopTime,
+		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
+		StopSignal: o.stopSignal, Orphans: o.orphans,
+		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
+		Verbose: o.messages.Verbose,
+	}
+	return spec, explainTimes(o, job.Check(spec))
+}
+
+// explainTimes adds to an error about times that do not fit into the lease which options do.
+func explainTimes(o *options, err error) error {
+	interval := cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
+	heartbeat := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)
+	need, room := interval+o.stopTime, heartbeat*14/10
+	if !errors.Is(err, amqplock.ErrConfig) || need <= room {
+		return err
+	}
+	longer := (need*10/14 + time.Second - 1).Truncate(time.Second)
+	hint := fmt.Sprintf("--heartbeat %s fits", longer)
+	if room > interval {
+		hint = fmt.Sprintf("--kill-after %s fits, or --heartbeat %s", room-interval, longer)
+	}
+	return exit.WithHint(err, hint)
+}
+
+func commandOf(o *options) ([]string, error) {
+	command := o.args
+	if o.given["command"] {
+		if len(command) > 0 {
+			return nil, exit.Usagef("both --command and the command %q are given", command[0])
+		}
+		return []string{cmp.Or(os.Getenv("SHELL"), "/bin/sh"), "-c", o.command}, nil
+	}
+	if len(command) == 0 || command[0] == "" {
+		return nil, &exit.UsageError{
+			Text: "no command to run", Hint: "amqprun --mutex NAME -- COMMAND [ARG...]",
+		}
+	}
+	return command, nil
+}
+
+func checkRun(o *options) error {
+	switch {
+	case o.noWait && o.wait > 0:
+		return exit.Usagef("--nonblock and --wait exclude each other")
+	case o.given["slots"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
+		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
+	case o.given["count"] && o.count < 1:
+		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.elastic && !o.greedy:
+		return exit.Usagef("--elastic needs --greedy")
+	}
+	if o.given["report"] {
+		return report.Check(o.report)
+	}
+	return nil
+}
+
+// newID returns an identifier that no other run has.
+func newID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}

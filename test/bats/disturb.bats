@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# A broker that stops, comes back, raises an alarm or changes its settings. Every client notices, so
+# these tests have a broker of their own.
+
+load helpers
+load locks
+
+export AMQPRUN_SHOW_COMMAND=1 # the tests know their runs by it
+
+setup() {
+  requires_broker_ctl
+  new_lock
+}
+
+setup_file() {
+  [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
+  # In its own folder no other test can meet this broker.
+  export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers AMQPRUN_TEST_BROKER=disturbed
+  AMQPRUN_URL=$("$BATS_TEST_DIRNAME/../../scripts/broker" start disturbed 3>&-)
+  export AMQPRUN_URL
+}
+
+teardown_file() {
+  [[ ! -e ${AMQPRUN_BROKER_DIR:-}/disturbed ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop disturbed
+}
+
+@test "a broker that is stopped ends the holders, and a waiter outlives its restart" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 2
+  start_bg amqprun --mutex "$LOCK-mutex" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  start_bg amqprun --semaphore "$LOCK" sleep 600
+  for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
+  start_waiter 1 -v --semaphore "$LOCK" --connect-timeout 60 echo now
+
+  broker_ctl stop_app
+  for n in 1 2 3; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 76 ]
+    stderr=$(<"bg.$n.err")
+    # The broker says CONNECTION_FORCED, unless its reset overtakes that.
+    assert_error "lost .*\"$LOCK.*(the broker closed the connection: CONNECTION_FORCED|the connection broke).*; the command was stopped"
+    [ "$n" -eq 3 ] || file_has "bg.$n.out" TERM
+  done
+  wait_until 20 file_has bg.4.err 'connecting again'
+  sane_run -69 --separate-stderr amqprun --mutex "$LOCK" -n true
+  assert_error 'cannot reach the broker'
+
+  broker_ctl start_app
+  wait_bg 60 "${BACKGROUND[3]}"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.4.out)" = now ]
+  slots 2 0 # the semaphore itself outlived the restart
+}
+
+@test "a job that starts while the broker restarts waits for it, and says so" {
+  amqprun change --semaphore "$LOCK" 1
+  broker_ctl stop_app
+  start_bg amqprun --connect-timeout 60 --mutex "$LOCK" echo now
+  start_bg amqprun --connect-timeout 60 -q --semaphore "$LOCK" echo now
+  wait_until 20 file_has bg.1.err '^amqprun: warning: cannot reach the broker .*connection refused; trying again for 1m0s$'
+  broker_ctl start_app
+  for n in 1 2; do
+    wait_bg 60 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 0 ]
+    [ "$(<"bg.$n.out")" = now ]
+  done
+  [ "$(wc -l <bg.1.err)" -eq 1 ]
+  [ ! -s bg.2.err ]
+}
+
+@test "the broker insists on a heartbeat that leaves no time" {
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 3).'
+  sane_run --separate-stderr amqprun --mutex "$LOCK" touch started
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 60).'
+  [ "$status" -eq 69 ]
+  assert_error 'heartbeat of 3s that the broker amqp://[^ ]* insists on'
+  [ ! -e started ]
+}
+
+@test "an alarm makes everybody unknown, and disturbs nobody" {
+  hold --mutex "$LOCK"
+  wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  local id
+  id=$(id_of sleep --mutex "$LOCK")
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -0 json "s['held'] == 1" --mutex "$LOCK" # the first answer may have slipped through
+  sane_run -0 json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  kill -0 "$bg_pid"
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -69 --separate-stderr amqprun evict --connect-timeout 2 --mutex "$LOCK" --holder "$id"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
+}
+
+@test "a broker that is killed ends the holders, and the waiters when it stays away" {
+  start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
+  wait_until 20 file_has bg.1.out ready
+  start_waiter 1 --connect-timeout 1 --mutex "$LOCK" touch started
+  kill -KILL "$(broker_pid)"
+  for n in 1 2; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    stderr=$(<"bg.$n.err")
+    case $n in
+      1) [ "$status" -eq 76 ] && assert_error "lost mutex \"$LOCK\" .*the command was stopped" ;;
+      2) [ "$status" -eq 69 ] && grep -q '^amqprun: error: cannot reach the broker' bg.2.err ;;
+    esac
+  done
+  file_has bg.1.out TERM
+  [ ! -e started ]
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// standing is what a waiter gets to stand in the line, and a holder to prepare for its
+// death.
+const standing = time.Second
+
+// crash measures from the death of a command, whose holder was killed with SIGKILL, to
+// the start of the next.
+func (b *bench) crash() error {
+	gaps := make(map[string][]time.Duration)
+	for n := range b.crashes {
+		for _, p := range b.peers {
+			if n >= p.crashes {
+				continue
+			}
+			gap, err := b.crashOnce(p, fmt.Sprintf("crash-%d", n))
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			gaps[p.name] = append(gaps[p.name], gap)
+		}
+	}
+	t := newTable("death of a command to start of the next", "times", "median ms", "p10", "p90",
+		"max")
+	var lines []string
+	for _, p := range b.peers {
+		if sorted := slices.Sorted(slices.Values(gaps[p.name])); len(sorted) > 0 {
+			t.add(p.name, fmt.Sprint(len(sorted)), ms(quantile(sorted, 0.5)),
+				ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]))
+			lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(sorted)))
+		}
+	}
+	t.print(b.out, "`kill -9` of the holder, one waiter.")
+	return b.points("crash", lines)
+}
+
+func (b *bench) crashOnce(p peer, lock string) (gap time.Duration, err error) {
+	pulse, stamps := filepath.Join(b.dir, lock+".pulse"), filepath.Join(b.dir, lock+".stamps")
+	defer os.Remove(pulse)
+	command := []string{b.stamp, pulse}
+	if p.orphans { // then it is the death of the holder that ends it
+		command = append([]string{"setpriv", "--pdeathsig", "KILL"}, command...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	start := func(argv []string) (*exec.Cmd, error) {
+		c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		c.Stderr = os.Stderr
+		return c, c.Start()
+	}
+	holder, err := start(p.argv(lock, command...))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _, _ = holder.Process.Kill(), holder.Wait() }() // again does no harm
+	for {
+		if info, err := os.Stat(pulse); err == nil && info.Size() > 0 {
+			break
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return 0, errors.New("the holder has not started")
+		}
+	}
+	next, err := start(p.argv(lock, b.stamp, stamps, "0", "next"))
+	if err != nil {
+		return 0, err
+	}
+	<-time.After(standing)
+	if err := holder.Process.Kill(); err != nil {
+		return 0, errors.Join(err, next.Process.Kill(), next.Wait())
+	}
+	if err := next.Wait(); err != nil {
+		return 0, err
+	}
+	runs, err := readRuns(stamps, 1)
+	if err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(pulse)
+	if err != nil {
+		return 0, err
+	}
+	var last time.Duration
+	if _, err := fmt.Sscan(string(text), &last); err != nil {
+		return 0, err
+	}
+	if gap = runs[0].begin - last; gap < 0 {
+		return 0, fmt.Errorf("the next command ran for %v beside the dead holder's", -gap)
+	}
+	return gap, nil
+}

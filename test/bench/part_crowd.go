@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// crowd is many processes that want slots of one semaphore. Each command says "+ SLOT",
+// waits until it is let go, and says "- SLOT".
+type crowd struct {
+	all    []*exec.Cmd
+	began  time.Time
+	tokens *os.File    // the commands each read a byte from here, and end
+	pipe   *os.File    // what the commands say
+	events chan string // the same
+	held   map[string]bool
+	starts []time.Duration // of the commands, since began
+}
+
+const crowdCommand = `echo "+ $AMQPRUN_SLOT" && head -c 1 "$1" >/dev/null && echo "- $AMQPRUN_SLOT"`
+
+// gather starts n processes as fast as it can.
+func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
+	fifo := filepath.Join(b.dir, semaphore+".fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		return nil, err
+	}
+	c := &crowd{events: make(chan string, 2*n), held: map[string]bool{}}
+	if c.tokens, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil {
+		return nil, err
+	}
+	var said *os.File
+	if said, c.pipe, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	go func() {
+		for lines := bufio.NewScanner(said); lines.Scan(); {
+			c.events <- lines.Text()
+		}
+		close(c.events)
+		_ = said.Close()
+	}()
+	c.began = time.Now()
+	for range n {
+		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--progress", "0", "--semaphore",
+			semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
+		p.Stdout, p.Stderr = c.pipe, os.Stderr
+		if err := p.Start(); err != nil {
+			c.disperse()
+			return nil, err
+		}
+		c.all = append(c.all, p)
+	}
+	return c, nil
+}
+
+// await takes in what the commands say until n more of them have begun (sign "+") or
+// ended ("-"). A slot that is given twice is an error.
+func (c *crowd) await(n int, sign string) error {
+	timeout := time.After(patience)
+	for n > 0 {
+		select {
+		case event := <-c.events:
+			what, slot, _ := strings.Cut(event, " ")
+			if c.held[slot] == (what == "+") {
+				return fmt.Errorf("slot %q: %q while held is %t", slot, what, c.held[slot])
+			}
+			if c.held[slot] = what == "+"; c.held[slot] {
+				c.starts = append(c.starts, time.Since(c.began))
+			}
+			if what == sign {
+				n--
+			}
+		case <-timeout:
+			return fmt.Errorf("%d commands have not said %q", n, sign)
+		}
+	}
+	return nil
+}
+
+// letGo ends n commands.
+func (c *crowd) letGo(n int) error {
+	_, err := c.tokens.Write(make([]byte, n))
+	return err
+}
+
+// leave waits for all processes; each of them must have succeeded.
+func (c *crowd) leave() error {
+	var failed []error
+	for _, p := range c.all {
+		failed = append(failed, p.Wait())
+	}
+	c.all = nil
+	failed = append(failed, c.tokens.Close(), os.Remove(c.tokens.Name()), c.pipe.Close())
+	return errors.Join(failed...)
+}
+
+// disperse is for a crowd that something has gone wrong with.
+func (c *crowd) disperse() {
+	for _, p := range c.all {
+		_ = p.Process.Signal(syscall.SIGTERM)
+	}
+	_ = c.leave()
+}
+
+// burst starts as many processes as there are free slots, all at once: each must get one.
+func (b *bench) burst() (err error) {
+	const name, n = "burst", 50
+	if err := b.change(name, n); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.destroy(name)) }()
+	var firsts, lasts []time.Duration
+	var refusals []string
+	for range b.bursts {
+		before, err := b.broker.refusals()
+		if err != nil {
+			return err
+		}
+		c, err := b.gather(name, n)
+		if err != nil {
+			return err
+		}
+		if err := c.await(n, "+"); err != nil {
+			c.disperse()
+			return err
+		}
+		firsts, lasts = append(firsts, c.starts[0]), append(lasts, c.starts[n-1])
+		if err := errors.Join(c.letGo(n), c.await(n, "-"), c.leave()); err != nil {
+			return err
+		}
+		after, err := b.broker.refusals()
+		if err != nil {
+			return err
+		}
+		refusals = append(refusals, strconv.Itoa(after-before))
+	}
+	t := newTable(fmt.Sprintf("%d processes at once, %d free slots", n, n),
+		"first command runs, median ms", "last command runs, median ms", "max",
+		"405s in each burst")
+	t.add("amqprun --semaphore", ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)),
+		strings.Join(refusals, ", "))
+	t.print(b.out, fmt.Sprintf("Bursts, %d of them.", b.bursts))
+	return nil
+}

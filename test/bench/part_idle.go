@@ -1,0 +1,177 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// settled is after what a holder does in the first seconds, and a waiter in the first.
+const settled = 4 * time.Second
+
+// checkInterval is amqprun's default.
+const checkInterval = 3 * time.Second
+
+// idle measures what a lock costs while its command runs, and what waiting for it costs.
+func (b *bench) idle() (failed error) {
+	holders := make([]*process, 0, len(b.peers))
+	locks := make([]string, len(b.peers))
+	for i, p := range b.peers {
+		locks[i] = fmt.Sprintf("idle-%d", i) // two of them would want the same queue
+		h, err := b.hold(p, locks[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		defer func() { failed = errors.Join(failed, h.letGo()) }()
+		holders = append(holders, &process{name: p.name, pid: h.Process.Pid})
+	}
+	held, err := b.watch(holders)
+	if err != nil {
+		return err
+	}
+	var waiting []*process
+	for i, p := range b.peers {
+		if !strings.HasPrefix(p.name, "amqprun") {
+			continue
+		}
+		argv := p.argv(locks[i], "true")
+		w := exec.Command(argv[0], argv[1:]...)
+		w.Stderr = os.Stderr
+		if err := w.Start(); err != nil {
+			return err
+		}
+		defer func() { // these are the last to be waited for: who is deferred later runs earlier
+			failed = errors.Join(failed, w.Process.Signal(syscall.SIGTERM))
+			_ = w.Wait()
+		}()
+		waiting = append(waiting, &process{name: p.name + ", waiting", pid: w.Process.Pid})
+	}
+	waited, err := b.watch(waiting)
+	if err != nil {
+		return err
+	}
+	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB",
+		"of that the guard", "peak MiB")
+	for _, p := range slices.Concat(holders, waiting) {
+		percent := func(d time.Duration) string { return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds()) }
+		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS),
+			mib(p.guardRSS), mib(p.peak))
+	}
+	t.print(b.out, fmt.Sprintf("Cost of holding a lock, and of waiting for it, for %v.", b.idleFor))
+	n := float64(len(waiting)) // as many of ours hold as wait
+	fmt.Fprintf(b.out, "\nOf a holder the broker handles %.1f AMQP methods a minute, "+
+		"%.1f for each check; of a waiter %.1f a minute.\n",
+		held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n)
+	return nil
+}
+
+// process is a program that is watched, with its guard if it has one.
+type process struct {
+	name                string
+	pid, guard          int
+	cpu, guardCPU       time.Duration
+	rss, peak, guardRSS int64
+}
+
+// watch fills in what the processes use in idleFor, and returns how many methods a second
+// the broker handles meanwhile.
+func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
+	<-time.After(settled)
+	before, err := b.broker.count()
+	if err != nil {
+		return 0, err
+	}
+	used := func(sum func(sum, own time.Duration) time.Duration) {
+		for _, p := range processes {
+			own, err := cpuTime(p.pid)
+			p.cpu, failed = sum(p.cpu, own), errors.Join(failed, err)
+			if p.guard != 0 {
+				own, err := cpuTime(p.guard)
+				p.guardCPU, failed = sum(p.guardCPU, own), errors.Join(failed, err)
+			}
+		}
+	}
+	for _, p := range processes {
+		p.guard = guardOf(p.pid)
+	}
+	used(func(sum, own time.Duration) time.Duration { return sum - own })
+	<-time.After(b.idleFor)
+	used(func(sum, own time.Duration) time.Duration { return sum + own })
+	for _, p := range processes {
+		var err1, err2, err3 error
+		p.rss, err1 = status(p.pid, "VmRSS")
+		p.peak, err2 = status(p.pid, "VmHWM")
+		if p.guard != 0 {
+			p.guardRSS, err3 = status(p.guard, "VmRSS")
+		}
+		failed = errors.Join(failed, err1, err2, err3)
+	}
+	after, err := b.broker.count()
+	return after.perSecond(before), errors.Join(failed, err)
+}
+
+// guardOf returns the guard of amqprun, 0 for other programs.
+func guardOf(pid int) int {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		children, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(children)) {
+			comm, _ := os.ReadFile("/proc/" + child + "/comm")
+			if strings.TrimSpace(string(comm)) == "lock-guard" {
+				guard, _ := strconv.Atoi(child)
+				return guard
+			}
+		}
+	}
+	return 0
+}
+
+// cpuTime adds up the first field of schedstat of all threads, the nanoseconds on a
+// processor; /proc/PID/stat counts in ticks of 10 ms.
+func cpuTime(pid int) (total time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err == nil && len(threads) == 0 {
+		err = fmt.Errorf("process %d has ended", pid)
+	}
+	for _, thread := range threads {
+		var ns int64
+		text, err1 := os.ReadFile(thread)
+		_, err2 := fmt.Sscan(string(text), &ns)
+		err = errors.Join(err, err1, err2)
+		total += time.Duration(ns)
+	}
+	return total, err
+}
+
+// proportional is what a process has in memory, what it shares divided by the number of
+// those who share it.
+func proportional(pid int) (int64, error) {
+	return sizeIn(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
+}
+
+// status reads a size in bytes from /proc/PID/status.
+func status(pid int, key string) (int64, error) {
+	return sizeIn(fmt.Sprintf("/proc/%d/status", pid), key)
+}
+
+func sizeIn(file, key string) (int64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, key+":"); found {
+			kib, err := strconv.ParseInt(
+				strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", file, key)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"slices"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// slots measures how long it takes to get the one slot of many that is free.
+func (b *bench) slots() (err error) {
+	const name = "slots"
+	began := time.Now()
+	if err := b.change(name, b.most); err != nil {
+		return err
+	}
+	created := time.Since(began)
+	defer func() { err = errors.Join(err, b.destroy(name)) }()
+	connection, channel, err := dial()
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	queue := func(slot int) string { return fmt.Sprintf("%s-B-%d", name, slot) }
+	hold := func(slot int) error {
+		limit := amqp.Table{"x-max-length": 0}
+		_, err := channel.QueueDeclare(queue(slot), false, false, true, false, limit)
+		return err
+	}
+	for i := range b.most {
+		if err := hold(i + 1); err != nil {
+			return err
+		}
+	}
+	took, mutex := map[string][]time.Duration{}, []time.Duration{}
+	rounds := max(b.rounds/4, 1)
+	for range rounds {
+		for _, c := range []struct {
+			where string
+			slot  int
+		}{
+			{"the first", 1}, {"in the middle", b.most / 2}, {"the last", b.most},
+			{"any", 1 + rand.IntN(b.most)},
+		} {
+			d, err := timed(b.amqprun, "--mutex", name+"-mutex", "--", "true")
+			if err != nil {
+				return err
+			}
+			mutex = append(mutex, d)
+			if _, err := channel.QueueDelete(queue(c.slot), false, false, false); err != nil {
+				return err
+			}
+			if d, err = timed(b.amqprun, "-n", "--semaphore", name, "--", "true"); err != nil {
+				return err
+			}
+			took[c.where] = append(took[c.where], d)
+			if err := hold(c.slot); err != nil {
+				return err
+			}
+		}
+	}
+	t := slotsTable(b.most, mutex, took)
+	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
+		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
+	return nil
+}
+
+// timed runs a command to its end.
+func timed(argv ...string) (time.Duration, error) {
+	began := time.Now()
+	if output, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%v: %w: %s", argv, err, output)
+	}
+	return time.Since(began), nil
+}
+
+// change gives a semaphore so many slots.
+func (b *bench) change(name string, slots int) error {
+	_, err := timed(b.amqprun, "change", "--semaphore", name, "--to", fmt.Sprint(slots))
+	return err
+}
+
+func (b *bench) destroy(name string) error {
+	_, err := timed(b.amqprun, "destroy", "--semaphore", name)
+	return err
+}
+
+func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
+	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
+	row := func(what string, values []time.Duration) {
+		sorted := slices.Sorted(slices.Values(values))
+		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+			ratio(median(values), median(mutex)))
+	}
+	row("a free mutex", mutex)
+	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
+		row("the only free slot of "+fmt.Sprint(most)+": "+where, took[where])
+	}
+	return t
+}

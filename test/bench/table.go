@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// quantile returns the q-th of the sorted values, 0 <= q <= 1.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}
+
+func median(values []time.Duration) time.Duration {
+	return quantile(slices.Sorted(slices.Values(values)), 0.5)
+}
+
+// spread is what the pictures show: median, 10th and 90th percentile in milliseconds.
+func spread(values []time.Duration) string {
+	sorted := slices.Sorted(slices.Values(values))
+	median, p10, p90 := quantile(sorted, 0.5), quantile(sorted, 0.1), quantile(sorted, 0.9)
+	return ms(median) + " " + ms(p10) + " " + ms(p90)
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
+
+func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/float64(b)) }
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }
+
+// table prints Markdown.
+type table struct{ rows [][]string }
+
+func newTable(columns ...string) *table {
+	rule := make([]string, len(columns))
+	for i := range rule {
+		rule[i] = "---:"
+	}
+	rule[0] = "---"
+	return &table{rows: [][]string{columns, rule}}
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) print(w io.Writer, title string) {
+	fmt.Fprintf(w, "\n%s\n\n", title)
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+	}
+}
