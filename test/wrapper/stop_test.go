@@ -258,10 +258,10 @@ func TestUnkillableKeepsTheLock(t *testing.T) {
 	}
 }
 
-// as makes p another user's, who has a copy of this test binary.
+// as makes p another user's, who has a copy of its program.
 func (p *process) as(uid uint32) {
 	p.t.Helper()
-	self, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(p.Path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
