@@ -34,8 +34,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		// the terminal cannot get it, and would ask for ever. It gets what the kernel sends
 		// to a stopped group that loses its shell.
 		if asks {
-			r.warnf("the command wants the terminal, and there is no shell to give it: " +
-				"sending SIGHUP")
+			r.warnf("the command wants the terminal, and no shell can give it: sending SIGHUP")
 			r.signalGroup(syscall.SIGHUP)
 		}
 		r.signalGroup(syscall.SIGCONT)

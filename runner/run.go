@@ -94,8 +94,8 @@ func (r *run) guardEnded(lived time.Duration) {
 
 func (r *run) guardFailed(err error) {
 	if !r.unarmed {
-		r.warnf("there is no guard process (%v): if amqprun is killed now, "+
-			"the lock is free before the command is dead; trying again each second", err)
+		r.warnf("there is no guard process (%v); "+
+			"until there is, kill -9 of amqprun frees the lock at once", err)
 	}
 	r.unarmed = true
 	r.guardDue = time.After(guardAgain)
