@@ -60,8 +60,8 @@ func (r *run) supervise(ctx context.Context) error {
 	}
 }
 
-// guardAfter is when the guard is started. A shorter command does not pay for its start, a
-// fifth of the time that amqprun takes.
+// guardAfter is when the guard is started. A shorter command does not pay for its start,
+// a fifth of the time that amqprun takes.
 const guardAfter = 50 * time.Millisecond
 
 // guardAgain is how long after a failure the guard is started again.

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// The exit codes of shells for a command that could not be started, and of timeout(1) for its own failures.
+// The exit codes of shells for a command that could not be started, and of timeout(1) for
+// its own failures.
 const (
 	exitOwnFailure    = 125
 	exitNotExecutable = 126
@@ -23,7 +24,8 @@ type Status struct {
 	wait syscall.WaitStatus
 }
 
-// ExitCode returns what a shell would report: the exit status itself, or 128+n after a death by signal n.
+// ExitCode returns what a shell would report: the exit status itself, or 128+n after a
+// death by signal n.
 func (s Status) ExitCode() int {
 	if n, ok := s.Signal(); ok {
 		return 128 + int(n)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// hog prepares a wrapper whose command uses up the limit of processes, when there is a file
-// go. It has a user of its own, because a limit counts all processes of a user.
+// hog prepares a wrapper whose command uses up the limit of processes, when there is a
+// file go. It has a user of its own, because a limit counts all processes of a user.
 func hog(t *testing.T, uid uint32, options ...string) *process {
 	t.Helper()
 	p := prepare(t, append(options, "-guard", "-kill-after", "200ms")...)
@@ -77,8 +77,8 @@ func TestKillAtTheLimitOfProcesses(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestLimitOfProcessesBeforeTheGuard: that is reported, the loss stops the tree, and a guard
-// comes as soon as there is room for it.
+// TestLimitOfProcessesBeforeTheGuard: that is reported, the loss stops the tree, and a
+// guard comes as soon as there is room for it.
 func TestLimitOfProcessesBeforeTheGuard(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
