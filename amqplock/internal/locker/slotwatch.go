@@ -47,7 +47,10 @@ func watchSlots(k *keeper) {
 
 func (w *slotWatch) run(again <-chan time.Time) {
 	for {
-		if err := w.follow(w.checking, w.held.list()); err != nil {
+		if slot, err := w.follow(w.checking, w.held.list()); err != nil {
+			if wire.Absent(err) { // it was removed before we could watch it
+				w.verifyRemoval(slot)
+			}
 			w.cfg.Debugf("the checks alone will find the removal of a slot: %v", err)
 			return
 		}
@@ -77,8 +80,8 @@ func (w *slotWatch) verifyRemoval(slot int) {
 	}
 }
 
-// follow watches the slots, and no others any more.
-func (w *slotWatch) follow(ctx context.Context, slots []int) error {
+// follow watches the slots, and no others any more. An error is that of slot failed.
+func (w *slotWatch) follow(ctx context.Context, slots []int) (failed int, err error) {
 	for slot := range w.watched {
 		if !slices.Contains(slots, slot) { // lost from an elastic set, and perhaps another's now
 			_ = w.channel.Cancel(strconv.Itoa(slot), true)
@@ -94,7 +97,7 @@ func (w *slotWatch) follow(ctx context.Context, slots []int) error {
 			return w.channel.Consume(queue, tag, true, false, false, false, nil)
 		})
 		if err != nil {
-			return err
+			return slot, err
 		}
 		w.watched[slot] = true
 		go func() { // ends with the channel, or the consumer
@@ -102,7 +105,7 @@ func (w *slotWatch) follow(ctx context.Context, slots []int) error {
 			}
 		}()
 	}
-	return nil
+	return 0, nil
 }
 
 // forget is for a notice: it returns the slot, whose consumer is gone.
