@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-)
 
-const brokerScript = "../../scripts/broker"
+	"github.com/amqprun/amqprun/test/program"
+)
 
 // password is in every URL of these tests, and in no output.
 const password = "sEcReT"
@@ -30,10 +29,10 @@ type tlsBroker struct {
 
 func startTLSBroker(t *testing.T) *tlsBroker {
 	t.Helper()
-	lockName(t) // or skip: no broker is wanted
+	program.LockName(t) // or skip: no broker is wanted
 	b := &tlsBroker{clients: newAuthority(t, "clients"), servers: newAuthority(t, "servers")}
 	cert, key := b.servers.server("server", tomorrow())
-	b.address = freeAddress(t)
+	b.address = program.FreeAddress(t)
 	conf := filepath.Join(t.TempDir(), "conf")
 	lines := fmt.Sprintf(`listeners.ssl.local = %s
 num_acceptors.ssl = 4
@@ -51,11 +50,11 @@ auth_mechanisms.3 = EXTERNAL
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
-	t.Cleanup(func() { script(t, nil, "stop", name) })
-	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
+	t.Cleanup(func() { program.Broker(t, nil, "stop", name) })
+	b.plain = program.Broker(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
 		"start", name)
-	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
-	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
 	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp", b.address)
@@ -68,30 +67,6 @@ auth_mechanisms.3 = EXTERNAL
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-}
-
-// script runs scripts/broker and returns what it prints.
-func script(t *testing.T, env []string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(brokerScript, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Errorf("broker %q: %v: %s%s", args, err, out, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // attempt is a run at a broker, and what it says.
@@ -109,38 +84,36 @@ type attempt struct {
 func (a attempt) test(t *testing.T) {
 	t.Helper()
 	t.Parallel()
-	args := []string{"-v", "--mutex", lockName(t)}
+	args := []string{"-v", "--mutex", program.LockName(t)}
 	if !a.final {
 		args = append(args, "-n")
 	}
 	args = append(append(args, a.args...), "echo", "ran")
-	got, err := run(append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
-	if err != nil {
-		t.Fatal(err)
+	got := program.Run(t, append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
+	if strings.Contains(got.Stdout+got.Stderr, password) {
+		t.Errorf("the password is shown: %s", got.Stderr)
 	}
-	if strings.Contains(got.stdout+got.stderr, password) {
-		t.Errorf("the password is shown: %s", got.stderr)
-	}
-	if got.code != a.code || (got.stdout == "ran\n") != (a.error == "") {
-		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.code, a.code, got.stdout, got.stderr)
+	if got.Code != a.code || (got.Stdout == "ran\n") != (a.error == "") {
+		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.Code, a.code, got.Stdout, got.Stderr)
 	}
 	if a.error == "" {
 		return
 	}
 	want := regexp.MustCompile("(?m)^amqprun: error: " + a.error + "\namqprun: hint: " + a.hint + "$")
-	if !want.MatchString(got.stderr) {
-		t.Errorf("got %s, want %s", got.stderr, want)
+	if !want.MatchString(got.Stderr) {
+		t.Errorf("got %s, want %s", got.Stderr, want)
 	}
 	// The reset that follows a broker's verdict can overtake it, and a reset is worth
 	// another try.
-	if strings.Contains(got.stderr, "trying again") &&
-		!strings.Contains(got.stderr, "connection reset by peer") {
-		t.Errorf("what would fail again is tried again: %s", got.stderr)
+	if strings.Contains(got.Stderr, "trying again") &&
+		!strings.Contains(got.Stderr, "connection reset by peer") {
+		t.Errorf("what would fail again is tried again: %s", got.Stderr)
 	}
 }
 
 // TestTLS: what works, and each way in which it does not.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	b := startTLSBroker(t)
 	base := "amqps://certified:" + password + "@" + b.address + "/"
 	nobody := "amqps://" + b.address + "/"
@@ -237,7 +210,8 @@ func TestTLS(t *testing.T) {
 // TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it
 // does not matter that they are not.
 func TestTLSOfOthers(t *testing.T) {
-	lockName(t)
+	t.Parallel()
+	program.LockName(t)
 	ours := newAuthority(t, "authority")
 	listen := func(expires time.Time, config *tls.Config) string {
 		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()),
