@@ -9,8 +9,9 @@ import (
 )
 
 // compareSize warns, beside the command, if the semaphore has another number of slots
-// than --slots says: --slots never resizes one. The function it returns ends that. It waits
-// for the answer of the broker, for releaseTimeout at most, unless the run has failed.
+// than --slots says: --slots never resizes one. The function it returns ends that. It
+// waits for the answer of the broker, for releaseTimeout at most, unless the run has
+// failed.
 func compareSize(s Spec, c *console.Console) (end func(failed error)) {
 	want := s.Slots
 	if want == 0 {

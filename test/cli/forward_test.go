@@ -77,7 +77,8 @@ func TestConnectionThatEndsEarly(t *testing.T) {
 		"amqprun: warning: cannot reach the broker ") || !strings.HasSuffix(got.Stderr, reason) {
 		t.Errorf("stderr %q", got.Stderr)
 	}
-	got = program.Run(t, nil, "--url", forward(t, "127.0.0.1:0", 2), "-n", "--mutex", lock, "echo", "ran")
+	got = program.Run(t, nil, "--url", forward(t, "127.0.0.1:0", 2), "-n", "--mutex", lock,
+		"echo", "ran")
 	if got.Code != 69 || got.Stdout != "" ||
 		!strings.HasPrefix(got.Stderr, "amqprun: error: ") {
 		t.Errorf("got %+v", got)
