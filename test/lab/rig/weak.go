@@ -15,12 +15,12 @@ import (
 // there once.
 var weaknesses = map[string]struct{ file, old, new string }{
 	"trusts a publish": {
-		"amqplock/lane.go",
-		"_, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\treturn err",
+		"amqplock/internal/wire/requests.go",
+		"q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\tn = q.Consumers\n\t\treturn err",
 		"return ch.Publish(\"\", queue, false, false, amqp.Publishing{})",
 	},
 	"has no lease": {
-		"amqplock/lease.go",
+		"amqplock/internal/lease/lease.go",
 		"return sent + 2*heartbeat - ",
 		"return sent + 2000*heartbeat - ",
 	},
@@ -30,13 +30,13 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"\t\treturn w.dueAbandoned(now)\n\tcase true:\n\t\treturn rest, 0\n",
 	},
 	"publishes on the connection that holds": {
-		"amqplock/lane.go",
-		"return l.doSince(since, func(ch *amqp.Channel) error {\n",
-		"return l.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
+		"amqplock/internal/wire/requests.go",
+		"return r.doSince(since, func(ch *amqp.Channel) error {\n",
+		"return r.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
 	"asks for no majority": {
-		"amqplock/check.go",
-		"if s.cfg.Kind == Mutex || !ours {",
+		"amqplock/internal/locker/checks.go",
+		"if c.lock.Kind == wire.Mutex || !ours {",
 		"if false {",
 	},
 }
