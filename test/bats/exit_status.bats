@@ -59,9 +59,13 @@ wait_status() { # COMMAND...
   assert_error 'cannot run \./directory: is a directory'
   sane_run -126 --separate-stderr amqprun --mutex "$LOCK" ./bad
   assert_error 'cannot run \./bad: .*/no/such/interpreter does not exist'
-  chmod +x plain # /bin/sh runs a script without #!, as execvp(3) says
-  sane_run -0 --separate-stderr amqprun --mutex "$LOCK" ./plain
-  [ "$output" = hello ]
+}
+
+@test "a script without a #! line is run by /bin/sh" {
+  echo 'echo "hello $1"; exit 7' >plain
+  chmod +x plain
+  sane_run -7 --separate-stderr amqprun --mutex "$LOCK" ./plain world
+  [ "$output" = 'hello world' ]
 }
 
 @test "127: not found" {
