@@ -63,16 +63,7 @@ func (b *bench) slots() (err error) {
 			}
 		}
 	}
-	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
-	row := func(what string, values []time.Duration) {
-		sorted := slices.Sorted(slices.Values(values))
-		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
-			ratio(median(values), median(mutex)))
-	}
-	row("a free mutex", mutex)
-	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
-		row("the only free slot of "+fmt.Sprint(b.most)+": "+where, took[where])
-	}
+	t := slotsTable(b.most, mutex, took)
 	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
 		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
 	return nil
@@ -96,4 +87,18 @@ func (b *bench) change(name string, slots int) error {
 func (b *bench) destroy(name string) error {
 	_, err := timed(b.amqprun, "destroy", "--semaphore", name)
 	return err
+}
+
+func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
+	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
+	row := func(what string, values []time.Duration) {
+		sorted := slices.Sorted(slices.Values(values))
+		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+			ratio(median(values), median(mutex)))
+	}
+	row("a free mutex", mutex)
+	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
+		row("the only free slot of "+fmt.Sprint(most)+": "+where, took[where])
+	}
+	return t
 }
