@@ -16,7 +16,8 @@ import (
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	var e *Error
-	if _, err := New(Broker{URLs: []string{"http://localhost/"}}); !errors.As(err, &e) || !errors.Is(err, ErrConfig) {
+	if _, err := New(Broker{URLs: []string{"http://localhost/"}}); !errors.As(err, &e) ||
+		!errors.Is(err, ErrConfig) {
 		t.Errorf("got %v, want an *Error of kind ErrConfig", err)
 	}
 	c := newClient(t, Broker{})
@@ -157,7 +158,13 @@ func TestDo(t *testing.T) {
 func TestLeaseOfALock(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)
-	lock := mustAcquire(t, c, testMutex(), WithStopTime(2*time.Second), WithCheckInterval(50*time.Millisecond))
+	lock := mustAcquire(
+		t,
+		c,
+		testMutex(),
+		WithStopTime(2*time.Second),
+		WithCheckInterval(50*time.Millisecond),
+	)
 	if held.Of(t.Context()) != nil {
 		t.Error("a context of no lock has a lease")
 	}
@@ -165,7 +172,8 @@ func TestLeaseOfALock(t *testing.T) {
 	if lease == nil || lease.Socket() == nil {
 		t.Fatal("no lease, or no socket")
 	}
-	if left := lease.Until() - sys.Boottime(); left <= 0 || left > 19*time.Second || lease.Until()-lease.StopAt() != 2*time.Second {
+	if left := lease.Until() - sys.Boottime(); left <= 0 || left > 19*time.Second ||
+		lease.Until()-lease.StopAt() != 2*time.Second {
 		t.Errorf("until %s from now, stop at %s before", left, lease.Until()-lease.StopAt())
 	}
 	renewals := make(chan [2]time.Duration, 100)
