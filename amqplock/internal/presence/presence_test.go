@@ -190,8 +190,9 @@ func TestLongIDs(t *testing.T) {
 
 // More questions come than anybody answers. The holder goes on, and answers the next one
 // that comes after.
+//
+// It runs alone: it bounds the time of that.
 func TestFloodOfQuestions(t *testing.T) {
-	t.Parallel()
 	h := newHolder(t, "flood-"+rand.Text())
 	channel, err := testLink(t).Lock.Channel()
 	if err != nil {
