@@ -91,7 +91,7 @@ func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
 	waitFor(
 		t,
 		"the early checks are done",
-		func() bool { return wireOf(lock).sent(basic, get) >= len(settling)-1 },
+		func() bool { return wireOf(lock).sent(basic, get) >= len(earlyChecks)-1 },
 	)
 	cfg.Dial = nil
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
