@@ -10,7 +10,7 @@ GORELEASER    = v2.14.3
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 
 TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps python3-pika tmux zsh
-LINT_TOOLS = shellcheck shfmt
+LINT_TOOLS = gcc libc6-dev mandoc shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
@@ -80,6 +80,11 @@ lint: lint-tools ## check all that needs no run: formats, types, linters, shell,
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	$(ACTIONLINT)
 	@scripts/diagrams check
+	@scripts/lint-prose
+
+.PHONY: lint-prose
+lint-prose: lint-tools ## check English and width of lines; scripts/lint-prose PATH... for a part
+	@scripts/lint-prose
 
 vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb uses only the module proxy
 	$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
