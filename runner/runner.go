@@ -1,6 +1,6 @@
 // Package runner runs a command under a lock: it starts the command, passes signals on,
-// shares the terminal with it, and, when the lock is lost, stops everything that the command
-// has started. It knows nothing of locks: the loss is the end of a context.
+// shares the terminal with it, and, when the lock is lost, stops everything that the
+// command has started. It knows nothing of locks: the loss is the end of a context.
 //
 // docs/WRAPPER.md lists what it guarantees and what it does not.
 package runner
@@ -67,12 +67,13 @@ const (
 // or a pipe, in the timer of the grace, and one that goes on beside these.
 const spareThreads = 4
 
-// Run starts the command and returns when it has ended or, when ctx ends first, when it has
-// stopped the whole tree. It blocks without a limit of its own in the former case.
+// Run starts the command and returns when it has ended or, when ctx ends first, when it
+// has stopped the whole tree. It blocks without a limit of its own in the former case.
 //
 // The error is nil when the command ran to its own end, whatever its exit status. It is a
-// *StartError when the command was never started. It is context.Cause(ctx) when ctx ended, or
-// what Verify returned; the command was then stopped, or not even started (see Status).
+// *StartError when the command was never started. It is context.Cause(ctx) when ctx
+// ended, or what Verify returned; the command was then stopped, or not even started (see
+// Status).
 func (c *Command) Run(ctx context.Context) (Status, error) {
 	// Before the start, or Run would miss the death of a very short command.
 	children := make(chan os.Signal, 1)

@@ -10,10 +10,10 @@ import (
 // group exists and can be signalled: ForkExec answers after the child's exec, which comes
 // after its setpgid. The caller calls release when the command has ended.
 //
-// A command that may have the terminal gets it before its exec. Others start in the background
-// and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU: given at the start,
-// the foreground would be taken from the rest of a pipeline, and `amqprun seq 5000 | less`
-// would hang.
+// A command that may have the terminal gets it before its exec. Others start in the
+// background and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU: given at
+// the start, the foreground would be taken from the rest of a pipeline, and `amqprun seq
+// 5000 | less` would hang.
 func (r *run) start() (release func(), err error) {
 	path, err := Lookup(r.c.Args[0])
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Suspend stops this process and returns when it has been resumed. With everyone, the rest of
-// the process group gets s. The process itself is stopped by SIGSTOP, because the default
-// action of s cannot be restored here. Do not call Suspend when Resumable is false.
+// Suspend stops this process and returns when it has been resumed. With everyone, the
+// rest of the process group gets s. The process itself is stopped by SIGSTOP, because the
+// default action of s cannot be restored here. Do not call Suspend when Resumable is
+// false.
 func Suspend(s syscall.Signal, everyone bool) {
 	if everyone {
 		_ = syscall.Kill(0, s)

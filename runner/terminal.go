@@ -40,9 +40,9 @@ func (t *terminal) foreground() int {
 	return pgid
 }
 
-// offer reports whether the command may have the foreground from its start: it is ours, and
-// standard input and output are the terminal, so that no part of a pipeline needs it. The
-// child takes it before its exec.
+// offer reports whether the command may have the foreground from its start: it is ours,
+// and standard input and output are the terminal, so that no part of a pipeline needs it.
+// The child takes it before its exec.
 func (t *terminal) offer() bool {
 	for fd := range 2 {
 		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
@@ -73,8 +73,8 @@ func (t *terminal) give(group int) bool {
 	return t.given
 }
 
-// takeBack makes our group the foreground again if that is group, or one that has died with
-// it, and reports whether it has done so, now or before.
+// takeBack makes our group the foreground again if that is group, or one that has died
+// with it, and reports whether it has done so, now or before.
 func (t *terminal) takeBack(group int) bool {
 	if t.given {
 		now := t.foreground()
@@ -104,8 +104,9 @@ func (t *terminal) setForeground(group int) (ok bool) {
 	return ok
 }
 
-// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked
-// in its thread the kernel does not stop us. The command would inherit an ignored signal.
+// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU
+// blocked in its thread the kernel does not stop us. The command would inherit an ignored
+// signal.
 func Unstoppable(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

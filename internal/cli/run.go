@@ -82,7 +82,8 @@ func specOf(o *options) (job.Spec, error) {
 	return spec, explainTimes(o, job.Check(spec))
 }
 
-// explainTimes adds to an error about times that do not fit into the lease which options do.
+// explainTimes adds to an error about times that do not fit into the lease which options
+// do.
 func explainTimes(o *options, err error) error {
 	interval := cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
 	heartbeat := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)

@@ -120,12 +120,12 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	endComparison := compareSize(s, c)
 	begun := time.Now()
 	status, err := command.Run(lock.Context())
-	endComparison()
 	if status.Started {
 		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
 	err = ended(lock, status, err)
 	r.Released(status)
+	endComparison(err)
 	return status, err
 }
 

@@ -78,7 +78,7 @@ teardown_file() {
 }
 
 @test "an alarm makes everybody unknown, and disturbs nobody" {
-  hold --mutex "$LOCK"
+  AMQPRUN_SHOW_COMMAND=1 hold --mutex "$LOCK"
   wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
   local id
   id=$(id_of sleep --mutex "$LOCK")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amqprun/amqprun/test/program"
 	"pgregory.net/rapid"
 )
 
@@ -55,7 +56,9 @@ func limit(t *testing.T, checks string) {
 // TestCommandGetsItsArgumentsUnchanged is the promise that everything from the first word
 // that is no option, or after "--", is the command.
 func TestCommandGetsItsArgumentsUnchanged(t *testing.T) {
-	lock, dir := lockName(t), programs(t)
+	t.Parallel()
+	outer := t
+	lock, dir := program.LockName(t), programs(t)
 	limit(t, "40")
 	env := []string{showArgs + "=1", "PATH=" + dir + ":" + os.Getenv("PATH")}
 	options := [][]string{
@@ -80,13 +83,10 @@ func TestCommandGetsItsArgumentsUnchanged(t *testing.T) {
 			args = append(args, "--")
 		}
 		args = append(args, command...)
-		got, err := run(env, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := strings.Join(command, "\x00") + "\x00"; got.code != 0 || got.stdout != want {
-			t.Fatalf("amqprun %q\nstatus %d\ngot  %q\nwant %q\n%s", args, got.code, got.stdout, want,
-				got.stderr)
+		got := program.Run(outer, env, args...)
+		if want := strings.Join(command, "\x00") + "\x00"; got.Code != 0 || got.Stdout != want {
+			t.Fatalf("amqprun %q\nstatus %d\ngot  %q\nwant %q\n%s", args, got.Code, got.Stdout, want,
+				got.Stderr)
 		}
 	})
 }
@@ -94,17 +94,15 @@ func TestCommandGetsItsArgumentsUnchanged(t *testing.T) {
 // TestEveryAwkwardWord leaves nothing to chance: the property above draws each word only
 // now and then. Here each is the command, and the last word without "--" anywhere.
 func TestEveryAwkwardWord(t *testing.T) {
-	lock, dir := lockName(t), programs(t)
+	t.Parallel()
+	lock, dir := program.LockName(t), programs(t)
 	env := []string{showArgs + "=1", "PATH=" + dir + ":" + os.Getenv("PATH")}
 	check := func(command []string, options ...string) {
-		got, err := run(env, append(options, command...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := strings.Join(command, "\x00") + "\x00"; got.code != 0 || got.stdout != want ||
-			got.stderr != "" {
-			t.Errorf("amqprun %q %q: status %d\ngot  %q\nwant %q\n%s", options, command, got.code,
-				got.stdout, want, got.stderr)
+		got := program.Run(t, env, append(options, command...)...)
+		if want := strings.Join(command, "\x00") + "\x00"; got.Code != 0 || got.Stdout != want ||
+			got.Stderr != "" {
+			t.Errorf("amqprun %q %q: status %d\ngot  %q\nwant %q\n%s", options, command, got.Code,
+				got.Stdout, want, got.Stderr)
 		}
 	}
 	for _, word := range awkward {

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-)
 
-const brokerScript = "../../scripts/broker"
+	"github.com/amqprun/amqprun/test/program"
+)
 
 // password is in every URL of these tests, and in no output.
 const password = "sEcReT"
@@ -30,10 +29,10 @@ type tlsBroker struct {
 
 func startTLSBroker(t *testing.T) *tlsBroker {
 	t.Helper()
-	lockName(t) // or skip: no broker is wanted
+	program.LockName(t) // or skip: no broker is wanted
 	b := &tlsBroker{clients: newAuthority(t, "clients"), servers: newAuthority(t, "servers")}
 	cert, key := b.servers.server("server", tomorrow())
-	b.address = freeAddress(t)
+	b.address = program.FreeAddress(t)
 	conf := filepath.Join(t.TempDir(), "conf")
 	lines := fmt.Sprintf(`listeners.ssl.local = %s
 num_acceptors.ssl = 4
@@ -51,11 +50,12 @@ auth_mechanisms.3 = EXTERNAL
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
-	t.Cleanup(func() { script(t, nil, "stop", name) })
-	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
+	t.Cleanup(func() { program.Broker(t, nil, "stop", name) })
+	b.plain = program.Broker(t,
+		[]string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
 		"start", name)
-	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
-	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
 	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp", b.address)
@@ -70,29 +70,8 @@ auth_mechanisms.3 = EXTERNAL
 	}
 }
 
-// script runs scripts/broker and returns what it prints.
-func script(t *testing.T, env []string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(brokerScript, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Errorf("broker %q: %v: %s%s", args, err, out, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// noTLS begins an error about TLS.
+const noTLS = `no secure connection to the broker \S+: tls: `
 
 // attempt is a run at a broker, and what it says.
 type attempt struct {
@@ -109,38 +88,36 @@ type attempt struct {
 func (a attempt) test(t *testing.T) {
 	t.Helper()
 	t.Parallel()
-	args := []string{"-v", "--mutex", lockName(t)}
+	args := []string{"-v", "--mutex", program.LockName(t)}
 	if !a.final {
 		args = append(args, "-n")
 	}
 	args = append(append(args, a.args...), "echo", "ran")
-	got, err := run(append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
-	if err != nil {
-		t.Fatal(err)
+	got := program.Run(t, append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
+	if strings.Contains(got.Stdout+got.Stderr, password) {
+		t.Errorf("the password is shown: %s", got.Stderr)
 	}
-	if strings.Contains(got.stdout+got.stderr, password) {
-		t.Errorf("the password is shown: %s", got.stderr)
-	}
-	if got.code != a.code || (got.stdout == "ran\n") != (a.error == "") {
-		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.code, a.code, got.stdout, got.stderr)
+	if got.Code != a.code || (got.Stdout == "ran\n") != (a.error == "") {
+		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.Code, a.code, got.Stdout, got.Stderr)
 	}
 	if a.error == "" {
 		return
 	}
 	want := regexp.MustCompile("(?m)^amqprun: error: " + a.error + "\namqprun: hint: " + a.hint + "$")
-	if !want.MatchString(got.stderr) {
-		t.Errorf("got %s, want %s", got.stderr, want)
+	if !want.MatchString(got.Stderr) {
+		t.Errorf("got %s, want %s", got.Stderr, want)
 	}
 	// The reset that follows a broker's verdict can overtake it, and a reset is worth
 	// another try.
-	if strings.Contains(got.stderr, "trying again") &&
-		!strings.Contains(got.stderr, "connection reset by peer") {
-		t.Errorf("what would fail again is tried again: %s", got.stderr)
+	if strings.Contains(got.Stderr, "trying again") &&
+		!strings.Contains(got.Stderr, "connection reset by peer") {
+		t.Errorf("what would fail again is tried again: %s", got.Stderr)
 	}
 }
 
 // TestTLS: what works, and each way in which it does not.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	b := startTLSBroker(t)
 	base := "amqps://certified:" + password + "@" + b.address + "/"
 	nobody := "amqps://" + b.address + "/"
@@ -177,17 +154,20 @@ func TestTLS(t *testing.T) {
 		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port +
 			"/", args: ca, code: 69,
 			error: `no secure connection to the broker amqps://localhost:\d+: tls: failed to verify certificate: x509: certificate is valid for broker.test, not localhost`,
-			hint:  "connect by a name that is in the certificate, or give that as server_name_indication in the URL"},
+			hint: "connect by a name that is in the certificate, " +
+				"or give that as server_name_indication in the URL"},
 		{name: "unknown authority", final: true, url: base, code: 69,
-			error: cannot + "tls: failed to verify certificate: x509: certificate signed by unknown authority.*",
-			hint:  "name the CA file that signed the broker's certificate with --cacert"},
+			error: cannot + "tls: failed to verify certificate: x509: " +
+				"certificate signed by unknown authority.*",
+			hint: "name the CA file that signed the broker's certificate with --cacert"},
 		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca,
 			code:  69,
-			error: `no secure connection to the broker \S+: tls: first record does not look like a TLS handshake`,
+			error: noTLS + `first record does not look like a TLS handshake`,
 			hint:  "the port does not speak TLS: amqps is usually 5671, amqp 5672"},
 		{name: "TLS port without TLS", url: "amqp" + strings.TrimPrefix(base, "amqps"), code: 69,
-			error: `cannot reach the broker \S+: (it closed the connection before the login was done|who listens there does not speak AMQP)`,
-			hint:  ".*TLS.*amqps://.*"},
+			error: `cannot reach the broker \S+: (it closed the connection before the login was done|` +
+				`who listens there does not speak AMQP)`,
+			hint: ".*TLS.*amqps://.*"},
 		{name: "certificate of nobody", final: true, url: nobody, args: untrusted, code: 77,
 			error: "the broker amqps://" + b.address + " refused the login by certificate",
 			hint:  ".*ssl_cert_login_from"},
@@ -220,13 +200,17 @@ func TestTLS(t *testing.T) {
 			error: "client certificate: there is none for the key " + good[3],
 			hint:  "name the file of the certificate too"},
 		{name: "certificate that is none", final: true, url: base, args: with(text, good[3]), code: 64,
-			error: "client certificate " + text + " with key .*: tls: failed to find any PEM data in certificate input", hint: "both are PEM files, and the key has no passphrase"},
+			error: "client certificate " + text + " with key .*: " +
+				"tls: failed to find any PEM data in certificate input",
+			hint: "both are PEM files, and the key has no passphrase"},
 		{name: "another's key", final: true, url: base, args: with(good[1], otherKey), code: 64,
 			error: "client certificate .*: tls: private key does not match public key",
 			hint:  "both are PEM files, .*"},
 		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]),
-			code:  64,
-			error: "client certificate /nowhere.pem with key .*: open /nowhere.pem: no such file or directory", hint: "both are PEM files, .*"},
+			code: 64,
+			error: "client certificate /nowhere.pem with key .*: " +
+				"open /nowhere.pem: no such file or directory",
+			hint: "both are PEM files, .*"},
 		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
 			error: "certificates are given, and the broker URL says amqp://", hint: "write amqps://"},
 	} {
@@ -237,7 +221,8 @@ func TestTLS(t *testing.T) {
 // TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it
 // does not matter that they are not.
 func TestTLSOfOthers(t *testing.T) {
-	lockName(t)
+	t.Parallel()
+	program.LockName(t)
 	ours := newAuthority(t, "authority")
 	listen := func(expires time.Time, config *tls.Config) string {
 		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()),
@@ -274,8 +259,9 @@ func TestTLSOfOthers(t *testing.T) {
 	pool.AppendCertsFromPEM(pem)
 	for _, a := range []attempt{
 		{name: "expired", final: true, url: listen(yesterday(), &tls.Config{}), args: ca, code: 69,
-			error: `no secure connection to the broker \S+: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: .*`,
-			hint:  "renew the broker's certificate, or set the clock of this machine"},
+			error: noTLS + `failed to verify certificate: ` +
+				`x509: certificate has expired or is not yet valid: .*`,
+			hint: "renew the broker's certificate, or set the clock of this machine"},
 		{name: "client certificate wanted", final: true,
 			url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert,
 				ClientCAs: pool}), args: ca, code: 69,

@@ -7,11 +7,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // TestVersionOfABuild builds as a release is built: stripped, without paths, with a
 // version of its own.
 func TestVersionOfABuild(t *testing.T) {
+	t.Parallel()
 	if git, err := os.Stat("../../.git"); err != nil || !git.IsDir() {
 		t.Skip("Go finds commits only in a clone, not in a worktree or an archive")
 	}
@@ -34,16 +37,14 @@ func TestVersionOfABuild(t *testing.T) {
 }
 
 func TestVersionIsThatOfTheChangelog(t *testing.T) {
+	t.Parallel()
 	changelog, err := os.ReadFile("../../CHANGELOG.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	newest := regexp.MustCompile(`(?m)^## \[([0-9][^]]*)\]`).FindSubmatch(changelog)
-	got, err := run(nil, "--version")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if newest == nil || !strings.HasPrefix(got.stdout, "amqprun "+string(newest[1])+" (") {
-		t.Errorf("--version prints %q, the newest section of CHANGELOG.md is %q", got.stdout, newest)
+	got := program.Run(t, nil, "--version")
+	if newest == nil || !strings.HasPrefix(got.Stdout, "amqprun "+string(newest[1])+" (") {
+		t.Errorf("--version prints %q, the newest section of CHANGELOG.md is %q", got.Stdout, newest)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -89,6 +90,19 @@ func Build(name, folder string, flags ...string) (string, error) {
 		return "", fmt.Errorf("build %s: %w\n%s", folder, err, out)
 	}
 	return path, nil
+}
+
+// WriteExecutable writes a program or a script that the test then runs. A test beside it may fork
+// meanwhile; its child would keep the file open for writing until it executes something, and
+// nobody can execute such a file ("text file busy"). So nothing of this process forks while the
+// file is open.
+func WriteExecutable(t testing.TB, path string, contents []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, contents, 0o700); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Root returns the root folder of the module. Go runs tests in the folder of their package.

@@ -2,6 +2,8 @@ package program
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -21,5 +23,20 @@ func TestLockNamesDiffer(t *testing.T) {
 	t.Setenv("AMQPRUN_URL", "amqp://127.0.0.1:1/")
 	if a, b := LockName(t), LockName(t); a == b {
 		t.Errorf("%q twice", a)
+	}
+}
+
+func TestExecutablesRunWhileOthersFork(t *testing.T) {
+	for range 8 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for range 50 {
+				path := filepath.Join(t.TempDir(), "script")
+				WriteExecutable(t, path, []byte("#!/bin/sh\n"))
+				if err := exec.Command(path).Run(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }

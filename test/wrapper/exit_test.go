@@ -78,7 +78,8 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 	}
 }
 
-// TestScriptWithoutInterpreterLine: execvp, and so flock and timeout, run it with /bin/sh.
+// TestScriptWithoutInterpreterLine: execvp, and so flock and timeout, run it with
+// /bin/sh.
 func TestScriptWithoutInterpreterLine(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "script", "a  b", "c")
@@ -101,8 +102,8 @@ func TestArgumentListTooLong(t *testing.T) {
 	}
 }
 
-// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors, limits and signals of who called the
-// wrapper, and none of the wrapper's own.
+// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors,
+// limits and signals of who called the wrapper, and none of the wrapper's own.
 func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -132,7 +133,8 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	}
 }
 
-// signalState prints which signals are blocked and ignored. What a test inherits need not be nothing: make ignores 32.
+// signalState prints which signals are blocked and ignored. What a test inherits need not
+// be nothing: make ignores 32.
 const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
@@ -162,7 +164,8 @@ func release(t *testing.T, fifo string) {
 	f.Close()
 }
 
-// TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread that started the command.
+// TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread
+// that started the command.
 func TestCommandOutlivesThreads(t *testing.T) {
 	t.Parallel()
 	if got := start(t, "-churn", "--", "sh", "-c", "sleep 0.5; exit 8").end(); got != 8 {
@@ -185,7 +188,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 }
 
-// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot die of a signal.
+// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot
+// die of a signal.
 func TestInit(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -204,7 +208,8 @@ func TestInit(t *testing.T) {
 			t.Errorf("exit status %d, want 4", got)
 		}
 	})
-	// Descendants of process 1 are known by that too, where group and environment do not tell.
+	// Descendants of process 1 are known by that too, where group and environment do not
+	// tell.
 	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done' & sleep 300`
 	t.Run("stops all", func(t *testing.T) {
 		option, now := lose(t)
@@ -233,7 +238,8 @@ func TestInit(t *testing.T) {
 		p.begin()
 		eventually(t, func() bool { return strings.Contains(p.stderr.String(), "waiting for ") }, "it to wait")
 		wrapper := childOf(p.Process.Pid)
-		// Who looks into a container is no child of its process 1, but what it leaves behind becomes one.
+		// Who looks into a container is no child of its process 1, but what it leaves behind
+		// becomes one.
 		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid", "sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -39,7 +39,8 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 	}
 }
 
-// TestSignalsThatAreAmqprunsOwnAreNotForwarded: they speak of amqprun, not of the command.
+// TestSignalsThatAreAmqprunsOwnAreNotForwarded: they speak of amqprun, not of the
+// command.
 func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "env", "GODEBUG=asyncpreemptoff=1", os.Args[0], "print-all-signals", "log")
@@ -65,7 +66,8 @@ func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 	}
 }
 
-// TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a signal to the leader alone would be late.
+// TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a
+// signal to the leader alone would be late.
 func TestGroupGetsForwardedSignals(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals", "log")
@@ -77,7 +79,8 @@ func TestGroupGetsForwardedSignals(t *testing.T) {
 	p.await("log", "terminated")
 }
 
-// TestTwoSignalsTogetherAreOne tries again when the machine is too busy for the wrapper to see two signals within 100 ms.
+// TestTwoSignalsTogetherAreOne tries again when the machine is too busy for the wrapper
+// to see two signals within 100 ms.
 func TestTwoSignalsTogetherAreOne(t *testing.T) {
 	t.Parallel()
 	for range 5 {
@@ -128,7 +131,8 @@ func TestSecondInterruptIsTheCommandsToInterpret(t *testing.T) {
 	}
 }
 
-// TestSignalRacingTheEnd: a signal that arrives while the command ends neither changes its status nor hits another process.
+// TestSignalRacingTheEnd: a signal that arrives while the command ends neither changes
+// its status nor hits another process.
 func TestSignalRacingTheEnd(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -153,7 +157,8 @@ func TestSignalRacingTheEnd(t *testing.T) {
 	}
 }
 
-// TestChangeHangsUpTheLeader: and nobody else, and not while the default action would kill it.
+// TestChangeHangsUpTheLeader: and nobody else, and not while the default action would
+// kill it.
 func TestChangeHangsUpTheLeader(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-changed", "changed", "--", "sh", "-c", `sh -c 'echo ready >worker; while :; do sleep 0.01; done' & worker=$!

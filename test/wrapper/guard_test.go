@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// connection is what the guard keeps open: the test's end of it sees the end of file when all holders have let go.
+// connection is what the guard keeps open: the test's end of it sees the end of file when
+// all holders have let go.
 type connection struct {
 	address  string
 	accepted chan net.Conn
@@ -68,7 +69,8 @@ func (c *connection) awaitClosed(t *testing.T, pids ...int) {
 	}
 }
 
-// stubborn is a shell function: it starts a process in a session of its own that notes SIGTERM and does not die of it.
+// stubborn is a shell function: it starts a process in a session of its own that notes
+// SIGTERM and does not die of it.
 const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
 `
 
@@ -91,7 +93,8 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard nor the command, which have groups of their own.
+// TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard
+// nor the command, which have groups of their own.
 func TestKillOfAmqprunsGroup(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
@@ -108,7 +111,8 @@ func TestKillOfAmqprunsGroup(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the lease ends.
+// TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the
+// lease ends.
 func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
@@ -139,8 +143,8 @@ func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 	}
 }
 
-// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What else
-// the command has started goes on.
+// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What
+// else the command has started goes on.
 func TestKillBeforeTheGuard(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -177,8 +181,9 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 	c.awaitClosed(t)
 }
 
-// TestGuardEnforcesTheLeaseOnAStoppedAmqprun: SIGSTOP hits amqprun alone, its command runs on, the lease does not wait. The daemon has
-// left group, session and environment, but not its parents.
+// TestGuardEnforcesTheLeaseOnAStoppedAmqprun: SIGSTOP hits amqprun alone, its command
+// runs on, the lease does not wait. The daemon has left group, session and environment,
+// but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
@@ -197,7 +202,8 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
-// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped amqprun.
+// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped
+// amqprun.
 func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
@@ -241,8 +247,9 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 	p.endsLost()
 }
 
-// TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has slept for 11 days since it was booted. A
-// deadline by any other clock would be 11 days off.
+// TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has
+// slept for 11 days since it was booted. A deadline by any other clock would be 11 days
+// off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
@@ -274,7 +281,8 @@ func TestStopSignalComesOnce(t *testing.T) {
 	}
 }
 
-// TestGuardOfANestedRunIsSpared: the loss of the outer lock kills the inner amqprun, whose guard then has to outlive its tree.
+// TestGuardOfANestedRunIsSpared: the loss of the outer lock kills the inner amqprun,
+// whose guard then has to outlive its tree.
 func TestGuardOfANestedRunIsSpared(t *testing.T) {
 	t.Parallel()
 	outer, inner := listen(t), listen(t)

@@ -157,7 +157,8 @@ func guardKeepsNothing(t *testing.T, options []string) {
 	p.end()
 }
 
-// guardsFiles is all that a guard has open: its end of the socket pair, and the duplicate of the connection.
+// guardsFiles is all that a guard has open: its end of the socket pair, and the duplicate
+// of the connection.
 const guardsFiles = "/dev/null /dev/null /dev/null socket socket"
 
 // openFiles lists what pid has open, without what the Go runtime opens for itself: epoll,
@@ -175,8 +176,8 @@ func openFiles(pid int) string {
 	return strings.Join(open, " ")
 }
 
-// memory returns the KiB that pid shares with no other process: amqprun and its guard are one
-// program, whose code is in memory once.
+// memory returns the KiB that pid shares with no other process: amqprun and its guard are
+// one program, whose code is in memory once.
 func memory(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -209,7 +210,8 @@ func TestGuardSurvivesEveryCatchableSignal(t *testing.T) {
 	c.awaitClosed(t, daemon)
 }
 
-// TestCommandSubstitutionDoesNotWaitForTheGuard: `$(amqprun ...)` reads until every holder of the pipe has closed it.
+// TestCommandSubstitutionDoesNotWaitForTheGuard: `$(amqprun ...)` reads until every
+// holder of the pipe has closed it.
 func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' >/dev/null 2>&1 & while ! [ -s pid ]; do :; done; echo out; kill -9 $PPID`)
@@ -233,7 +235,8 @@ func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 	}
 }
 
-// TestStoppedGuardHoldsNothingUp: whatever state it is in, it goes when it is not needed any more.
+// TestStoppedGuardHoldsNothingUp: whatever state it is in, it goes when it is not needed
+// any more.
 func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
@@ -251,7 +254,8 @@ func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// TestGuardStoppedForLongIsReplaced: when it goes on it would act on the lease of the time when its socket was full.
+// TestGuardStoppedForLongIsReplaced: when it goes on it would act on the lease of the
+// time when its socket was full.
 func TestGuardStoppedForLongIsReplaced(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-guard", "-lease", "5s", "-renew", "10ms", "-kill-after", "1s", "--", "sh", "-c", "while ! [ -e release ]; do sleep 0.01; done; exit 3")

@@ -31,7 +31,8 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 	})
 }
 
-// TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for the rest of its tree.
+// TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for
+// the rest of its tree.
 func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
@@ -57,8 +58,8 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
-// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree has
-// not. A stopped amqprun could not kill that when the grace is over.
+// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree
+// has not. A stopped amqprun could not kill that when the grace is over.
 func TestCtrlZDuringTheGrace(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
@@ -85,7 +86,8 @@ func TestStopDuringTheGrace(t *testing.T) {
 	p.await("log", "clean")
 }
 
-// TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
+// TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z
+// that has come in between.
 func TestFgContinuesTheCommandOnce(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
@@ -116,8 +118,9 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of dash gives the terminal to its job before: so it has to be up
-		// before the command asks.
+		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of
+		// dash gives the terminal to its job before: so it has to be up before the command
+		// asks.
 		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
 		for range 2 {
@@ -163,7 +166,8 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 	})
 }
 
-// TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it must not stop for ever.
+// TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it
+// must not stop for ever.
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
@@ -287,7 +291,8 @@ func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
 	})
 }
 
-// TestSessionLeaderCannotBeStopped: the kernel discards our stop, as in a container, and the command goes on.
+// TestSessionLeaderCannotBeStopped: the kernel discards our stop, as in a container, and
+// the command goes on.
 func TestSessionLeaderCannotBeStopped(t *testing.T) {
 	t.Parallel()
 	s := onTerminal(t, os.Args[0], "wrap", "-guard", "-verify", "verify", "--", "sh", "-c",

@@ -18,7 +18,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// moment is a stage of a run at which it is killed: when then returns, and up to spread later.
+// moment is a stage of a run at which it is killed: when then returns, and up to spread
+// later.
 type moment struct {
 	name   string
 	queued bool // first and second wait behind a holder, who has just let go
@@ -36,8 +37,9 @@ var moments = []moment{
 	{name: "later", queued: true, then: func(k *killing) { k.starts("leader", "grandchild", "daemon") }, after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
 }
 
-// TestKillNeverLetsTwoCommandsOverlap kills amqprun at every stage of its life: no process of its command's tree has run when the
-// next command started. AMQPRUN_KILL_ROUNDS is how often in all.
+// TestKillNeverLetsTwoCommandsOverlap kills amqprun at every stage of its life: no
+// process of its command's tree has run when the next command started.
+// AMQPRUN_KILL_ROUNDS is how often in all.
 func TestKillNeverLetsTwoCommandsOverlap(t *testing.T) {
 	t.Parallel()
 	url := os.Getenv("AMQPRUN_URL")
@@ -60,7 +62,8 @@ func TestKillNeverLetsTwoCommandsOverlap(t *testing.T) {
 	})
 }
 
-// killRounds makes the rounds from first up to end. It looks at the broker by way of plain; env is where amqprun finds it.
+// killRounds makes the rounds from first up to end. It looks at the broker by way of
+// plain; env is where amqprun finds it.
 func killRounds(t *testing.T, first, end int, plain string, env ...string) {
 	conn, err := amqp.Dial(plain)
 	if err != nil {
@@ -147,7 +150,8 @@ func (k *killing) prepare(options []string, command ...string) *process {
 	return p
 }
 
-// round kills the first amqprun at m and wait, and returns when the second has run and nothing is left of either.
+// round kills the first amqprun at m and wait, and returns when the second has run and
+// nothing is left of either.
 func (k *killing) round(m moment, wait time.Duration) trace {
 	k.t.Helper()
 	if m.queued {
@@ -174,7 +178,8 @@ func (k *killing) round(m moment, wait time.Duration) trace {
 	return tr
 }
 
-// queue lets the first and the second wait in the line, in this order, behind somebody who then lets go.
+// queue lets the first and the second wait in the line, in this order, behind somebody
+// who then lets go.
 func (k *killing) queue() {
 	k.t.Helper()
 	holder := k.prepare(nil, "cat")
@@ -226,7 +231,8 @@ func (k *killing) nothingLeft() {
 	}
 }
 
-// says waits until the first amqprun says word. Nothing is polled here: the kill is to come within microseconds.
+// says waits until the first amqprun says word. Nothing is polled here: the kill is to
+// come within microseconds.
 func (k *killing) says(word string) {
 	k.t.Helper()
 	for {
@@ -279,7 +285,8 @@ func (k *killing) inspect(queue string) (amqp.Queue, error) {
 	return ch.QueueDeclarePassive(queue, false, false, false, false, nil)
 }
 
-// executing lists the living processes that run the program at path, guards among them, which carry no mark.
+// executing lists the living processes that run the program at path, guards among them,
+// which carry no mark.
 func executing(path string) (pids []int) {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {

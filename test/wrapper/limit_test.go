@@ -7,23 +7,43 @@ import (
 	"testing"
 )
 
-// hog starts a wrapper whose command uses up the limit of processes, when there is a file
-// go. It has a user of its own, because a limit counts all processes of a user.
+// hog prepares a wrapper whose command uses up the limit of processes, when there is a
+// file go. It has a user of its own, because a limit counts all processes of a user.
 func hog(t *testing.T, uid uint32, options ...string) *process {
 	t.Helper()
+	p := prepare(t, append(options, "-guard", "-kill-after", "200ms")...)
+	p.hogs(uid)
+	return p
+}
+
+// hogs makes the command of a wrapper that is still without one.
+func (p *process) hogs(uid uint32) {
+	p.t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to be a user without other processes")
+		p.t.Skip("needs root, to be a user without other processes")
 	}
-	p := prepare(t, append(options, "-guard", "-kill-after", "200ms", "--", mustLook(t, "perl"), "-e", `
+	p.Args = append(p.Args, "--", mustLook(p.t, "perl"), "-e", `
 		sub say { open my $f, ">>", "log"; print $f "@_\n"; close $f }
 		$SIG{TERM} = $SIG{CHLD} = "IGNORE"; say "ready";
 		select undef, undef, undef, 0.01 until -e "go";
 		for (1 .. 100) { defined(my $pid = fork) or last; unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
-		say "full"; sleep 300`)...)
+		say "full"; sleep 300`)
 	p.as(uid)
 	limited := append([]string{"bash", "-c", `ulimit -u 60 && exec "$0" "$@"`, p.Path}, p.Args[1:]...)
-	p.Path, p.Args = mustLook(t, "bash"), limited
-	return p
+	p.Path, p.Args = mustLook(p.t, "bash"), limited
+}
+
+// TestEvictionAtTheLimitOfProcesses: amqprun has more to do than the test's own wrapper.
+func TestEvictionAtTheLimitOfProcesses(t *testing.T) {
+	t.Parallel()
+	name, change := withSlot(t)
+	p := amqprun(t, "", "--kill-after", "200ms", "--check-interval", "200ms", "--semaphore", name)
+	p.hogs(54324)
+	p.let()
+	p.begin()
+	p.await("log", "full")
+	change("--to", "0")
+	p.endsLost()
 }
 
 // TestLossAtTheLimitOfProcesses: amqprun can make no thread then, and stops the tree.
@@ -57,8 +77,8 @@ func TestKillAtTheLimitOfProcesses(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestLimitOfProcessesBeforeTheGuard: that is reported, the loss stops the tree, and a guard
-// comes as soon as there is room for it.
+// TestLimitOfProcessesBeforeTheGuard: that is reported, the loss stops the tree, and a
+// guard comes as soon as there is room for it.
 func TestLimitOfProcessesBeforeTheGuard(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)

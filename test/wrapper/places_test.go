@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// place is a script of bash around amqprun: "$A" is the program and $L the options that name a mutex of this test.
+// place is a script of bash around amqprun: "$A" is the program and $L the options that
+// name a mutex of this test.
 type place struct {
 	*process
 	b    *broker
@@ -28,7 +29,8 @@ func inPlace(t *testing.T, script string) *place {
 	return p
 }
 
-// endsWith checks the exit status and the output, and that neither a lock nor a process is left.
+// endsWith checks the exit status and the output, and that neither a lock nor a process
+// is left.
 func (p *place) endsWith(code int, out string) {
 	p.t.Helper()
 	if got := p.end(); got != code {
@@ -57,7 +59,8 @@ func TestPlaces(t *testing.T) {
 		{"amqprun setsid", `exec "$A" $L -- setsid -w sh -c 'exit 6'`, "setsid", 6, ""},
 		{"xargs", `seq 8 | xargs -P 4 -I{} "$A" $L -- sh -c 'echo in >>log; sleep 0.02; echo out >>log'; echo $?; uniq -c <log | sort -u | xargs; wc -l <log`,
 			"xargs", 0, "0\n1 in 1 out\n16\n"},
-		// The end of its input would be typed on the terminal as Ctrl-D, perhaps before the word is read.
+		// The end of its input would be typed on the terminal as Ctrl-D, perhaps before the
+		// word is read.
 		{"script", `mkfifo in; exec 9<>in; echo word >&9; script -qec "$A $L -- sh -c 'tty -s; echo tty=\$?; read x; echo got=\$x; exit 5'" /dev/null <in | tr -d '\r' | grep =; echo ${PIPESTATUS[0]}`,
 			"script", 0, "tty=0\ngot=word\n5\n"},
 		{"niceness and umask and directory and limits", `umask 027; ulimit -Sn 512; ulimit -c 0; ulimit -St 1000; mkdir sub; cd sub
@@ -119,7 +122,8 @@ func TestUnderTimeout(t *testing.T) {
 	}
 }
 
-// TestUnderNohup: the command would catch a SIGHUP, but amqprun leaves it ignored. The others pass.
+// TestUnderNohup: the command would catch a SIGHUP, but amqprun leaves it ignored. The
+// others pass.
 func TestUnderNohup(t *testing.T) {
 	t.Parallel()
 	mustLook(t, "nohup")

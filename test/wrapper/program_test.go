@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// program builds amqprun itself, once, and returns its path; "" without a broker to use it with.
+// program builds amqprun itself, once, and returns its path; "" without a broker to use
+// it with.
 var program = sync.OnceValues(func() (string, error) {
 	if os.Getenv("AMQPRUN_URL") == "" {
 		return "", nil
@@ -32,7 +33,8 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// inShellsWithProgram is inShells, first with the test's own wrapper and then with amqprun holding a mutex.
+// inShellsWithProgram is inShells, first with the test's own wrapper and then with
+// amqprun holding a mutex.
 func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	inShells(t, test)
@@ -91,7 +93,8 @@ func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	p.noneLeft()
 }
 
-// unread is a pipe that is full, for standard error; read empties it and returns, at the end, all that came after.
+// unread is a pipe that is full, for standard error; read empties it and returns, at the
+// end, all that came after.
 func unread(t *testing.T, p *process) (read func() string) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -129,7 +132,8 @@ func unread(t *testing.T, p *process) (read func() string) {
 	}
 }
 
-// TestUnreadMessagesHoldNothingUp: a standard error that nobody reads, as that of a pager that shows its first page.
+// TestUnreadMessagesHoldNothingUp: a standard error that nobody reads, as that of a pager
+// that shows its first page.
 func TestUnreadMessagesHoldNothingUp(t *testing.T) {
 	t.Parallel()
 	const command = `exec 2>/dev/null; trap "echo term >>log" TERM; echo ready >>log; while ! [ -e release ]; do sleep 0.01; done; exit 3`

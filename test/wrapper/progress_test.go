@@ -14,7 +14,8 @@ import (
 
 const erased = "\r\x1b[K"
 
-// besideAHolder starts a shell in whose terminal $WAIT is amqprun that waits for a mutex; release lets it have it.
+// besideAHolder starts a shell in whose terminal $WAIT is amqprun that waits for a mutex;
+// release lets it have it.
 func besideAHolder(t *testing.T) (s *shell, release func()) {
 	t.Helper()
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
@@ -132,7 +133,8 @@ func TestLiveLineEndsBeforeTheStop(t *testing.T) {
 	s.expectStatus(130)
 }
 
-// TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a terminal. The kernel would not stop it.
+// TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a
+// terminal. The kernel would not stop it.
 func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	t.Parallel()
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
@@ -169,7 +171,8 @@ func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
 	s.expectStatus(0)
 }
 
-// TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be written.
+// TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be
+// written.
 func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
 	t.Parallel()
 	s, release := besideAHolder(t)
@@ -204,7 +207,8 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 	}
 }
 
-// TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the terminal stops who writes from elsewhere.
+// TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the
+// terminal stops who writes from elsewhere.
 func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
 	t.Parallel()
 	path := mustProgram(t)

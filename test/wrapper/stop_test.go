@@ -61,7 +61,8 @@ func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
 	p.await("log", "got")
 }
 
-// TestLossReachesTheWholeTree: each of these processes has left the command in another way. All ignore the stop signal.
+// TestLossReachesTheWholeTree: each of these processes has left the command in another
+// way. All ignore the stop signal.
 func TestLossReachesTheWholeTree(t *testing.T) {
 	t.Parallel()
 	const stubborn = `sh -c 'trap "" TERM HUP; echo $$ >pid; while :; do sleep 1; done'`
@@ -91,8 +92,9 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command gets the stop signal and the grace too, when the command has
-// ended or, where that does not heed the signal, during its grace.
+// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command
+// gets the stop signal and the grace too, when the command has ended or, where that does
+// not heed the signal, during its grace.
 func TestLossReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "", "the command stays": `trap "" TERM; `} {
@@ -126,8 +128,8 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 	}
 }
 
-// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every 2 ms, with its environment wiped, escapes
-// every reading of /proc.
+// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every
+// 2 ms, with its environment wiped, escapes every reading of /proc.
 func TestLossOutrunsAForkingChain(t *testing.T) {
 	t.Parallel()
 	perl := mustLook(t, "perl")
@@ -153,7 +155,8 @@ func TestSecondSignalSkipsTheGrace(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := lost(t, []string{"-guard", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM INT; echo ready >>log; while :; do sleep 0.01; done`)
 		p.await("log", "got")
-		// On a busy machine both may be looked at within 100 ms, however far apart they were sent.
+		// On a busy machine both may be looked at within 100 ms, however far apart they were
+		// sent.
 		p.sendUntilEnd(s)
 		p.endsLost()
 	}
@@ -200,7 +203,8 @@ func TestGraceEndsWithTheLease(t *testing.T) {
 	p.await("log", "got")
 }
 
-// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy of perl, is root's.
+// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy
+// of perl, is root's.
 func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -236,7 +240,8 @@ func TestUnkillableIsReported(t *testing.T) {
 	}
 }
 
-// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock while it lives.
+// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock
+// while it lives.
 func TestUnkillableKeepsTheLock(t *testing.T) {
 	t.Parallel()
 	p, command := unkillable(t, "-lease", "5s", "-renew", "50ms", "-kill-after", "100ms")
@@ -258,10 +263,10 @@ func TestUnkillableKeepsTheLock(t *testing.T) {
 	}
 }
 
-// as makes p another user's, who has a copy of this test binary.
+// as makes p another user's, who has a copy of its program.
 func (p *process) as(uid uint32) {
 	p.t.Helper()
-	self, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(p.Path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -281,8 +286,9 @@ func accessible(t *testing.T, dir string) {
 	}
 }
 
-// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place leaves it its children, such as one that takes in the
-// output of both, and would be waited for for ever.
+// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place
+// leaves it its children, such as one that takes in the output of both, and would be
+// waited for for ever.
 func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)

@@ -189,7 +189,8 @@ func TestWindowSizeArrives(t *testing.T) {
 	})
 }
 
-// TestPasswordPrompt: what is typed is not shown, and the terminal shows what is typed after it.
+// TestPasswordPrompt: what is typed is not shown, and the terminal shows what is typed
+// after it.
 func TestPasswordPrompt(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
@@ -207,7 +208,8 @@ func TestPasswordPrompt(t *testing.T) {
 	})
 }
 
-// TestLoopEndsWithCtrlC: a shell ends its loop when a command died of SIGINT, and not when it exited with 130.
+// TestLoopEndsWithCtrlC: a shell ends its loop when a command died of SIGINT, and not
+// when it exited with 130.
 func TestLoopEndsWithCtrlC(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bash", "dash", "zsh"} {
@@ -245,7 +247,8 @@ func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	})
 }
 
-// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do it, nor does a script.
+// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do
+// it, nor does a script.
 func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
@@ -262,7 +265,8 @@ func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 	})
 }
 
-// TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the terminal; it has to be given.
+// TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the
+// terminal; it has to be given.
 func TestScriptGetsTheTerminalBack(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {

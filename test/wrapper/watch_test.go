@@ -12,7 +12,8 @@ import (
 	"github.com/creack/pty"
 )
 
-// TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it has come.
+// TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it
+// has come.
 func TestWatchOutlivesTheBroker(t *testing.T) {
 	t.Parallel()
 	path := mustProgram(t)
@@ -52,7 +53,8 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 	s.expect(`mutex "wrapper-watch": free`)
 }
 
-// TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends no signal.
+// TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends
+// no signal.
 func TestWatchEndsWithItsTerminal(t *testing.T) {
 	t.Parallel()
 	path := mustProgram(t)

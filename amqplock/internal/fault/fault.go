@@ -25,6 +25,9 @@ var (
 // ErrBusy says that others hold the lock. It does not leave amqplock.
 var ErrBusy = errors.New("it is held by others")
 
+// ErrTooFew is an ErrBusy for somebody who wants more slots than there are, whoever holds them.
+var ErrTooFew = fmt.Errorf("more are wanted than there are: %w", ErrBusy)
+
 // Error has the fields of amqplock.Error, which documents them, in the same order.
 type Error struct {
 	Kind error

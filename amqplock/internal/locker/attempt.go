@@ -115,6 +115,11 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 			return err
 		}
 		a.ours = found.Ours
+		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
+			a.putBack(ctx) // others can use them
+			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
+				"there are %d slots, %d are wanted", found.Count, want)}
+		}
 		var collided bool
 		if a.first || a.cfg.Greedy || len(found.Free)+len(a.held.list()) >= want {
 			if collided, err = a.claimFree(ctx, found, want); err != nil {

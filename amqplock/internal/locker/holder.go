@@ -57,13 +57,6 @@ func (h *Holder) Node() string { return h.link.Lock.Broker }
 // released.
 func (h *Holder) Context() context.Context { return h.ctx }
 
-// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the
-// same error.
-func (h *Holder) OnLost(f func(error)) { h.watchLoss(f) }
-
-// Verify asks the broker now. amqplock.Lock.Verify documents it.
-func (h *Holder) Verify(ctx context.Context) error { return h.verify(ctx) }
-
 // TTL is the time until Until.
 func (h *Holder) TTL() time.Duration { return max(h.Until()-h.cfg.clock.Now(), 0) }
 
@@ -71,9 +64,6 @@ func (h *Holder) TTL() time.Duration { return max(h.Until()-h.cfg.clock.Now(), 0
 // lease is renewed. StopAt is when Context ends then.
 func (h *Holder) Until() time.Duration  { return h.lease.Until() }
 func (h *Holder) StopAt() time.Duration { return h.lease.StopAt() }
-
-// OnRenew has f called with StopAt and Until, at once and each time that they have grown.
-func (h *Holder) OnRenew(f func(stopAt, until time.Duration)) { h.watchLease(f) }
 
 // Socket is the socket of the lock connection. As long as any process has it open, and
 // for less than the lease, the lock stays. It is nil when Broker.Dial made something that

@@ -86,8 +86,9 @@ func newKeeper(a *attempt) (*keeper, error) {
 	return k, nil
 }
 
-// verify asks all checks now, and again while the answers prove nothing.
-func (k *keeper) verify(ctx context.Context) error {
+// Verify asks all checks now, and again while the answers prove nothing. amqplock.Lock.Verify
+// documents it.
+func (k *keeper) Verify(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(k.ctx, cancel)() // no answer is waited for beyond the loss
@@ -240,9 +241,8 @@ func (k *keeper) changed(format string, args ...any) {
 	}
 }
 
-// watchLease has f called at once and each time that the lease has grown, with the newest
-// one.
-func (k *keeper) watchLease(f func(stopAt, until time.Duration)) {
+// OnRenew has f called with StopAt and Until, at once and each time that they have grown.
+func (k *keeper) OnRenew(f func(stopAt, until time.Duration)) {
 	k.renewing.Lock()
 	k.onRenew = f
 	k.renewing.Unlock()
@@ -298,8 +298,8 @@ func (k *keeper) lose(what string, reason error) {
 	k.reportLoss()
 }
 
-// watchLoss has f called when the lock is lost, before anybody else can know of it.
-func (k *keeper) watchLoss(f func(error)) {
+// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the same error.
+func (k *keeper) OnLost(f func(error)) {
 	k.losing.Lock()
 	k.onLost = f
 	k.losing.Unlock()

@@ -265,6 +265,7 @@ func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		lock := mustAcquire(t, cfg)
+		synctest.Wait() // for what is prepared at once
 		if err := lock.link.OpenPublish(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -29,10 +29,10 @@ func (h *Holder) prepare() {
 		return
 	}
 	if h.cfg.Kind == wire.Semaphore {
-		h.background.Go(h.watchSlots)
+		h.background.Go(func() { watchSlots(h.keeper) })
 	}
 	if h.cfg.Elastic {
-		h.publishing.Go(h.grow)
+		h.publishing.Go(func() { grow(h.keeper) })
 	}
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))

@@ -146,6 +146,10 @@ func (w *Waiter) stand(
 			w.first = true
 			w.report(place)
 			err := w.tryHint(ctx, hint)
+			if errors.Is(err, fault.ErrTooFew) {
+				_ = place.leave() // with the hint, which goes to the next: that may want less
+				continue
+			}
 			if errors.Is(err, fault.ErrBusy) {
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 				w.report(place)

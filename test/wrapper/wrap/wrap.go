@@ -1,5 +1,6 @@
-// Package wrap is a program around package runner that needs no broker: tests re-execute themselves as it. What a lock does is
-// done by options: a lease that ends, a file that says "lost".
+// Package wrap is a program around package runner that needs no broker: tests re-execute
+// themselves as it. What a lock does is done by options: a lease that ends, a file that
+// says "lost".
 package wrap
 
 import (
@@ -29,7 +30,8 @@ const ExitLost = 76
 // Word as the first argument makes a test binary this program.
 const Word = "wrap"
 
-// Main is the test binary's main function when its first argument is Word, or when it is the guard. It returns the exit code.
+// Main is the test binary's main function when its first argument is Word, or when it is
+// the guard. It returns the exit code.
 func Main() (code int, mine bool) {
 	if runner.IsGuard() {
 		return runner.RunGuard(), true
@@ -133,8 +135,8 @@ func run(args []string) int {
 	return o.exit(status, err)
 }
 
-// churn starts threads that end: a goroutine that ends while it is locked to its thread takes the thread with it. One that started a
-// command takes the command along.
+// churn starts threads that end: a goroutine that ends while it is locked to its thread
+// takes the thread with it. One that started a command takes the command along.
 func churn(ctx context.Context) {
 	for ctx.Err() == nil {
 		for range 10 {
