@@ -1,13 +1,14 @@
 /*
- * admin.pml: administration. Safety: slots have no hole, their number is what the administrators were
- * told, and a drain ends no command.
+ * admin.pml: administration. Safety: slots have no hole, their number is what the
+ * administrators were told, and a drain ends no command.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and to run
- * this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * to run this file, what each switch does, and what is left out.
  *
- * Administrators 0 and 1 change one semaphore, as with `change +2` and `change -1`; with DRAIN the
- * second is `change --drain -1`, and somebody takes a slot meanwhile. Each administrator may lose its
- * connection at any moment, and with it the administration mutex. There is no time.
+ * Administrators 0 and 1 change one semaphore, as with `change +2` and `change -1`; with
+ * DRAIN the second is `change --drain -1`, and somebody takes a slot meanwhile. Each
+ * administrator may lose its connection at any moment, and with it the administration
+ * mutex. There is no time.
  */
 
 #ifndef START
@@ -22,9 +23,11 @@
 #define delta(a) ((a) == 0 -> DELTA0 : DELTA1)
 #define MOST 5                  /* START and what may be added, and one more */
 
-#define NOBODY  0               /* the owner of an exclusive queue: administrator + 1, or */
+/* the owner of an exclusive queue: administrator + 1, or */
+#define NOBODY  0
 #define HOLDER  3
-#define GHOST   4               /* its connection has ended, and the broker deletes the queue soon */
+/* its connection has ended, and the broker deletes the queue soon */
+#define GHOST   4
 
 /* A request of an administrator: none; to add or to remove a slot. */
 mtype = { NONE, ADD, REMOVE };
@@ -39,9 +42,10 @@ byte number[2];                 /* and with which slot */
 bool done[2];                   /* this administrator has reported success */
 
 #define say(a, what) printf("administrator %d ", a); printf(what); printf("\n")
-#define tell(what)   printf(what); printf("\n")
+#define note(what)   printf(what); printf("\n")
 
-/* The slots before the first that is missing: that is how many there are for everybody. */
+/* The slots before the first that is missing: that is how many there are for
+ * everybody. */
 inline survey(n) {
 	n = 0;
 	do
@@ -50,7 +54,7 @@ inline survey(n) {
 	od
 }
 
-/* ---- the broker ------------------------------------------------------------------------------- */
+/* ---- the broker ------------------------------------------------------------------- */
 
 /* THE PROPERTY: "so whatever happens, slots have no hole". */
 inline no_hole() {
@@ -65,8 +69,8 @@ inline no_hole() {
 inline carry_out(a) {
 	slot[number[a]] = (request[a] == ADD);
 	if
-	:: request[a] == ADD -> tell("a slot is added")
-	:: else -> tell("a slot is removed")
+	:: request[a] == ADD -> note("a slot is added")
+	:: else -> note("a slot is removed")
 	fi;
 	request[a] = NONE; number[a] = 0;
 	no_hole()
@@ -79,8 +83,9 @@ inline leave_to_broker(queue, a) {
 	fi
 }
 
-/* The connection of an administrator ends. What the broker has begun is done or dropped before the
- * queues that it held are free for others; with LATE_WRITE it may be done later. */
+/* The connection of an administrator ends. What the broker has begun is done or
+ * dropped before the queues that it held are free for others; with LATE_WRITE it may
+ * be done later. */
 inline end_connection(a) {
 	lost[a] = true; say(a, "LOSES ITS CONNECTION");
 	leave_to_broker(mutex, a);
@@ -109,17 +114,17 @@ end:	do
 	:: d_step { request[1] != NONE -> carry_out(1) }
 	:: d_step { !lost[0] && !done[0] -> end_connection(0) }
 	:: d_step { !lost[1] && !done[1] -> end_connection(1) }
-	:: d_step { mutex == GHOST && settled -> mutex = NOBODY; tell("the mutex is free") }
+	:: d_step { mutex == GHOST && settled -> mutex = NOBODY; note("the mutex is free") }
 	:: d_step { drain == GHOST && settled -> drain = NOBODY }
 	:: d_step { held[1] == GHOST && settled -> held[1] = NOBODY }
 	:: d_step { held[2] == GHOST && settled -> held[2] = NOBODY }
 	od
 }
 
-/* ---- administrators ----------------------------------------------------------------------------- */
+/* ---- administrators --------------------------------------------------------------- */
 
-/* All writing is done on the connection that holds the mutex, so an administrator that has lost it
- * writes no more. */
+/* All writing is done on the connection that holds the mutex, so an administrator that
+ * has lost it writes no more. */
 #ifdef OTHER_CONNECTION
 #define may_write(a) true
 #else
@@ -183,8 +188,9 @@ ends:
 }
 
 #ifdef DRAIN
-/* "Administration": a drain holds NAME-D. Whoever looks for a slot sees it and leaves the last one
- * alone, so that comes free; it is then taken, and removed under the mutex. */
+/* "Administration": a drain holds NAME-D. Whoever looks for a slot sees it and leaves
+ * the last one alone, so that comes free; it is then taken, and removed under the
+ * mutex. */
 proctype Drain(byte a) {
 	byte n, now;
 	if
@@ -233,7 +239,8 @@ ends:
 	skip
 }
 
-/* Somebody takes a slot. The question whether the slot stands is asked beside the claim ("Verify"). */
+/* Somebody takes a slot. The question whether the slot stands is asked beside the
+ * claim ("Verify"). */
 proctype Holder() {
 	byte n, mine;
 	bool stands;
@@ -248,23 +255,23 @@ proctype Holder() {
 		od
 	};
 #ifndef ASK_AFTER_GRANT
-	atomic { stands = slot[mine]; tell("the holder is answered whether its slot stands") };
+	atomic { stands = slot[mine]; note("the holder is answered whether its slot stands") };
 #endif
 	atomic {
 		if
-		:: held[mine] == NOBODY -> held[mine] = HOLDER; tell("the holder is granted its slot")
+		:: held[mine] == NOBODY -> held[mine] = HOLDER; note("the holder is granted its slot")
 		:: else -> goto gives_up
 		fi
 	};
 #ifdef ASK_AFTER_GRANT
-	atomic { stands = slot[mine]; tell("the holder is answered whether its slot stands") };
+	atomic { stands = slot[mine]; note("the holder is answered whether its slot stands") };
 #endif
 	if
 	:: !stands -> goto releases
 	:: else
 	fi;
 	/* THE PROPERTY: a drain, and nobody else is at work, ends no command. */
-	tell("THE HOLDER STARTS ITS COMMAND");
+	note("THE HOLDER STARTS ITS COMMAND");
 	assert(slot[mine]);
 	do
 	:: assert(slot[mine])
@@ -296,7 +303,8 @@ init {
 #endif
 	};
 #ifndef DRAIN
-	/* THE PROPERTY: when both have reported success their changes have been made, and no others. */
+	/* THE PROPERTY: when both have reported success their changes have been made, and
+	 * no others. */
 end:	done[0] && done[1];
 	survey(i);
 	assert(i == START + DELTA0 + DELTA1)

@@ -1,16 +1,18 @@
 /*
- * history.pml: the log of grants, and the fencing token. Safety: tokens grow, and two commands of one
- * slot are never alive at once although the broker has granted it twice.
+ * history.pml: the log of grants, and the fencing token. Safety: tokens grow, and two
+ * commands of one slot are never alive at once although the broker has granted it twice.
  *
- * This part is a check of a design: what it models is planned, and not in the code yet. docs/PROOF.md
- * says how to read and to run this file, what each switch does, and what is left out.
+ * This part is a check of a design: what it models is planned, and not in the code yet.
+ * docs/PROOF.md says how to read and to run this file, what each switch does, and what is
+ * left out.
  *
- * The rules, in short. A lock with --fence has a stream, NAME-L. After the grant a client appends a
- * record with a token: the larger of the greatest token in the log plus one, and its clock. It reads
- * the log up to its own record, and appends again if a record came between with a token as large.
- * Then its command starts. Holders follow the log. One that reads a newer grant of its slot gives a
- * sign of life, stops its command and appends its end. A newcomer that finds a grant of its slot
- * without an end waits for a sign of life, and, if there is one, for the end.
+ * The rules, in short. A lock with --fence has a stream, NAME-L. After the grant a client
+ * appends a record with a token: the larger of the greatest token in the log plus one,
+ * and its clock. It reads the log up to its own record, and appends again if a record
+ * came between with a token as large. Then its command starts. Holders follow the log.
+ * One that reads a newer grant of its slot gives a sign of life, stops its command and
+ * appends its end. A newcomer that finds a grant of its slot without an end waits for a
+ * sign of life, and, if there is one, for the end.
  */
 
 #ifndef CLIENTS
@@ -23,13 +25,15 @@
 #define SKEW 0                  /* the clock of client 0 is ahead by so much */
 #endif
 #ifndef TAILS
-#define TAILS 0                 /* how often the log loses its newest record, when nodes are killed */
+/* how often the log loses its newest record, when nodes are killed */
+#define TAILS 0
 #endif
 #ifndef DELETIONS
 #define DELETIONS 0             /* how often the log is deleted */
 #endif
 #ifndef DOUBLES
-#define DOUBLES 0               /* how often the broker grants a slot that is held: Mnesia */
+/* how often the broker grants a slot that is held: Mnesia */
+#define DOUBLES 0
 #endif
 #ifndef CRASHES
 #define CRASHES 0               /* how many holders die without an end in the log */
@@ -50,8 +54,10 @@ byte length;
 byte now = 1;                   /* the right time; every record takes some of it */
 byte holders[SLOTS];            /* to how many the broker has granted the slot */
 byte alive[SLOTS];              /* how many commands run under it */
-bool newer[CLIENTS];            /* there is a newer grant of its slot in the log than its own */
-byte open[CLIENTS];             /* slot + 1, when its grant is in the log without an end */
+/* there is a newer grant of its slot in the log than its own */
+bool newer[CLIENTS];
+/* slot + 1, when its grant is in the log without an end */
+byte open[CLIENTS];
 bool gone[CLIENTS];             /* this client has died */
 byte greatest;                  /* token of a command that has started */
 byte greatest_of[SLOTS];        /* the same for each slot */
@@ -67,7 +73,7 @@ byte crashes = CRASHES;
 #define clock(c) (now + ((c) == 0 -> SKEW : 0))
 #define larger(a, b) ((a) > (b) -> (a) : (b))
 
-/* ---- the log ------------------------------------------------------------------------------------ */
+/* ---- the log ---------------------------------------------------------------------- */
 
 inline append(c, what, number) {
 	assert(length < LENGTH);
@@ -91,7 +97,8 @@ inline read_tokens(c, from, end) {
 	i = 0
 }
 
-/* The token of the newest grant: what a reader gets that begins at the end of the stream. */
+/* The token of the newest grant: what a reader gets that begins at the end of the
+ * stream. */
 inline read_last() {
 	i = length;
 	do
@@ -102,7 +109,8 @@ inline read_last() {
 	i = 0
 }
 
-/* Whose grants of the own slot come before the own record, and have no end so far: a bit for each. */
+/* Whose grants of the own slot come before the own record, and have no end so far: a
+ * bit for each. */
 inline read_rivals(c) {
 	rivals = 0; signs = 0; i = 0;
 	do
@@ -137,7 +145,8 @@ inline append_end(c) { append(c, END, 0); open[c] = 0; newer[c] = false }
 proctype Faults() {
 	byte i;
 end:	do
-	:: d_step { tails > 0 && length > 0 -> tails--; length--; note("THE LOG LOSES ITS NEWEST RECORD");
+	:: d_step { tails > 0 && length > 0 ->
+		tails--; length--; note("THE LOG LOSES ITS NEWEST RECORD");
 		log[length].kind = 0; log[length].token = 0; log[length].who = 0; log[length].slot = 0 }
 	:: d_step { deletions > 0 && length > 0 -> deletions--; note("THE LOG IS DELETED");
 		do
@@ -150,7 +159,7 @@ end:	do
 	od
 }
 
-/* ---- the client --------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------- */
 
 inline take_token(c) {
 	skip;
@@ -169,7 +178,8 @@ again:
 		append_grant(c, token); say(c, "appends a grant with token"); printf("%d\n", token)
 	};
 #ifndef NO_READ_BACK
-	/* It reads up to its own record. Where that got lost, or one came between: once more. */
+	/* It reads up to its own record. Where that got lost, or one came between: once
+	 * more. */
 	atomic {
 		read_tokens(c, from, mine);
 		if
@@ -182,8 +192,9 @@ again:
 	skip
 }
 
-/* A rival is waited for until its end is in the log, or half a second without a sign of life is over.
- * The model takes a live rival to give its sign in time; with SLOW_FOLLOWER it may be late. */
+/* A rival is waited for until its end is in the log, or half a second without a sign
+ * of life is over. The model takes a live rival to give its sign in time; with
+ * SLOW_FOLLOWER it may be late. */
 #ifdef SLOW_FOLLOWER
 #define silent(r) (!(signs & (1 << ((r) + 1))))
 #else
@@ -198,7 +209,8 @@ again:
 
 proctype Client(byte c) {
 	byte slot, token, seen, between, from, mine, i, rivals, signs;
-	byte before;                /* the greatest token of a command that started before the grant */
+	/* the greatest token of a command that started before the grant */
+	byte before;
 	bool waits = true;
 
 #if SLOTS > 1
@@ -221,7 +233,8 @@ proctype Client(byte c) {
 	take_token(c);
 #endif
 #ifndef NO_FOLLOWING
-	/* It waits for its rivals. Who waits follows the log too, and gives up for a newer grant. */
+	/* It waits for its rivals. Who waits follows the log too, and gives up for a newer
+	 * grant. */
 	do
 	:: d_step { newer[c] -> append(c, SIGN, 0); say(c, "reads a newer grant, gives up") };
 		goto gives_up
@@ -240,7 +253,8 @@ proctype Client(byte c) {
 	};
 	do
 #ifndef NO_FOLLOWING
-	:: d_step { newer[c] -> append(c, SIGN, 0); say(c, "reads a newer grant, gives a sign of life") };
+	:: d_step { newer[c] ->
+		append(c, SIGN, 0); say(c, "reads a newer grant, gives a sign of life") };
 		break
 #endif
 	:: break

@@ -1,15 +1,16 @@
 /*
  * lease.pml: how a lock is held, in time. Safety: two commands never run under one slot.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and to run
- * this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * to run this file, what each switch does, and what is left out.
  *
- * The wait queue is not here: it gives hints, and a hint only says when to claim. A client of
- * this model claims whenever it likes, so every wait queue is covered.
+ * The wait queue is not here: it gives hints, and a hint only says when to claim. A
+ * client of this model claims whenever it likes, so every wait queue is covered.
  *
- * TIME. A tick is half a heartbeat (LEASE=4) or a whole one (LEASE=2). The network and the broker
- * may take any time for anything, also for ever: a step that is not forced may come late or never.
- * What a client must do by a deadline is forced: the clock does not tick before it is done.
+ * TIME. A tick is half a heartbeat (LEASE=4) or a whole one (LEASE=2). The network and
+ * the broker may take any time for anything, also for ever: a step that is not forced may
+ * come late or never. What a client must do by a deadline is forced: the clock does not
+ * tick before it is done.
  */
 
 #ifndef CLIENTS
@@ -19,29 +20,32 @@
 #define SLOTS 1
 #endif
 #ifndef LEASE
-#define LEASE 2                 /* 2T in ticks: the broker frees a client that was silent for so long */
+/* 2T in ticks: the broker frees a client that was silent for so long */
+#define LEASE 2
 #endif
 
-/* "The lease". With the defaults the stop begins 1.4T after the question and the kill comes after
- * 1.9T. Those instants lie in these ticks: */
+/* "The lease". With the defaults the stop begins 1.4T after the question and the kill
+ * comes after 1.9T. Those instants lie in these ticks: */
 #define STOP_AT (LEASE / 2)
 #define KILL_AT (LEASE - 1)
 #define GRACE   (LEASE / 4)     /* the grace in ticks: T/2, or less than a tick */
 
-/* How long a command may go on after the broker has taken its lock away. Without faults that the
- * docs name as exceptions: never into a tick in which somebody else runs. See the end of the file. */
+/* With BOUND the property is another: no command outlives its lock by more ticks than
+ * that. It is for the faults that the docs name as exceptions. */
 
 #define NOBODY 0
-#define GHOST  (CLIENTS + 1)    /* a connection that its client has closed; the broker has not noticed */
+/* a connection that its client has closed; the broker has not noticed */
+#define GHOST  (CLIENTS + 1)
 #define ENDED  (LEASE + 1)      /* in silent: the broker has ended this connection */
 
-/* The cluster has a smaller side and a larger one. All clients but the last are at the smaller. */
+/* The cluster has a smaller side and a larger one. All clients but the last are at the
+ * smaller. */
 #define SMALL 0
 #define LARGE 1
 #define side(c) (((c) == CLIENTS - 1) -> LARGE : SMALL)
 
-/* What a client is doing: not here; the claim is out; granted, and looking once more; its command
- * runs; its command has got the stop signal. */
+/* What a client is doing: not here; the claim is out; granted, and looking once more;
+ * its command runs; its command has got the stop signal. */
 mtype = { OUT, CLAIM, LOOK, RUN, STOP };
 /* A question: none; under way; the answer is under way, good or bad. */
 mtype = { NONE, ASKED, YES, NO };
@@ -49,7 +53,8 @@ mtype = { NONE, ASKED, YES, NO };
 typedef Check {
 	mtype q;                    /* the question */
 	byte asked;                 /* ticks since it was asked */
-	byte proof                  /* ticks since the newest question that was answered well was asked */
+	/* ticks since the newest question that was answered well was asked */
+	byte proof
 }
 
 typedef Client {
@@ -57,7 +62,8 @@ typedef Client {
 	byte slot;
 	Check own;                  /* "Verify", 1. Ownership */
 	Check maj;                  /* "Verify", 2. Majority */
-	byte silent;                /* the broker's side: ticks since the last request of this connection */
+	/* the broker's side: ticks since the last request of this connection */
+	byte silent;
 	byte stopping;              /* ticks since the stop signal */
 	byte late                   /* ticks for which the command has outlived the lock */
 }
@@ -65,11 +71,13 @@ typedef Client {
 typedef View { byte owner[SLOTS] }
 
 Client client[CLIENTS];
-View view[2];                   /* who owns the exclusive queue of each slot, as each side sees it */
+/* who owns the exclusive queue of each slot, as each side sees it */
+View view[2];
 bool split;                     /* the two sides do not reach each other */
 byte cut;                       /* ticks since the split */
 #ifdef DELETE_BY_NAME
-bool doomed[SLOTS];             /* the clean-up of a dead claim will delete this queue by its name */
+/* the clean-up of a dead claim will delete this queue by its name */
+bool doomed[SLOTS];
 #endif
 
 #define alive(c) (client[c].st == RUN || client[c].st == STOP)
@@ -89,13 +97,14 @@ bool doomed[SLOTS];             /* the clean-up of a dead claim will delete this
 
 /* Each step says what it is; `check --trace` prints that for a failure. */
 #define say(c, what) printf("client %d ", c); printf(what); printf("\n")
-#define tell(what)   printf(what); printf("\n")
+#define note(what)   printf(what); printf("\n")
 
-/* ---- what a client does ---------------------------------------------------------------------- */
+/* ---- what a client does ----------------------------------------------------------- */
 
 inline ask(check) { check.q = ASKED; check.asked = 0 }
 
-/* "The lease": what was proven by a question sent at t holds from t, not from the answer. */
+/* "The lease": what was proven by a question sent at t holds from t, not from the
+ * answer. */
 inline prove(check) {
 #ifdef DATED_BY_ANSWER
 	check.proof = 0;
@@ -105,8 +114,9 @@ inline prove(check) {
 	check.q = NONE; check.asked = 0
 }
 
-/* "The lease": the socket is closed here, and nowhere else. The broker will see it, now or later.
- * "Release" ends like that too: the queue is free when the broker has handled the deletion. */
+/* "The lease": the socket is closed here, and nowhere else. The broker will see it,
+ * now or later. "Release" ends like that too: the queue is free when the broker has
+ * handled the deletion. */
 inline close_socket(c) {
 	replace(SMALL, c, GHOST);
 	replace(LARGE, c, GHOST);
@@ -157,7 +167,8 @@ proctype Holder(byte c) {
 		client[c].slot = 1; say(c, "means slot 2")
 	   }
 #endif
-	/* "Verify": both have been answered. Both proofs count from the claim. Look once more. */
+	/* "Verify": both have been answered. Both proofs count from the claim. Look once
+	 * more. */
 	:: d_step { client[c].st == CLAIM && client[c].own.q == YES &&
 #ifdef NO_MAJORITY_CHECK
 	            true ->
@@ -174,8 +185,8 @@ proctype Holder(byte c) {
 		ask(client[c].own)
 #endif
 	   }
-	/* Promise 1: the command starts after the grant and one proof. A grant that has become too old
-	 * to be handed out is given back. */
+	/* Promise 1: the command starts after the grant and one proof. A grant that has
+	 * become too old to be handed out is given back. */
 	:: d_step { client[c].st == LOOK && client[c].own.q == YES && age(c) <= STOP_AT ->
 		client[c].own.q = NONE; client[c].own.asked = 0;
 		say(c, "STARTS ITS COMMAND");
@@ -209,8 +220,9 @@ proctype Holder(byte c) {
 		; close_socket(c)
 #endif
 	   }
-	/* The tree is dead: by itself, by the stop signal, or by SIGKILL. Only then the socket is closed.
-	 * The same step is the end of a command that was not stopped, and its release. */
+	/* The tree is dead: by itself, by the stop signal, or by SIGKILL. Only then the
+	 * socket is closed. The same step is the end of a command that was not stopped,
+	 * and its release. */
 	:: d_step { alive(c) -> go_out(c);
 		say(c, "command is dead, closes") }
 #ifdef DELETE_BY_NAME
@@ -223,11 +235,11 @@ proctype Holder(byte c) {
 	od
 }
 
-/* ---- what the broker does --------------------------------------------------------------------- */
+/* ---- what the broker does --------------------------------------------------------- */
 
-/* A node takes three quarters of net_ticktime or more to notice that another has fallen silent. The
- * docs want that to be 2T or more (docs/GUARANTEES.md, "What to configure"). A connection between
- * nodes that is reset is noticed at once. */
+/* A node takes three quarters of net_ticktime or more to notice that another has
+ * fallen silent. The docs want that to be 2T or more (docs/GUARANTEES.md, "What to
+ * configure"). A connection between nodes that is reset is noticed at once. */
 #ifdef RESET_SPLIT
 #define noticed true
 #else
@@ -260,13 +272,15 @@ inline grant(c) {
 /* The broker's end of the connection of client c. */
 proctype Connection(byte c) {
 	do
-	/* "Wire protocol": the broker serialises the declarations of an exclusive queue. The smaller side
-	 * of a split cluster does not answer them, or, with Mnesia, from when it has noticed the split. */
+	/* "Wire protocol": the broker serialises the declarations of an exclusive queue.
+	 * The smaller side of a split cluster does not answer them, or, with Mnesia, from
+	 * when it has noticed the split. */
 	:: d_step { client[c].st == CLAIM && client[c].own.q == ASKED && client[c].silent != ENDED &&
 	            (!split || side(c) == LARGE || noticed) ->
 		client[c].silent = 0;
 		if
-		:: view[side(c)].owner[client[c].slot] == NOBODY -> grant(c); client[c].own.q = YES; say(c, "is granted the lock")
+		:: view[side(c)].owner[client[c].slot] == NOBODY ->
+			grant(c); client[c].own.q = YES; say(c, "is granted the lock")
 		:: else -> client[c].own.q = NO; client[c].own.asked = 0; say(c, "is refused")
 		fi
 	   }
@@ -275,7 +289,8 @@ proctype Connection(byte c) {
 		client[c].silent = 0;
 		if
 #ifdef ASKED_BY_PUBLISH
-		:: view[side(c)].owner[client[c].slot] != NOBODY -> client[c].own.q = YES; say(c, "is answered: held")
+		:: view[side(c)].owner[client[c].slot] != NOBODY ->
+			client[c].own.q = YES; say(c, "is answered: held")
 #else
 		:: view[side(c)].owner[client[c].slot] == c + 1 ->
 			client[c].own.q = YES; say(c, "is answered: yours")
@@ -289,8 +304,9 @@ proctype Connection(byte c) {
 		client[c].silent = 0;
 		client[c].maj.q = YES; say(c, "is answered: majority")
 	   }
-	/* "The lease": RabbitMQ frees a silent client's queues 2T to 3T after its last byte. The model
-	 * knows the lower bound, and lets it happen at any time after that. */
+	/* "The lease": RabbitMQ frees a silent client's queues 2T to 3T after its last
+	 * byte. The model knows the lower bound, and lets it happen at any time after
+	 * that. */
 	:: d_step { client[c].st != OUT && client[c].silent == LEASE ->
 		client[c].silent = ENDED; say(c, "was silent for 2T, its lock is freed");
 		free_queue(c)
@@ -324,17 +340,19 @@ proctype Cluster() {
 #ifdef DELETE_BY_NAME
 	/* rabbitmq-server#15276: whoever owns it by now. */
 	:: d_step { doomed[0] ->
-		doomed[0] = false; tell("the dead claim's clean-up deletes the queue by its name"); view[SMALL].owner[0] = NOBODY; view[LARGE].owner[0] = NOBODY }
+		doomed[0] = false; view[SMALL].owner[0] = NOBODY; view[LARGE].owner[0] = NOBODY;
+		note("the dead claim's clean-up deletes the queue by its name") }
 #if SLOTS > 1
 	:: d_step { doomed[1] ->
 		doomed[1] = false; view[SMALL].owner[1] = NOBODY; view[LARGE].owner[1] = NOBODY }
 #endif
 #endif
 #ifndef NO_SPLIT
-	:: d_step { !split -> split = true; cut = 0; tell("THE CLUSTER SPLITS") }
-	/* The larger side gives the nodes of the smaller one up, and grants their locks again. */
+	:: d_step { !split -> split = true; cut = 0; note("THE CLUSTER SPLITS") }
+	/* The larger side gives the nodes of the smaller one up, and grants their locks
+	 * again. */
 	:: d_step { split && noticed ->
-		tell("the larger side forgets the locks of the smaller");
+		note("the larger side forgets the locks of the smaller");
 		s = 0;
 		do
 		:: s < SLOTS ->
@@ -350,7 +368,7 @@ proctype Cluster() {
 	   }
 	/* The smaller side does the same, and grants again what others hold. */
 	:: d_step { split && noticed ->
-		tell("the smaller side forgets the locks of the larger");
+		note("the smaller side forgets the locks of the larger");
 		s = 0;
 		do
 		:: s < SLOTS ->
@@ -363,10 +381,10 @@ proctype Cluster() {
 		od;
 		s = 0
 	   }
-	/* The sides reach each other again. The smaller one takes over what the larger one says; with
-	 * Mnesia each goes on with its own view (docs/GUARANTEES.md, 1). */
+	/* The sides reach each other again. The smaller one takes over what the larger one
+	 * says; with Mnesia each goes on with its own view (docs/GUARANTEES.md, 1). */
 	:: d_step { split ->
-		split = false; cut = 0; tell("THE SIDES REACH EACH OTHER AGAIN");
+		split = false; cut = 0; note("THE SIDES REACH EACH OTHER AGAIN");
 #ifndef TWO_VIEWS
 		s = 0;
 		do
@@ -380,7 +398,7 @@ proctype Cluster() {
 	od
 }
 
-/* ---- time -------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------- */
 
 /* Nobody has missed, or is about to miss, a deadline. */
 #ifdef NO_LEASE
@@ -421,7 +439,7 @@ proctype Clock() {
 	byte c;
 	do
 	:: d_step {
-		all_punctual -> tell("-- tick --");
+		all_punctual -> note("-- tick --");
 		c = 0;
 		do
 		:: c < CLIENTS ->
@@ -440,7 +458,8 @@ proctype Clock() {
 			:: else
 			fi;
 #ifdef BOUND
-			/* THE PROPERTY, where the docs admit that two may run: for so long at most. */
+			/* THE PROPERTY, where the docs admit that two may run: for so long at
+			 * most. */
 			if
 			:: alive(c) && view[LARGE].owner[client[c].slot] != c + 1 -> client[c].late++
 			:: else

@@ -1,15 +1,18 @@
 /*
- * queue.pml: the wait queue. Liveness: whoever waits is served. Safety: nobody in the queue overtakes.
+ * queue.pml: the wait queue. Liveness: whoever waits is served. Safety: nobody in the
+ * queue overtakes.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and to run
- * this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * to run this file, what each switch does, and what is left out.
  *
- * A lock is an array of owners here, granted in one step: lease.pml is about what else there is to
- * it. There is no time, any step may take for ever long, but none is left out for ever.
+ * A lock is an array of owners here, granted in one step: lease.pml is about what else
+ * there is to it. There is no time, any step may take for ever long, but none is left out
+ * for ever.
  *
- * Without SLOW_TRIES the clients try when a hint comes, and never by themselves. So it is the hints
- * alone that have to serve everybody, and a hint that went wrong is seen as a stall (an invalid end
- * state). With SLOW_TRIES hints may get lost, and everybody has to be served all the same.
+ * Without SLOW_TRIES the clients try when a hint comes, and never by themselves. So it is
+ * the hints alone that have to serve everybody, and a hint that went wrong is seen as a
+ * stall (an invalid end state). With SLOW_TRIES hints may get lost, and everybody has to
+ * be served all the same.
  */
 
 #define CLIENTS 3
@@ -34,10 +37,12 @@
 #define want(c) ((c) == 0 -> WANT0 : ((c) == 1 -> WANT1 : 1))
 
 #define NOBODY 0
-#define GHOST  (CLIENTS + 1)    /* a dead holder whose queue the broker has not deleted yet */
+/* a dead holder whose queue the broker has not deleted yet */
+#define GHOST  (CLIENTS + 1)
 #define ABSENT (CLIENTS + 2)    /* the slot does not exist yet */
 
-/* A message of NAME-W: none; a hint; a hint from the last will of a holder; "you are first". */
+/* A message of NAME-W: none; a hint; a hint from the last will of a holder; "you are
+ * first". */
 mtype = { NONE, HINT, CRASH, FIRST };
 
 byte owner[SLOTS];
@@ -47,23 +52,28 @@ bool queue;                     /* it exists */
 mtype ready = NONE;             /* the message in it */
 byte consumer[CLIENTS];         /* client + 1; the first one is the active consumer */
 byte consumers;
-mtype hand[CLIENTS] = NONE;     /* the message that a consumer has and has not acknowledged */
-bool placed[CLIENTS];           /* a client has a place in the queue, as far as it knows */
-bool dead[CLIENTS];             /* this client was killed, and the broker has not noticed */
+/* the message that a consumer has and has not acknowledged */
+mtype hand[CLIENTS] = NONE;
+/* a client has a place in the queue, as far as it knows */
+bool placed[CLIENTS];
+/* this client was killed, and the broker has not noticed */
+bool dead[CLIENTS];
 bool doomed[CLIENTS];           /* this client is killed before its next step */
 bool gone[CLIENTS];             /* this client has ended */
 bool waits[CLIENTS];            /* this client wants the lock and does not have it */
 
-byte wills;                     /* NAME-H, "The crash tripwire": of holders that are dead */
+/* NAME-H, "The crash tripwire": of holders that are dead */
+byte wills;
 byte kills = KILLS;
 byte losses = LOSSES;
 
 #define say(c, what) printf("client %d ", c); printf(what); printf("\n")
-#define tell(what)   printf(what); printf("\n")
+#define note(what)   printf(what); printf("\n")
 
-/* ---- the broker ------------------------------------------------------------------------------- */
+/* ---- the broker ------------------------------------------------------------------- */
 
-/* A message for NAME-W. x-max-length is 1: a newer one takes the place of an older one. */
+/* A message for NAME-W. x-max-length is 1: a newer one takes the place of an older
+ * one. */
 inline publish(m) {
 	if
 	:: queue -> ready = m
@@ -75,7 +85,7 @@ inline publish(m) {
 inline hint() {
 	if
 	:: publish(HINT)
-	:: losses > 0 -> losses--; tell("a hint is lost")
+	:: losses > 0 -> losses--; note("a hint is lost")
 	fi
 }
 
@@ -112,10 +122,10 @@ end:	do
 	:: d_step { ready != NONE && consumers > 0 && hand[active] == NONE ->
 		hand[active] = ready; ready = NONE; say(active, "is sent the message") }
 	/* It notices a dead client: last wills, consumers and held queues go in any order. */
-	:: d_step { wills > 0 -> wills--; publish(CRASH); tell("a last will reaches the queue") }
-	:: d_step { owner[0] == GHOST -> owner[0] = NOBODY; tell("slot 1 of a dead holder is free") }
+	:: d_step { wills > 0 -> wills--; publish(CRASH); note("a last will reaches the queue") }
+	:: d_step { owner[0] == GHOST -> owner[0] = NOBODY; note("slot 1 of a dead holder is free") }
 #if SLOTS > 1
-	:: d_step { owner[1] == GHOST -> owner[1] = NOBODY; tell("slot 2 of a dead holder is free") }
+	:: d_step { owner[1] == GHOST -> owner[1] = NOBODY; note("slot 2 of a dead holder is free") }
 #endif
 	:: d_step { dead[0] -> remove_consumer(0); dead[0] = false; say(0, "place is removed") }
 	:: d_step { dead[1] -> remove_consumer(1); dead[1] = false; say(1, "place is removed") }
@@ -142,12 +152,12 @@ end:	do
 #ifdef GROWS
 /* "Administration": slot 2 is added some time. Whoever adds anything sends a hint. */
 proctype Administrator() {
-	atomic { owner[1] = NOBODY; tell("slot 2 is added") };
-	atomic { hint(); tell("the administrator sends a hint") }
+	atomic { owner[1] = NOBODY; note("slot 2 is added") };
+	atomic { hint(); note("the administrator sends a hint") }
 }
 #endif
 
-/* ---- the client --------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------- */
 
 inline count_free() {
 	s = 0; free = 0;
@@ -176,7 +186,8 @@ inline claim_slots(c) {
 	:: atomic { s < SLOTS && got < want(c) ->
 		if
 		:: owner[s] == NOBODY ->
-			/* THE PROPERTY: of those who stand in the queue only the first takes anything. */
+			/* THE PROPERTY: of those who stand in the queue only the first takes
+			 * anything. */
 			assert(!placed[c] || consumer[0] == c + 1);
 			owner[s] = c + 1; got++; say(c, "is granted a slot")
 		:: else
@@ -187,8 +198,9 @@ inline claim_slots(c) {
 	od
 }
 
-/* "Several slots": of all who wait only the first in the queue keeps a part. Everybody else looks
- * first, claims only if enough are free, and gives all back, with a hint, if it does not get them. */
+/* "Several slots": of all who wait only the first in the queue keeps a part. Everybody
+ * else looks first, claims only if enough are free, and gives all back, with a hint,
+ * if it does not get them. */
 inline try(c) {
 #ifdef KEEP_PART
 	claim_slots(c)
@@ -220,8 +232,9 @@ inline try(c) {
 #define no_ghost (owner[0] != GHOST && owner[1] != GHOST)
 #endif
 
-/* When a client may be killed. With hints alone: while it stands in the queue, or holds the lock and
- * others stand there. What else a kill can do is left to the slow tries; docs/PROOF.md lists it. */
+/* When a client may be killed. With hints alone: while it stands in the queue, or
+ * holds the lock and others stand there. What else a kill can do is left to the slow
+ * tries; docs/PROOF.md lists it. */
 #ifdef SLOW_TRIES
 #define may_die true
 #else
@@ -243,7 +256,8 @@ proctype Client(byte c) {
 	bool telling;               /* has given something back, and not sent the hint yet */
 	mtype kind = NONE;          /* of the hint that it tries with */
 	bool again;                 /* a dead holder's queue was still there when it tried */
-	bool first;                 /* it has been sent a message, so it is the active consumer */
+	/* it has been sent a message, so it is the active consumer */
+	bool first;
 
 	{
 	skip;
@@ -257,8 +271,8 @@ wants:
 	fi;
 
 declares:
-	/* It declares the queue before the try whose failure sends it there. Where others stand in it
-	 * already it joins without that try: what comes free is theirs. */
+	/* It declares the queue before the try whose failure sends it there. Where others
+	 * stand in it already it joins without that try: what comes free is theirs. */
 	atomic { queue = true; others = consumers > 0; say(c, "declares the queue") };
 	if
 	:: !others -> try(c)
@@ -285,20 +299,23 @@ declares:
 
 stands:
 	if
-	:: d_step { hand[c] == FIRST -> first = true; hand[c] = NONE; say(c, "knows that it is first") };
+	:: d_step { hand[c] == FIRST ->
+		first = true; hand[c] = NONE; say(c, "knows that it is first") };
 		goto stands
 	:: d_step { hand[c] == HINT || hand[c] == CRASH ->
 		first = true; kind = hand[c]; say(c, "has a hint") };
 		goto tries_with_hint
 #ifdef SLOW_TRIES
-	/* It also tries by itself, if it is the first. The others send a hint to the first, which they
-	 * may have become without being told. (A try in vain changes nothing, so it is left out.) */
+	/* It also tries by itself, if it is the first. The others send a hint to the
+	 * first, which they may have become without being told. (A try in vain changes
+	 * nothing, so it is left out.) */
 	:: hand[c] == NONE && placed[c] && (first || ahead == 0) && any_free -> goto tries
 	:: d_step { hand[c] == NONE && placed[c] && !first && ahead > 0 && ready != HINT ->
 		publish(HINT); say(c, "sends a hint to the first");
 		ahead = (consumers - 1 < ahead -> consumers - 1 : ahead) };
 		goto stands
-	/* Its place is gone: it gives back what it has collected, tries once more and joins anew. */
+	/* Its place is gone: it gives back what it has collected, tries once more and
+	 * joins anew. */
 	:: d_step { hand[c] == NONE && !placed[c] -> first = false; hand_over(c, NOBODY) };
 		hint();
 		try(c);
@@ -313,8 +330,9 @@ tries_with_hint:
 #ifdef ACK_FIRST
 	hand[c] = NONE;
 #endif
-	/* "The crash tripwire": the message comes before the broker has deleted the dead holder's queue,
-	 * so a failed try is repeated. The model takes the repetitions to last until that is done. */
+	/* "The crash tripwire": the message comes before the broker has deleted the dead
+	 * holder's queue, so a failed try is repeated. The model takes the repetitions to
+	 * last until that is done. */
 	again = (repeats(kind) && !no_ghost);
 	try(c);
 	if
@@ -327,8 +345,8 @@ tries_with_hint:
 	goto stands;
 
 passes:
-	/* On success at a semaphore the hint stays in the queue for the next waiter; at a mutex it is
-	 * acknowledged, and the next one is told that it is the first. */
+	/* On success at a semaphore the hint stays in the queue for the next waiter; at a
+	 * mutex it is acknowledged, and the next one is told that it is the first. */
 	waits[c] = false; kind = NONE;
 #if defined(MUTEX) || defined(RELEASERS_ONLY)
 	hand[c] = NONE;
@@ -358,8 +376,8 @@ holds:
 	waits[c] = false;
 	say(c, "RUNS ITS COMMAND");
 #ifndef SLOW_TRIES
-	/* It ends soon, or not before nothing else can happen any more. THE PROPERTY: then the first in the
-	 * queue does not wait for what it could have. */
+	/* It ends soon, or not before nothing else can happen any more. THE PROPERTY: then
+	 * the first in the queue does not wait for what it could have. */
 	if
 	:: true
 	:: true -> timeout; assert(consumers == 0 || usable(active) < want(active))
@@ -381,7 +399,8 @@ holds:
 	:: else -> goto ends
 	fi
 	} unless {
-		/* kill -9, with the guard: what it holds and its place go when the broker notices. */
+		/* kill -9, with the guard: what it holds and its place go when the broker
+		 * notices. */
 		atomic { doomed[c] && may_die ->
 			/* "The crash tripwire": it is set up 0.2 s after the grant. */
 			if
@@ -416,6 +435,7 @@ init {
 }
 
 #ifdef SLOW_TRIES
-/* THE PROPERTY: whoever waits is served, or is killed. All clients do the same, so one stands for all. */
+/* THE PROPERTY: whoever waits is served, or is killed. All clients do the same, so one
+ * stands for all. */
 ltl served { [] (waits[2] -> <> !waits[2]) }
 #endif

@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/amqprun/amqprun/internal/console"
+)
+
+func destroyOptions(o *options) []*option { return append(brokerOptions(o), semaphoreOption(o)) }
+
+func destroy(o *options, c *console.Console) error {
+	if err := findLock(o); err != nil {
+		return err
+	}
+	if err := noArguments(o); err != nil {
+		return err
+	}
+	client, err := connect(o, c)
+	if err != nil {
+		return err
+	}
+	return client.Semaphore(o.lock.Name).Destroy(context.Background())
+}
