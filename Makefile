@@ -13,7 +13,7 @@ TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps py
 LINT_TOOLS = gcc libc6-dev mandoc shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
-# What runs outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
+# These packages run outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
 # linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
