@@ -2,6 +2,7 @@ package locker
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -283,4 +284,24 @@ func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(begun))
 		}
 	})
+}
+
+// The broker cuts its texts to 255 bytes: what a release needs of them is not the name.
+func TestLockWithALongNameIsHandedOver(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Name, cfg.retry = (cfg.Name + strings.Repeat("x", 300))[:246], time.Hour
+	holder, err := Acquire(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints, _ := joinQueue(t, cfg.Name)
+	if err := holder.Release(t.Context()); err != nil { // most often without a second connection
+		t.Fatal(err)
+	}
+	select {
+	case <-hints:
+	case <-time.After(10 * time.Second):
+		t.Error("no hint")
+	}
 }
