@@ -1,0 +1,117 @@
+// Package history keeps the log of one lock: a stream with a record of each grant and of each
+// end. The log is also where fencing tokens come from.
+//
+// Everything here publishes or consumes on the publish connection, and takes a context. A call
+// that hangs at the broker when its context ends leaves a goroutine, which ends with the
+// connection.
+package history
+
+import (
+	"context"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Suffix makes the name of a lock the name of its log.
+const Suffix = "-L"
+
+// The bounds of a log. The broker deletes whole segments from its beginning, so the log holds at
+// least maxBytes less a segment, and at most a segment more.
+const (
+	maxBytes     = 8_000_000
+	segmentBytes = 500_000
+)
+
+func logArgs() amqp.Table {
+	return amqp.Table{
+		"x-queue-type":                    "stream",
+		"x-max-length-bytes":              maxBytes,
+		"x-stream-max-segment-size-bytes": segmentBytes,
+	}
+}
+
+// Log is the log of one lock, reached by one publish connection.
+type Log struct {
+	conn  *Conn
+	queue string
+	now   func() time.Time
+}
+
+// New contacts nothing.
+func New(conn *Conn, lock string) *Log {
+	return &Log{conn: conn, queue: lock + Suffix, now: time.Now}
+}
+
+// Append adds a record, and returns when a majority of the log's replicas has it. It does not
+// make the log.
+func (l *Log) Append(ctx context.Context, r Record) error {
+	channel, err := open(ctx, l.conn)
+	if err != nil {
+		return l.explain("write to", err)
+	}
+	defer closeLater(channel)
+	return l.explain("write to", l.append(ctx, channel, r))
+}
+
+// Make makes the log unless there is one.
+func (l *Log) Make(ctx context.Context) error {
+	channel, err := open(ctx, l.conn)
+	if err != nil {
+		return l.explain("make", err)
+	}
+	defer closeLater(channel)
+	return l.explain("make", call(ctx, func() error { return l.declare(channel) }))
+}
+
+// declare also proves that a queue of that name is a log: with other arguments the broker answers
+// 406, and for an exclusive queue 405.
+func (l *Log) declare(channel *amqp.Channel) error {
+	_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
+	return err
+}
+
+func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error {
+	body, err := r.encode()
+	if err != nil {
+		return err
+	}
+	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
+	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
+	if err := call(ctx, func() error { return channel.Confirm(false) }); err != nil {
+		return reason(err, closed)
+	}
+	if l.conn.Blocked() {
+		return errAlarm
+	}
+	confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", l.queue, true, false,
+		amqp.Publishing{ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body})
+	if err != nil {
+		return reason(err, closed)
+	}
+	select {
+	case <-confirm.Done():
+	case <-ctx.Done():
+		return ended(ctx, l.conn)
+	}
+	if channel.IsClosed() { // the library then reports "not acked" for all that was pending
+		return reason(amqp.ErrClosed, closed)
+	}
+	select {
+	case <-returned: // it comes before the confirm
+		return errGone
+	default:
+	}
+	if !confirm.Acked() {
+		return errRefused
+	}
+	return nil
+}
+
+// explain makes an error for the caller. It keeps the cause.
+func (l *Log) explain(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return explain(what, l.queue, err)
+}

@@ -1,0 +1,248 @@
+package history
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// Tail stands at the end of a log to give out one token. It is opened while the lock is being
+// claimed, so that the token costs one append. Its methods may not be called at the same time.
+type Tail struct {
+	log   *Log
+	clock clock
+	known known
+	begin int64 // where reading began; -1 at the last chunk
+
+	channel  *amqp.Channel
+	messages <-chan amqp.Delivery
+	closed   chan *amqp.Error
+
+	stop   context.CancelFunc // ends warm
+	warmed chan struct{}      // closed when warm has ended
+	err    error              // of warm
+}
+
+// Open makes the log if need be, and stands at its end. Close has to be called in the end.
+//
+// The log may have been deleted, and be empty. What is in it is read in the background until
+// Grant.
+func (l *Log) Open(ctx context.Context) (*Tail, error) {
+	t := &Tail{log: l, warmed: make(chan struct{})}
+	both, bothCtx := errgroup.WithContext(ctx)
+	both.Go(func() error { return t.stand(bothCtx) })
+	both.Go(func() (err error) {
+		t.clock, err = askClock(bothCtx, l.conn)
+		if err != nil {
+			err = explain("ask for the time for", l.queue, err)
+		}
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		t.detach()
+		return nil, l.explain("read", err)
+	}
+	warmCtx, stop := context.WithCancel(ctx)
+	t.stop = stop
+	go t.warm(warmCtx)
+	return t, nil
+}
+
+// remakes are the pauses before tries to stand in a log that somebody is deleting.
+var remakes = []time.Duration{
+	0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond,
+}
+
+// stand begins to read at the last chunk.
+func (t *Tail) stand(ctx context.Context) (err error) {
+	for _, pause := range remakes {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err = t.attach(ctx, -1); !isGone(err) {
+			break
+		}
+	}
+	return err
+}
+
+// prefetch bounds what the broker sends ahead of our acknowledgements.
+const prefetch = 512
+
+// attach begins to read at an offset, or with -1 at the last chunk.
+//
+// The broker handles the requests of a channel in their order, so what is published on this one
+// comes behind the place at which it began to read.
+func (t *Tail) attach(ctx context.Context, offset int64) error {
+	t.detach()
+	channel, err := open(ctx, t.log.conn)
+	if err != nil {
+		return err
+	}
+	t.channel, t.known, t.begin = channel, newKnown(), offset
+	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
+	err = call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
+	if err == nil {
+		err = call(ctx, func() error { return t.log.declare(channel) })
+	}
+	if err == nil {
+		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
+	}
+	return reason(err, t.closed)
+}
+
+// from are the arguments of a consumer that begins at an offset, or with -1 at the last chunk.
+func from(offset int64) amqp.Table {
+	if offset < 0 {
+		return amqp.Table{"x-stream-offset": "last"}
+	}
+	return amqp.Table{"x-stream-offset": offset}
+}
+
+func (t *Tail) detach() {
+	if t.channel != nil {
+		closeLater(t.channel)
+		t.channel = nil
+	}
+}
+
+// Close ends what Open has begun.
+func (t *Tail) Close() {
+	t.stop()
+	<-t.warmed
+	t.detach()
+}
+
+// warm reads what is in the log, so that Grant does not have to. It ends when it knows enough, or
+// is stopped, which is how it ends at an empty log.
+func (t *Tail) warm(ctx context.Context) {
+	defer close(t.warmed)
+	for !t.known.complete() {
+		_, err := t.read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = t.fill(ctx)
+		}
+		if err != nil {
+			t.err = err
+			return
+		}
+	}
+}
+
+// fill begins to read further back if what was read does not say enough.
+func (t *Tail) fill(ctx context.Context) error {
+	if t.known.complete() {
+		return nil
+	}
+	return t.attach(ctx, t.known.start())
+}
+
+// read takes in one record.
+func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
+	message, err := receive(ctx, t.messages, t.closed)
+	if err != nil {
+		return message, err
+	}
+	offset, err := offsetOf(message)
+	if err != nil {
+		return message, err
+	}
+	r, _ := decode(message.Body)
+	t.known.add(offset, r)
+	if t.begin >= 0 && t.known.from > t.begin {
+		t.known.whole = true // the broker has deleted what was before
+	}
+	return message, reason(message.Ack(false), t.closed)
+}
+
+// Grant appends a grant, and returns its token when the record is in the log for good, and what
+// an end of this grant may vouch for. It may append several records with this ID; the last counts.
+func (t *Tail) Grant(ctx context.Context, r Record) (token int64, read Mark, err error) {
+	t.stop()
+	<-t.warmed
+	err = t.err
+	for deleted := 0; ; {
+		if isGone(err) { // somebody has deleted the log under us
+			deleted++
+			err = t.stand(ctx)
+		}
+		if err == nil {
+			token, err = t.try(ctx, r)
+		}
+		switch {
+		case err == nil && token > 0:
+			return token, Mark{Offset: t.known.to, Token: token}, nil
+		case err == nil || isGone(err) && deleted < maxDeleted:
+		default:
+			return 0, read, t.log.explain("write to", orAlarm(err, t.log.conn))
+		}
+	}
+}
+
+// maxDeleted bounds how often a log may be deleted before Grant gives up.
+const maxDeleted = 5
+
+// try appends a grant. The token is 0 if it is not valid, because others came between.
+func (t *Tail) try(ctx context.Context, r Record) (int64, error) {
+	now := t.clock.now(t.log.now())
+	token, err := t.known.next(now)
+	if err != nil {
+		return 0, err
+	}
+	r.Type, r.Token, r.Read = TypeGrant, token, t.known.mark()
+	mine := rand.Text()
+	if err := t.publish(ctx, mine, r); err != nil {
+		return 0, err
+	}
+	for {
+		before := t.known
+		message, err := t.read(ctx)
+		switch {
+		case err != nil:
+			return 0, err
+		case message.MessageId != mine:
+		case !before.complete() && (before.any || !t.known.whole):
+			if err := t.attach(ctx, t.known.start()); err != nil {
+				return 0, err
+			}
+		case t.known.valid(before, token, now):
+			return token, nil
+		default:
+			return 0, nil
+		}
+	}
+}
+
+func (t *Tail) publish(ctx context.Context, id string, r Record) error {
+	body, err := r.encode()
+	if err != nil {
+		return err
+	}
+	if t.log.conn.Blocked() {
+		return errAlarm
+	}
+	channel := t.channel
+	err = call(ctx, func() error {
+		return channel.Publish("", t.log.queue, false, false, amqp.Publishing{
+			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
+		})
+	})
+	return reason(err, t.closed)
+}
+
+// offsetOf is the place of a message in the stream.
+func offsetOf(message amqp.Delivery) (int64, error) {
+	offset, ok := message.Headers["x-stream-offset"].(int64)
+	if !ok || offset < 0 {
+		return 0, errNoStream
+	}
+	return offset, nil
+}
