@@ -157,7 +157,7 @@ func (o *options) parseRun(c *cli.Context) error {
 		}
 		o.noWait = o.noWait || o.wait == 0
 	}
-	if c.IsSet("slots") && (o.lock.Slots < 1 || o.lock.Kind != amqplock.Semaphore) {
+	if c.IsSet("slots") && (o.lock.Slots < 1 || o.lock.Kind != amqplock.KindSemaphore) {
 		return &usageError{text: fmt.Sprintf("--slots %d: only a semaphore has slots, and at least one", o.lock.Slots)}
 	}
 	if c.IsSet("count") && o.lock.Count < 1 {
@@ -193,9 +193,9 @@ func (o *options) parseLock(c *cli.Context) error {
 	case c.IsSet("mutex") && c.IsSet("semaphore"):
 		return &usageError{text: "--mutex and --semaphore exclude each other"}
 	case c.IsSet("mutex"):
-		o.lock.Kind, o.lock.Name = amqplock.Mutex, mutex
+		o.lock.Kind, o.lock.Name = amqplock.KindMutex, mutex
 	case c.IsSet("semaphore"):
-		o.lock.Kind, o.lock.Name = amqplock.Semaphore, semaphore
+		o.lock.Kind, o.lock.Name = amqplock.KindSemaphore, semaphore
 	case defined(c.App.Flags, "mutex"):
 		return errNoLock
 	default:

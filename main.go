@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/held"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -41,7 +42,7 @@ func underLock(o *options) (result outcome) {
 		return o.failed(err)
 	}
 	defer file.close()
-	o.lock.OnRenew, o.lock.OnChange = guard.Renew, file.change
+	o.lock.OnChange = file.change
 	lock, err := acquire(o, sigs, guard)
 	<-caught // long since
 	if err != nil {
@@ -49,7 +50,9 @@ func underLock(o *options) (result outcome) {
 		return o.failed(err)
 	}
 	report.acquired(lock)
-	guard.KeepSocket(lock.Socket())
+	lease := held.Of(lock.Context())
+	lease.OnRenew(guard.Renew)
+	guard.KeepSocket(lease.Socket())
 	command := runner.Command{
 		Args:      o.command,
 		Env:       append(o.environment(lock), file.variables(lock.Slots)...),
@@ -58,7 +61,7 @@ func underLock(o *options) (result outcome) {
 		Stop:      o.stopSignal,
 		KillAfter: o.lock.StopTime,
 		Orphans:   o.orphans,
-		Until:     lock.Until,
+		Until:     lease.Until,
 		Verify:    lock.Verify,
 		Guard:     guard,
 		Warnf:     o.warnf,
@@ -91,16 +94,20 @@ func acquire(o *options, sigs <-chan os.Signal, guard *runner.Guard) (*amqplock.
 	if o.wait > 0 {
 		deadline = time.Now().Add(o.wait)
 	}
-	take := amqplock.Acquire
+	client, err := o.lock.client()
+	if err != nil {
+		return nil, err
+	}
+	take := client.Acquire
 	if o.noWait {
-		take = amqplock.TryAcquire
+		take = client.TryAcquire
 	}
 	wait := progress{o: o}
 	o.lock.OnWaiting = wait.waiting
 	defer guard.ReapOthers()()
 	for {
 		ctx, handBack := untilSignal(sigs, deadline)
-		lock, err := take(ctx, o.lock)
+		lock, err := take(ctx, o.lock.Ref, o.lock.options()...)
 		wait.end()
 		got := handBack()
 		switch {

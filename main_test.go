@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 		{&amqplock.Error{Kind: amqplock.ErrUnreachable}, 69},
 		{&amqplock.Error{Kind: amqplock.ErrTiming}, 69},
 		{&amqplock.Error{Kind: amqplock.ErrNotAcquired}, 75},
-		{&amqplock.LostError{}, 76},
+		{&amqplock.Error{Kind: amqplock.ErrLost}, 76},
 		{&amqplock.Error{Kind: amqplock.ErrAccess}, 77},
 		{&amqplock.Error{Kind: amqplock.ErrNotFound}, 78},
 		{&amqplock.Error{Kind: amqplock.ErrNotALock}, 78},
@@ -87,7 +87,7 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	// Another that lost its lock because it could not be reached has lost it.
-	if got := exitCode(errors.Join(&amqplock.Error{Kind: amqplock.ErrUnreachable}, &amqplock.LostError{})); got != 76 {
+	if got := exitCode(errors.Join(&amqplock.Error{Kind: amqplock.ErrUnreachable}, &amqplock.Error{Kind: amqplock.ErrLost})); got != 76 {
 		t.Errorf("a loss among other errors exits with %d", got)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // options is a parsed command line.
 type options struct {
-	lock    amqplock.Config
+	lock    lockOptions
 	command []string
 	environ []string // as we were given it
 

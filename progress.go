@@ -105,7 +105,11 @@ func (p *progress) ask(stop <-chan struct{}) {
 		}
 		lock := p.o.lock
 		lock.Logf, lock.Warnf = nil, nil
-		holders, _ := amqplock.Holders(ctx, lock) // who cannot be asked is not told of
+		client, err := lock.client()
+		if err != nil {
+			return
+		}
+		holders, _ := client.Holders(ctx, lock.Ref) // who cannot be asked is not told of
 		p.mu.Lock()
 		p.by = heldBy(holders)
 		p.mu.Unlock()

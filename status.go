@@ -36,8 +36,15 @@ type allLocks struct {
 }
 
 func writeStatus(w io.Writer, c *cli.Context, o *options) error {
+	if o.lock.Logf == nil {
+		o.lock.Logf = o.logf
+	}
+	client, err := o.lock.client()
+	if err != nil {
+		return err
+	}
 	if o.lock.Kind != "" {
-		s, err := amqplock.Inspect(c.Context, o.lock)
+		s, err := client.Inspect(c.Context, o.lock.Ref)
 		switch {
 		case err != nil:
 			return err
@@ -46,7 +53,7 @@ func writeStatus(w io.Writer, c *cli.Context, o *options) error {
 		}
 		return writeLock(w, s)
 	}
-	all, err := amqplock.InspectAll(c.Context, o.lock.Broker, o.logf)
+	all, err := client.InspectAll(c.Context)
 	switch {
 	case err != nil:
 		return err
@@ -96,7 +103,7 @@ func rows(s amqplock.Status) [][]string {
 	rows := [][]string{header}
 	for _, p := range s.Holders {
 		place := "holder"
-		if s.Kind == amqplock.Semaphore {
+		if s.Kind == amqplock.KindSemaphore {
 			place = map[bool]string{true: "slot ", false: "slots "}[len(p.Slots) == 1] + slotWords(p.Slots)
 		}
 		rows = append(rows, row(place, p))
@@ -145,9 +152,9 @@ func dash(text string) string {
 func inWords(s amqplock.Status) string {
 	text := fmt.Sprintf("%d slots, %d held, %d free", s.Slots, s.Held, s.Free)
 	switch {
-	case s.Kind == amqplock.Mutex && s.Held > 0:
+	case s.Kind == amqplock.KindMutex && s.Held > 0:
 		text = "held"
-	case s.Kind == amqplock.Mutex:
+	case s.Kind == amqplock.KindMutex:
 		text = "free"
 	case s.Slots == 0:
 		text = "0 slots (paused)"

@@ -75,7 +75,11 @@ var subcommands = map[string]subcommand{
 
 // change prints what the original script prints.
 func change(c *cli.Context, o *options) error {
-	var err error
+	client, err := o.lock.client()
+	if err != nil {
+		return err
+	}
+	semaphore := client.Semaphore(o.lock.Name)
 	if c.IsSet("to") {
 		if err := noArguments(c); err != nil {
 			return err
@@ -83,7 +87,7 @@ func change(c *cli.Context, o *options) error {
 		if o.drain {
 			return &usageError{text: "--to and --drain exclude each other"}
 		}
-		err = amqplock.Resize(c.Context, o.lock, o.slots)
+		err = semaphore.Resize(c.Context, o.slots)
 	} else {
 		args := c.Args().Slice()
 		if len(args) != 1 {
@@ -95,9 +99,9 @@ func change(c *cli.Context, o *options) error {
 		}
 		switch {
 		case !o.drain:
-			err = amqplock.Adjust(c.Context, o.lock, delta)
+			err = semaphore.Adjust(c.Context, delta)
 		case delta < 0:
-			err = amqplock.Drain(c.Context, o.lock, -delta)
+			err = semaphore.Drain(c.Context, -delta)
 		default:
 			return &usageError{text: fmt.Sprintf("COUNT %q: only slots that are removed, such as -1, can be drained", args[0])}
 		}
@@ -115,7 +119,11 @@ func destroy(c *cli.Context, o *options) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	return amqplock.Destroy(c.Context, o.lock)
+	client, err := o.lock.client()
+	if err != nil {
+		return err
+	}
+	return client.Semaphore(o.lock.Name).Destroy(c.Context)
 }
 
 func noArguments(c *cli.Context) error {
@@ -133,7 +141,11 @@ func check(c *cli.Context, o *options) error {
 	if err := o.checkConflictCode(); err != nil {
 		return err
 	}
-	s, err := amqplock.Look(c.Context, o.lock)
+	client, err := o.lock.client()
+	if err != nil {
+		return err
+	}
+	s, err := client.Look(c.Context, o.lock.Ref)
 	if err == nil && s.Free == 0 {
 		o.quiet = true
 		return amqplock.ErrNotAcquired
@@ -149,5 +161,9 @@ func evict(c *cli.Context, o *options) error {
 	if o.holder == "" {
 		return &usageError{text: "no holder is named", hint: "name it with --holder ID; amqprun status lists the IDs"}
 	}
-	return amqplock.Evict(c.Context, o.lock, o.holder, whoAmI())
+	client, err := o.lock.client()
+	if err != nil {
+		return err
+	}
+	return client.Evict(c.Context, o.lock.Ref, o.holder, whoAmI())
 }

@@ -10,7 +10,7 @@ import (
 
 func TestStatusForPeople(t *testing.T) {
 	s := amqplock.Status{
-		Kind: amqplock.Semaphore, Name: "builds", Slots: 4, Held: 3, Free: 1, Waiting: 3,
+		Kind: amqplock.KindSemaphore, Name: "builds", Slots: 4, Held: 3, Free: 1, Waiting: 3,
 		Holders: []amqplock.Participant{
 			{
 				Slots: []int{1, 2}, Elastic: true, Since: time.Unix(0, 0), Seconds: 61.4,

@@ -1,58 +1,71 @@
 package amqplock
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// The kinds of failure, for errors.Is. Every error of this package is an *Error with one of them, except where a doc
-// comment says otherwise.
+// The kinds of failure, for errors.Is. Every error of this package is an *Error with one of them.
 var (
-	ErrConfig      = errors.New("bad configuration")       // nothing was contacted
-	ErrUnreachable = errors.New("broker unreachable")      // no connection, no answer in time, or the broker turned us away
-	ErrAccess      = errors.New("permission refused")      // wrong credentials, or a right is missing
-	ErrNotFound    = errors.New("not found")               // no such virtual host, no such semaphore
-	ErrNotALock    = errors.New("not a lock")              // a queue of that name exists and is somebody's work queue
-	ErrNotAcquired = errors.New("lock not acquired")       // held by others, and the caller did not want to wait longer
-	ErrLost        = errors.New("lock lost")               // the broker no longer vouches for the lock
-	ErrTiming      = errors.New("timings cannot work out") // with the heartbeat that the broker insists on
+	// ErrConfig: an argument or the configuration cannot work. Nothing was contacted.
+	ErrConfig = fault.ErrConfig
+	// ErrUnreachable: no connection, no answer in time, or the broker turned us away or failed.
+	ErrUnreachable = fault.ErrUnreachable
+	// ErrAccess: the broker refused the login, or a permission is missing.
+	ErrAccess = fault.ErrAccess
+	// ErrNotFound: there is no such virtual host, semaphore or holder.
+	ErrNotFound = fault.ErrNotFound
+	// ErrNotALock: a queue of that name exists and is somebody's work queue.
+	ErrNotALock = fault.ErrNotALock
+	// ErrNotAcquired: others hold the lock, and the caller did not want to wait, or not longer.
+	ErrNotAcquired = fault.ErrNotAcquired
+	// ErrLost: the lock was granted, and the broker no longer vouches for it.
+	ErrLost = fault.ErrLost
+	// ErrTiming: a check and a stop do not fit into the heartbeat that the broker insists on.
+	ErrTiming = fault.ErrTiming
+	// ErrCanceled: ctx ended before a call other than Acquire, TryAcquire and Do was done.
+	ErrCanceled = fault.ErrCanceled
+	// ErrInternal: something on this machine failed, such as the creation of a timer.
+	ErrInternal = fault.ErrInternal
 )
 
-// Error is a failure told to a person: Text says what failed on which lock and broker, and why; Hint, if not empty, what
-// to do. Neither ever holds a password.
+// Error is a failure, for a person to read and for a program to tell apart. No field ever holds a
+// password.
 type Error struct {
-	Kind error
-	Text string
-	Hint string
-	Err  error // the cause, for errors.Is and As; Text tells it already; may be nil
+	Kind error  // one of the Err values
+	Text string // what failed on which lock and broker, and why
+	Hint string // what to do about it; empty where that is not known
+	// Err is the cause, for errors.Is and errors.As; Text says it already. Where the end of ctx was
+	// the cause it is context.Cause(ctx). It may be nil.
+	Err error
 
-	final   bool // although the broker was unreachable, it makes no sense to try again
-	passing bool // although it refuses us, it does: it has accepted us before, and may be starting or ending
-}
+	// Of ErrLost only:
 
-func (e *Error) Error() string { return e.Text }
-
-// Unwrap makes errors.Is match the kind and the cause.
-func (e *Error) Unwrap() []error {
-	if e.Err == nil {
-		return []error{e.Kind}
-	}
-	return []error{e.Kind, e.Err}
-}
-
-// LostError is the cause of Lock.Context when the lock is lost, and what Release returns then. It matches ErrLost.
-type LostError struct {
-	Lock   string        // `mutex "name"` or `slot 3 of semaphore "name"`
-	Broker string        // without credentials
-	Reason string        // which check failed and how
+	Lock   string        // what was lost: `mutex "name"`, `slot 3 of semaphore "name"`
+	Broker string        // the node that had granted it, without credentials
+	Reason string        // which check failed and how, or by whom the holder was evicted
 	Age    time.Duration // since the last proof that the lock was held
 }
 
-func (e *LostError) Error() string {
-	return fmt.Sprintf("lost %s on %s: %s (last proven held %s before)",
-		e.Lock, e.Broker, e.Reason, e.Age.Round(time.Millisecond))
-}
+// Error returns Text.
+func (e *Error) Error() string { return e.Text }
 
-// Is makes errors.Is(err, ErrLost) true.
-func (e *LostError) Is(target error) bool { return target == ErrLost }
+// Unwrap makes errors.Is match the kind and the cause.
+func (e *Error) Unwrap() []error { return (*fault.Error)(e).Unwrap() }
+
+// exported makes an *Error of what the packages below return. ctx is that of the call.
+func exported(ctx context.Context, err error) error {
+	var known *fault.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return (*Error)(known)
+	case ctx.Err() != nil:
+		return &Error{Kind: ErrCanceled, Text: err.Error(), Err: context.Cause(ctx)}
+	}
+	return &Error{Kind: ErrInternal, Text: err.Error(), Err: err}
+}

@@ -4,375 +4,208 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-	"golang.org/x/sync/errgroup"
+	"github.com/amqprun/amqprun/internal/held"
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
-func TestMutexExcludes(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	lock := mustAcquire(t, cfg)
-	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
-		t.Fatalf("second holder: %v, want ErrNotAcquired", err)
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	var e *Error
+	if _, err := New(Broker{URLs: []string{"http://localhost/"}}); !errors.As(err, &e) || !errors.Is(err, ErrConfig) {
+		t.Errorf("got %v, want an *Error of kind ErrConfig", err)
 	}
-	if err := lock.Verify(t.Context()); err != nil {
-		t.Errorf("Verify of a held lock: %v", err)
-	}
-	if err := lock.Release(t.Context()); err != nil {
-		t.Errorf("Release: %v", err)
-	}
-	if lock.Context().Err() == nil {
-		t.Error("the context outlives the release")
-	}
-	if errors.Is(context.Cause(lock.Context()), ErrLost) {
-		t.Errorf("released, not lost: %v", context.Cause(lock.Context()))
-	}
-	again := mustAcquire(t, cfg)
-	if again.Slots()[0] != 0 {
-		t.Errorf("slot of a mutex: %d", again.Slots())
-	}
-}
-
-func TestSemaphoreHasItsSlots(t *testing.T) {
-	cfg := testConfig(t, Semaphore)
-	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("no semaphore: %v, want ErrNotFound", err)
-	}
-	cfg.Slots = 3
-	seen := map[int]bool{}
-	for range 3 {
-		seen[mustAcquire(t, cfg).Slots()[0]] = true
-	}
-	if len(seen) != 3 || !seen[1] || !seen[2] || !seen[3] {
-		t.Errorf("slots %v, want 1, 2 and 3", seen)
-	}
-	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, ErrNotAcquired) {
-		t.Errorf("fourth holder: %v, want ErrNotAcquired", err)
-	}
-	status, err := Look(t.Context(), cfg)
-	if err != nil || status.Kind != Semaphore || status.Name != cfg.Name || status.Slots != 3 || status.Held != 3 || status.Free != 0 {
-		t.Errorf("Look: %+v, %v", status, err)
-	}
-}
-
-func TestWaitersAreServedInOrder(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	cfg.retry = time.Hour // hints alone
-	holder := mustAcquire(t, cfg)
-	order := make(chan int, 5)
-	var waiters errgroup.Group
-	for i := range 5 {
-		joined := make(chan struct{})
-		mine := cfg
-		mine.Logf = func(format string, args ...any) {
-			if strings.HasPrefix(format, "waiting for") {
-				close(joined)
-			}
-			t.Logf(format, args...)
-		}
-		waiters.Go(func() error {
-			lock, err := Acquire(t.Context(), mine)
-			if err != nil {
-				return err
-			}
-			order <- i
-			return lock.Release(t.Context())
-		})
-		<-joined
-		waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == i+1 })
-	}
-	if err := holder.Release(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := waiters.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	for want := range 5 {
-		if got := <-order; got != want {
-			t.Errorf("served %d, want %d", got, want)
+	c := newClient(t, Broker{})
+	for what, err := range map[string]error{
+		"name":         c.Check(Mutex("amq.x")),
+		"kind":         c.Check(Ref{Name: "x"}),
+		"count":        c.Check(Mutex("x"), WithCount(2)),
+		"greedy":       c.Check(Semaphore("x"), WithGreedy(), WithCount(2)),
+		"stop time":    c.Check(Mutex("x"), WithStopTime(time.Minute)),
+		"check":        c.Check(Mutex("x"), WithCheckInterval(-1)),
+		"slots":        c.Check(Semaphore("x"), WithSlots(MaxSlots+1)),
+		"CheckName":    CheckName(""),
+		"Resize":       c.Semaphore("x").Resize(t.Context(), -1),
+		"Resize name":  c.Semaphore("").Resize(t.Context(), 1),
+		"Inspect name": second(c.Inspect(t.Context(), Mutex(""))),
+	} {
+		if !errors.As(err, &e) || !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v, want an *Error of kind ErrConfig", what, err)
 		}
 	}
+	if err := c.Check(Semaphore("x"), WithElastic(nil), WithSlots(2), WithStopTime(5*time.Second)); err != nil {
+		t.Error(err)
+	}
 }
 
-// consumers counts who stands in a line, 0 when there is none.
-func consumers(t *testing.T, queue string) int {
-	t.Helper()
-	conn, err := amqp.Dial(testURL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	channel, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := channel.QueueDeclarePassive(queue, false, false, false, false, nil)
-	if err != nil && !absent(err) {
-		t.Fatal(err)
-	}
-	return q.Consumers
-}
+func second[T any](_ T, err error) error { return err }
 
-func TestCancelledWaitLeavesNothing(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	mustAcquire(t, cfg)
+// Every error is an *Error, also one that the caller caused; that keeps its cause.
+func TestEveryErrorIsAnError(t *testing.T) {
+	t.Parallel()
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	failed := make(chan error, 1)
-	go func() {
-		_, err := Acquire(ctx, cfg)
-		failed <- err
-	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
 	cancel(why)
-	if err := <-failed; !errors.Is(err, ErrNotAcquired) || !errors.Is(err, why) {
-		t.Errorf("got %v, want ErrNotAcquired and the cause", err)
-	}
-	waitFor(t, "the line is empty", func() bool { return consumers(t, lineQueue(cfg.Name)) == 0 })
-}
-
-func TestWaitEndsInTime(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	mustAcquire(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := Acquire(ctx, cfg); !errors.Is(err, ErrNotAcquired) {
-		t.Errorf("got %v, want ErrNotAcquired", err)
-	}
-}
-
-// In an alarm the broker stops reading from a connection that has published: the one that holds must not have.
-func TestHoldConnectionNeverPublishes(t *testing.T) {
-	const basic, publish, queue, declare = 60, 40, 50, 10
-	for _, kind := range []Kind{Mutex, Semaphore} {
-		t.Run(string(kind), func(t *testing.T) {
-			cfg := testConfig(t, kind)
-			cfg.Dial = dialWire
-			if kind == Semaphore {
-				cfg.Slots = 1
-			}
-			lock := mustAcquire(t, cfg)
-			waiting := make(chan error, 1)
-			go func() { // so that the release has somebody to wake
-				other := cfg
-				other.Dial = nil
-				next, err := Acquire(t.Context(), other)
-				if err == nil {
-					err = next.Release(t.Context())
-				}
-				waiting <- err
-			}()
-			waitFor(t, "a waiter is in line", func() bool { return consumers(t, lineQueue(cfg.Name)) == 1 })
-			if err := lock.Verify(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := lock.Release(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := <-waiting; err != nil {
-				t.Error(err)
-			}
-			if wireOf(lock).sent(queue, declare) == 0 {
-				t.Error("the sniffer saw no declare: it does not work")
-			}
-			if n := wireOf(lock).sent(basic, publish); n > 0 {
-				t.Errorf("%d publishes on the hold connection", n)
-			}
-		})
+	c := testClient(t)
+	lock := testMutex()
+	for what, test := range map[string]struct{ err, kind error }{
+		"Acquire":    {second(c.Acquire(ctx, lock)), ErrNotAcquired},
+		"TryAcquire": {second(c.TryAcquire(ctx, lock)), ErrNotAcquired},
+		"Do":         {c.Do(ctx, lock, func(context.Context) error { return nil }), ErrNotAcquired},
+		"Inspect":    {second(c.Inspect(ctx, lock)), ErrCanceled},
+		"InspectAll": {second(c.InspectAll(ctx)), ErrCanceled},
+		"Look":       {second(c.Look(ctx, lock)), ErrCanceled},
+		"Holders":    {second(c.Holders(ctx, lock)), ErrCanceled},
+		"Evict":      {c.Evict(ctx, lock, "x", "y"), ErrCanceled},
+		"Adjust":     {c.Semaphore("x").Adjust(ctx, 1), ErrCanceled},
+		"Drain":      {c.Semaphore("x").Drain(ctx, 1), ErrCanceled},
+	} {
+		var e *Error
+		if !errors.As(test.err, &e) || !errors.Is(test.err, test.kind) || !errors.Is(test.err, why) {
+			t.Errorf("%s: %v, want an *Error of kind %v with the cause", what, test.err, test.kind)
+		}
 	}
 }
 
-func TestRecoveryIsOff(t *testing.T) {
-	lock := mustAcquire(t, testConfig(t, Mutex))
-	if lock.session.hold.IsRecoveryEnabled() || lock.session.hold.Config.Recovery != nil {
-		t.Error("a connection that comes back by itself would take a lost lock again in silence")
+func TestContextDerivesFromItsParent(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	type key struct{}
+	why := errors.New("the program ends")
+	parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	lock := mustAcquire(t, c, testMutex(), WithContext(parent))
+	if lock.Context().Value(key{}) != "value" {
+		t.Error("the context has not the values of its parent")
+	}
+	cancel(why)
+	if got := context.Cause(lock.Context()); !errors.Is(got, why) {
+		t.Errorf("the cause is %v, want that of the parent", got)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Errorf("the lock is not checked any more: %v", err)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Errorf("the end of the parent is no loss: %v", err)
 	}
 }
 
-func TestLostWhenTheQueueIsDeleted(t *testing.T) {
-	cfg := testConfig(t, Semaphore)
-	cfg.Slots, cfg.CheckInterval = 1, 50*time.Millisecond
-	lock := mustAcquire(t, cfg)
-	if err := lock.session.own.remove(heldQueue(cfg.Name, 1)); err != nil {
+func TestContextOfALoss(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	lock := mustAcquire(t, c, ref, WithSlots(1))
+	if ttl := lock.TTL(); ttl <= 0 || ttl > 19*time.Second {
+		t.Errorf("a TTL of %s", ttl)
+	}
+	if err := c.Semaphore(ref.Name).Adjust(t.Context(), -1); err != nil {
 		t.Fatal(err)
 	}
 	lost := waitLost(t, lock)
-	if !strings.Contains(lost.Reason, "ownership") {
-		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
+	if lost.Lock != `slot 1 of `+ref.String() || lost.Broker != lock.Node() ||
+		!strings.Contains(lost.Reason, "slot check") || lost.Age <= 0 {
+		t.Errorf("%+v", lost)
 	}
-	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("Release of a lost lock: %v, want ErrLost", err)
+	if ttl := lock.TTL(); ttl != 0 {
+		t.Errorf("a lost lock has a TTL of %s", ttl)
 	}
-}
-
-// The broker confirms a publish to the queue just as well when it has become another's; only its owner can declare it.
-func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	lock := mustAcquire(t, cfg)
-	lock.stopChecking() // the checks are the test's to call
-	if err := lock.session.own.remove(cfg.Name); err != nil {
-		t.Fatal(err)
-	}
-	mustAcquire(t, cfg)
-	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("Verify: %v, want ErrLost", err)
-	}
-	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "ownership") {
-		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
-	}
-}
-
-func TestLostWhenTheSlotIsRemoved(t *testing.T) {
-	cfg := testConfig(t, Semaphore)
-	cfg.Slots, cfg.CheckInterval = 2, 50*time.Millisecond
-	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
-	if first.Slots()[0] == 2 {
-		first, second = second, first
-	}
-	if err := Adjust(t.Context(), Config{Broker: cfg.Broker, Name: cfg.Name}, -1); err != nil {
-		t.Fatal(err)
-	}
-	if lost := waitLost(t, second); !strings.Contains(lost.Lock, "slot 2") || !strings.Contains(lost.Reason, "slot check") {
-		t.Errorf("%v does not name the slot", lost)
-	}
-	if err := first.Verify(t.Context()); err != nil {
-		t.Errorf("the slot that was left is lost too: %v", err)
-	}
-}
-
-// A loss that no check has seen yet is found at the release: a command that ran without the lock shall not count as a success.
-func TestReleaseTellsALateLoss(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	lock := mustAcquire(t, cfg)
-	lock.stopChecking()
-	if err := lock.session.own.remove(cfg.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("got %v, want ErrLost", err)
-	}
-}
-
-func TestLostWhenTheConnectionBreaks(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	cfg.Dial = dialWire
-	lock := mustAcquire(t, cfg)
-	_ = wireOf(lock).Conn.Close()
-	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "connection") {
-		t.Errorf("reason %q does not name the connection", lost.Reason)
-	}
-}
-
-// Silence: the context ends StopTime before the lease, to the millisecond, and the socket stays open, because closing it would free the
-// lock while the command is still being stopped.
-func TestLeaseEndsInSilence(t *testing.T) {
-	clock := &fakeClock{now: 1000 * time.Second}
-	cfg := testConfig(t, Mutex)
-	cfg.Dial, cfg.clock = dialWire, clock
-	lock := mustAcquire(t, cfg)
-	if got, want := lock.StopAt(), 1014*time.Second; got != want {
-		t.Fatalf("stop at %s, want %s", got, want)
-	}
-	wireOf(lock).blackHole.Store(true)
-	clock.advance(14*time.Second - time.Millisecond)
-	if err := lock.Context().Err(); err != nil {
-		t.Fatalf("ended a millisecond early: %v", context.Cause(lock.Context()))
-	}
-	clock.advance(time.Millisecond)
-	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") || lost.Age != 14*time.Second {
-		t.Errorf("lost: %+v", lost)
-	}
-	if wireOf(lock).closed.Load() {
-		t.Error("the socket was closed while the command may live")
-	}
-	if err := lock.Release(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("Release: %v, want ErrLost", err)
-	}
-	if !wireOf(lock).closed.Load() {
-		t.Error("Release left the socket open")
-	}
-}
-
-// A machine that was suspended finds its lease over when it goes on, whatever the broker would answer.
-func TestLeaseCountsSuspend(t *testing.T) {
-	clock := &fakeClock{now: time.Hour}
-	cfg := testConfig(t, Mutex)
-	cfg.clock = clock
-	lock := mustAcquire(t, cfg)
-	clock.jump(20 * time.Hour)
-	if err := lock.Verify(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("Verify after a long suspend: %v, want ErrLost", err)
-	}
-}
-
-// amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may reach the socket.
-func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	cfg.Dial = dialWire
-	lock := mustAcquire(t, cfg)
-	hold := lock.session.hold
-	_ = hold.CloseDeadline(time.Now().Add(time.Second))
-	if wireOf(lock).closed.Load() {
-		t.Error("Close of the library closed the socket")
-	}
-	if !hold.IsClosed() {
-		t.Error("the library does not know that it closed")
-	}
-}
-
-func TestWorkQueueIsNoLock(t *testing.T) {
-	cfg := testConfig(t, Mutex)
-	conn, err := amqp.Dial(cfg.URLs[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	channel, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := channel.QueueDeclare(cfg.Name, true, false, false, false, nil); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _, _ = channel.QueueDelete(cfg.Name, false, false, false) }()
-	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, ErrNotALock) {
-		t.Errorf("Acquire: %v, want ErrNotALock", err)
-	}
-	if _, err := Inspect(t.Context(), cfg); !errors.Is(err, ErrNotALock) {
-		t.Errorf("Inspect: %v, want ErrNotALock", err)
-	}
-	semaphore := cfg
-	semaphore.Kind = Semaphore
-	if err := Adjust(t.Context(), semaphore, 1); !errors.Is(err, ErrNotALock) {
-		t.Errorf("Adjust: %v, want ErrNotALock", err)
-	}
-}
-
-func TestUnreachable(t *testing.T) {
-	cfg := Config{Broker: Broker{URLs: []string{"amqp://user:secret@127.0.0.1:1/"}, ConnectTimeout: 10 * time.Millisecond}, Kind: Mutex, Name: "x"}
-	_, err := Acquire(t.Context(), cfg)
-	if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// Who is told to stop before there is a connection gets the same kind of error as one who is told while it waits.
-func TestCancelledWhileConnecting(t *testing.T) {
-	why := errors.New("enough")
-	for _, acquire := range []func(context.Context, Config) (*Lock, error){Acquire, TryAcquire} {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cfg := Config{Kind: Mutex, Name: "x", Broker: Broker{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			cancel(why)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}}
-		_, err := acquire(ctx, cfg)
-		var told *Error
-		if !errors.As(err, &told) || !errors.Is(err, ErrNotAcquired) || !errors.Is(err, why) {
-			t.Errorf("got %v, want ErrNotAcquired and the cause", err)
+	for what, err := range map[string]error{
+		"Verify": lock.Verify(t.Context()), "Release": lock.Release(t.Context()),
+		"Release again": lock.Release(t.Context()),
+	} {
+		if got := (*Error)(nil); !errors.As(err, &got) || *got != *lost {
+			t.Errorf("%s: %v, want %v", what, err, lost)
 		}
+	}
+}
+
+func TestDo(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	why := errors.New("the work failed")
+	err := c.Do(t.Context(), ref, func(ctx context.Context) error {
+		if _, err := c.TryAcquire(ctx, ref); !errors.Is(err, ErrNotAcquired) {
+			t.Errorf("the lock is free while the work goes on: %v", err)
+		}
+		return why
+	}, WithSlots(1))
+	if !errors.Is(err, why) || errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want the error of the work", err)
+	}
+	err = c.Do(t.Context(), ref, func(ctx context.Context) error {
+		if err := c.Semaphore(ref.Name).Adjust(ctx, -1); err != nil {
+			t.Error(err)
+		}
+		<-ctx.Done()
+		return why // not the loss
+	})
+	if !errors.Is(err, why) || !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want the error of the work and the loss", err)
+	}
+	if err := c.Do(t.Context(), testMutex(), func(context.Context) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// The seam of the guard.
+func TestLeaseOfALock(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	lock := mustAcquire(t, c, testMutex(), WithStopTime(2*time.Second), WithCheckInterval(50*time.Millisecond))
+	if held.Of(t.Context()) != nil {
+		t.Error("a context of no lock has a lease")
+	}
+	lease := held.Of(lock.Context())
+	if lease == nil || lease.Socket() == nil {
+		t.Fatal("no lease, or no socket")
+	}
+	if left := lease.Until() - sys.Boottime(); left <= 0 || left > 19*time.Second || lease.Until()-lease.StopAt() != 2*time.Second {
+		t.Errorf("until %s from now, stop at %s before", left, lease.Until()-lease.StopAt())
+	}
+	renewals := make(chan [2]time.Duration, 100)
+	lease.OnRenew(func(stopAt, until time.Duration) {
+		select {
+		case renewals <- [2]time.Duration{stopAt, until}:
+		default:
+		}
+	})
+	first := <-renewals
+	for range 3 {
+		next := <-renewals
+		if next[1] < first[1] || next[1]-next[0] != 2*time.Second {
+			t.Errorf("from %v to %v", first, next)
+		}
+		first = next
+	}
+}
+
+func TestNoSocket(t *testing.T) {
+	t.Parallel()
+	b := testBroker(t)
+	b.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return struct{ net.Conn }{c}, err
+	}
+	lock := mustAcquire(t, newClient(t, b), testMutex())
+	if held.Of(lock.Context()).Socket() != nil {
+		t.Error("a socket of what is none")
+	}
+}
+
+func TestElastic(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	changes := make(chan []int, 10)
+	mustAcquire(t, c, ref, WithSlots(1), WithElastic(func(slots []int) { changes <- slots }))
+	if err := c.Semaphore(ref.Name).Resize(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-changes; !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("holds %v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -13,47 +14,54 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testURL is the broker of the tests, or the reason why there is none.
-func testURL(t *testing.T) string {
+// testBroker is the broker of the tests, or the reason why there is none.
+func testBroker(t *testing.T) Broker {
 	t.Helper()
-	for _, name := range []string{"AMQPRUN_URL", "AMQP_URL"} {
-		if url := os.Getenv(name); url != "" {
-			return url
-		}
+	url := os.Getenv("AMQPRUN_URL")
+	if url == "" {
+		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
 	}
-	t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	return ""
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return Broker{URLs: []string{url}, Log: log}
 }
 
-// testConfig is a lock that no other test has.
-func testConfig(t *testing.T, kind Kind) Config {
+func testClient(t *testing.T) *Client {
 	t.Helper()
-	cfg := Config{
-		Broker:   Broker{URLs: []string{testURL(t)}},
-		Kind:     kind,
-		Name:     "test-" + rand.Text(),
-		StopTime: 5 * time.Second,
-		Logf:     t.Logf,
-	}
-	if kind == Semaphore {
-		t.Cleanup(func() {
-			if err := Destroy(context.Background(), Config{Broker: cfg.Broker, Name: cfg.Name}); err != nil {
-				t.Errorf("clean up: %v", err)
-			}
-		})
-	}
-	return cfg
+	return newClient(t, testBroker(t))
 }
 
-// mustAcquire takes the lock and gives it back at the end of the test.
-func mustAcquire(t *testing.T, cfg Config) *Lock {
+func newClient(t *testing.T, b Broker) *Client {
 	t.Helper()
-	lock, err := Acquire(t.Context(), cfg)
+	c, err := New(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = lock.Release(context.Background()) })
+	return c
+}
+
+// testMutex and testSemaphore are locks that no other test has.
+func testMutex() Ref { return Mutex("test-" + rand.Text()) }
+
+func testSemaphore(t *testing.T, c *Client) Ref {
+	t.Helper()
+	lock := Semaphore("test-" + rand.Text())
+	t.Cleanup(func() {
+		if err := c.Semaphore(lock.Name).Destroy(context.Background()); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	})
 	return lock
+}
+
+// mustAcquire takes the lock and gives it back at the end of the test.
+func mustAcquire(t *testing.T, c *Client, lock Ref, opts ...Option) *Lock {
+	t.Helper()
+	l, err := c.Acquire(t.Context(), lock, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Release(context.Background()) })
+	return l
 }
 
 // waitFor polls until ok, for conditions that nothing announces.
@@ -72,16 +80,17 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 }
 
 // waitLost waits for the end of the lock's context and returns its cause.
-func waitLost(t *testing.T, lock *Lock) *LostError {
+func waitLost(t *testing.T, lock *Lock) *Error {
 	t.Helper()
 	select {
 	case <-lock.Context().Done():
 	case <-time.After(10 * time.Second):
 		t.Fatal("the lock was not lost in 10 s")
 	}
-	var lost *LostError
-	if !errors.As(context.Cause(lock.Context()), &lost) {
-		t.Fatalf("cause is %v, want a *LostError", context.Cause(lock.Context()))
+	var lost *Error
+	cause := context.Cause(lock.Context())
+	if !errors.As(cause, &lost) || !errors.Is(cause, ErrLost) {
+		t.Fatalf("cause is %v, want an *Error of kind ErrLost", cause)
 	}
 	return lost
 }

@@ -105,7 +105,7 @@ told_in_order() { # STEP...
   stderr=$(<bg.2.err)
   time='[0-9.]+(µs|ms|s)'
   told_in_order "looked for slots of semaphore \"$LOCK\" in $time: 1 held, 0 free among those seen" \
-    "waiting for semaphore \"$LOCK\": it is held by others" 'first in the waiting line' \
+    "waiting for semaphore \"$LOCK\": it is held by others" 'first in the wait queue' \
     "granted and checked slot 1 of semaphore \"$LOCK\" in $time" "acquired slot 1 of semaphore \"$LOCK\"" \
     "the command died of SIGKILL after $time" "released slot 1 of semaphore \"$LOCK\" in $time"
   amqprun destroy --semaphore "$LOCK"

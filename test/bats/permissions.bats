@@ -72,7 +72,7 @@ hand_over() { # USER OPTION...
   as "$1" hold -v "${@:2}"
   local holder=$bg_pid
   as "$1" start_bg amqprun -v "${@:2}" echo next
-  wait_until 20 file_has bg.2.err 'first in the waiting line'
+  wait_until 20 file_has bg.2.err 'first in the wait queue'
   # When the tripwire is armed, a message waits for its acknowledgement.
   wait_until 20 tripwire_is_armed
   release "$holder"
@@ -80,7 +80,7 @@ hand_over() { # USER OPTION...
   [ "$status" -eq 0 ]
   [ "$(<bg.2.out)" = next ]
   [[ $1 == *-seen ]] || sed -i '/not shown by status/d' bg.1.err bg.2.err
-  sane_run -1 grep -iE 'refused|late|no waiting line|no hint|warning|not shown' bg.1.err bg.2.err
+  sane_run -1 grep -iE 'refused|late|no wait queue|no hint|warning|not shown' bg.1.err bg.2.err
 }
 
 tripwire_is_armed() {
@@ -133,7 +133,7 @@ denied() { # USER PATTERN ARGUMENT...
   amqprun change --semaphore builds --to 1
   as ci-no-line hold -v --semaphore builds
   as ci-no-line start_bg amqprun -v --semaphore builds echo next
-  wait_until 20 file_has bg.2.err 'no waiting line: .*ACCESS_REFUSED'
+  wait_until 20 file_has bg.2.err 'no wait queue: .*ACCESS_REFUSED'
   release "${BACKGROUND[0]}"
   wait_bg 20 "${BACKGROUND[1]}"
   [ "$status" -eq 0 ]
@@ -144,7 +144,7 @@ denied() { # USER PATTERN ARGUMENT...
   amqprun change --semaphore builds --to 1
   as ci-no-tripwire hold -v --semaphore builds
   as ci-no-tripwire start_bg amqprun -v --semaphore builds echo next
-  wait_until 20 file_has bg.2.err 'first in the waiting line'
+  wait_until 20 file_has bg.2.err 'first in the wait queue'
   wait_until 20 file_has bg.1.err 'a crash will be noticed late: .*ACCESS_REFUSED'
   release "${BACKGROUND[0]}"
   wait_bg 20 "${BACKGROUND[1]}"
@@ -156,7 +156,7 @@ denied() { # USER PATTERN ARGUMENT...
   as cron sane_run -0 amqprun --mutex nightly true # makes the witness
   as cron-bare hold -v --mutex nightly
   as cron-bare start_bg amqprun -v --mutex nightly echo next
-  wait_until 20 file_has bg.2.err 'no waiting line: .*ACCESS_REFUSED'
+  wait_until 20 file_has bg.2.err 'no wait queue: .*ACCESS_REFUSED'
   release "${BACKGROUND[0]}"
   wait_bg 20 "${BACKGROUND[1]}"
   [ "$status" -eq 0 ]

@@ -1,0 +1,27 @@
+package lease
+
+import (
+	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
+)
+
+// Clock tells the time by which leases run. It must count the time in which the machine is
+// suspended, which Go's monotonic clock does not: the broker's clock goes on.
+type Clock interface {
+	Now() time.Duration // since an arbitrary start
+	NewAlarm() (Alarm, error)
+}
+
+// Alarm is a one-shot timer on a Clock.
+type Alarm interface {
+	Set(at time.Duration) // replaces an earlier setting; an instant in the past fires at once
+	C() <-chan struct{}   // receives when the alarm fires; may receive once too often
+	Stop()                // releases it; C receives no more, and Set does nothing
+}
+
+// BootClock is the Clock of the kernel.
+type BootClock struct{}
+
+// Now is sys.Boottime.
+func (BootClock) Now() time.Duration { return sys.Boottime() }

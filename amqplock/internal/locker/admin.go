@@ -1,0 +1,286 @@
+package locker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// adminPatience is how long an administrator waits for another to finish.
+const adminPatience = 5 * time.Second
+
+// Adjust changes the number of slots by delta. amqplock.Admin.Adjust documents it.
+func Adjust(ctx context.Context, b wire.Broker, name string, delta int) error {
+	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
+		found, err := a.link.Survey(ctx, name)
+		if err != nil {
+			return err
+		}
+		if delta < 0 {
+			return a.shrink(ctx, found, -delta)
+		}
+		if delta > wire.MaxSlots-found.Count {
+			return fault.Config("semaphore %q would have more than %d slots", name, wire.MaxSlots)
+		}
+		if !found.Known || found.Ours {
+			if err := a.ensure(ctx, 0); err != nil {
+				return err
+			}
+		}
+		return a.grow(ctx, found.Count, delta)
+	})
+}
+
+// Resize makes exactly n slots. amqplock.Admin.Resize documents it.
+func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
+	if n < 0 || n > wire.MaxSlots {
+		return fault.Config("%d slots: must be from 0 to %d", n, wire.MaxSlots)
+	}
+	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
+		found, err := a.link.Survey(ctx, name)
+		if err != nil {
+			return err
+		}
+		most := max(found.Count, n)
+		// What may be behind a hole:
+		if err := a.deleteDown(ctx, most+wire.Overshoot, most+1); err != nil {
+			return err
+		}
+		if found.Count > n {
+			return a.shrink(ctx, found, found.Count-n)
+		}
+		if found.Ours || found.Count == 0 {
+			if err := a.ensure(ctx, 0); err != nil {
+				return err
+			}
+		}
+		return a.grow(ctx, found.Count, n-found.Count)
+	})
+}
+
+// Destroy removes the semaphore. amqplock.Admin.Destroy documents it.
+func Destroy(ctx context.Context, b wire.Broker, name string) error {
+	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
+		found, err := a.link.Survey(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := a.deleteDown(ctx, found.Count+wire.Overshoot, 0); err != nil {
+			return err
+		}
+		if err := a.delete(ctx, wire.WillQueue(name)); err != nil {
+			return err
+		}
+		return a.delete(ctx, wire.WaitQueue(name))
+	})
+}
+
+// admin changes a semaphore. All it writes goes over the connection that holds the administration
+// mutex: an administrator that loses the mutex with its connection can not go on writing.
+type admin struct {
+	ref    wire.Ref
+	link   *wire.Link
+	looked bool // see notGranted
+}
+
+func newAdmin(name string, link *wire.Link) *admin {
+	return &admin{ref: wire.Ref{Kind: wire.Semaphore, Name: name}, link: link}
+}
+
+// administer runs f under the administration mutex. Where the broker fails itself (541) before
+// that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does when the claim
+// crosses the death of another administrator.
+func administer(
+	ctx context.Context, b wire.Broker, name string, f func(context.Context, *admin) error,
+) error {
+	begun := false
+	once := func() error {
+		return withAdmin(ctx, b, name, func(a *admin) error {
+			err := a.exclusively(ctx, func() error {
+				begun = true
+				return f(ctx, a)
+			})
+			if err == nil {
+				waitq.WakeNext(ctx, a.link, name)
+			}
+			return err
+		})
+	}
+	err := once()
+	if wire.Code(err) == amqp.InternalError && !begun {
+		err = once()
+	}
+	return err
+}
+
+// withAdmin connects for f. It closes the connections in the protocol's way also after an error:
+// see attempt.giveBack.
+func withAdmin(ctx context.Context, b wire.Broker, name string, f func(*admin) error) error {
+	if err := wire.CheckName(name); err != nil {
+		return err
+	}
+	link, err := wire.Connect(ctx, b.Afresh())
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	return f(newAdmin(name, link))
+}
+
+// exclusively runs f under the administration mutex.
+func (a *admin) exclusively(ctx context.Context, f func() error) error {
+	mutex := a.ref.Name
+	err := backoff.Retry(func() error {
+		err := a.claim(ctx, "administer "+a.ref.String(), mutex)
+		if !isBusy(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(500*time.Millisecond),
+		backoff.WithMaxElapsedTime(adminPatience)), ctx))
+	if isBusy(err) {
+		return &fault.Error{
+			Kind: fault.ErrNotAcquired,
+			Text: fmt.Sprintf("%s on %s cannot be changed: another administrator, or a mutex of the "+
+				"same name, holds queue %q", a.ref, a.link.Lock.Broker, mutex),
+			Hint: "try again later",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = f()
+	if given := a.delete(ctx, mutex); err == nil {
+		err = given
+	}
+	return err
+}
+
+// claim declares an exclusive queue. The error matches fault.ErrBusy when it is another's.
+func (a *admin) claim(ctx context.Context, doing, queue string) error {
+	err := a.link.Timed(ctx, doing, func() error { return a.link.Requests.Claim(queue) })
+	return notGranted(ctx, a.link, a.ref, queue, err, &a.looked)
+}
+
+// create makes the semaphore with n slots unless it is there by now: it never resizes. It begins
+// with the last slot and ends with the first and slot 0, which say that there is a semaphore. So
+// one that was interrupted is not there, and the next one completes it.
+func (a *admin) create(ctx context.Context, n int) error {
+	return a.exclusively(ctx, func() error {
+		found, err := a.link.Survey(ctx, a.ref.Name)
+		if err != nil || found.Known {
+			return err
+		}
+		if err := a.deleteUp(ctx, n+1); err != nil { // it may have begun with a higher number
+			return err
+		}
+		for i := n; i >= 0; i-- {
+			if err := a.ensure(ctx, i); err != nil {
+				return err
+			}
+		}
+		a.link.Broker.Debugf("created %s with %d slots", a.ref, n)
+		waitq.WakeNext(ctx, a.link, a.ref.Name)
+		return nil
+	})
+}
+
+// deleteUp removes the slots from first to the one before a hole.
+func (a *admin) deleteUp(ctx context.Context, first int) error {
+	for i := first; ; i++ {
+		queue := wire.SlotQueue(a.ref.Name, i)
+		missing, err := a.link.Missing(ctx, queue)
+		if err == nil && !missing {
+			err = a.delete(ctx, queue)
+		}
+		if err != nil || missing {
+			return err
+		}
+	}
+}
+
+// grow adds n slots after the first count.
+func (a *admin) grow(ctx context.Context, count, n int) error {
+	for i := count + 1; i <= count+n; i++ {
+		if err := a.ensure(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shrink removes the last n slots, and leaves a paused semaphore rather than none.
+func (a *admin) shrink(ctx context.Context, found wire.Slots, n int) error {
+	if !found.Known {
+		return nil
+	}
+	if err := a.deleteDown(ctx, found.Count, max(found.Count-n, 0)+1); err != nil {
+		return err
+	}
+	if found.Count <= n {
+		return a.ensure(ctx, 0)
+	}
+	return nil
+}
+
+// deleteDown removes the slots from the last to the first, so that a half-done removal leaves no
+// hole.
+func (a *admin) deleteDown(ctx context.Context, last, first int) error {
+	for i := last; i >= first; i-- {
+		if err := a.delete(ctx, wire.SlotQueue(a.ref.Name, i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensure creates slot i unless there is one, perhaps of the original's kind: to declare that again
+// with other arguments would be an error.
+func (a *admin) ensure(ctx context.Context, i int) error {
+	queue := wire.SlotQueue(a.ref.Name, i)
+	if missing, err := a.link.Missing(ctx, queue); err != nil || !missing {
+		return err
+	}
+	return a.link.Timed(ctx, "create queue "+queue, func() error { return a.link.Requests.Create(queue) })
+}
+
+func (a *admin) delete(ctx context.Context, queue string) error {
+	return a.link.Timed(ctx, "delete queue "+queue, func() error { return a.link.Requests.Remove(queue) })
+}
+
+// NoSemaphore is the error where a semaphore does not exist.
+func NoSemaphore(name, broker string) error {
+	return &fault.Error{
+		Kind: fault.ErrNotFound,
+		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
+		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s N, or give --slots N",
+			shellWord(name)),
+	}
+}
+
+// NotALock is the error where a queue of that name is none of ours.
+func NotALock(queue, broker string) error {
+	return &fault.Error{
+		Kind: fault.ErrNotALock,
+		Text: fmt.Sprintf("queue %q on %s is not exclusive: it is a work queue, no lock", queue, broker),
+		Hint: "choose another lock name",
+	}
+}
+
+// shellWord is the name as one word of a command line.
+func shellWord(name string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,-"
+	if strings.Trim(name, plain) == "" {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}

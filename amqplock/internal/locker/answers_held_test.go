@@ -1,0 +1,130 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// What an answer to each request after the first second means to a lock that is held: "held" until it is released, "lost" at
+// once, or "unknown": the lease runs out if nothing better comes.
+func TestAnswersToHolder(t *testing.T) {
+	each(t, []question{
+		{"ownership mutex", wire.Mutex, "look", "x"},
+		{"ownership slot", wire.Semaphore, "look", "x-B-1"},
+		{"slot", wire.Semaphore, "get", "x-A-1"},
+		{"majority", wire.Mutex, "get", wire.Witness},
+		{"witness", wire.Mutex, "declare", wire.Witness},
+		{"tripwire", wire.Mutex, "declare", wire.WillQueue("x")},
+		{"tripwire consumer", wire.Mutex, "consume", wire.WillQueue("x")},
+		{"tripwire message", wire.Mutex, "publish", wire.WillQueue("x")},
+		{"removal notice", wire.Semaphore, "consume", "x-A-1"},
+	}, `
+		403         | unknown unknown unknown unknown unknown held held held held
+		404 gone    | lost    lost    lost    unknown unknown held held held held
+		404 down    | lost    lost    unknown unknown unknown held held held held
+		404 crashed | lost    lost    unknown unknown unknown held held held held
+		404 timeout | lost    lost    unknown unknown unknown held held held held
+		405         | lost    lost    unknown unknown unknown held held held held
+		406         | unknown unknown unknown unknown unknown held held held held
+		320         | lost    lost    unknown unknown lost    lost lost held lost
+		530         | lost    lost    unknown unknown lost    lost lost held lost
+		541         | lost    lost    unknown unknown lost    lost lost held lost
+		cut         | lost    lost    unknown unknown lost    lost lost held lost
+		silence     | unknown unknown unknown unknown unknown held held held held`,
+		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string) {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked, stopAt := 0, time.Duration(0)
+			p.answer(func(r *request) bool {
+				switch {
+				case q.queue == wire.Witness && q.method == "declare" && r.method == "get": // so that there is a question
+					replies["404 gone"](r)
+					return true
+				case q.is(r):
+					asked++
+					reply(r)
+					return true
+				}
+				return false
+			})
+			select {
+			case <-lock.Context().Done():
+				stopAt = cfg.clock.Now()
+			case <-time.After(time.Minute):
+			}
+			synctest.Wait()
+			got := "held"
+			switch {
+			case stopAt != 0 && stopAt == lock.StopAt():
+				got = "unknown"
+			case stopAt != 0:
+				got = "lost"
+			}
+			if got != want || asked == 0 {
+				t.Errorf("%s, want %s: %v (asked %d times)", got, want, context.Cause(lock.Context()), asked)
+			}
+			if err := lock.Release(t.Context()); errors.Is(err, fault.ErrLost) != (want != "held") {
+				t.Errorf("Release: %v", err)
+			}
+		})
+}
+
+// What an answer during Release means: a "late" loss is told, and nothing else keeps the caller.
+func TestAnswersToRelease(t *testing.T) {
+	each(t, []question{
+		{"ownership", wire.Semaphore, "look", "x-B-1"},
+		{"slot", wire.Semaphore, "look", "x-A-1"},
+		{"delete", wire.Semaphore, "delete", "x-B-1"},
+		{"line", wire.Semaphore, "delete", wire.WaitQueue("x")},
+		{"farewell", wire.Semaphore, "close", ""},
+	}, `
+		403         | done done done done done
+		404 gone    | late late done done done
+		404 down    | late done done done done
+		404 crashed | late done done done done
+		404 timeout | late done done done done
+		405         | late done done done done
+		406         | done done done done done
+		320         | late late late done done
+		530         | late late late done done
+		541         | late late late done done
+		cut         | late late late done done
+		silence     | done done done done done`,
+		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string) {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock.stop()
+			synctest.Wait()
+			p.answer(func(r *request) bool {
+				if q.is(r) {
+					reply(r)
+				}
+				return q.is(r)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			err = lock.Release(ctx)
+			if late := errors.Is(err, fault.ErrLost); late != (want == "late") || err != nil && !late {
+				t.Errorf("%v, want %s", err, want)
+			}
+			if took := time.Since(began); took > 7*time.Second {
+				t.Errorf("took %s", took)
+			}
+			synctest.Wait()
+			if p.owned(q.queue) || slices.ContainsFunc(p.conns, (*peerConn).open) {
+				t.Error("the lock is not free")
+			}
+		})
+}

@@ -1,0 +1,373 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// attempt claims a lock over one link, as often as it is tried.
+type attempt struct {
+	cfg     Config
+	link    *wire.Link
+	checker *checker
+	held    *collection
+	// set is that of a Holder whose lock connection we share, nil for an attempt of its own. Only
+	// the end of that Holder closes the connection.
+	set *collection
+
+	newcomer bool  // the next try is the first of one that may wait
+	looked   bool  // a queue that refused us has been seen to be a lock
+	first    bool  // in the wait queue, and may keep a part
+	owed     []int // slots of a set that could not be given back yet
+
+	// What the newest try has found out.
+	busy error         // why the lock was taken; nil before
+	sent time.Duration // a success: when the proofs were asked for
+	ours bool          // a success: the slots are quorum queues
+}
+
+// newAttempt makes an attempt over link; newcomer says that it is the first of one that may wait.
+func newAttempt(cfg Config, link *wire.Link, newcomer bool) *attempt {
+	return &attempt{
+		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{}, newcomer: newcomer,
+	}
+}
+
+// newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
+func newSetAttempt(k *keeper) *attempt {
+	return &attempt{
+		cfg: k.cfg, link: k.link.Sibling(), checker: k.checker, held: &collection{},
+		set: k.held, looked: true,
+	}
+}
+
+// try makes one attempt; first says that we are first in the wait queue. The error matches
+// fault.ErrBusy when others hold the lock.
+func (a *attempt) try(ctx context.Context, first bool) (err error) {
+	a.first = first
+	take := a.takeSlots
+	if a.cfg.Kind == wire.Mutex {
+		take = a.takeMutex
+	}
+	err = take(ctx)
+	a.newcomer = false
+	if err == nil && a.leaseIsOver() { // the answers took that long, or the machine was suspended
+		err = a.proveAgain(ctx)
+	}
+	if noProcess(err) {
+		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: err}
+	}
+	if isBusy(err) {
+		a.busy = err
+	}
+	return err
+}
+
+// noProcess recognises the answer of RabbitMQ 4.3 to a question about a queue that is just being
+// deleted: 541, noproc.
+func noProcess(err error) bool {
+	var reply *amqp.Error
+	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
+		strings.Contains(reply.Reason, "noproc")
+}
+
+func (a *attempt) takeMutex(ctx context.Context) (err error) {
+	if a.sent, err = a.claim(ctx, 0, true); err == nil {
+		a.held.add(0)
+	}
+	return err
+}
+
+// takeSlots collects the slots that the configuration asks for: Count, all or none, or with Greedy
+// all that are free.
+//
+// An attempt that gets some of several and waits for the rest could wait for another that does the
+// same, for ever. So only the first in the wait queue keeps a part, of whom there is one; everybody
+// else gives all back.
+func (a *attempt) takeSlots(ctx context.Context) (err error) {
+	want := a.cfg.Count
+	if a.cfg.Greedy {
+		want = wire.MaxSlots
+	}
+	defer func() {
+		if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
+			a.putBack(ctx)
+		}
+	}()
+	a.payBack(ctx)
+	for round := 1; ; round++ {
+		found, err := a.find(ctx, want)
+		if err != nil {
+			return err
+		}
+		a.ours = found.Ours
+		var collided bool
+		if a.first || a.cfg.Greedy || len(found.Free)+len(a.held.list()) >= want {
+			if collided, err = a.claimFree(ctx, found, want); err != nil {
+				return err
+			}
+		}
+		got := len(a.held.list())
+		if got >= want || a.cfg.Greedy && got > 0 {
+			if got > 1 { // the first of them may be an old one
+				err = a.prove(ctx)
+			}
+			return err
+		}
+		if collided && round < maxRounds { // somebody was faster: look again, what we know is old
+			continue
+		}
+		switch {
+		case found.Count == 0:
+			return errPaused
+		case want > 1 && !a.cfg.Greedy:
+			return &fault.Error{Kind: fault.ErrBusy, Text: fmt.Sprintf(
+				"%d of the %d slots were free, %d are wanted", len(found.Free), found.Count, want)}
+		}
+		return fault.ErrBusy
+	}
+}
+
+// find looks for the slots that are still wanted, and creates the semaphore where that is asked
+// for. An own slot that is missing was lost: an attempt forgets it, and may claim it like any
+// other; that of a set is for the checks to find, and nothing to take here.
+func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
+	most := wire.MaxSlots + wire.Overshoot
+	if a.newcomer && !a.cfg.Greedy {
+		most = wire.Glance
+	}
+	begun := time.Now()
+	found, err := a.link.Find(ctx, a.cfg.Name, want-len(a.held.list()), most)
+	if err == nil && a.busy == nil { // a waiter's tries would be too many to log
+		a.cfg.Debugf("looked for slots of %s in %s: %d held, %d free among those seen",
+			a.cfg.Ref, wire.Took(begun), found.Held, len(found.Free))
+	}
+	if err == nil && !found.Known {
+		found, err = a.create(ctx, want)
+	}
+	for _, slot := range found.Free {
+		a.held.drop(slot)
+	}
+	if a.set != nil {
+		found.Free = slices.DeleteFunc(found.Free, a.set.concerns)
+	}
+	return found, err
+}
+
+// create makes the semaphore that was not found, with Config.Slots slots.
+func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
+	if a.cfg.Slots == 0 {
+		return wire.Slots{}, NoSemaphore(a.cfg.Name, a.link.Lock.Broker)
+	}
+	err := newAdmin(a.cfg.Name, a.link).create(ctx, a.cfg.Slots)
+	found, findErr := a.link.Find(ctx, a.cfg.Name, want, wire.MaxSlots+wire.Overshoot)
+	switch {
+	case findErr == nil && found.Known: // else it was another that kept us from it and has done it
+		return found, nil
+	case errors.Is(err, fault.ErrNotAcquired):
+		return found, &fault.Error{Kind: fault.ErrBusy, Text: "it is just being made", Err: err}
+	case err == nil:
+		err = findErr
+	}
+	return found, err
+}
+
+// claimFree claims free slots in random order until want are held, and reports whether others were
+// faster somewhere.
+func (a *attempt) claimFree(ctx context.Context, found wire.Slots, want int) (collided bool, err error) {
+	for _, i := range rand.Perm(len(found.Free)) {
+		if len(a.held.list()) >= want {
+			break
+		}
+		slot := found.Free[i]
+		sent, err := a.claim(ctx, slot, found.Ours)
+		var gone *goneError
+		switch {
+		case err == nil:
+			a.held.add(slot)
+			a.sent = sent
+		case errors.As(err, &gone): // a hole, which find does not see
+		case isBusy(err):
+			collided = true
+		default:
+			return false, err
+		}
+		if collided && !a.cfg.Greedy {
+			break
+		}
+	}
+	return collided, nil
+}
+
+// claim tries to get one slot, and checks at once that the grant means something: a contender that
+// was granted the lock in a minority stops here. The checks that do not need the grant run beside
+// it. The error matches fault.ErrBusy when the slot is somebody else's.
+//
+// It returns when it began: the grant and all checks prove the lock from then on.
+func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
+	list := a.checker.checks(ours)
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	granted := true // or perhaps: only a refusal says that it was not
+	sent = a.cfg.clock.Now()
+	begun := time.Now()
+	besideCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var beside errgroup.Group
+	for _, c := range list[1:] {
+		beside.Go(func() error { return a.checkOne(besideCtx, c, slot) })
+	}
+	queue := a.cfg.Held(slot)
+	if err = wire.Call(ctx, func() error { return a.link.Requests.Claim(queue) }); err != nil {
+		stop() // whatever they would say: the answer to the claim decides, not who is faster
+		granted = wire.Code(err) == 0
+		err = notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
+	}
+	if unproven := beside.Wait(); err == nil {
+		err = unproven
+	}
+	if err == nil {
+		// Once more: the claim of another that died with its connection may take the queue away in
+		// the first milliseconds, see giveBack.
+		err = a.checkOne(ctx, list[0], slot)
+	}
+	switch {
+	case err == nil:
+		a.cfg.Debugf("granted and checked %s in %s", a.cfg.Describe([]int{slot}), wire.Took(begun))
+	case granted:
+		a.giveBack(ctx, slot)
+	}
+	return sent, err
+}
+
+func (a *attempt) checkOne(ctx context.Context, c check, slot int) error {
+	slots := []int{slot}
+	return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots))
+}
+
+// explain says what was being checked when the broker did not answer well.
+func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) error {
+	return wire.Refused(link.Lock.Broker,
+		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
+}
+
+// notGranted explains why an exclusive declare failed; nil stays nil. 405 is the answer also where
+// the queue is not exclusive at all: then it is no lock but somebody's work queue, and the wait
+// would be for ever. looked remembers that it is a lock.
+func notGranted(
+	ctx context.Context, link *wire.Link, lock wire.Ref, queue string, err error, looked *bool,
+) error {
+	if wire.Code(err) != amqp.ResourceLocked {
+		return wire.Refused(link.Lock.Broker, "claim "+lock.String(), err)
+	}
+	if !*looked {
+		if err := wire.Call(ctx, func() error { return link.Requests.Look(queue) }); err == nil {
+			return NotALock(queue, link.Lock.Broker)
+		}
+		*looked = true
+	}
+	return fault.ErrBusy
+}
+
+// prove runs all checks on the slots collected, at the same time. A slot that is gone is dropped
+// from the collection; the error then matches fault.ErrBusy.
+func (a *attempt) prove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	slots := a.held.list()
+	a.sent = a.cfg.clock.Now()
+	var all errgroup.Group
+	for _, c := range a.checker.checks(a.ours) {
+		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
+	}
+	err := all.Wait()
+	var gone *goneError
+	if errors.As(err, &gone) {
+		a.held.drop(gone.slot)
+		a.giveBack(ctx, gone.slot) // it may still block the slot for others
+	}
+	return err
+}
+
+func (a *attempt) leaseIsOver() bool {
+	end := lease.End(a.sent, a.link.Lock.Config.Heartbeat)
+	return a.cfg.clock.Now() >= end-a.cfg.StopTime
+}
+
+// proveAgain is for what was granted too long ago to be handed out. What it cannot prove it gives
+// back.
+func (a *attempt) proveAgain(ctx context.Context) error {
+	err := a.prove(ctx)
+	if err == nil && a.leaseIsOver() {
+		err = &fault.Error{
+			Kind: fault.ErrUnreachable,
+			Text: fmt.Sprintf("%s on %s was granted, but the broker takes longer to answer than its "+
+				"grant is good for", a.cfg.Ref, a.link.Lock.Broker),
+		}
+	}
+	if err != nil {
+		a.putBack(ctx)
+	}
+	return err
+}
+
+// giveBack deletes what was claimed. Where the broker does not answer, the connection is closed,
+// which does it too; but one that holds a set is kept, and the slot is owed.
+//
+// It is closed in the protocol's way, so that the broker deals with the claim first. When a
+// connection breaks while its exclusive declare is under way RabbitMQ deletes the queue by its
+// name, even if it is another's by then
+// (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
+func (a *attempt) giveBack(ctx context.Context, slot int) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	err := wire.Call(ctx, func() error { return a.link.Requests.Remove(a.cfg.Held(slot)) })
+	if err == nil || wire.Code(err) != 0 {
+		return
+	}
+	if a.set == nil {
+		a.link.Close()
+		return
+	}
+	a.owed = append(a.owed, slot)
+	a.cfg.Debugf("could not give back %s: %v", a.cfg.Describe([]int{slot}), err)
+}
+
+// payBack gives back the slots that are owed.
+func (a *attempt) payBack(ctx context.Context) {
+	owed := a.owed
+	a.owed = nil
+	for _, slot := range owed {
+		if !a.set.concerns(slot) {
+			a.giveBack(ctx, slot)
+		}
+	}
+}
+
+// putBack gives up what was collected, and sends a hint to the next waiter.
+func (a *attempt) putBack(ctx context.Context) {
+	held := a.held.list()
+	if len(held) == 0 {
+		return
+	}
+	for _, slot := range held {
+		a.held.drop(slot)
+		if !a.link.Lock.IsClosed() { // else it is back already
+			a.giveBack(ctx, slot)
+		}
+	}
+	waitq.WakeNext(ctx, a.link, a.cfg.Name)
+}

@@ -1,0 +1,119 @@
+package locker
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// check is one way to ask the broker whether a lock is still held.
+type check struct {
+	name  string
+	ask   func(ctx context.Context, slot int) error
+	judge func(error) wire.Verdict
+	each  bool // asked for each slot held; else once for all
+}
+
+// run asks about all slots. It returns nil if all are held, a *goneError for the first that is
+// not, or the answer that proves nothing.
+func (c check) run(ctx context.Context, slots []int) error {
+	if !c.each {
+		slots = slots[:min(1, len(slots))]
+	}
+	for _, slot := range slots {
+		err := c.ask(ctx, slot)
+		switch c.judge(err) {
+		case wire.Held:
+		case wire.Lost:
+			return &goneError{slot: slot, check: c.name, err: err}
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// goneError says that a slot is not ours any more, or was not even granted for good.
+type goneError struct {
+	slot  int
+	check string
+	err   error
+}
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("the %s failed: %s", e.check, wire.OneLine(e.err))
+}
+
+func (e *goneError) Unwrap() error        { return e.err }
+func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
+
+// checker has what the checks of one lock connection need: a channel of its own for each kind, so
+// that one that hangs keeps up no other.
+type checker struct {
+	lock     wire.Ref
+	own      *wire.RequestChannel
+	slots    *wire.RequestChannel
+	majority *wire.RequestChannel
+	scout    atomic.Pointer[scout] // asks before slots and majority; nil: they ask alone
+}
+
+func newChecker(lock wire.Ref, link *wire.Link) *checker {
+	return &checker{
+		lock: lock, own: link.Requests,
+		slots: wire.NewRequestChannel(link.Lock), majority: wire.NewRequestChannel(link.Lock),
+	}
+}
+
+// checks are all that must keep answering well: the own queue is still the own connection's, and,
+// through a quorum queue, the node is with the majority of its cluster. A node that is cut off
+// answers the first for many seconds while the other side grants the lock again. ours says that
+// the slots are quorum queues: the original's are classic queues, which prove no majority.
+//
+// A publish would not do for the first: it is confirmed just as well when the queue has become
+// somebody else's.
+func (c *checker) checks(ours bool) []check {
+	list := []check{{
+		name: "ownership check",
+		ask: func(ctx context.Context, slot int) error {
+			return wire.Call(ctx, func() error { return c.own.Look(c.lock.Held(slot)) })
+		},
+		judge: wire.Ownership,
+		each:  true,
+	}}
+	if c.lock.Kind == wire.Semaphore {
+		list = append(list, check{
+			name: slotCheck,
+			ask: func(ctx context.Context, slot int) error {
+				return c.get(ctx, c.slots, wire.SlotQueue(c.lock.Name, slot))
+			},
+			judge: wire.SlotStands,
+			each:  true,
+		})
+	}
+	if c.lock.Kind == wire.Mutex || !ours {
+		list = append(list, check{
+			name:  "majority check",
+			ask:   func(ctx context.Context, _ int) error { return c.askWitness(ctx) },
+			judge: wire.Majority,
+		})
+	}
+	return list
+}
+
+const slotCheck = "slot check"
+
+// askWitness declares the witness where it is missing: the first lock of a virtual host does, or
+// one after somebody removed it.
+func (c *checker) askWitness(ctx context.Context) error {
+	err := c.get(ctx, c.majority, wire.Witness)
+	if !wire.Absent(err) {
+		return err
+	}
+	if err := wire.Call(ctx, func() error { return c.majority.Create(wire.Witness) }); err != nil {
+		return err
+	}
+	return c.get(ctx, c.majority, wire.Witness)
+}

@@ -1,0 +1,121 @@
+// Package locker takes, checks and gives back locks, and administers semaphores. An attempt claims
+// a lock, a Holder has one, and the wait between the two is waitq's.
+package locker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// DefaultCheckInterval is that of Config.
+const DefaultCheckInterval = 3 * time.Second
+
+// Config describes a lock to take. The options of amqplock document the fields.
+type Config struct {
+	wire.Broker
+	wire.Ref
+
+	Slots    int // to create, where there is no semaphore
+	Count    int
+	Greedy   bool
+	Elastic  bool
+	OnChange func(slots []int)
+
+	CheckInterval time.Duration
+	StopTime      time.Duration
+
+	OnWaiting func(waitq.Waiting)
+	About     func() presence.About
+
+	clock lease.Clock   // nil means that of the kernel
+	retry time.Duration // before a waiter's first try without a hint; 0 means waitq.FirstRetry
+	rearm time.Duration // after which the last will is published anew; 0 means rearmAfter
+}
+
+// Check returns an error of kind ErrConfig for what cannot work. It contacts nothing.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
+
+// withDefaults fills in the zero values and refuses what cannot work.
+func (c Config) withDefaults() (Config, error) {
+	var err error
+	if c.Broker, err = c.Resolve(); err != nil {
+		return c, err
+	}
+	if err := c.Ref.Check(); err != nil {
+		return c, err
+	}
+	if c.Slots < 0 || c.Slots > wire.MaxSlots {
+		return c, fault.Config("%d slots: must be from 1 to %d", c.Slots, wire.MaxSlots)
+	}
+	if err := c.checkSet(); err != nil {
+		return c, err
+	}
+	if c.CheckInterval < 0 || c.StopTime < 0 {
+		return c, fault.Config("check interval and stop time cannot be negative")
+	}
+	c.Count = max(c.Count, 1)
+	setDefault(&c.CheckInterval, DefaultCheckInterval)
+	setDefault(&c.retry, waitq.FirstRetry)
+	setDefault(&c.rearm, rearmAfter)
+	if c.clock == nil {
+		c.clock = lease.BootClock{}
+	}
+	if !lease.TimingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
+		return c, c.timingError(fault.ErrConfig, c.Heartbeat,
+			fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
+	}
+	return c, nil
+}
+
+// checkSet looks at what has to do with several slots.
+func (c Config) checkSet() error {
+	switch {
+	case c.Count < 0 || c.Count > wire.MaxSlots:
+		return fault.Config("a count of %d slots: must be from 1 to %d", c.Count, wire.MaxSlots)
+	case c.Kind == wire.Mutex && (c.Count > 1 || c.Greedy || c.Elastic):
+		return fault.Config("a mutex has one slot: no count, greedy or elastic")
+	case c.Greedy && c.Count > 0:
+		return fault.Config("count and greedy exclude each other")
+	case c.Elastic && !c.Greedy:
+		return fault.Config("elastic needs greedy")
+	}
+	return nil
+}
+
+func setDefault(d *time.Duration, def time.Duration) {
+	if *d == 0 {
+		*d = def
+	}
+}
+
+// timingError explains that a check and a stop do not fit into the lease that heartbeat gives.
+func (c Config) timingError(kind error, heartbeat time.Duration, with string) error {
+	return &fault.Error{
+		Kind: kind,
+		Text: fmt.Sprintf("the check interval of %s and the %s to stop the command do not fit %s: "+
+			"together at most %s", c.CheckInterval, c.StopTime, with, lease.Room(heartbeat)),
+		Hint: "lower the kill-after time or the check interval, or raise the heartbeat",
+	}
+}
+
+// errPaused matches fault.ErrBusy.
+var errPaused = &fault.Error{Kind: fault.ErrBusy, Text: "it is paused (0 slots)"}
+
+// maxRounds bounds how often in a row others may be faster before we stand in the wait queue.
+const maxRounds = 20
+
+// secondThought is when to ask a broker again that has refused us: by then one that is ending has
+// ended.
+const secondThought = time.Second
+
+func isBusy(err error) bool { return errors.Is(err, fault.ErrBusy) }

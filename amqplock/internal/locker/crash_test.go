@@ -1,0 +1,106 @@
+package locker
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// isArmed tells whether the holder's death will be told.
+func isArmed(holder *Holder) bool {
+	holder.will.mu.Lock()
+	defer holder.will.mu.Unlock()
+	return holder.will.message != nil
+}
+
+// crash does what a kernel does for a process that was killed.
+func crash(holder *Holder) { _ = wireOf(holder).Conn.Close() }
+
+// Hints of crashes at the same time are merged into one, and with those of releases: every slot that came free is taken all the same, with the
+// slow retry switched off, by waiters who hold on, so that no later release helps.
+func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
+	for _, c := range []struct {
+		name                       string
+		crashing, leaving, waiters int
+	}{{"three crash", 3, 0, 50}, {"three crash, three release", 3, 3, 12}} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := testConfig(t, wire.Semaphore)
+			cfg.Slots, cfg.retry, cfg.Log = c.crashing+c.leaving, time.Hour, nil
+			holderCfg := cfg
+			holderCfg.Dial = dialWire
+			var holders []*Holder
+			for range cfg.Slots {
+				holder := mustAcquire(t, holderCfg)
+				waitFor(t, "the tripwire is armed", func() bool { return isArmed(holder) })
+				holders = append(holders, holder)
+			}
+			granted, holdOn := make(chan struct{}, c.waiters), make(chan struct{})
+			var waiters, leavers errgroup.Group
+			for range c.waiters {
+				waiters.Go(func() error {
+					lock, err := Acquire(t.Context(), cfg)
+					if err != nil {
+						return err
+					}
+					granted <- struct{}{}
+					<-holdOn
+					return lock.Release(t.Context())
+				})
+			}
+			waitFor(t, "all are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == c.waiters })
+			for i, holder := range holders {
+				if i < c.crashing {
+					crash(holder)
+				} else {
+					leavers.Go(func() error { return holder.Release(t.Context()) })
+				}
+			}
+			for i := range cfg.Slots {
+				select {
+				case <-granted:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("%d of %d free slots are taken", i, cfg.Slots)
+				}
+			}
+			close(holdOn)
+			if err := leavers.Wait(); err != nil {
+				t.Error(err)
+			}
+			if err := waiters.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// RabbitMQ closes the channel of a consumer that keeps a message for half an hour. The one that takes its place does the same.
+func TestRearmedTripwireWakesTheLine(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.retry = time.Hour
+	holderCfg := cfg
+	holderCfg.Dial, holderCfg.rearm = dialWire, time.Second
+	holder := mustAcquire(t, holderCfg)
+	got := make(chan error, 1)
+	go func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err == nil {
+			err = lock.Release(t.Context())
+		}
+		got <- err
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	const basic, ack = 60, 80
+	waitFor(t, "the tripwire is armed again", func() bool { return wireOf(holder).sent(basic, ack) > 0 && isArmed(holder) })
+	crash(holder)
+	select {
+	case err := <-got:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the waiter was not woken")
+	}
+}

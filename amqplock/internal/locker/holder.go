@@ -1,0 +1,206 @@
+package locker
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Holder is a lock that the broker has granted. It is checked until Release.
+type Holder struct {
+	*keeper
+	who        *presence.Participant
+	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
+	will       will
+	released   sync.Once
+	releaseErr error
+}
+
+// newHolder makes a Holder of what c has claimed.
+func newHolder(c *contender) (*Holder, error) {
+	k, err := newKeeper(c.attempt)
+	if err != nil {
+		return nil, err
+	}
+	h := &Holder{keeper: k, who: c.who}
+	if !c.cfg.Elastic {
+		c.link.PublishHeartbeat = max(c.cfg.Heartbeat, holderHeartbeat)
+	}
+	h.who.Holds(presence.Holding{
+		Slots: h.Slots, Elastic: c.cfg.Elastic,
+		Evict: func(reason error) { h.lose(h.String(), reason) },
+	})
+	h.publishing.Go(h.prepare)
+	c.cfg.Debugf("acquired %s", h)
+	return h, nil
+}
+
+// holderHeartbeat, RabbitMQ's own choice, is for a publish connection on which nobody stands in
+// the wait queue. That it is dead the checks find out much sooner, by their scouts. And the ticks
+// of a quick heartbeat, at other instants than those of the lock connection, would be a quarter of
+// what an idle holder costs.
+const holderHeartbeat = time.Minute
+
+// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
+func (h *Holder) Slots() []int { return h.held.list() }
+
+// Node is the broker that has granted the lock.
+func (h *Holder) Node() string { return h.link.Lock.Broker }
+
+// Context ends when the lock is lost, with a *fault.Error as its cause, and when it is released.
+func (h *Holder) Context() context.Context { return h.ctx }
+
+// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the same error.
+func (h *Holder) OnLost(f func(error)) { h.watchLoss(f) }
+
+// Verify asks the broker now. amqplock.Lock.Verify documents it.
+func (h *Holder) Verify(ctx context.Context) error { return h.verify(ctx) }
+
+// TTL is the time until Until.
+func (h *Holder) TTL() time.Duration { return max(h.Until()-h.cfg.clock.Now(), 0) }
+
+// Until is the instant before which all work under the lock must have ended unless the lease is
+// renewed. StopAt is when Context ends then.
+func (h *Holder) Until() time.Duration  { return h.lease.Until() }
+func (h *Holder) StopAt() time.Duration { return h.lease.StopAt() }
+
+// OnRenew has f called with StopAt and Until, at once and each time that they have grown.
+func (h *Holder) OnRenew(f func(stopAt, until time.Duration)) { h.watchLease(f) }
+
+// Socket is the socket of the lock connection. As long as any process has it open, and for less
+// than the lease, the lock stays. It is nil when Broker.Dial made something that is no socket.
+func (h *Holder) Socket() syscall.Conn {
+	socket, _ := h.link.Lock.Socket.(syscall.Conn)
+	return socket
+}
+
+// Release gives the lock back. amqplock.Lock.Release documents it.
+func (h *Holder) Release(ctx context.Context) error {
+	h.released.Do(func() { h.releaseErr = h.release(ctx) })
+	return h.releaseErr
+}
+
+func (h *Holder) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.ConnectTimeout)
+	defer cancel()
+	h.stop()
+	h.expiry.Stop()
+	h.expire() // what the alarm has not reported yet
+	h.publishing.Wait()
+	err := context.Cause(h.ctx)
+	if err == nil {
+		err = h.handBack(ctx)
+	}
+	if h.cfg.Elastic { // perhaps it was claiming one more slot: see attempt.giveBack
+		h.link.Close()
+	}
+	h.link.Abort() // ends the calls that hang, and with them the background
+	h.background.Wait()
+	h.who.Wait()
+	h.end(nil)
+	return err
+}
+
+// handBack looks once more whether the lock is held, deletes its queues and sends a hint to the
+// next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2 the end of a
+// connection alone frees its queues some time later.
+func (h *Holder) handBack(ctx context.Context) error {
+	begun := time.Now()
+	if h.link.Lock.IsClosed() {
+		h.connectionEnded()
+		return context.Cause(h.ctx)
+	}
+	h.will.revoke()
+	h.checker.scout.Store(nil) // the work has ended: no answer can hurt
+	queue := ""
+	if h.link.Publish() == nil { // then a hint costs something: see first whether somebody waits
+		queue = wire.WaitQueue(h.cfg.Name)
+	}
+	waited, err := h.delete(ctx, queue)
+	switch {
+	case context.Cause(h.ctx) != nil:
+		return context.Cause(h.ctx)
+	case err != nil:
+		h.cfg.Debugf("could not delete the queue of %s, the end of the connection frees it: %v", h, err)
+		return nil
+	}
+	h.cfg.Debugf("released %s in %s", h, wire.Took(begun))
+	if h.link.Publish() != nil || waited {
+		if waitq.WakeNext(ctx, h.link, h.cfg.Name) {
+			stepAside(ctx)
+		}
+	}
+	h.link.Close()
+	return nil
+}
+
+// delete looks whether all queues are ours and all slots stand, and deletes the queues. Otherwise
+// it ends the lock, unless the set is elastic and others are left. It reports whether somebody
+// stands in the wait queue.
+//
+// The slots are looked at before the deletion: once a slot is free a drain may remove it.
+func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err error) {
+	for {
+		var stand, queues []string
+		slots := h.Slots()
+		for _, slot := range slots {
+			queues = append(queues, h.cfg.Held(slot))
+			if h.cfg.Kind == wire.Semaphore {
+				stand = append(stand, wire.SlotQueue(h.cfg.Name, slot))
+			}
+		}
+		err := wire.Call(ctx, func() error { return h.link.Requests.HandBack(stand, queues, waitQueue) })
+		switch {
+		case err == nil:
+			return false, nil
+		case waitQueue != "" && wire.Concerns(err, waitQueue): // which comes last: the rest has been done
+			return true, nil
+		case wire.Code(err) == 0 || h.link.Lock.IsClosed(): // perhaps before the work had ended
+			select {
+			case <-h.link.Lock.Ended:
+				h.connectionEnded()
+			case <-ctx.Done():
+			}
+			return false, err
+		}
+		if wire.Ownership(err) == wire.Lost { // of which queue, the text of a long name does not say
+			_ = h.check(ctx, 0, h.checks[0])
+			h.checkStand(ctx)
+		}
+		if h.ctx.Err() != nil || len(h.Slots()) == len(slots) {
+			return false, err
+		}
+	}
+}
+
+// checkStand looks whether the slots held still exist. Unlike the slot check it proves no majority,
+// and it is safe for a slot that is just being removed, see wire.RequestChannel.AwaitRemoval.
+func (h *Holder) checkStand(ctx context.Context) {
+	if h.cfg.Kind == wire.Mutex {
+		return
+	}
+	for _, slot := range h.Slots() {
+		queue := wire.SlotQueue(h.cfg.Name, slot)
+		err := wire.Call(ctx, func() error { return h.checker.slots.Look(queue) })
+		if wire.SlotStands(err) == wire.Lost {
+			h.survive(ctx, &goneError{slot: slot, check: slotCheck, err: err})
+		}
+	}
+}
+
+// aside is how long a releaser leaves the broker, and the processors, to the next in the wait
+// queue: about as long as it takes to claim the lock and start a command. The end of two
+// connections, and of what they have declared, would make that half as long again.
+const aside = 5 * time.Millisecond
+
+func stepAside(ctx context.Context) {
+	select {
+	case <-time.After(aside):
+	case <-ctx.Done():
+	}
+}

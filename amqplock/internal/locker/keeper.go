@@ -1,0 +1,314 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// settling are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1 and 2 s. A
+// granted exclusive queue can vanish without notice in the first milliseconds, when another's claim
+// has died with its connection (https://github.com/rabbitmq/rabbitmq-server/pull/15276). So it can
+// in the first second or two after another node of the cluster has died, or with 4.3 is back
+// (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
+var settling = []time.Duration{
+	20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond,
+	700 * time.Millisecond, time.Second,
+}
+
+// afterVain is how long a check that has proven nothing is left before all are asked again.
+const afterVain = time.Second
+
+// keeper checks a lock that was granted, until it is lost or the checks are stopped.
+type keeper struct {
+	cfg     Config
+	link    *wire.Link
+	checker *checker
+	held    *collection
+	checks  []check
+	lease   *lease.Lease
+	granted time.Duration
+	expiry  lease.Alarm // when the lease ends
+	pacer   lease.Alarm // when the next checks are due
+
+	ctx context.Context // ends when the lock is lost, with the *fault.Error as its cause, or released
+	end context.CancelCauseFunc
+
+	checking   context.Context // ends all that goes on in the background
+	stop       context.CancelFunc
+	background sync.WaitGroup // what ends with the connections
+
+	changing sync.Mutex // has who calls OnChange: the last call has the newest set
+	renewing sync.Mutex
+	onRenew  func(stopAt, until time.Duration)
+	losing   sync.Mutex
+	onLost   func(error)
+}
+
+// newKeeper starts the checks of what a has claimed.
+func newKeeper(a *attempt) (*keeper, error) {
+	expiry, err := a.cfg.clock.NewAlarm()
+	if err != nil {
+		return nil, err
+	}
+	pacer, err := a.cfg.clock.NewAlarm()
+	if err != nil {
+		expiry.Stop()
+		return nil, err
+	}
+	k := &keeper{
+		cfg: a.cfg, link: a.link, checker: a.checker, held: a.held,
+		checks: a.checker.checks(a.ours), granted: a.cfg.clock.Now(), expiry: expiry, pacer: pacer,
+	}
+	names := make([]string, len(k.checks))
+	for i, c := range k.checks {
+		names[i] = c.name
+	}
+	k.lease = lease.New(a.link.Lock.Config.Heartbeat, a.cfg.StopTime, names)
+	for i := range k.checks {
+		k.lease.Prove(i, a.sent)
+	}
+	a.checker.scout.Store(a.checker.newScout(a.link, nil))
+	k.ctx, k.end = context.WithCancelCause(context.Background())
+	k.checking, k.stop = context.WithCancel(k.ctx)
+	k.expiry.Set(k.lease.StopAt())
+	k.background.Go(k.keepChecking)
+	k.background.Go(k.watch)
+	return k, nil
+}
+
+// verify asks all checks now, and again while the answers prove nothing.
+func (k *keeper) verify(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(k.ctx, cancel)() // no answer is waited for beyond the loss
+	k.expire()
+	for i, c := range k.checks {
+		for {
+			err := k.check(ctx, i, c)
+			if err == nil {
+				break
+			}
+			if k.link.Lock.IsClosed() { // watch will say so too, perhaps later
+				k.connectionEnded()
+			}
+			if k.ctx.Err() != nil {
+				return context.Cause(k.ctx)
+			}
+			select {
+			case <-time.After(settling[0]):
+			case <-k.ctx.Done():
+			case <-ctx.Done():
+				return explain(k.link, k.cfg.Ref, c, k.held.list(), err)
+			}
+		}
+	}
+	k.expire() // the answers are to questions from before
+	return context.Cause(k.ctx)
+}
+
+// keepChecking runs all checks again and again, at the same instants: to wake up is most of what
+// they cost. A check that hangs is left out until it is answered, or the connection ends; the
+// lease runs meanwhile.
+func (k *keeper) keepChecking() {
+	defer k.pacer.Stop()
+	hangs := make([]atomic.Bool, len(k.checks))
+	inVain := make(chan struct{}, 1) // one of them has proven nothing
+	for n, due := 0, k.granted; ; n++ {
+		pause := k.cfg.CheckInterval
+		if n < len(settling) {
+			pause = min(pause, settling[n])
+		}
+		if due += pause; k.cfg.clock.Now()-due > pause { // the machine has slept
+			due = k.cfg.clock.Now()
+		}
+		var ok bool
+		if due, ok = k.sleep(due, inVain); !ok {
+			return
+		}
+		for i, c := range k.checks {
+			if hangs[i].Swap(true) {
+				continue
+			}
+			k.background.Go(func() {
+				defer hangs[i].Store(false)
+				if !k.checkInTurn(i, c, n == 0) {
+					select {
+					case inVain <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+	}
+}
+
+// checkInTurn returns false when the check has proven nothing, and logs that; and the first one.
+func (k *keeper) checkInTurn(i int, c check, first bool) bool {
+	begun := time.Now()
+	err := k.check(k.checking, i, c)
+	switch {
+	case err == nil && first:
+		k.cfg.Debugf("first %s of %s answered in %s", c.name, k, wire.Took(begun))
+	case err != nil && k.checking.Err() == nil:
+		if !errors.Is(err, errNoScout) {
+			k.cfg.Debugf("the %s of %s proved nothing: %v", c.name, k, wire.OneLine(err))
+		}
+		return false
+	}
+	return true
+}
+
+// sleep returns at the instant due, or afterVain after a check was in vain, if that is earlier, and
+// which it was; and false when the checks are stopped.
+func (k *keeper) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Duration, ok bool) {
+	for k.pacer.Set(due); k.cfg.clock.Now() < due; {
+		select {
+		case <-k.pacer.C():
+		case <-inVain:
+			due = min(due, k.cfg.clock.Now()+afterVain)
+			k.pacer.Set(due)
+		case <-k.checking.Done():
+			return 0, false
+		}
+	}
+	return due, true
+}
+
+// check runs check i once. A slot that is gone ends the lock, unless the set is elastic and has
+// others.
+func (k *keeper) check(ctx context.Context, i int, c check) error {
+	for {
+		sent := k.cfg.clock.Now()
+		err := c.run(ctx, k.held.list())
+		var gone *goneError
+		switch {
+		case err == nil:
+			if k.lease.Prove(i, sent) {
+				k.renewed()
+			}
+			return context.Cause(k.ctx)
+		case !errors.As(err, &gone):
+			return err
+		case !k.survive(ctx, gone):
+			return context.Cause(k.ctx)
+		}
+	}
+}
+
+// survive drops a slot that is gone from an elastic set that has others; else it ends the lock and
+// returns false.
+func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
+	if !k.cfg.Elastic {
+		k.lose(k.cfg.Describe([]int{gone.slot}), gone)
+		return false
+	}
+	switch left, was := k.held.lose(gone.slot); {
+	case !was: // another check was faster to find out
+		return true
+	case left == 0:
+		k.lose(k.cfg.Describe([]int{gone.slot}), gone)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.ConnectTimeout)
+	defer cancel()
+	_ = wire.Call(ctx, func() error { // it may still block the slot for others
+		defer k.held.gone(gone.slot)
+		return k.link.Requests.Remove(k.cfg.Held(gone.slot))
+	})
+	k.changed("lost slot %d: %v", gone.slot, gone)
+	return true
+}
+
+// changed reports a change of an elastic set.
+func (k *keeper) changed(format string, args ...any) {
+	k.cfg.Debugf(format, args...)
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	if k.cfg.OnChange != nil {
+		k.cfg.OnChange(k.held.list())
+	}
+}
+
+// watchLease has f called at once and each time that the lease has grown, with the newest one.
+func (k *keeper) watchLease(f func(stopAt, until time.Duration)) {
+	k.renewing.Lock()
+	k.onRenew = f
+	k.renewing.Unlock()
+	k.renewed()
+}
+
+// renewed reads the lease under the mutex, so that the last call has the newest.
+func (k *keeper) renewed() {
+	k.renewing.Lock()
+	defer k.renewing.Unlock()
+	if k.onRenew != nil {
+		k.onRenew(k.lease.StopAt(), k.lease.Until())
+	}
+}
+
+// watch notices the end of the lease and of the connection.
+func (k *keeper) watch() {
+	for {
+		select {
+		case <-k.expiry.C():
+			k.expire()
+			k.expiry.Set(k.lease.StopAt())
+		case <-k.link.Lock.Ended:
+			if k.checking.Err() == nil {
+				k.connectionEnded()
+			}
+			return
+		case <-k.checking.Done():
+			return
+		}
+	}
+}
+
+// connectionEnded ends the lock for an abrupt loss.
+func (k *keeper) connectionEnded() {
+	<-k.link.Lock.Ended
+	k.lose(k.String(), wire.ConnectionLost(k.link.Lock.Why))
+}
+
+// expire ends the lock when the time to stop has come.
+func (k *keeper) expire() {
+	if oldest := k.lease.Oldest(); k.cfg.clock.Now() >= k.lease.StopAt() {
+		k.lose(k.String(), fmt.Errorf(
+			"the %s got no answer, and the lease of twice the heartbeat (%s) is running out",
+			oldest.Check, k.lease.Heartbeat()))
+	}
+}
+
+// lose ends the lock; the first reason counts.
+func (k *keeper) lose(what string, reason error) {
+	age := k.cfg.clock.Now() - k.lease.Oldest().Sent
+	k.end(fault.Lost(what, k.link.Lock.Broker, reason, age))
+	k.reportLoss()
+}
+
+// watchLoss has f called when the lock is lost, before anybody else can know of it.
+func (k *keeper) watchLoss(f func(error)) {
+	k.losing.Lock()
+	k.onLost = f
+	k.losing.Unlock()
+	k.reportLoss()
+}
+
+func (k *keeper) reportLoss() {
+	k.losing.Lock()
+	defer k.losing.Unlock()
+	if err := context.Cause(k.ctx); k.onLost != nil && errors.Is(err, fault.ErrLost) {
+		k.onLost(err)
+	}
+}
+
+// String names the lock as messages do: `slots 2 and 5 of semaphore "name"`.
+func (k *keeper) String() string { return k.cfg.Describe(k.held.list()) }

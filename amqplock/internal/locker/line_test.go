@@ -1,0 +1,268 @@
+package locker
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Hints alone keep the line moving, also where several slots come free at once and a hint is merged with another: with the slow retry
+// switched off a single lost hint would stall it.
+func TestHintsAloneServeEveryone(t *testing.T) {
+	for _, slots := range []int{1, 3} {
+		cfg := testConfig(t, wire.Semaphore)
+		cfg.Slots, cfg.retry, cfg.Log = slots, time.Hour, nil
+		var holders, most atomic.Int32
+		var party errgroup.Group
+		for range 12 {
+			party.Go(func() error {
+				for range 10 {
+					lock, err := Acquire(t.Context(), cfg)
+					if err != nil {
+						return err
+					}
+					n := holders.Add(1)
+					for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+					}
+					holders.Add(-1)
+					if err := lock.Release(t.Context()); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err := party.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if got := int(most.Load()); got > slots {
+			t.Errorf("%d holders of %d slots", got, slots)
+		}
+	}
+}
+
+// Who got a slot is out of the line while it holds: the next waiter is woken for the next slot.
+func TestHolderStandsInNobodysWay(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.retry = 2, time.Hour
+	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
+	granted := make(chan error, 2)
+	for range 2 {
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			granted <- err
+			if err == nil {
+				<-t.Context().Done() // holds on
+				_ = lock.Release(context.Background())
+			}
+		}()
+	}
+	waitFor(t, "both are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	for _, holder := range []*Holder{first, second} {
+		if err := holder.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-granted:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("a waiter was not woken")
+		}
+	}
+}
+
+// The same where the slot came free without a hint, just before the time was over.
+func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.retry = time.Hour
+	other := holdAll(t, cfg, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	last := make(chan *Holder, 1)
+	go func() {
+		lock, err := Acquire(ctx, cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		last <- lock
+	}()
+	waitFor(t, "one is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	next := make(chan *Holder, 1)
+	go func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		next <- lock
+	}()
+	waitFor(t, "both are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	for slot := range 2 {
+		if err := other.Requests.Remove(wire.HeldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holder := <-last
+	if holder == nil {
+		return
+	}
+	select {
+	case lock := <-next:
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the next in the line was not told of the other slot")
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A waiter that has heard nothing for long has the first in the line try, and does not try itself: it would overtake those before it.
+func TestNobodyOvertakesInLine(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	holder := testSession(t, cfg)
+	if err := holder.Requests.Claim(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	ahead, leave := joinQueue(t, cfg.Name)
+	cfg.retry = time.Millisecond
+	waiting, stop := context.WithCancel(t.Context())
+	defer stop()
+	got := make(chan *Holder, 1)
+	go func() {
+		lock, err := Acquire(waiting, cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- lock
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	if err := holder.Requests.Remove(cfg.Name); err != nil { // without a hint
+		t.Fatal(err)
+	}
+	for range 3 { // its tries, if it did, would have come as often
+		select {
+		case hint := <-ahead:
+			if err := hint.Ack(false); err != nil {
+				t.Fatal(err)
+			}
+		case <-got:
+			t.Fatal("the second in the line has overtaken the first")
+		case <-time.After(10 * time.Second):
+			t.Fatal("the first in the line was not told to try")
+		}
+	}
+	select {
+	case <-got:
+		t.Fatal("the second in the line has overtaken the first")
+	default:
+	}
+	leave()
+	if lock := <-got; lock != nil {
+		_ = lock.Release(t.Context())
+	}
+}
+
+// A crash is known to the line within milliseconds: the tripwire's message expires into it.
+func TestCrashWakesTheLine(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg := testConfig(t, kind)
+			if kind == wire.Semaphore {
+				cfg.Slots = 1
+			}
+			cfg.retry = time.Hour
+			holderCfg := cfg
+			holderCfg.Dial = dialWire
+			holder := mustAcquire(t, holderCfg)
+			waitFor(t, "the tripwire is armed", func() bool { return isArmed(holder) })
+			got := make(chan error, 1)
+			go func() {
+				lock, err := Acquire(t.Context(), cfg)
+				if err == nil {
+					err = lock.Release(t.Context())
+				}
+				got <- err
+			}()
+			waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+			crash(holder)
+			select {
+			case err := <-got:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the waiter was not woken")
+			}
+		})
+	}
+}
+
+// Who releases closes its connections only when the next in the line has had the time to claim the lock. Where there is no line it ends at once.
+func TestStepAside(t *testing.T) {
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		for _, line := range []bool{false, true} {
+			for _, held := range []time.Duration{presence.Delay / 2, 2 * presence.Delay} {
+				lock := mustAcquire(t, cfg)
+				pass(held)
+				hold, begun, told, closed := p.connOf(lock.link.Lock), time.Now(), false, time.Duration(-1)
+				p.answer(func(r *request) bool {
+					switch {
+					case r.method == "publish" && r.queue == wire.WaitQueue(cfg.Name):
+						told = true
+					case r.method == "close" && r.peerConn == hold:
+						closed = time.Since(begun)
+					case r.method == "delete" && r.queue == wire.WaitQueue(cfg.Name) && line:
+						r.closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - queue 'x-W' in vhost '/' in use")
+						return true
+					}
+					return false
+				})
+				if line {
+					p.queues[wire.WaitQueue(cfg.Name)] = nil
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+				p.answer(nil)
+				want := time.Duration(0)
+				if line {
+					want = aside
+				}
+				if line && !told || closed != want {
+					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s", line, held, told, closed, want)
+				}
+			}
+		}
+	})
+}
+
+// In an alarm the broker does not read what a releaser has to say to the line, who does not wait for it.
+func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		lock := mustAcquire(t, cfg)
+		if err := lock.link.OpenPublish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		talk := p.connOf(lock.link.Publish())
+		p.mu.Lock()
+		talk.alarm("low on memory")
+		p.mu.Unlock()
+		synctest.Wait()
+		begun := time.Now()
+		if err := lock.Release(t.Context()); err != nil || time.Since(begun) > 0 {
+			t.Errorf("%v after %s", err, time.Since(begun))
+		}
+	})
+}

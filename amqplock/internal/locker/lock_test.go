@@ -1,0 +1,402 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+func TestMutexExcludes(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	lock := mustAcquire(t, cfg)
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Fatalf("second holder: %v, want ErrNotAcquired", err)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Errorf("Verify of a held lock: %v", err)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	if lock.Context().Err() == nil {
+		t.Error("the context outlives the release")
+	}
+	if errors.Is(context.Cause(lock.Context()), fault.ErrLost) {
+		t.Errorf("released, not lost: %v", context.Cause(lock.Context()))
+	}
+	again := mustAcquire(t, cfg)
+	if again.Slots()[0] != 0 {
+		t.Errorf("slot of a mutex: %d", again.Slots())
+	}
+}
+
+func TestSemaphoreHasItsSlots(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotFound) {
+		t.Fatalf("no semaphore: %v, want ErrNotFound", err)
+	}
+	cfg.Slots = 3
+	seen := map[int]bool{}
+	for range 3 {
+		seen[mustAcquire(t, cfg).Slots()[0]] = true
+	}
+	if len(seen) != 3 || !seen[1] || !seen[2] || !seen[3] {
+		t.Errorf("slots %v, want 1, 2 and 3", seen)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("fourth holder: %v, want ErrNotAcquired", err)
+	}
+	status, err := Look(t.Context(), cfg.Broker, cfg.Ref)
+	if err != nil || status.Lock != cfg.Ref || status.Slots != 3 || status.Held != 3 || len(status.Free) != 0 {
+		t.Errorf("Look: %+v, %v", status, err)
+	}
+}
+
+func TestWaitersAreServedInOrder(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.retry = time.Hour // hints alone
+	holder := mustAcquire(t, cfg)
+	order := make(chan int, 5)
+	var waiters errgroup.Group
+	for i := range 5 {
+		joined := make(chan struct{})
+		mine := cfg
+		mine.Log = onLog(func(text string) {
+			if strings.HasPrefix(text, "waiting for") {
+				close(joined)
+			}
+		})
+		waiters.Go(func() error {
+			lock, err := Acquire(t.Context(), mine)
+			if err != nil {
+				return err
+			}
+			order <- i
+			return lock.Release(t.Context())
+		})
+		<-joined
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiters.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for want := range 5 {
+		if got := <-order; got != want {
+			t.Errorf("served %d, want %d", got, want)
+		}
+	}
+}
+
+// joinQueue takes a place in the wait queue of a lock, as a foreign client.
+func joinQueue(t *testing.T, name string) (hints <-chan amqp.Delivery, leave func()) {
+	t.Helper()
+	channel := testChannel(t)
+	_, err := waitq.Declare(channel, name)
+	if err == nil {
+		err = channel.Qos(1, 0, false)
+	}
+	if err == nil {
+		hints, err = channel.Consume(wire.WaitQueue(name), "", false, false, false, false, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hints, func() {
+		if err := channel.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// consumers counts who stands in a line, 0 when there is none.
+func consumers(t *testing.T, queue string) int {
+	t.Helper()
+	conn, err := amqp.Dial(testURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := channel.QueueDeclarePassive(queue, false, false, false, false, nil)
+	if err != nil && !wire.Absent(err) {
+		t.Fatal(err)
+	}
+	return q.Consumers
+}
+
+func TestCancelledWaitLeavesNothing(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	mustAcquire(t, cfg)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Acquire(ctx, cfg)
+		failed <- err
+	}()
+	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	cancel(why)
+	if err := <-failed; !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
+		t.Errorf("got %v, want fault.ErrNotAcquired and the cause", err)
+	}
+	waitFor(t, "the line is empty", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 0 })
+}
+
+func TestWaitEndsInTime(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	mustAcquire(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("got %v, want ErrNotAcquired", err)
+	}
+}
+
+// In an alarm the broker stops reading from a connection that has published: the one that holds must not have.
+func TestHoldConnectionNeverPublishes(t *testing.T) {
+	const basic, publish, queue, declare = 60, 40, 50, 10
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg := testConfig(t, kind)
+			cfg.Dial = dialWire
+			if kind == wire.Semaphore {
+				cfg.Slots = 1
+			}
+			lock := mustAcquire(t, cfg)
+			waiting := make(chan error, 1)
+			go func() { // so that the release has somebody to wake
+				other := cfg
+				other.Dial = nil
+				next, err := Acquire(t.Context(), other)
+				if err == nil {
+					err = next.Release(t.Context())
+				}
+				waiting <- err
+			}()
+			waitFor(t, "a waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+			if err := lock.Verify(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := <-waiting; err != nil {
+				t.Error(err)
+			}
+			if wireOf(lock).sent(queue, declare) == 0 {
+				t.Error("the sniffer saw no declare: it does not work")
+			}
+			if n := wireOf(lock).sent(basic, publish); n > 0 {
+				t.Errorf("%d publishes on the hold connection", n)
+			}
+		})
+	}
+}
+
+func TestRecoveryIsOff(t *testing.T) {
+	lock := mustAcquire(t, testConfig(t, wire.Mutex))
+	if lock.link.Lock.IsRecoveryEnabled() || lock.link.Lock.Config.Recovery != nil {
+		t.Error("a connection that comes back by itself would take a lost lock again in silence")
+	}
+}
+
+func TestLostWhenTheQueueIsDeleted(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.CheckInterval = 1, 50*time.Millisecond
+	lock := mustAcquire(t, cfg)
+	if err := lock.link.Requests.Remove(wire.HeldQueue(cfg.Name, 1)); err != nil {
+		t.Fatal(err)
+	}
+	lost := waitLost(t, lock)
+	if !strings.Contains(lost.Reason, "ownership") {
+		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("Release of a lost lock: %v, want ErrLost", err)
+	}
+}
+
+// The broker confirms a publish to the queue just as well when it has become another's; only its owner can declare it.
+func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	lock := mustAcquire(t, cfg)
+	lock.stop() // the checks are the test's to call
+	if err := lock.link.Requests.Remove(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	mustAcquire(t, cfg)
+	if err := lock.Verify(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("Verify: %v, want ErrLost", err)
+	}
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "ownership") {
+		t.Errorf("reason %q does not name the check of ownership", lost.Reason)
+	}
+}
+
+func TestLostWhenTheSlotIsRemoved(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.CheckInterval = 2, 50*time.Millisecond
+	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
+	if first.Slots()[0] == 2 {
+		first, second = second, first
+	}
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, second); !strings.Contains(lost.Lock, "slot 2") || !strings.Contains(lost.Reason, "slot check") {
+		t.Errorf("%v does not name the slot", lost)
+	}
+	if err := first.Verify(t.Context()); err != nil {
+		t.Errorf("the slot that was left is lost too: %v", err)
+	}
+}
+
+// A loss that no check has seen yet is found at the release: a command that ran without the lock shall not count as a success.
+func TestReleaseTellsALateLoss(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	lock := mustAcquire(t, cfg)
+	lock.stop()
+	if err := lock.link.Requests.Remove(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("got %v, want ErrLost", err)
+	}
+}
+
+func TestLostWhenTheConnectionBreaks(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Dial = dialWire
+	lock := mustAcquire(t, cfg)
+	_ = wireOf(lock).Conn.Close()
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "connection") {
+		t.Errorf("reason %q does not name the connection", lost.Reason)
+	}
+}
+
+// Silence: the context ends StopTime before the lease, to the millisecond, and the socket stays open, because closing it would free the
+// lock while the command is still being stopped.
+func TestLeaseEndsInSilence(t *testing.T) {
+	clock := &fakeClock{now: 1000 * time.Second}
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Dial, cfg.clock = dialWire, clock
+	lock := mustAcquire(t, cfg)
+	if got, want := lock.StopAt(), 1014*time.Second; got != want {
+		t.Fatalf("stop at %s, want %s", got, want)
+	}
+	wireOf(lock).blackHole.Store(true)
+	clock.advance(14*time.Second - time.Millisecond)
+	if err := lock.Context().Err(); err != nil {
+		t.Fatalf("ended a millisecond early: %v", context.Cause(lock.Context()))
+	}
+	clock.advance(time.Millisecond)
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") || lost.Age != 14*time.Second {
+		t.Errorf("lost: %+v", lost)
+	}
+	if wireOf(lock).closed.Load() {
+		t.Error("the socket was closed while the command may live")
+	}
+	if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("Release: %v, want ErrLost", err)
+	}
+	if !wireOf(lock).closed.Load() {
+		t.Error("Release left the socket open")
+	}
+}
+
+// A machine that was suspended finds its lease over when it goes on, whatever the broker would answer.
+func TestLeaseCountsSuspend(t *testing.T) {
+	clock := &fakeClock{now: time.Hour}
+	cfg := testConfig(t, wire.Mutex)
+	cfg.clock = clock
+	lock := mustAcquire(t, cfg)
+	clock.jump(20 * time.Hour)
+	if err := lock.Verify(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("Verify after a long suspend: %v, want ErrLost", err)
+	}
+}
+
+// amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may reach the socket.
+func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Dial = dialWire
+	lock := mustAcquire(t, cfg)
+	hold := lock.link.Lock
+	_ = hold.CloseDeadline(time.Now().Add(time.Second))
+	if wireOf(lock).closed.Load() {
+		t.Error("Close of the library closed the socket")
+	}
+	if !hold.IsClosed() {
+		t.Error("the library does not know that it closed")
+	}
+}
+
+func TestWorkQueueIsNoLock(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	conn, err := amqp.Dial(cfg.URLs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare(cfg.Name, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = channel.QueueDelete(cfg.Name, false, false, false) }()
+	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotALock) {
+		t.Errorf("Acquire: %v, want ErrNotALock", err)
+	}
+	if _, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); !errors.Is(err, fault.ErrNotALock) {
+		t.Errorf("Inspect: %v, want ErrNotALock", err)
+	}
+	semaphore := cfg
+	semaphore.Kind = wire.Semaphore
+	if err := Adjust(t.Context(), semaphore.Broker, semaphore.Name, 1); !errors.Is(err, fault.ErrNotALock) {
+		t.Errorf("Adjust: %v, want ErrNotALock", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	cfg := Config{Broker: wire.Broker{URLs: []string{"amqp://user:secret@127.0.0.1:1/"}, ConnectTimeout: 10 * time.Millisecond}, Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}}
+	_, err := Acquire(t.Context(), cfg)
+	if !errors.Is(err, fault.ErrUnreachable) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Who is told to stop before there is a connection gets the same kind of error as one who is told while it waits.
+func TestCancelledWhileConnecting(t *testing.T) {
+	why := errors.New("enough")
+	for _, acquire := range []func(context.Context, Config) (*Holder, error){Acquire, TryAcquire} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Broker: wire.Broker{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			cancel(why)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}}
+		_, err := acquire(ctx, cfg)
+		var told *fault.Error
+		if !errors.As(err, &told) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
+			t.Errorf("got %v, want fault.ErrNotAcquired and the cause", err)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package locker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Seen is what can be seen of a lock from outside, at about one instant.
+type Seen struct {
+	Lock   wire.Ref
+	Slots  int   // 1 for a mutex
+	Held   int   // Slots less those that are free; so far the broker vouches for it
+	Free   []int // the numbers of the free slots, from 1 also for a mutex
+	Queued int   // how many stand in the wait queue, where anybody says that it waits there
+	Asked  bool  // the participants
+	Said   []presence.Answer
+}
+
+// Look asks the broker.
+func Look(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
+	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) { return count(ctx, link, lock) })
+}
+
+// Inspect asks the broker, and then the participants. That they cannot be asked is logged and no
+// error.
+func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
+	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
+		seen, err := count(ctx, link, lock)
+		if err != nil {
+			return seen, err
+		}
+		said, err := presence.Ask(ctx, link, presence.Key(lock), seen.Held)
+		if err != nil {
+			b.Debugf("the holders are not known: %v", err)
+		}
+		seen.hear(ctx, link, said)
+		return seen, nil
+	})
+}
+
+// Said asks the participants alone.
+func Said(ctx context.Context, b wire.Broker, lock wire.Ref) ([]presence.Answer, error) {
+	enough := math.MaxInt // of a semaphore it has no end that could be known
+	if lock.Kind == wire.Mutex {
+		enough = 1
+	}
+	return inspect(ctx, b, lock, func(link *wire.Link) ([]presence.Answer, error) {
+		return presence.Ask(ctx, link, presence.Key(lock), enough)
+	})
+}
+
+// InspectAll looks at all locks that have participants, sorted by kind and name. One that cannot be
+// counted does not hide the others.
+func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
+	return inspectOver(ctx, b, func(link *wire.Link) ([]Seen, error) {
+		answers, err := presence.Ask(ctx, link, presence.Everybody, math.MaxInt)
+		if err != nil {
+			return nil, err
+		}
+		locks := map[wire.Ref][]presence.Answer{}
+		for _, a := range answers {
+			locks[a.Lock()] = append(locks[a.Lock()], a)
+		}
+		var all []Seen
+		for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		}) {
+			seen, err := count(ctx, link, lock)
+			if err != nil { // it may be gone by now, or never have been
+				b.Debugf("%v", err)
+				if ctx.Err() != nil || link.Lock.IsClosed() {
+					return nil, err
+				}
+				continue
+			}
+			seen.hear(ctx, link, locks[lock])
+			all = append(all, seen)
+		}
+		return all, nil
+	})
+}
+
+// Evict makes a holder lose the lock. amqplock.Client.Evict documents it.
+func Evict(ctx context.Context, b wire.Broker, lock wire.Ref, id, by string) error {
+	_, err := inspect(ctx, b, lock, func(link *wire.Link) (struct{}, error) {
+		return struct{}{}, presence.Evict(ctx, link, lock, id, by)
+	})
+	return err
+}
+
+func inspect[T any](
+	ctx context.Context, b wire.Broker, lock wire.Ref, look func(*wire.Link) (T, error),
+) (T, error) {
+	if err := lock.Check(); err != nil {
+		var none T
+		return none, err
+	}
+	return inspectOver(ctx, b, look)
+}
+
+func inspectOver[T any](
+	ctx context.Context, b wire.Broker, look func(*wire.Link) (T, error),
+) (T, error) {
+	link, err := wire.Connect(ctx, b.Afresh())
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer link.Abort()
+	seen, err := look(link)
+	if err == nil {
+		link.Close()
+	}
+	return seen, err
+}
+
+// count asks the broker.
+func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
+	seen := Seen{Lock: lock, Slots: 1}
+	if lock.Kind == wire.Mutex {
+		doing := "look at " + lock.String()
+		err := link.Timed(ctx, doing, func() error { return link.Requests.Look(lock.Name) })
+		switch {
+		case err == nil:
+			return seen, NotALock(lock.Name, link.Lock.Broker)
+		case wire.Code(err) == amqp.ResourceLocked:
+			seen.Held = 1
+		case wire.Absent(err):
+			seen.Free = []int{1}
+		default:
+			return seen, err
+		}
+		return seen, nil
+	}
+	found, err := link.Survey(ctx, lock.Name)
+	if err == nil && !found.Known {
+		err = NoSemaphore(lock.Name, link.Lock.Broker)
+	}
+	seen.Slots, seen.Held, seen.Free = found.Count, found.Held, found.Free
+	return seen, err
+}
+
+// hear adds what the participants say, in the order in which they came, those without a place in
+// the wait queue last.
+func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
+	slices.SortFunc(said, func(a, b presence.Answer) int {
+		if a.InLine != b.InLine {
+			return map[bool]int{true: -1, false: 1}[a.InLine]
+		}
+		return cmp.Or(a.Since().Compare(b.Since()), strings.Compare(a.About.ID, b.About.ID))
+	})
+	s.Asked, s.Said = true, said
+	growing := 0
+	for _, a := range said {
+		if a.Elastic {
+			growing++
+		}
+		if a.InLine && len(a.Slots) == 0 {
+			s.Queued++
+		}
+	}
+	if s.Queued > 0 { // then there is a queue to look at
+		s.Queued = max(s.Queued, queueLength(ctx, link, s.Lock)-growing)
+	}
+}
+
+// queueLength is how many stand in the wait queue, whether they say so or not.
+func queueLength(ctx context.Context, link *wire.Link, lock wire.Ref) int {
+	doing := fmt.Sprintf("look at the wait queue of %s", lock)
+	n, err := wire.TimedFor(ctx, link, doing, func(context.Context) (int, error) {
+		return link.Requests.Consumers(wire.WaitQueue(lock.Name))
+	})
+	if err != nil {
+		link.Broker.Debugf("%v", err)
+	}
+	return n
+}

@@ -1,0 +1,320 @@
+package locker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// dials is a Broker.Dial that counts and may fail.
+type dials struct {
+	mu   sync.Mutex
+	made map[string]int // by address
+	fail func(address string, before int) error
+}
+
+func (d *dials) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	if d.made == nil {
+		d.made = map[string]int{}
+	}
+	before := d.made[address]
+	d.made[address]++
+	d.mu.Unlock()
+	if d.fail != nil {
+		if err := d.fail(address, before); err != nil {
+			return nil, err
+		}
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+func (d *dials) count(address string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.made[address]
+}
+
+// address is that of the test's broker, which also answers to the name localhost.
+func address(t *testing.T) string {
+	t.Helper()
+	uri, err := amqp.ParseURI(testURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uri.Host != "127.0.0.1" {
+		t.Skip("the broker is not at 127.0.0.1")
+	}
+	return fmt.Sprintf("%s:%d", uri.Host, uri.Port)
+}
+
+// blackHole is a listener that answers no connection attempt: its queue is full.
+func blackHole(t *testing.T, ip string, port int) int {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.CloseOnExec(fd)
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	at := syscall.SockaddrInet4{Addr: [4]byte(net.ParseIP(ip).To4()), Port: port}
+	if err := errors.Join(syscall.Bind(fd, &at), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port = name.(*syscall.SockaddrInet4).Port
+	for { // until one is not taken any more
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", ip, port), 200*time.Millisecond)
+		if err != nil {
+			return port
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+}
+
+func TestNodesAreTriedInOrder(t *testing.T) {
+	var d dials
+	cfg := testConfig(t, wire.Mutex)
+	hole := blackHole(t, "127.0.0.1", 0)
+	cfg.URLs = []string{"amqp://u:secret@127.0.0.1:1/", fmt.Sprintf("amqp://u:secret@127.0.0.1:%d/", hole), testURL(t), "amqp://u:secret@127.0.0.1:2/"}
+	cfg.Dial, cfg.ConnectTimeout = d.dial, time.Second
+	lock := mustAcquire(t, cfg)
+	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1, address(t): 1, "127.0.0.1:2": 0} {
+		if got := d.count(name); got != want {
+			t.Errorf("%s was dialed %d times, want %d", name, got, want)
+		}
+	}
+	// The next connection begins where the last one succeeded.
+	c, err := lock.cfg.Open(t.Context(), wire.ForPublish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Abort()
+	if d.count("127.0.0.1:1") != 1 || d.count(address(t)) < 2 {
+		t.Errorf("it began at the first again: %v", d.made)
+	}
+}
+
+// TestConnectionsAtDifferentNodes: a node may take the one connection and not the other.
+func TestConnectionsAtDifferentNodes(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots = 1
+	d := dials{fail: func(name string, before int) error {
+		if name == "127.0.0.1:1" && before == 0 || name == address(t) && before == 0 {
+			return syscall.ECONNREFUSED
+		}
+		return nil
+	}}
+	other := strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)
+	cfg.URLs, cfg.Dial = []string{testURL(t), other}, d.dial
+	lock := mustAcquire(t, cfg)
+	hold, talk := lock.link.Lock.Broker, lock.link.Publish().Broker
+	if hold == talk {
+		t.Errorf("both are at %s", hold)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoNodeAnswers(t *testing.T) {
+	cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Broker: wire.Broker{URLs: []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@no-such-host.invalid/v"}}}
+	_, err := TryAcquire(t.Context(), cfg)
+	if !errors.Is(err, fault.ErrUnreachable) || !wire.Temporary(err) {
+		t.Errorf("got %#v", err)
+	}
+	for _, want := range []string{
+		"none of 2 brokers took the connection: ",
+		"cannot reach the broker amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
+		"cannot reach the broker amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want %q in it", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %q", err)
+	}
+}
+
+// TestBrokerThatIsAway is waited for by one who waits, and by nobody else.
+func TestBrokerThatIsAway(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		cfg := testConfig(t, kind)
+		cfg.Slots = map[wire.Kind]int{wire.Semaphore: 1}[kind]
+		d := dials{fail: func(_ string, before int) error {
+			if before < 3 {
+				return syscall.ECONNREFUSED
+			}
+			return nil
+		}}
+		var warnings []string
+		cfg.Dial = d.dial
+		cfg.Log = onWarning(func(text string) { warnings = append(warnings, text) })
+		mustAcquire(t, cfg)
+		if len(warnings) != 1 || !strings.HasSuffix(warnings[0], "connection refused; trying again for 10s") {
+			t.Errorf("warnings: %q", warnings)
+		}
+	}
+	d := dials{fail: func(string, int) error { return syscall.ECONNREFUSED }}
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Dial = d.dial
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) != 1 {
+		t.Errorf("TryAcquire: %v after %d tries", err, d.count(address(t)))
+	}
+	if _, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) != 2 {
+		t.Errorf("Inspect: %v after %d tries", err, d.count(address(t))-1)
+	}
+	cfg.ConnectTimeout = 300 * time.Millisecond
+	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) < 4 {
+		t.Errorf("Acquire: %v after %d tries", err, d.count(address(t))-2)
+	}
+	cfg.ConnectTimeout = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("Acquire for 0.3 s: %v", err)
+	}
+	stop := errors.New("stop")
+	stopped, stopIt := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { stopIt(stop) })
+	if _, err := Acquire(stopped, cfg); !errors.Is(err, stop) {
+		t.Errorf("Acquire that is stopped: %v", err)
+	}
+}
+
+// TestAddressThatDoesNotAnswer leaves time for the other addresses of the same host.
+func TestAddressThatDoesNotAnswer(t *testing.T) {
+	_, port, _ := net.SplitHostPort(address(t))
+	number, _ := strconv.Atoi(port)
+	blackHole(t, "127.0.0.2", number) // the broker listens at 127.0.0.1 only
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go answerAddresses(server, net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 1))
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+	var dialed []string
+	dialer := net.Dialer{Resolver: resolver, ControlContext: func(_ context.Context, _, addr string, _ syscall.RawConn) error {
+		dialed = append(dialed, addr)
+		return nil
+	}}
+	cfg := testConfig(t, wire.Mutex)
+	cfg.URLs, cfg.Dial, cfg.ConnectTimeout = []string{"amqp://rabbit.test:" + port + "/"}, dialer.DialContext, 5*time.Second
+	started := time.Now()
+	lock := mustAcquire(t, cfg)
+	if took := time.Since(started); !slices.Equal(dialed, []string{"127.0.0.2:" + port, "127.0.0.1:" + port}) || took > cfg.ConnectTimeout {
+		t.Errorf("dialed %q in %s", dialed, took)
+	}
+	_ = lock.Release(t.Context())
+}
+
+// answerAddresses is a name server for which every name has the same addresses, and no others.
+func answerAddresses(server net.PacketConn, addresses ...net.IP) {
+	question := make([]byte, 512)
+	for {
+		n, from, err := server.ReadFrom(question)
+		if err != nil {
+			return
+		}
+		end := 12
+		for question[end] != 0 {
+			end += int(question[end]) + 1
+		}
+		end += 5 // the root, type and class
+		answer := append([]byte{}, question[:end]...)
+		answer[2], answer[3] = 0x81, 0x80 // a reply
+		binary.BigEndian.PutUint16(answer[10:], 0)
+		if n >= end && question[end-3] == 1 { // A
+			binary.BigEndian.PutUint16(answer[6:], uint16(len(addresses)))
+			for _, ip := range addresses {
+				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+				answer = append(answer, ip.To4()...)
+			}
+		}
+		_, _ = server.WriteTo(answer, from)
+	}
+}
+
+// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single try that fails takes less than the connect timeout,
+// except for the one that uses it up.
+func TestWhatIsTriedAgain(t *testing.T) {
+	at := address(t)
+	says := func(greeting string) func(context.Context, string, string) (net.Conn, error) {
+		return func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = theirs.Read(make([]byte, 8))
+				_, _ = theirs.Write([]byte(greeting))
+				theirs.Close()
+			}()
+			return ours, nil
+		}
+	}
+	fails := func(err error) func(context.Context, string, string) (net.Conn, error) {
+		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	}
+	hole := fmt.Sprintf("amqp://127.0.0.1:%d/", blackHole(t, "127.0.0.1", 0))
+	for _, test := range []struct {
+		name  string
+		url   string // empty: the broker
+		dial  func(context.Context, string, string) (net.Conn, error)
+		kind  error
+		again bool
+	}{
+		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: fault.ErrUnreachable, again: true},
+		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: fault.ErrUnreachable, again: true},
+		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}), kind: fault.ErrUnreachable, again: true},
+		{name: "no route", dial: fails(syscall.EHOSTUNREACH), kind: fault.ErrUnreachable, again: true},
+		{name: "the connection ends before the login is done", dial: says(""), kind: fault.ErrUnreachable, again: true},
+		{name: "no answer to the connection attempt", url: hole, kind: fault.ErrUnreachable},
+		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"), kind: fault.ErrUnreachable},
+		{name: "wrong password", url: "amqp://guest:wrong@" + at + "/", kind: fault.ErrAccess, again: true},
+		{name: "no such virtual host", url: "amqp://" + at + "/missing", kind: fault.ErrNotFound, again: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t, wire.Mutex)
+			cfg.ConnectTimeout = time.Second
+			if test.kind != fault.ErrUnreachable { //nolint:errorlint // the table's own value; RabbitMQ may answer after three seconds
+				cfg.ConnectTimeout = 10 * time.Second
+			}
+			if test.url != "" {
+				cfg.URLs = []string{test.url}
+			}
+			tries := 0
+			dial := test.dial
+			if dial == nil {
+				dial = (&net.Dialer{}).DialContext
+			}
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				tries++
+				return dial(ctx, network, addr)
+			}
+			_, err := Acquire(t.Context(), cfg)
+			if !errors.Is(err, test.kind) || (tries > 1) != test.again {
+				t.Errorf("%v after %d tries", err, tries)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package locker
+
+import (
+	"testing"
+)
+
+// A broker that fails itself (541) is asked once more, and no oftener.
+func TestProbeAfterAFailureOfTheBroker(t *testing.T) {
+	for failures, fails := range []bool{false, false, true} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			s := testSession(t, cfg)
+			asked := 0
+			p.answer(func(r *request) bool {
+				if r.method != "publish" || r.queue != "asked" {
+					return false
+				}
+				if asked++; asked > failures {
+					r.giveBack()
+				} else {
+					r.closeConnection(541, "INTERNAL_ERROR")
+				}
+				return true
+			})
+			missing, err := s.Missing(t.Context(), "asked")
+			if missing == fails || (err != nil) != fails || asked != min(failures+1, 2) {
+				t.Errorf("%d failures: asked %d times, missing %t, %v", failures, asked, missing, err)
+			}
+		})
+	}
+}
+
+// A probe has six outcomes, of which one alone says that a queue is missing.
+func TestOutcomesOfProbes(t *testing.T) {
+	tests := []struct {
+		name    string
+		answer  func(*request)
+		missing bool
+		fails   bool
+		kept    bool // the publish connection
+	}{
+		{"returned and acked", func(r *request) { r.giveBack(); r.confirm(basicAck) }, true, false, false},
+		{"returned and nacked", func(r *request) { r.giveBack(); r.confirm(basicNack) }, true, false, false},
+		{"returned, not confirmed yet", (*request).giveBack, true, false, false},
+		{"acked", func(r *request) { r.confirm(basicAck) }, false, false, false},
+		{"nacked", func(r *request) { r.confirm(basicNack) }, false, false, false},
+		{"silent", func(*request) {}, false, false, false},
+		{"channel closed", closing(403, "ACCESS_REFUSED - access to exchange for '%s' refused"), false, true, true},
+		{"connection closed", func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") }, false, true, false},
+		{"connection lost", func(r *request) { r.cut() }, false, true, false},
+		{"alarm", func(r *request) { r.alarm("low on disk") }, false, true, false},
+		{"all silent", func(r *request) { r.stall() }, false, true, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				s := testSession(t, cfg)
+				p.answer(func(r *request) bool {
+					if r.method == "publish" && r.queue == "asked" {
+						test.answer(r)
+						return true
+					}
+					return false
+				})
+				missing, err := s.Missing(t.Context(), "asked")
+				if missing != test.missing || (err != nil) != test.fails {
+					t.Errorf("missing %t, %v", missing, err)
+				}
+				if test.fails && test.kept {
+					before := p.dialed()
+					p.answer(nil)
+					if missing, err := s.Missing(t.Context(), "asked"); !missing || err != nil {
+						t.Errorf("asked again: missing %t, %v", missing, err)
+					}
+					if got := p.connOf(s.Publish()).saw("confirm"); got != 2 || p.dialed() != before {
+						t.Errorf("%d channels on the same connection, want 2: late answers would be taken for others", got)
+					}
+				}
+			})
+		})
+	}
+}

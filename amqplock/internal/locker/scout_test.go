@@ -1,0 +1,206 @@
+package locker
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// holder is a lock that was taken five seconds ago, and has its talk connection.
+type holder struct {
+	*Holder
+	*peer
+	t    *testing.T
+	hold *peerConn
+	talk *peerConn
+}
+
+func eachHolder(t *testing.T, test func(h *holder)) {
+	t.Helper()
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				if kind == wire.Semaphore {
+					cfg = p.semaphore(cfg, 1)
+				}
+				lock, _ := held5s(t, cfg)
+				h := &holder{Holder: lock, peer: p, t: t, hold: p.connOf(lock.link.Lock)}
+				if i := slices.IndexFunc(p.conns, func(c *peerConn) bool { return c != h.hold && c.open() }); i >= 0 {
+					h.talk = p.conns[i]
+				}
+				test(h)
+				if err := lock.Release(t.Context()); err != nil {
+					t.Errorf("Release: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// pass lets time pass, and tells how often the hold connection and all others were asked meanwhile whether there is a majority.
+func (h *holder) pass(d time.Duration) (hold, others int) {
+	count := func() (hold, others int) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, c := range h.conns {
+			if c == h.hold {
+				hold += c.seen["get"]
+			} else {
+				others += c.seen["get"]
+			}
+		}
+		return hold, others
+	}
+	hold, others = count()
+	pass(d)
+	nowHold, nowOthers := count()
+	return nowHold - hold, nowOthers - others
+}
+
+// stillHeld waits for ten minutes.
+func (h *holder) stillHeld() {
+	h.t.Helper()
+	pass(10 * time.Minute)
+	if err := h.Context().Err(); err != nil {
+		h.t.Errorf("lost: %v", context.Cause(h.Context()))
+	}
+}
+
+// getOnTalk answers a get on any connection but the one that holds.
+func (h *holder) getOnTalk(reply func(*request)) {
+	h.answer(func(r *request) bool {
+		bad := r.method == "get" && r.peerConn != h.hold
+		if bad {
+			reply(r)
+		}
+		return bad
+	})
+}
+
+// Every get on the hold connection comes behind one on the talk connection.
+func TestScoutGoesAhead(t *testing.T) {
+	eachHolder(t, func(h *holder) {
+		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
+			t.Errorf("asked %d times, and %d times before", hold, others)
+		}
+	})
+}
+
+// A get that is answered badly on the talk connection, as with 541 when the leader of the queue has died, proves nothing and costs nothing
+// but that connection: the hold connection is not asked until a new one has been answered well.
+func TestScoutTakesTheBlow(t *testing.T) {
+	for _, name := range []string{"541", "320", "cut", "silence", "403", "404 down", "404 timeout"} {
+		t.Run(name, func(t *testing.T) {
+			eachHolder(t, func(h *holder) {
+				dialed := h.dialed()
+				h.getOnTalk(replies[name])
+				if hold, others := h.pass(9 * time.Second); hold > 0 || others == 0 {
+					t.Errorf("the hold connection was asked %d times, the others %d times", hold, others)
+				}
+				closes := name == "541" || name == "320" || name == "cut" || name == "silence"
+				if n := h.dialed() - dialed; closes && (n == 0 || n > 15) || !closes && n > 0 {
+					t.Errorf("%d new talk connections", n)
+				}
+				h.answer(nil)
+				h.stillHeld()
+				if hold, others := h.pass(time.Minute); hold == 0 || hold != others {
+					t.Errorf("afterwards asked %d times, and %d times before", hold, others)
+				}
+			})
+		})
+	}
+}
+
+// The broker does not read from a talk connection in an alarm: the hold connection, which never published, asks alone, however long it takes.
+func TestScoutInAnAlarm(t *testing.T) {
+	eachHolder(t, func(h *holder) {
+		h.mu.Lock()
+		h.talk.alarm("low on memory")
+		h.mu.Unlock()
+		if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
+			t.Errorf("in the alarm the hold connection was asked %d times, the others %d times", hold, others)
+		}
+		h.stillHeld()
+		h.mu.Lock()
+		h.talk.alarmOver()
+		h.mu.Unlock()
+		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
+			t.Errorf("after the alarm asked %d times, and %d times before", hold, others)
+		}
+	})
+}
+
+// Without a second connection (a limit is reached, from the start or from some time on) the hold connection asks alone.
+func TestScoutThatIsRefused(t *testing.T) {
+	refuse := func(r *request) bool {
+		if r.method == "open" {
+			r.closeConnection(530, "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached")
+		}
+		return r.method == "open"
+	}
+	t.Run("later", func(t *testing.T) {
+		eachHolder(t, func(h *holder) {
+			h.answer(refuse)
+			h.talk.cut()
+			h.stillHeld()
+			if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
+				t.Errorf("the hold connection was asked %d times, the others %d times", hold, others)
+			}
+			h.answer(nil)
+			h.pass(10 * time.Second)
+			if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
+				t.Errorf("with a connection again asked %d times, and %d times before", hold, others)
+			}
+		})
+	})
+	t.Run("at once", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			p.answer(func(r *request) bool { return len(p.conns) > 1 && refuse(r) })
+			lock, _ := held5s(t, cfg)
+			h := &holder{Holder: lock, peer: p, t: t, hold: p.connOf(lock.link.Lock)}
+			h.stillHeld()
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// A talk connection that comes, and goes before it could ask anything, is none.
+func TestScoutThatComesAndGoes(t *testing.T) {
+	eachHolder(t, func(h *holder) {
+		h.answer(func(r *request) bool {
+			bad := r.method == "publish" && r.queue == wire.WillQueue("x")
+			if bad {
+				r.cut()
+			}
+			return bad
+		})
+		h.talk.cut()
+		h.stillHeld()
+	})
+}
+
+// With a new talk connection the hold connection asks on new channels: an older one may remember a leader that is dead.
+func TestScoutIsFollowedOnYoungerChannels(t *testing.T) {
+	eachHolder(t, func(h *holder) {
+		young := map[uint16]bool{}
+		h.answer(func(r *request) bool {
+			switch {
+			case r.peerConn != h.hold:
+			case r.method == "channel.open":
+				young[r.channel] = true
+			case r.method == "get" && !young[r.channel]:
+				t.Errorf("asked on channel %d, which is old", r.channel)
+			}
+			return false
+		})
+		h.talk.cut()
+		if hold, _ := h.pass(time.Minute); hold < 10 {
+			t.Errorf("asked %d times", hold)
+		}
+	})
+}

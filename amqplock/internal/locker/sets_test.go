@@ -1,0 +1,270 @@
+package locker
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+func TestCountTakesAllOrNone(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Count = 5, 3
+	lock := mustAcquire(t, cfg)
+	if got := len(lock.Slots()); got != 3 {
+		t.Fatalf("%d slots, want 3", got)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("3 of 2 free slots: %v, want ErrNotAcquired", err)
+	}
+	if status, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); err != nil || len(status.Free) != 2 {
+		t.Errorf("a failed try has kept slots: %+v, %v", status, err)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cfg.Count = 2
+	mustAcquire(t, cfg)
+}
+
+func TestGreedyTakesWhatIsFree(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots = 4
+	one := mustAcquire(t, cfg)
+	cfg.Greedy = true
+	rest := mustAcquire(t, cfg)
+	all := slices.Concat(one.Slots(), rest.Slots())
+	slices.Sort(all)
+	if !slices.Equal(all, []int{1, 2, 3, 4}) {
+		t.Errorf("%v and %v, want all four", one.Slots(), rest.Slots())
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("nothing is free: %v, want ErrNotAcquired", err)
+	}
+}
+
+// Many who want several would wait for one another for ever if each kept a part.
+func TestSeveralWithoutDeadlock(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.retry, cfg.Log = 5, time.Hour, nil
+	var party errgroup.Group
+	for i := range 8 {
+		mine := cfg
+		mine.Count = 2 + i%3
+		party.Go(func() error {
+			for range 4 {
+				lock, err := Acquire(t.Context(), mine)
+				if err != nil {
+					return err
+				}
+				if got := len(lock.Slots()); got != mine.Count {
+					return fmt.Errorf("%d slots, want %d", got, mine.Count)
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := party.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestElasticSetGrowsAndShrinks(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 1, true, true
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	lock := mustAcquire(t, cfg)
+	admin := cfg
+	await := func(want ...int) {
+		t.Helper()
+		timeout := time.After(15 * time.Second)
+		for {
+			select {
+			case got := <-changes:
+				if slices.Equal(got, want) {
+					return
+				}
+			case <-timeout:
+				t.Fatalf("holds %v, want %v", lock.Slots(), want)
+			}
+		}
+	}
+	for _, step := range []struct {
+		delta int
+		want  []int
+	}{{1, []int{1, 2}}, {1, []int{1, 2, 3}}, {-2, []int{1}}, {1, []int{1, 2}}} {
+		if err := Adjust(t.Context(), admin.Broker, admin.Name, step.delta); err != nil {
+			t.Fatal(err)
+		}
+		await(step.want...)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := Adjust(t.Context(), admin.Broker, admin.Name, -2); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, lock); !strings.Contains(lost.Lock, "slot") {
+		t.Errorf("%v does not name the last slot", lost)
+	}
+}
+
+// An elastic set that begins while others stand in line joins behind them, and grows when it is its turn.
+func TestElasticSetGrowsBehindWaiters(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic, cfg.retry = 1, true, true, time.Hour
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	_, leave := joinQueue(t, cfg.Name)
+	lock := mustAcquire(t, cfg)
+	waitFor(t, "the set has joined the line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	leave()
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-changes:
+		if !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("holds %v, want slots 1 and 2", got)
+		}
+	case <-time.After(15 * time.Second):
+		t.Errorf("holds %v, want slots 1 and 2", lock.Slots())
+	}
+}
+
+// A removal may be found by two checks at once: it is told once, and the set is not lost.
+func TestRemovalIsToldOnce(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
+	changes := make(chan []int, 16)
+	cfg.OnChange = func(slots []int) { changes <- slots }
+	lock := mustAcquire(t, cfg)
+	gone := &goneError{slot: 2, check: "slot check", err: errors.New("no queue")}
+	for range 2 {
+		if !lock.survive(t.Context(), gone) {
+			t.Fatal("the set was lost with one of its slots")
+		}
+	}
+	if got := <-changes; !slices.Equal(got, []int{1}) || len(changes) > 0 {
+		t.Errorf("told %v, and %d times more", got, len(changes))
+	}
+}
+
+// What goes wrong with two slots at once is told one after the other, and at last what is left of the set.
+func TestChangesAreToldInOrder(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
+	telling, goOn := make(chan []int), make(chan struct{})
+	cfg.OnChange = func(slots []int) {
+		telling <- slots
+		<-goOn
+	}
+	lock := mustAcquire(t, cfg)
+	var both errgroup.Group
+	drop := func(slot int) {
+		both.Go(func() error {
+			lock.survive(t.Context(), &goneError{slot: slot, check: "slot check", err: errors.New("no queue")})
+			return nil
+		})
+	}
+	drop(2)
+	if got := <-telling; !slices.Equal(got, []int{1, 3}) {
+		t.Errorf("told %v", got)
+	}
+	drop(3)
+	select {
+	case got := <-telling:
+		t.Errorf("told %v at the same time", got)
+	case <-time.After(200 * time.Millisecond):
+		goOn <- struct{}{}
+		if got := <-telling; !slices.Equal(got, []int{1}) {
+			t.Errorf("told %v at last", got)
+		}
+	}
+	close(goOn)
+	_ = both.Wait()
+}
+
+// Of several slots only the first in the line may keep a part while it waits for the rest.
+func TestOnlyTheFirstKeepsAPart(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Count = 2
+	other := testSession(t, cfg)
+	if err := other.Requests.Claim(wire.HeldQueue(cfg.Name, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, first := range []bool{true, false} {
+		s := testContender(t, cfg)
+		if _, err := s.claim(t.Context(), 1, true); err != nil {
+			t.Fatal(err)
+		}
+		s.held.add(1)
+		if err := s.try(t.Context(), first); !errors.Is(err, fault.ErrBusy) {
+			t.Fatalf("took 2 slots of which another holds one: %v", err)
+		}
+		free, err := other.Missing(t.Context(), wire.HeldQueue(cfg.Name, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := len(s.held.list()) == 1; kept != first || free == first {
+			t.Errorf("first %t: kept %t, free %t", first, kept, free)
+		}
+		s.abandon()
+	}
+}
+
+// An error ends a try in the middle of collecting: then, too, only the first in the line keeps what it has got.
+func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
+	for _, c := range []struct {
+		reply string
+		nth   int // of the questions about slot 2
+	}{{"404 down", 1}, {"404 gone", 2}} {
+		for i := range 10 { // slots are claimed in random order
+			first := i%2 == 0
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				cfg = p.semaphore(cfg, 3)
+				cfg.Count = 3
+				s := testContender(t, cfg)
+				asked := 0
+				p.answer(func(r *request) bool {
+					if r.method != "get" || r.queue != wire.SlotQueue("x", 2) {
+						return false
+					}
+					if asked++; asked == c.nth {
+						replies[c.reply](r)
+						return true
+					}
+					return false
+				})
+				if err := s.try(t.Context(), first); err == nil || asked != c.nth {
+					t.Fatalf("%s: %v after %d questions", c.reply, err, asked)
+				}
+				synctest.Wait()
+				owned := 0
+				for slot := range 3 {
+					if p.owned(wire.HeldQueue("x", slot+1)) {
+						owned++
+					}
+				}
+				if held := len(s.held.list()); owned != held || !first && held > 0 || first && c.nth == 2 && held != 2 {
+					t.Errorf("%s, first %t: has %d, and knows of %d", c.reply, first, owned, held)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// holdAll makes a semaphore with so many slots, all of which its session holds.
+func holdAll(t *testing.T, cfg Config, slots int) *wire.Link {
+	t.Helper()
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, slots); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for i := range slots {
+		if err := holder.Requests.Claim(wire.HeldQueue(cfg.Name, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return holder
+}
+
+// The number of slots is found by bisecting, and the one that is free wherever it is.
+func TestFindAmongMany(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	const count = 40
+	holder := holdAll(t, cfg, count)
+	s := testSession(t, cfg)
+	if found, err := s.Find(t.Context(), cfg.Name, 1, wire.MaxSlots); err != nil || found.Count != count || len(found.Free) > 0 {
+		t.Errorf("found %+v, %v; want %d slots, none free", found, err, count)
+	}
+	for _, free := range []int{40, 17, 9, 8, 1} { // from behind: the first window with a free one is the last looked at
+		if err := holder.Requests.Remove(wire.HeldQueue(cfg.Name, free)); err != nil {
+			t.Fatal(err)
+		}
+		found, err := s.Find(t.Context(), cfg.Name, 1, wire.MaxSlots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(found.Free, free) {
+			t.Errorf("slot %d is free, found %v", free, found.Free)
+		}
+	}
+}
+
+// A newcomer does not ask for every slot of a long row before it has looked whether others wait;
+// a waiter does, and one that will not wait.
+func TestNewcomerGlances(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	const first = 8
+	const count = first + wire.Glance + 16
+	holdAll(t, cfg, count)
+	c := testContender(t, cfg)
+	for _, test := range []struct {
+		who      string
+		newcomer bool
+		want     int
+	}{
+		{"newcomer", true, first + wire.Glance},
+		{"waiter", false, count},
+	} {
+		c.newcomer = test.newcomer
+		if found, err := c.find(t.Context(), 1); err != nil || found.Held != test.want || found.Count != count {
+			t.Errorf("%s: %d of %d held, %v; want %d of %d", test.who, found.Held, found.Count, err, test.want, count)
+		}
+	}
+}
+
+// A removal is told by the broker, long before the next check.
+func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Heartbeat, cfg.CheckInterval, cfg.Dial = 1, 60*time.Second, 70*time.Second, dialWire
+	lock := mustAcquire(t, cfg)
+	const basic, get = 60, 70
+	waitFor(t, "the early checks are done", func() bool { return wireOf(lock).sent(basic, get) >= len(settling)-1 }) // and that of the claim; the first two find no scout
+	cfg.Dial = nil
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "slot check") {
+		t.Errorf("reason %q does not name the check of the slot", lost.Reason)
+	}
+}
+
+// Draining takes no slot from its holder, and lets nobody new have it; it goes on when the holder has left.
+func TestDrainWaitsForTheHolder(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots, cfg.Count = 2, 2
+	holder := mustAcquire(t, cfg)
+	cfg.Slots, cfg.Count = 0, 0
+	drained := make(chan error, 1)
+	go func() { drained <- Drain(t.Context(), cfg.Broker, cfg.Name, 1) }()
+	waitFor(t, "the drain has begun", func() bool {
+		missing, err := testSession(t, cfg).Missing(t.Context(), wire.DrainQueue(cfg.Name))
+		return err == nil && !missing
+	})
+	if err := Drain(t.Context(), cfg.Broker, cfg.Name, 1); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("a second drain: %v, want ErrNotAcquired", err)
+	}
+	if err := holder.Verify(t.Context()); err != nil {
+		t.Errorf("the holder has lost a slot: %v", err)
+	}
+	if got := slotsOf(t, cfg); got != 2 {
+		t.Errorf("%d slots while both are held, want 2", got)
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-drained; err != nil {
+		t.Fatal(err)
+	}
+	if status, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); err != nil || status.Slots != 1 || len(status.Free) != 1 {
+		t.Errorf("%+v, %v; want one slot, free", status, err)
+	}
+}
+
+func TestNobodyTakesTheSlotThatIsDrained(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots = 2
+	s := testSession(t, cfg)
+	if err := s.Requests.Claim(wire.DrainQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustAcquire(t, cfg).Slots()[0]; got != 1 {
+		t.Errorf("got slot %d, want 1", got)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("the last slot: %v, want ErrNotAcquired", err)
+	}
+	if err := s.Requests.Remove(wire.DrainQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	mustAcquire(t, cfg)
+}
+
+func TestResizeMendsHoles(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	for _, n := range []int{4, 2, 0, 5} {
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, n); err != nil {
+			t.Fatal(err)
+		}
+		if got := slotsOf(t, cfg); got != n {
+			t.Errorf("%d slots, want %d", got, n)
+		}
+	}
+	for _, n := range []int{3, 1} { // more and fewer than there are before the hole
+		for _, queue := range []string{wire.SlotQueue(cfg.Name, 3), wire.SlotQueue(cfg.Name, 5)} {
+			if err := Resize(t.Context(), cfg.Broker, cfg.Name, 7); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := testChannel(t).QueueDelete(queue, false, false, false); err != nil {
+				t.Fatal(err)
+			}
+			if err := Resize(t.Context(), cfg.Broker, cfg.Name, n); err != nil {
+				t.Fatal(err)
+			}
+			if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
+				t.Fatal(err)
+			}
+			if got := slotsOf(t, cfg); got != n+3 { // what was behind the hole is gone
+				t.Errorf("%d slots, want %d", got, n+3)
+			}
+		}
+	}
+}
+
+// find takes a hole among the slots for a free one; the claim finds out.
+func TestHoleIsNoFreeSlot(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	const count, hole = 12, 11
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, count); err != nil {
+		t.Fatal(err)
+	}
+	holder := testSession(t, cfg)
+	for slot := range count {
+		if slot+1 == hole {
+			continue
+		}
+		if err := holder.Requests.Claim(wire.HeldQueue(cfg.Name, slot+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := testChannel(t).QueueDelete(wire.SlotQueue(cfg.Name, hole), false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+		t.Errorf("nothing but a hole is free: %v, want ErrNotAcquired", err)
+	}
+	if missing, err := holder.Missing(t.Context(), wire.HeldQueue(cfg.Name, hole)); err != nil || !missing {
+		t.Errorf("the hole is still claimed: %v", err)
+	}
+}
+
+// testSession is a link of its own.
+func testSession(t *testing.T, cfg Config) *wire.Link {
+	t.Helper()
+	link, err := wire.Connect(context.Background(), cfg.Broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Abort)
+	return link
+}
+
+// testContender has not tried yet.
+func testContender(t *testing.T, cfg Config) *contender {
+	t.Helper()
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := connectOnce(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.link.Abort)
+	return c
+}

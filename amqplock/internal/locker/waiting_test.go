@@ -1,0 +1,139 @@
+package locker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A waiter is told that it waits, then its place in the line, and each change of that; and nothing any more once it has the lock.
+func TestOnWaiting(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.retry = time.Hour
+	holder := mustAcquire(t, cfg)
+	waiters := make(chan *Holder, 2)
+	var told [2]chan waitq.Waiting
+	for i := range told {
+		told[i] = make(chan waitq.Waiting, 100)
+		cfg := cfg
+		cfg.OnWaiting = func(w waitq.Waiting) { told[i] <- w }
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			waiters <- lock
+		}()
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+	}
+	for range 2 {
+		if err := holder.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		holder = <-waiters
+	}
+	if err := holder.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]waitq.Waiting{
+		{{Ahead: -1}, {Ahead: 0}},
+		{{Ahead: -1}, {Ahead: 1}, {Ahead: 0}},
+	} {
+		close(told[i])
+		var got []waitq.Waiting
+		for w := range told[i] {
+			got = append(got, w)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("waiter %d was told %v, want %v", i+1, got, want)
+		}
+	}
+}
+
+// What is unusual about the wait is told as it changes.
+func TestOnWaitingForAPausedSemaphore(t *testing.T) {
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.retry = 50 * time.Millisecond
+	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 0); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan waitq.Waiting, 100)
+	cfg.OnWaiting = func(w waitq.Waiting) { told <- w }
+	locks := make(chan *Holder, 2)
+	for i := range 2 {
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			locks <- lock
+		}()
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+	}
+	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 1}} {
+		if got := <-told; got != want {
+			t.Fatalf("told %v, want %v", got, want)
+		}
+	}
+	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
+		t.Fatal(err)
+	}
+	first := <-locks
+	waitFor(t, "the other knows that it waits for us now", func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: 0}) })
+	for _, release := range []func() *Holder{func() *Holder { return first }, func() *Holder { return <-locks }} {
+		if err := release().Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Who waits at the end of the line learns that those ahead have left it. Nothing else tells: only the first gets hints.
+func TestOnWaitingMovesUp(t *testing.T) {
+	cfg := testConfig(t, wire.Mutex)
+	cfg.retry = 100 * time.Millisecond
+	mustAcquire(t, cfg)
+	var ahead []context.CancelFunc
+	var waiters sync.WaitGroup
+	wait := func(ctx context.Context, cfg Config) {
+		waiters.Go(func() { _, _ = Acquire(ctx, cfg) })
+	}
+	for i := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ahead = append(ahead, cancel)
+		wait(ctx, cfg)
+		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+	}
+	told := make(chan waitq.Waiting, 100)
+	cfg.OnWaiting = func(w waitq.Waiting) { told <- w }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer waiters.Wait()
+	defer cancel()
+	defer ahead[0]()
+	wait(ctx, cfg)
+	await := func(want int) {
+		t.Helper()
+		waitFor(t, fmt.Sprint(want, " ahead"), func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: want}) })
+	}
+	await(3)
+	ahead[2]()
+	await(2)
+	ahead[1]()
+	await(1)
+}
+
+func drained(told <-chan waitq.Waiting) (all []waitq.Waiting) {
+	for {
+		select {
+		case w := <-told:
+			all = append(all, w)
+		default:
+			return all
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// For how long an asker waits for the next answer: where a holder is missing, and where none is.
+// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
+const (
+	missingPatience = 500 * time.Millisecond
+	quietPatience   = 150 * time.Millisecond
+	askAtMost       = 5 * time.Second
+	maxAnswers      = 20_000
+)
+
+// Ask collects the answers of the participants to whom key leads, the newest of each, until
+// enough slots are claimed and no answer came for a moment. An error that comes with answers says
+// why there are no more; silence is no error.
+func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
+	if err := link.OpenPublish(ctx); err != nil {
+		return nil, err
+	}
+	c := link.Publish()
+	q, err := wire.TimedFor(ctx, link, "ask who holds", func(context.Context) (*inquiry, error) {
+		return inquire(c, whoExchange, key, amqp.Publishing{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer q.end()
+	bounded, cancel := context.WithTimeout(ctx, askAtMost)
+	defer cancel()
+	all := map[string]Answer{}
+	for len(all) < maxAnswers && err == nil {
+		patience := missingPatience
+		if Claimed(slices.Collect(maps.Values(all))) >= enough {
+			patience = quietPatience
+		}
+		var a Answer
+		if a, err = q.next(bounded, patience); err == nil {
+			all[a.About.ID] = a
+		}
+	}
+	if errors.Is(err, errSilence) || errors.Is(err, errNobody) || bounded.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return slices.Collect(maps.Values(all)), wire.Refused(link.Lock.Broker, "ask who holds", err)
+}
+
+// Claimed is how many slots the holders among the participants claim.
+func Claimed(answers []Answer) int {
+	n := 0
+	for _, a := range answers {
+		n += len(a.Slots)
+	}
+	return n
+}
+
+// Evict makes the holder with that ID lose lock, and returns when it has confirmed that. by is
+// the person who wants it.
+func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) error {
+	order, err := json.Marshal(eviction{
+		Version: answerVersion, Kind: lock.Kind, Name: lock.Name, By: short(by),
+	})
+	if err != nil {
+		return err
+	}
+	if len(id) > maxID {
+		return noHolder(link, lock, id, "an ID has at most 200 bytes")
+	}
+	if err := link.OpenPublish(ctx); err != nil {
+		return err
+	}
+	c := link.Publish()
+	doing := "evict holder " + wire.QuoteName(id)
+	a, err := wire.TimedFor(ctx, link, doing, func(bounded context.Context) (Answer, error) {
+		a, err := evict(bounded, c, id, amqp.Publishing{Body: order, UserId: c.User})
+		if wire.Code(err) == amqp.PreconditionFailed { // the login has another name than the user
+			a, err = evict(bounded, c, id, amqp.Publishing{Body: order})
+		}
+		return a, err
+	})
+	alarm := (*wire.AlarmError)(nil)
+	switch {
+	case errors.Is(err, errNobody):
+		return noHolder(link, lock, id, "there is no such holder")
+	case errors.As(err, &alarm),
+		errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return &fault.Error{
+			Kind: fault.ErrUnreachable,
+			Text: describe(link, lock, id) + " does not answer, and may or may not stop",
+			Hint: "it may be frozen or cut off, or the broker in an alarm; if amqprun status still " +
+				"shows the lock held, close the holder's connection: rabbitmqctl close_connection",
+			Err: err,
+		}
+	case err != nil:
+		return err
+	case a.Lock() != lock:
+		return noHolder(link, lock, id, fmt.Sprintf("it has to do with %s instead", a.Lock()))
+	case !a.Evicted:
+		return noHolder(link, lock, id, "it only waits, and holds nothing")
+	}
+	return nil
+}
+
+// evict waits for the answer until ctx ends.
+func evict(ctx context.Context, c *wire.Conn, id string, order amqp.Publishing) (Answer, error) {
+	q, err := inquire(c, evictExchange, id, order)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer q.end()
+	return q.next(ctx, time.Hour)
+}
+
+func noHolder(link *wire.Link, lock wire.Ref, id, why string) error {
+	return &fault.Error{
+		Kind: fault.ErrNotFound,
+		Text: describe(link, lock, id) + ": " + why,
+		Hint: "amqprun status lists the holders and their IDs",
+	}
+}
+
+func describe(link *wire.Link, lock wire.Ref, id string) string {
+	return fmt.Sprintf("holder %s of %s on %s", wire.QuoteName(id), lock, link.Lock.Broker)
+}
+
+// inquiry is a question that has been asked, on a channel of its own of the publish connection.
+// Nobody knows how many answers will come.
+type inquiry struct {
+	channel *amqp.Channel
+	answers <-chan amqp.Delivery
+	returns chan amqp.Return
+	closed  chan *amqp.Error
+	alarms  <-chan amqp.Blocking
+}
+
+// inquire publishes the question to exchange with key. The answers come by direct reply-to, so the
+// asker needs no queue.
+func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inquiry, error) {
+	channel, err := c.Channel()
+	if err != nil {
+		return nil, err
+	}
+	q := &inquiry{
+		channel: channel,
+		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
+		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
+		alarms:  c.Alarms(),
+	}
+	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
+		return nil, err
+	}
+	question.ContentType, question.ReplyTo = "application/json", replyPrefix
+	return q, channel.Publish(exchange, key, true, false, question)
+}
+
+// end closes the channel. That hangs in an alarm, until it is over or the connection ends.
+func (q *inquiry) end() { go func() { _ = q.channel.Close() }() }
+
+var (
+	errNobody  = errors.New("no participant has bound what was asked for")
+	errSilence = errors.New("no answer in time")
+)
+
+// next returns the next answer, errSilence when patience is over, or why there can be none.
+func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case d, open := <-q.answers:
+			if !open {
+				return Answer{}, q.ended()
+			}
+			a, err := readAnswer(d.Body)
+			if err != nil {
+				continue
+			}
+			a.arrived = time.Now()
+			return a, nil
+		case <-q.returns:
+			return Answer{}, errNobody
+		case alarm, open := <-q.alarms:
+			switch {
+			case !open:
+				return Answer{}, amqp.ErrClosed
+			case alarm.Active:
+				return Answer{}, &wire.AlarmError{Reason: alarm.Reason}
+			}
+		case <-timer.C:
+			return Answer{}, errSilence
+		case <-ctx.Done():
+			return Answer{}, context.Cause(ctx)
+		}
+	}
+}
+
+// ended is why the channel has ended.
+func (q *inquiry) ended() error {
+	switch why := <-q.closed; {
+	case why == nil:
+		return amqp.ErrClosed
+	case wire.Code(why) == amqp.NotFound: // the exchange does not exist
+		return errNobody
+	default:
+		return why
+	}
+}

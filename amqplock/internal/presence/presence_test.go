@@ -1,0 +1,244 @@
+package presence
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.uber.org/goleak"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testLink(t *testing.T) *wire.Link {
+	t.Helper()
+	url := os.Getenv("AMQPRUN_URL")
+	if url == "" {
+		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Abort)
+	return link
+}
+
+// holder is a participant that holds a mutex, as far as it says.
+type holder struct {
+	lock wire.Ref
+	id   string
+
+	mu      sync.Mutex
+	evicted string // why
+}
+
+func (h *holder) reason() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.evicted
+}
+
+// newHolder returns when the holder answers.
+func newHolder(t *testing.T, id string) *holder {
+	t.Helper()
+	link := testLink(t)
+	h := &holder{lock: wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}}
+	p := New(h.lock, link.Broker, lease.BootClock{}, func() About { return About{ID: id} })
+	h.id = p.about().ID
+	p.Holds(Holding{Slots: func() []int { return []int{0} }, Evict: func(reason error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.evicted = reason.Error()
+	}})
+	link.OnPublish = p.Appear
+	if err := link.OpenPublish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // before that of the link
+		link.Abort()
+		p.Wait()
+	})
+	h.awaitAnswer(t)
+	return h
+}
+
+func (h *holder) awaitAnswer(t *testing.T) {
+	t.Helper()
+	link := testLink(t)
+	for late := time.Now().Add(10 * time.Second); ; {
+		answers, err := Ask(t.Context(), link, Key(h.lock), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answers) == 1 && answers[0].About.ID == h.id {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("the holder does not answer: %+v", answers)
+		}
+	}
+}
+
+// askRaw publishes a question as a foreign client, and returns the first answer.
+func askRaw(
+	t *testing.T, exchange, key, replyTo string, body []byte,
+) (answer Answer, ok bool) {
+	t.Helper()
+	channel, err := testLink(t).Lock.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue := replyPrefix
+	if replyTo != replyPrefix {
+		q, err := channel.QueueDeclare(replyTo, false, false, true, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue = q.Name
+	}
+	answers, err := channel.Consume(queue, "", true, false, false, false, nil)
+	if err == nil {
+		err = channel.Publish(exchange, key, false, false, amqp.Publishing{ReplyTo: queue, Body: body})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case d := <-answers:
+		a, err := readAnswer(d.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, true
+	case <-time.After(300 * time.Millisecond): // an answer takes some milliseconds
+		return Answer{}, false
+	}
+}
+
+func TestOnlyTheProperWayAsksAndEvicts(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, "proper-"+rand.Text())
+	key := Key(h.lock)
+	if a, ok := askRaw(t, whoExchange, key, replyPrefix, nil); !ok || a.About.ID != h.id {
+		t.Errorf("no answer to a question: %+v", a)
+	}
+	if a, ok := askRaw(t, whoExchange, key, "test-"+rand.Text(), nil); ok {
+		t.Errorf("it published to a queue of the asker's choice: %+v", a)
+	}
+	order, err := json.Marshal(eviction{Version: 1, Kind: wire.Mutex, Name: h.lock.Name, By: "me"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, ok := askRaw(t, whoExchange, key, replyPrefix, order); !ok || a.Evicted {
+		t.Errorf("evicted by a user who may only ask: %+v", a)
+	}
+	long := append(order[:len(order)-1:len(order)-1], []byte(`,"x":"`+strings.Repeat("x", maxQuestion)+`"}`)...)
+	if a, ok := askRaw(t, evictExchange, h.id, replyPrefix, long); !ok || a.Evicted {
+		t.Errorf("it has read a question of %d bytes: %+v", len(long), a)
+	}
+	if h.reason() != "" {
+		t.Errorf("evicted: %s", h.reason())
+	}
+}
+
+// The broker vouches for the user in the reason; the rest is what that user says.
+func TestEvictionNamesTheUser(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, "evicted-"+rand.Text())
+	link := testLink(t)
+	if err := Evict(t.Context(), link, h.lock, h.id, "op@desk\x1b[2J"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := h.reason(), "evicted by op@desk\ufffd[2J (user \""+link.Publish().User+"\")"; got != want {
+		t.Errorf("evicted: %q, want %q", got, want)
+	}
+}
+
+// An ID is a routing key, and the library ends a connection that sends a longer one.
+func TestLongIDs(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, "long-"+rand.Text()+strings.Repeat("x", 300))
+	if len(h.id) != maxID {
+		t.Errorf("the ID has %d bytes, want %d", len(h.id), maxID)
+	}
+	link := testLink(t)
+	for _, id := range []string{h.id + "x", strings.Repeat("y", 300), "nobody-" + rand.Text()} {
+		if err := Evict(t.Context(), link, h.lock, id, "me"); !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("evict %s: %v, want ErrNotFound", wire.QuoteName(id), err)
+		}
+	}
+	if err := Evict(t.Context(), link, h.lock, h.id, "me"); err != nil {
+		t.Error(err)
+	}
+}
+
+// More questions come than anybody answers. The holder goes on, and answers the next one that comes
+// after.
+func TestFloodOfQuestions(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, "flood-"+rand.Text())
+	channel, err := testLink(t).Lock.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := channel.Consume(replyPrefix, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := make(chan int)
+	go func() {
+		n := 0
+		for range answers {
+			n++
+		}
+		counted <- n
+	}()
+	begun, asked := time.Now(), 0
+	for ; time.Since(begun) < 500*time.Millisecond; asked++ {
+		question := amqp.Publishing{ReplyTo: replyPrefix}
+		if err := channel.Publish(whoExchange, Key(h.lock), false, false, question); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := time.Now()
+	h.awaitAnswer(t)
+	if took := time.Since(over); took >= questionExpiry {
+		t.Errorf("answers again after %s: the questions have piled up", took)
+	}
+	if err := channel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	atMost := int(time.Since(begun)/answerPause) + 1
+	if n := <-counted; n == 0 || n > atMost || asked < 2*atMost {
+		t.Errorf("%d answers to %d questions, at most %d are right", n, asked, atMost)
+	}
+}
+
+// A participant that says nothing of itself is nil.
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	p := New(wire.Ref{}, wire.Broker{}, lease.BootClock{}, nil)
+	p.Joins(true)
+	p.Holds(Holding{})
+	p.Appear(nil)
+	p.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Ask(ctx, testLink(t), Everybody, 1); err == nil {
+		t.Error("asked with a context that has ended")
+	}
+}

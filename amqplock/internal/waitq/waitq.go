@@ -1,0 +1,391 @@
+// Package waitq is the wait queue of a lock: waiters are its consumers, and its messages are
+// hints. The queue has a single active consumer: the broker keeps the consumers in order, and
+// makes the next one active when the first leaves or dies. A message there means "you are first,
+// try now"; the queue holds one at most.
+//
+// All of that is a hint. The truth is the exclusive declare, and slow retries cover lost hints.
+package waitq
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A waiter also tries without a hint, now and then: for locks that are released without one, and
+// for hints that were lost. The first in the queue does so at intervals from FirstRetry to
+// LastRetry. The others, who may have become the first without notice, let the first try. They
+// share the rate that it comes to in the end, since many may have joined at the same time, up to
+// an interval of rareRetry each. So the broker has no more to do where many wait.
+const (
+	FirstRetry  = 500 * time.Millisecond
+	retryGrowth = 10
+	LastRetry   = retryGrowth * FirstRetry
+	rareRetry   = 5 * time.Minute
+)
+
+// afterCrash is when to try again after a failed try with the hint of a last will: that comes a
+// few milliseconds before the broker has removed the dead holder's queue.
+var afterCrash = []time.Duration{
+	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
+}
+
+// maxRemoved bounds how often in a row others may remove an unused queue before we join it.
+const maxRemoved = 20
+
+// Waiting is what a waiter knows of its wait. amqplock.Waiting documents the fields.
+type Waiting struct {
+	Why   string
+	Ahead int
+}
+
+// Waiter waits for a lock. The exported fields are set before Wait.
+type Waiter struct {
+	Lock wire.Ref
+	Link *wire.Link // its publish connection stands in the queue
+	// Try makes an attempt to get the lock: it returns nil, an error that matches fault.ErrBusy, or
+	// one that ends the wait. The first in the queue may keep a part of what it wants.
+	Try func(ctx context.Context, first bool) error
+	// PutBack gives up what Try has kept, because we are not the first any more.
+	PutBack   func(context.Context)
+	Joined    func(bool)    // called with each place in the queue, and with false for none; may be nil
+	OnWaiting func(Waiting) // called with what is known, at each change; may be nil
+	Retry     time.Duration // before the first try without a hint
+
+	why     error   // why we wait
+	known   Waiting // what OnWaiting was called with
+	first   bool    // in the queue
+	ahead   int     // how many stood in the queue when we joined it, or are left of them
+	warned  bool    // that an alarm makes us wait
+	leaving sync.WaitGroup
+}
+
+// Wait stands in the queue until Try has succeeded, ctx ends, or the lock connection is gone. why
+// is the error of the last try.
+func (w *Waiter) Wait(ctx context.Context, why error) error {
+	w.Report(why)
+	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(w.Retry),
+		backoff.WithMaxInterval(max(LastRetry, w.Retry)), backoff.WithMaxElapsedTime(0))
+	for removed := 0; ; removed++ {
+		channel := w.open(ctx)
+		others := w.ahead
+		if others == 0 { // else what came free since the last try is for them
+			if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+				return err
+			}
+		}
+		place, err := w.join(ctx, channel)
+		if wire.Absent(err) && removed < maxRemoved {
+			continue // a releaser found the queue unused and removed it: the lock may be free
+		}
+		if place != nil {
+			removed = 0
+		}
+		w.report(place)
+		soon := w.nextRetry(place, slow)
+		if others > 0 && w.ahead == 0 { // they have gone, and perhaps nobody got the hint of what came free
+			soon = 0
+		}
+		err = w.stand(ctx, place, soon, slow)
+		w.first = false
+		if !errors.Is(err, errPlaceLost) {
+			return err
+		}
+		w.PutBack(ctx) // only the first in the queue may keep a part
+	}
+}
+
+// Report says that we wait, without a place yet, and why.
+func (w *Waiter) Report(why error) {
+	w.why = why
+	w.report(nil)
+}
+
+// Left blocks until we have left the queue after a success, and the next in it has its hint.
+func (w *Waiter) Left(ctx context.Context) {
+	_ = wire.Call(ctx, func() error { w.leaving.Wait(); return nil })
+}
+
+// errPlaceLost says that the place in the queue is gone, and nothing else.
+var errPlaceLost = errors.New("the place in the wait queue is gone")
+
+// stand waits in one place of the queue; without one (nil) it only retries slowly, at first after
+// soon.
+func (w *Waiter) stand(
+	ctx context.Context, place *Place, soon time.Duration, slow backoff.BackOff,
+) error {
+	var hints <-chan amqp.Delivery
+	if place != nil {
+		hints = place.hints
+	}
+	timer := time.NewTimer(soon)
+	defer timer.Stop()
+	for {
+		select {
+		case hint, ok := <-hints:
+			if !ok {
+				hints, w.first = nil, false // not back at once: whatever removed the queue may do so again
+				w.PutBack(ctx)
+				w.report(nil)
+				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
+				continue
+			}
+			w.first = true
+			w.report(place)
+			err := w.tryHint(ctx, hint)
+			if errors.Is(err, fault.ErrBusy) {
+				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
+				w.report(place)
+				slow.Reset() // what it was about may be true a little later
+				timer.Reset(w.nextRetry(place, slow))
+				continue
+			}
+			if err == nil {
+				w.pass(place, hint)
+			}
+			return err
+		case <-timer.C:
+			if hints == nil || w.first || w.ahead == 0 || !w.nudge(ctx) {
+				if err := w.tryCautiously(ctx); !errors.Is(err, fault.ErrBusy) {
+					return w.leave(place, err)
+				}
+				if hints == nil {
+					return errPlaceLost
+				}
+			}
+			w.moveUp(ctx, place)
+			w.report(place)
+			timer.Reset(w.nextRetry(place, slow))
+		case <-w.Link.Lock.Ended:
+			return wire.Refused(w.Link.Lock.Broker, "wait for "+w.Lock.String(),
+				wire.ConnectionLost(w.Link.Lock.Why))
+		case <-ctx.Done():
+			return w.leave(place, w.lastTry(ctx))
+		}
+	}
+}
+
+// tryHint tries at once, and some times more when the hint came from a last will.
+func (w *Waiter) tryHint(ctx context.Context, hint amqp.Delivery) error {
+	err := w.try(ctx)
+	if _, crashed := hint.Headers["x-death"]; !crashed {
+		return err
+	}
+	for _, pause := range afterCrash {
+		if !errors.Is(err, fault.ErrBusy) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+		err = w.tryCautiously(ctx)
+	}
+	return err
+}
+
+// tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that it
+// refuses as an error, and a waiter may wait for days. So it asks first whether a mutex is free,
+// if it can. The search for slots always asks.
+func (w *Waiter) tryCautiously(ctx context.Context) error {
+	if w.Lock.Kind == wire.Mutex {
+		if free, sure := w.Link.MissingNow(ctx, w.Lock.Name); sure && !free {
+			return fault.ErrBusy
+		}
+	}
+	return w.try(ctx)
+}
+
+// try makes one attempt. A broker that does not answer well now is no reason to give up.
+func (w *Waiter) try(ctx context.Context) error {
+	err := w.Try(ctx, w.first)
+	if err != nil {
+		w.why = err
+	}
+	if alarm := (*wire.AlarmError)(nil); errors.As(err, &alarm) && !w.warned {
+		w.warned = true
+		w.Link.Broker.Warnf("waiting for %s until %s can report whether it is free: %v",
+			w.Lock, w.Link.Lock.Broker, alarm)
+	}
+	if errors.Is(err, fault.ErrUnreachable) && ctx.Err() == nil && !w.Link.Lock.IsClosed() {
+		w.Link.Broker.Debugf("%v; the wait goes on", err)
+		return fault.ErrBusy
+	}
+	if errors.Is(err, fault.ErrBusy) {
+		_ = wire.Call(ctx, w.Link.Requests.Open) // the refusal has closed the channel; the next try shall not wait for it
+	}
+	return err
+}
+
+// lastTry is for a lock that came free without a hint just before the time was over.
+func (w *Waiter) lastTry(ctx context.Context) error {
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return w.Try(ctx, w.first)
+}
+
+// nudge has the first in the queue try: one of those behind it would overtake it by a try of its
+// own. It reports whether that can work: the broker has taken the hint, and is in no alarm.
+func (w *Waiter) nudge(ctx context.Context) bool {
+	missing, sure := w.Link.MissingNow(ctx, wire.WaitQueue(w.Lock.Name)) // the question is a hint
+	return sure && !missing
+}
+
+// nextRetry is when to try without a hint.
+func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
+	d := slow.NextBackOff()
+	if place != nil && !w.first && w.ahead > 0 {
+		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
+	}
+	return d
+}
+
+// moveUp asks how many stand in the queue: no more than the others can be ahead of us. The broker
+// does not report an order.
+func (w *Waiter) moveUp(ctx context.Context, place *Place) {
+	if w.first || w.ahead == 0 {
+		return
+	}
+	n, err := wire.TimedFor(ctx, w.Link, "look at the wait queue", func(context.Context) (int, error) {
+		return Declare(place.channel, w.Lock.Name)
+	})
+	if err == nil {
+		w.ahead = min(w.ahead, max(n-1, 0))
+	}
+}
+
+// pass leaves the queue after a success with a hint in hand. A semaphore may have more free slots,
+// so the hint goes on to the next waiter; a mutex has not. The answers are not waited for: they
+// concern those who still stand in the queue.
+func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
+	w.leaving.Go(func() { // ends with the publish connection at the latest
+		if w.Lock.Kind == wire.Mutex {
+			_ = hint.Ack(false)
+		}
+		_ = place.leave()
+	})
+}
+
+// leave leaves the queue after a try without a hint in hand that has succeeded, and sends a hint
+// to the next in it: more may have come free than this. A holder that went on standing there would
+// take the hints that are for others. It returns err, which is that of the try.
+func (w *Waiter) leave(place *Place, err error) error {
+	if place == nil || err != nil {
+		return err
+	}
+	tell := w.Link.Tell()
+	w.leaving.Go(func() { // ends with the publish connection at the latest
+		if place.leave() == nil {
+			_ = tell.Do(func(ch *amqp.Channel) error { return wake(ch, w.Lock.Name) })
+		}
+	})
+	return nil
+}
+
+// open declares the queue and returns the channel to stand in it with, or nil where there can be
+// no queue (no permission, a policy, no connection): then the slow retry is all there is.
+// w.ahead is how many stand in it.
+func (w *Waiter) open(ctx context.Context) *amqp.Channel {
+	w.ahead = 0
+	channel, err := (*amqp.Channel)(nil), w.Link.OpenPublish(ctx)
+	if err == nil {
+		publish, tell := w.Link.Publish().Connection, w.Link.Tell()
+		channel, err = wire.TimedFor(ctx, w.Link, "open the wait queue",
+			func(context.Context) (*amqp.Channel, error) {
+				channel, err := publish.Channel()
+				if err == nil {
+					err = tell.Open() // for the hint on leaving the queue
+				}
+				return channel, err
+			})
+	}
+	if err == nil {
+		w.ahead, err = wire.TimedFor(ctx, w.Link, "declare the wait queue",
+			func(context.Context) (int, error) { return Declare(channel, w.Lock.Name) })
+	}
+	if err != nil {
+		w.Link.Broker.Debugf("no wait queue: %v", err)
+		return nil
+	}
+	return channel
+}
+
+// join takes the place in the queue; nil where there is no queue.
+func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error) {
+	if channel == nil {
+		w.joined(false)
+		return nil, nil
+	}
+	type joined struct {
+		*Place
+		n int
+	}
+	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue", func(context.Context) (joined, error) {
+		place, err := join(channel, w.Lock.Name)
+		if err != nil {
+			return joined{}, err
+		}
+		n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
+		return joined{place, n}, err
+	})
+	if err == nil {
+		w.ahead = max(all.n-1, 0)
+	}
+	w.joined(err == nil)
+	if err != nil && wire.Code(err) == 0 {
+		w.Link.AbortPublish() // or we may join yet, and nobody would heed the hints that come
+	}
+	if err != nil && ctx.Err() == nil {
+		w.Link.Broker.Debugf("no place in the wait queue: %v", err)
+	}
+	return all.Place, err
+}
+
+func (w *Waiter) joined(inQueue bool) {
+	if w.Joined != nil {
+		w.Joined(inQueue)
+	}
+}
+
+// report calls OnWaiting if something has changed since it was called before. Without a place in
+// the queue that is nil.
+func (w *Waiter) report(place *Place) {
+	now := Waiting{Ahead: -1}
+	if w.why != fault.ErrBusy { //nolint:errorlint // an error that wraps it says more
+		now.Why = w.why.Error()
+	}
+	switch {
+	case place == nil:
+		w.joined(false)
+	case w.first:
+		now.Ahead = 0
+	default:
+		now.Ahead = w.ahead
+	}
+	if now == w.known {
+		return
+	}
+	switch {
+	case now.Ahead == w.known.Ahead:
+	case now.Ahead == 0:
+		w.Link.Broker.Debugf("first in the wait queue")
+	case now.Ahead > 0:
+		w.Link.Broker.Debugf("in the wait queue, %d ahead", now.Ahead)
+	}
+	w.known = now
+	if w.OnWaiting != nil {
+		w.OnWaiting(now)
+	}
+}

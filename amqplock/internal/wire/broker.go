@@ -1,0 +1,121 @@
+// Package wire is how amqplock speaks to RabbitMQ: where the broker is, connections and their
+// request channels, questions by publishing, the names of queues, and what an answer means.
+package wire
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+)
+
+// Defaults of Broker. The heartbeat is within the 5 to 20 seconds that RabbitMQ's documentation
+// recommends.
+const (
+	DefaultURL            = "amqp://guest:guest@localhost:5672/"
+	DefaultHeartbeat      = 10 * time.Second
+	DefaultConnectTimeout = 10 * time.Second
+)
+
+// Broker says how to reach the broker, or a cluster of them. amqplock.Broker documents the
+// fields.
+type Broker struct {
+	URLs           []string
+	Password       string
+	CACert         string
+	Cert, Key      string
+	Heartbeat      time.Duration
+	ConnectTimeout time.Duration
+	ConnectionName string
+	Version        string
+	Dial           func(ctx context.Context, network, addr string) (net.Conn, error)
+	Log            *slog.Logger
+
+	nodes *nodes
+}
+
+// minHeartbeat is the least that amqp091-go handles: it sends every T/2, in a ticker that
+// tolerates a second.
+const minHeartbeat = 2 * time.Second
+
+// Resolve fills in the zero values and refuses what cannot work. It reads the files of
+// certificates, and contacts nothing. A Broker that was resolved stays as it is.
+func (b Broker) Resolve() (Broker, error) {
+	if b.nodes != nil {
+		return b, nil
+	}
+	if b.Heartbeat == 0 {
+		b.Heartbeat = DefaultHeartbeat
+	}
+	if b.ConnectTimeout == 0 {
+		b.ConnectTimeout = DefaultConnectTimeout
+	}
+	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > 65535*time.Second {
+		return b, fault.Config("heartbeat %s: must be whole seconds, from %s to 65535s",
+			b.Heartbeat, minHeartbeat)
+	}
+	if b.ConnectTimeout < 0 {
+		return b, fault.Config("connect timeout %s: is negative", b.ConnectTimeout)
+	}
+	if b.Dial == nil {
+		b.Dial = (&net.Dialer{}).DialContext
+	}
+	if b.Log == nil {
+		b.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	b.nodes, err = b.resolve()
+	return b, err
+}
+
+// Afresh is the broker for one more party: what nodes have refused it so far is not known to it.
+func (b Broker) Afresh() Broker {
+	if b.nodes != nil {
+		b.nodes = newNodes(b.nodes.list)
+	}
+	return b
+}
+
+// Names returns the nodes without credentials, in the order of the URLs. It leaves out what
+// cannot be parsed.
+func (b Broker) Names() []string {
+	var names []string
+	for _, raw := range b.urls() {
+		if uri, why := parseURL(raw); why == "" {
+			names = append(names, label(uri))
+		}
+	}
+	return names
+}
+
+func (b Broker) urls() []string {
+	if len(b.URLs) == 0 {
+		return []string{DefaultURL}
+	}
+	return b.URLs
+}
+
+// Forgive lets Open ask again the nodes that have refused us.
+func (b Broker) Forgive() { b.nodes.forgive() }
+
+// Debugf logs a step.
+func (b Broker) Debugf(format string, args ...any) { b.logf(slog.LevelDebug, format, args) }
+
+// Warnf logs what everybody should know: that the wait is not for other holders.
+func (b Broker) Warnf(format string, args ...any) { b.logf(slog.LevelWarn, format, args) }
+
+func (b Broker) logf(level slog.Level, format string, args []any) {
+	if ctx := context.Background(); b.Log.Enabled(ctx, level) {
+		b.Log.Log(ctx, level, fmt.Sprintf(format, args...))
+	}
+}
+
+// String names the nodes for messages.
+func (b Broker) String() string { return strings.Join(b.Names(), ", ") }
+
+// Took is the time since begun, for people.
+func Took(begun time.Time) time.Duration { return time.Since(begun).Round(10 * time.Microsecond) }

@@ -1,0 +1,33 @@
+package wire
+
+import "context"
+
+// Call runs f, which blocks on the broker heedless of any context, and returns early when ctx
+// ends. Then f's goroutine lives until the connection ends; it must not touch what others use.
+func Call(ctx context.Context, f func() error) error {
+	_, err := CallFor(ctx, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+// CallFor is Call for an f with a result. Where ctx has ended before, it does not call f: whether
+// the answer to f was faster would be luck.
+func CallFor[T any](ctx context.Context, f func() (T, error)) (value T, err error) {
+	if ctx.Err() != nil {
+		return value, context.Cause(ctx)
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		value, err := f()
+		answers <- answer{value, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		return value, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,219 @@
+package wire
+
+import (
+	"context"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Link is the two connections of one party to a lock. The lock connection declares, checks and
+// deletes, and never publishes: in a memory or disk alarm RabbitMQ stops reading from every
+// connection that has published, for as long as the alarm lasts. The publish connection publishes
+// (probes, hints) and stands in the wait queue; it may come and go.
+//
+// One goroutine at a time uses a Link.
+type Link struct {
+	Broker   Broker
+	Lock     *Conn
+	Requests *RequestChannel // of the lock connection
+
+	// OnPublish, if not nil, is called with each new publish connection.
+	OnPublish func(*Conn)
+	// PublishHeartbeat, if not 0, is that of new publish connections.
+	PublishHeartbeat time.Duration
+
+	publish *Conn // nil until it is needed
+	tell    *RequestChannel
+	prober  *prober // nil until it is needed
+	mute    bool    // we may not publish, and so not ask
+}
+
+// Connect opens the lock connection.
+func Connect(ctx context.Context, b Broker) (*Link, error) {
+	b, err := b.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	b.Debugf("connecting to %s", b)
+	lock, err := b.Open(ctx, ForLock)
+	if err != nil {
+		return nil, err
+	}
+	b.Debugf("connected to %s in %s, RabbitMQ %v, heartbeat %s",
+		lock.Broker, Took(begun), lock.Properties["version"], lock.Config.Heartbeat)
+	return &Link{Broker: b, Lock: lock, Requests: NewRequestChannel(lock)}, nil
+}
+
+// Sibling is a link with the same lock connection, which only l closes, and a publish connection
+// of its own.
+func (l *Link) Sibling() *Link {
+	return &Link{Broker: l.Broker, Lock: l.Lock, Requests: l.Requests}
+}
+
+// UsePublish makes c the publish connection of a link that has none.
+func (l *Link) UsePublish(c *Conn) {
+	l.publish, l.tell = c, NewRequestChannel(c)
+	if l.OnPublish != nil {
+		l.OnPublish(c)
+	}
+}
+
+// OpenPublish opens the publish connection unless it is open.
+func (l *Link) OpenPublish(ctx context.Context) error {
+	if l.publish != nil && !l.publish.IsClosed() {
+		return nil
+	}
+	l.AbortPublish()
+	b := l.Broker
+	if l.PublishHeartbeat != 0 {
+		b.Heartbeat = l.PublishHeartbeat
+	}
+	c, err := b.Open(ctx, ForPublish)
+	if err != nil {
+		return err
+	}
+	l.UsePublish(c)
+	return nil
+}
+
+// Publish is the publish connection, nil if there is none. It may have ended.
+func (l *Link) Publish() *Conn { return l.publish }
+
+// Tell is a request channel of the publish connection, for messages.
+func (l *Link) Tell() *RequestChannel { return l.tell }
+
+// AbortPublish aborts the publish connection if there is one.
+func (l *Link) AbortPublish() {
+	if l.publish != nil {
+		l.publish.Abort()
+		l.publish, l.prober = nil, nil
+	}
+}
+
+// ClosePublish closes the publish connection, if there is one, in the protocol's way.
+func (l *Link) ClosePublish() {
+	if l.publish != nil {
+		l.publish.Close()
+		l.AbortPublish()
+	}
+}
+
+// Close closes both connections in the protocol's way, at the same time. Where the broker does not
+// answer it aborts them after CloseTime.
+func (l *Link) Close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if l.publish != nil {
+			l.publish.Close()
+		}
+	}()
+	l.Lock.Close()
+	<-done
+	l.Abort()
+}
+
+// Abort closes both sockets.
+func (l *Link) Abort() {
+	l.AbortPublish()
+	l.Lock.Abort()
+}
+
+// Timed is Call with the bound of Broker.ConnectTimeout. Where the broker does not answer, or
+// refuses, the error explains it; doing says what was tried.
+func (l *Link) Timed(ctx context.Context, doing string, f func() error) error {
+	_, err := TimedFor(ctx, l, doing, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+// TimedFor is Link.Timed for an f with a result. The context of f has the bound too.
+func TimedFor[T any](
+	ctx context.Context, l *Link, doing string, f func(context.Context) (T, error),
+) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.Broker.ConnectTimeout)
+	defer cancel()
+	value, err := CallFor(ctx, func() (T, error) { return f(ctx) })
+	return value, Refused(l.Lock.Broker, doing, err)
+}
+
+// Find looks for want free slots of a semaphore. Of a long row it looks at no more than most.
+func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
+	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (Slots, error) { return p.find(ctx, name, want, most) })
+}
+
+// Survey looks at all slots of a semaphore.
+func (l *Link) Survey(ctx context.Context, name string) (Slots, error) {
+	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (Slots, error) { return p.survey(ctx, name) })
+}
+
+// Missing reports whether a queue is missing.
+func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
+	return probedFor(ctx, l, "look for queue "+queue, func(ctx context.Context, p *prober) (bool, error) {
+		missing, err := p.probe(ctx, []string{queue})
+		return err == nil && missing[0], err
+	})
+}
+
+// MissingNow is Missing where that can be asked at once, without a new connection; sure reports
+// whether it could.
+func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool) {
+	if l.mute || l.publish == nil || l.publish.IsClosed() || l.publish.Blocked() {
+		return false, false
+	}
+	missing, err := l.Missing(ctx, queue)
+	l.mute = Code(err) == amqp.AccessRefused
+	return missing, err == nil
+}
+
+// probedFor asks once more where the broker fails itself (541): it does for a message to a quorum
+// queue that is being deleted, or whose leader has died.
+func probedFor[T any](
+	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
+) (T, error) {
+	found, err := probedOnce(ctx, l, doing, look)
+	if Code(err) == amqp.InternalError {
+		found, err = probedOnce(ctx, l, doing, look)
+	}
+	return found, err
+}
+
+// probedOnce gives up the prober after an error: the answers may still come, and would be taken
+// for those to the next question. The publish connection, and with it a place in the wait queue,
+// is left alone.
+func probedOnce[T any](
+	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
+) (T, error) {
+	if err := l.OpenProber(ctx); err != nil {
+		var none T
+		return none, err
+	}
+	p := l.prober
+	found, err := TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) { return look(ctx, p) })
+	if err != nil {
+		p.giveUp()
+		l.prober = nil
+	}
+	return found, err
+}
+
+// OpenProber opens what probes need, unless it is open: the publish connection and a channel.
+func (l *Link) OpenProber(ctx context.Context) error {
+	if err := l.OpenPublish(ctx); err != nil {
+		return err
+	}
+	c := l.publish
+	if c.Blocked() {
+		return Refused(l.Lock.Broker, "publish", &AlarmError{"memory or disk"})
+	}
+	if l.prober != nil {
+		return nil
+	}
+	var err error
+	l.prober, err = TimedFor(ctx, l, "open a channel",
+		func(context.Context) (*prober, error) { return newProber(c) })
+	return err
+}

@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+)
+
+// Kind is a mutex or a semaphore.
+type Kind string
+
+// The two kinds of lock.
+const (
+	Mutex     Kind = "mutex"
+	Semaphore Kind = "semaphore"
+)
+
+// Ref names a lock.
+type Ref struct {
+	Kind Kind
+	Name string
+}
+
+// String is how messages name the lock.
+func (r Ref) String() string { return fmt.Sprintf("%s %q", r.Kind, r.Name) }
+
+// Describe is String with the slots in question.
+func (r Ref) Describe(slots []int) string {
+	if r.Kind == Mutex || len(slots) == 0 {
+		return r.String()
+	}
+	numbers := make([]string, len(slots))
+	for i, slot := range slots {
+		numbers[i] = strconv.Itoa(slot)
+	}
+	if len(slots) == 1 {
+		return fmt.Sprintf("slot %s of %s", numbers[0], r)
+	}
+	last := len(numbers) - 1
+	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], r)
+}
+
+// Held is the exclusive queue of a slot, or of the mutex, whose slot is 0. Who owns it holds.
+func (r Ref) Held(slot int) string {
+	if r.Kind == Mutex {
+		return r.Name
+	}
+	return HeldQueue(r.Name, slot)
+}
+
+// Check returns an error of kind ErrConfig for a Ref that cannot be a lock.
+func (r Ref) Check() error {
+	if r.Kind != Mutex && r.Kind != Semaphore {
+		return fault.Config("kind of lock %q: neither mutex nor semaphore", r.Kind)
+	}
+	return CheckName(r.Name)
+}
+
+// Witness is the quorum queue, one in each virtual host, that a mutex asks for proof of a
+// majority.
+const Witness = "amqprun-witness"
+
+// MaxSlots bounds the number of slots of a semaphore, so that the longest suffix has a known
+// length.
+const MaxSlots = 100_000
+
+// Overshoot is how many slots beyond the highest one known Destroy deletes, as the original
+// does: there may be some behind a hole.
+const Overshoot = 100
+
+// maxName leaves room for the longest suffix ("-A-100100": MaxSlots and the overshoot of Destroy)
+// in the 255 bytes of an AMQP short string. A longer queue name makes amqp091-go shut the whole
+// connection down.
+const maxName = 255 - len("-A-100100")
+
+// The queues of lock NAME. The names, except for slot 0, the wait queue and the last will, are
+// those of amqp-locks-python.
+func SlotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
+func HeldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
+func WaitQueue(name string) string        { return name + "-W" }
+func WillQueue(name string) string        { return name + "-H" }
+func DrainQueue(name string) string       { return name + "-D" }
+
+// heldArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not durable",
+// are the original's.
+func heldArgs() amqp.Table { return amqp.Table{"x-max-length": 0} }
+
+// slotArgs are the arguments of a slot and of the witness: a durable quorum queue. The type is
+// explicit because the virtual host's default may differ.
+func slotArgs() amqp.Table {
+	return amqp.Table{"x-queue-type": "quorum", "x-max-length": 0}
+}
+
+// waitExpiry is how long an unused wait queue stays, in milliseconds.
+const waitExpiry = 10 * 60 * 1000
+
+// WaitArgs are the arguments of a wait queue.
+func WaitArgs() amqp.Table {
+	return amqp.Table{
+		"x-queue-type":             "classic",
+		"x-single-active-consumer": true,
+		"x-max-length":             1,
+		"x-expires":                waitExpiry,
+	}
+}
+
+// WillArgs are the arguments of the queue of last wills: what a holder's death puts back into it
+// expires at once, into the wait queue.
+func WillArgs(name string) amqp.Table {
+	return amqp.Table{
+		"x-queue-type":              "classic",
+		"x-message-ttl":             0,
+		"x-dead-letter-exchange":    "",
+		"x-dead-letter-routing-key": WaitQueue(name),
+		"x-expires":                 waitExpiry,
+	}
+}
+
+// reservedSuffix returns the end of name that would make it a part of another lock, or "".
+func reservedSuffix(name string) string {
+	for _, suffix := range []string{"-W", "-H", "-D"} {
+		if strings.HasSuffix(name, suffix) {
+			return suffix
+		}
+	}
+	stem := strings.TrimRight(name, "0123456789")
+	if stem != name && (strings.HasSuffix(stem, "-A-") || strings.HasSuffix(stem, "-B-")) {
+		return name[len(stem)-len("-A-"):]
+	}
+	return ""
+}
+
+// CheckName reports why name cannot be the name of a lock; nil means that it can. The broker
+// strips CR and LF from a declared name but not from a routing key, answers 403 to "amq.", and
+// takes the empty name for "invent one". Each would make two parties believe that they hold the
+// same lock, or different ones.
+func CheckName(name string) error {
+	bad := func(why string) error {
+		return fault.Config("lock name %s: %s", QuoteName(name), why)
+	}
+	switch {
+	case name == "":
+		return bad("is empty")
+	case len(name) > maxName:
+		return bad(fmt.Sprintf("is %d bytes long, at most %d are possible", len(name), maxName))
+	case !utf8.ValidString(name):
+		return bad("is not valid UTF-8")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return bad("holds a control character")
+	case strings.HasPrefix(name, "amq."):
+		return bad(`begins with "amq.", which RabbitMQ keeps for itself`)
+	case name == Witness:
+		return bad("is the name of amqprun's own witness queue")
+	}
+	if suffix := reservedSuffix(name); suffix != "" {
+		return bad(fmt.Sprintf("ends in %q, which names a part of another lock", suffix))
+	}
+	return nil
+}
+
+// QuoteName keeps an error line readable when the name is very long.
+func QuoteName(name string) string {
+	if len(name) > 60 {
+		name = name[:60] + "..."
+	}
+	return strconv.Quote(name)
+}

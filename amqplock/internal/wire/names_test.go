@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+)
+
+func TestCheckName(t *testing.T) {
+	for _, good := range []string{
+		"builds", "a b", "größe", "a/b:c", "-x", "x-A", "x-A-", "x-A-1x", "x-W-", "x-w", "x-b-1", "amqp.x",
+		strings.Repeat("x", maxName),
+	} {
+		if err := CheckName(good); err != nil {
+			t.Errorf("CheckName(%q) = %v, want nil", good, err)
+		}
+	}
+	for bad, why := range map[string]string{
+		"":                             "is empty",
+		"amq.x":                        "keeps for itself",
+		"a\nb":                         "control character",
+		"a\rb":                         "control character",
+		"a\x00b":                       "control character",
+		"a\x7fb":                       "control character",
+		"a\u0085b":                     "control character",
+		"\xff":                         "not valid UTF-8",
+		"x-A-1":                        `"-A-1"`,
+		"x-B-12":                       `"-B-12"`,
+		"x-A-0":                        `"-A-0"`,
+		"x-W":                          `"-W"`,
+		"x-H":                          `"-H"`,
+		"x-D":                          `"-D"`,
+		"amqprun-witness":              "witness",
+		strings.Repeat("x", maxName+1): "bytes long",
+	} {
+		err := CheckName(bad)
+		if !errors.Is(err, fault.ErrConfig) || !strings.Contains(err.Error(), why) {
+			t.Errorf("CheckName(%q) = %v, want fault.ErrConfig with %q", bad, err, why)
+		}
+	}
+}
+
+func TestLongestQueueNameFits(t *testing.T) {
+	name := strings.Repeat("x", maxName)
+	for _, queue := range []string{SlotQueue(name, MaxSlots+Overshoot), HeldQueue(name, MaxSlots), WaitQueue(name)} {
+		if len(queue) > 255 {
+			t.Errorf("queue name of %d bytes", len(queue))
+		}
+	}
+}

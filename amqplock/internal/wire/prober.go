@@ -1,0 +1,131 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// window is how many probes are under way at most, and so the size of the buffer for returns:
+// amqp091-go drops a return that nobody takes, and what it was about would seem to exist.
+const window = 256
+
+// barrier is the name of a queue that cannot exist: RabbitMQ lets nobody declare "amq." names.
+const barrier = "amq.amqprun.barrier"
+
+// prober asks which queues are missing by publishing to them: the one way to ask about another's
+// exclusive queue that leaves no error in the broker's log. The queues have a maximum length of 0,
+// so the messages vanish.
+//
+// Of the six outcomes of such a publish only one proves anything: a returned message means
+// "missing". Acked, nacked and not answered yet all mean "not known to be missing": the checks of
+// a claim decide that. The other two, a closed channel and a lost connection, are errors. So
+// nobody waits for confirms, which in a quorum queue come from the disks of a majority. The broker
+// answers a channel's publishes to no queue in their order, and the confirm of the last one, the
+// barrier, comes behind all returns.
+type prober struct {
+	channel *amqp.Channel
+	returns chan amqp.Return
+	closed  chan *amqp.Error
+	alarms  <-chan amqp.Blocking
+	sent    uint64
+}
+
+func newProber(c *Conn) (*prober, error) {
+	channel, err := c.Channel()
+	if err != nil {
+		return nil, err
+	}
+	if err := channel.Confirm(false); err != nil {
+		return nil, err
+	}
+	return &prober{
+		channel: channel,
+		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
+		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
+		alarms:  c.alarms,
+	}, nil
+}
+
+// giveUp closes the channel. In an alarm that hangs until it is over, or the connection ends.
+func (p *prober) giveUp() { go func() { _ = p.channel.Close() }() }
+
+// probe reports which of the queues, at most window, are missing. After an error the prober is of
+// no more use.
+func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
+	first := p.sent
+	var confirm *amqp.DeferredConfirmation
+	for _, queue := range append(queues[:len(queues):len(queues)], barrier) {
+		p.sent++
+		confirm, err = p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
+			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
+		if err != nil {
+			return nil, p.reason(err)
+		}
+	}
+	if err := p.await(ctx, confirm); err != nil {
+		return nil, err
+	}
+	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
+		return nil, p.reason(amqp.ErrClosed)
+	}
+	// The library hands returns and confirms on in the order of the wire: all returns are here.
+	missing = make([]bool, len(queues)+1)
+	for {
+		select {
+		case r := <-p.returns:
+			id, err := strconv.ParseUint(r.MessageId, 10, 64)
+			if err != nil || id <= first || id > p.sent {
+				return nil, fmt.Errorf("returned message %q was not sent", r.MessageId)
+			}
+			missing[id-first-1] = true
+		default:
+			if !missing[len(queues)] {
+				return nil, errors.New("the broker did not return a message to a queue that cannot exist")
+			}
+			return missing[:len(queues)], nil
+		}
+	}
+}
+
+// await returns when the broker has answered, or is in an alarm and will not.
+func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) error {
+	for {
+		select {
+		case <-confirm.Done():
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case b, open := <-p.alarms:
+			if !open {
+				return p.reason(amqp.ErrClosed)
+			}
+			if b.Active {
+				return &AlarmError{b.Reason}
+			}
+		}
+	}
+}
+
+// AlarmError says that the broker is short of memory or disk, and reads nothing more from the
+// connection until that is over.
+type AlarmError struct{ Reason string }
+
+func (e *AlarmError) Error() string {
+	return fmt.Sprintf("the broker is in an alarm (%s), and reads nothing that is published", e.Reason)
+}
+
+// reason replaces "closed" by the reason that the broker gave. The library hands it out a moment
+// after it has marked the channel.
+func (p *prober) reason(err error) error {
+	if !errors.Is(err, amqp.ErrClosed) {
+		return err
+	}
+	if why := <-p.closed; why != nil {
+		return why
+	}
+	return err
+}

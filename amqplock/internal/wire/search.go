@@ -1,0 +1,158 @@
+package wire
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+)
+
+// Slots is what a search found out about a semaphore.
+type Slots struct {
+	Known bool  // it exists, perhaps with no slots
+	Ours  bool  // it has slot 0: created by amqprun, so that its slots are quorum queues
+	Count int   // how many slots it has; from find, at least how many
+	Held  int   // how many of those were seen to be held
+	Free  []int // the numbers of slots seen to be free
+
+	drain bool // the last slot is not to be taken
+}
+
+// firstSlots is how many slots the first round trip looks at: most semaphores have no more.
+const firstSlots = 8
+
+// Glance is at how many slots of a long row a newcomer looks before it looks at the wait queue:
+// while others wait in it, a free slot is theirs. If each of many newcomers asked for every slot,
+// the broker could do nothing else.
+const Glance = 20 * firstSlots
+
+// survey looks at every slot, up to the first that is missing.
+func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
+	s, all, err := p.begin(ctx, name)
+	for size := 2 * firstSlots; err == nil && !all; size = min(2*size, window/2) {
+		all, err = p.look(ctx, name, &s, size)
+	}
+	return s, err
+}
+
+// find looks for at least want free slots, in a few round trips however many slots there are: it
+// bisects for their number, and then asks about holders only. It begins at a random slot, so that
+// those who come at the same time do not meet at the same slot. Of a long row it looks at no more
+// than most.
+func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
+	s, all, err := p.begin(ctx, name)
+	if err != nil || all || len(s.Free) >= want && !s.drain {
+		return s.spareLast(), err
+	}
+	first := s.Count + 1
+	if s.Count, err = p.bisect(ctx, name, s.Count); err != nil {
+		return s, err
+	}
+	rest := s.Count - first + 1
+	most = min(most, rest)
+	size := max(want, firstSlots)
+	for done, start := 0, rand.IntN(max(rest, 1)); done < most && len(s.Free) < want; {
+		size = min(4*size, window) // where many are free the first few will do
+		queues, numbers := make([]string, 0, size), make([]int, 0, size)
+		for ; done < most && len(queues) < size; done++ {
+			i := first + (start+done)%rest
+			queues, numbers = append(queues, HeldQueue(name, i)), append(numbers, i)
+		}
+		missing, err := p.probe(ctx, queues)
+		if err != nil {
+			return s, err
+		}
+		for i, free := range missing {
+			if free {
+				s.Free = append(s.Free, numbers[i])
+			} else {
+				s.Held++
+			}
+		}
+	}
+	return s.spareLast(), nil
+}
+
+// spareLast leaves the last slot to the drain of the semaphore. Where Count is only a lower bound
+// that costs a slot for a moment.
+func (s Slots) spareLast() Slots {
+	if s.drain {
+		s.Free = slices.DeleteFunc(s.Free, func(i int) bool { return i == s.Count })
+	}
+	return s
+}
+
+// begin looks at the first slots, and whether there is a semaphore at all.
+func (p *prober) begin(ctx context.Context, name string) (s Slots, all bool, err error) {
+	all, err = p.look(ctx, name, &s, firstSlots)
+	s.Known = s.Ours || s.Count > 0
+	return s, all, err
+}
+
+// look adds the next size slots to s, and reports whether it has seen the last one.
+func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all bool, err error) {
+	first := s.Count + 1
+	queues := make([]string, 0, 2*size+2)
+	for i := first; i < first+size; i++ {
+		queues = append(queues, SlotQueue(name, i), HeldQueue(name, i))
+	}
+	if first == 1 {
+		queues = append(queues, SlotQueue(name, 0), DrainQueue(name))
+	}
+	missing, err := p.probe(ctx, queues)
+	if err != nil {
+		return false, err
+	}
+	if first == 1 {
+		s.Ours, s.drain = !missing[2*size], !missing[2*size+1]
+	}
+	for i := range size {
+		if missing[2*i] {
+			return true, nil
+		}
+		if missing[2*i+1] {
+			s.Free = append(s.Free, first+i)
+		} else {
+			s.Held++
+		}
+		s.Count++
+	}
+	return s.Count > MaxSlots+Overshoot, nil
+}
+
+// branches is in how many parts bisect divides. More would spare a round trip, but each part costs
+// the broker the Raft command of a message to a quorum queue.
+const branches = 16
+
+// bisect returns the number of the last slot, given one that exists, or 0.
+func (p *prober) bisect(ctx context.Context, name string, last int) (int, error) {
+	end := MaxSlots + Overshoot + 1 // one that does not exist
+	candidates := []int{}
+	for i := max(2*last, 1); i < end; i *= 2 {
+		candidates = append(candidates, i)
+	}
+	for {
+		queues := make([]string, len(candidates))
+		for i, n := range candidates {
+			queues[i] = SlotQueue(name, n)
+		}
+		missing, err := p.probe(ctx, queues)
+		if err != nil {
+			return last, err
+		}
+		for i, n := range candidates {
+			if missing[i] {
+				end = n
+				break
+			}
+			last = n
+		}
+		if end-last <= 1 {
+			return last, nil
+		}
+		candidates = candidates[:0]
+		for step, i := max((end-last)/branches, 1), last; i+step < end; {
+			i += step
+			candidates = append(candidates, i)
+		}
+	}
+}

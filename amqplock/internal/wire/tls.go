@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+)
+
+// tlsConfig reads the certificates for one node. Those of b come before those that its URL
+// names. It is nil for amqp://.
+func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
+	bad := func(hint, format string, args ...any) (*tls.Config, *fault.Error) {
+		err := fault.Config(format, args...)
+		err.Hint = hint
+		return nil, err
+	}
+	if uri.Scheme != "amqps" {
+		if uri.CACertFile+uri.CertFile+uri.KeyFile != "" {
+			return bad("write amqps://", "broker URL: it names certificates and says amqp://")
+		}
+		return nil, nil
+	}
+	authority, cert, key := b.CACert, b.Cert, b.Key
+	if authority == "" {
+		authority = uri.CACertFile
+	}
+	if cert == "" && key == "" {
+		cert, key = uri.CertFile, uri.KeyFile
+	}
+	config := &tls.Config{ServerName: uri.ServerName, MinVersion: tls.VersionTLS12}
+	if config.ServerName == "" {
+		config.ServerName = uri.Host
+	}
+	if authority != "" {
+		pem, err := os.ReadFile(authority)
+		if err != nil {
+			return bad("a PEM file", "certificate authority: %v", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return bad("it begins with -----BEGIN CERTIFICATE-----",
+				"certificate authority: %s holds no certificate in PEM form", authority)
+		}
+	}
+	switch {
+	case cert == "" && key == "":
+		return config, nil
+	case key == "":
+		return bad("name the file of its private key too", "client certificate: %s has no key", cert)
+	case cert == "":
+		return bad("name the file of the certificate too",
+			"client certificate: there is none for the key %s", key)
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return bad("both are PEM files, and the key has no passphrase",
+			"client certificate %s with key %s: %v", cert, key, err)
+	}
+	// With Certificates it is sent only to a broker that names its authority. Another broker
+	// would miss a certificate, instead of saying what is wrong with this one.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &pair, nil
+	}
+	return config, nil
+}

@@ -1,0 +1,259 @@
+package amqplock
+
+import (
+	"context"
+	"errors"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// present is the option of a participant with that ID.
+func present(id string) Option {
+	return WithAbout(func() About {
+		return About{ID: id, Host: "host of " + id, PID: 7, User: "user", Command: "command"}
+	})
+}
+
+// ids returns the IDs of participants, "?" where they are unknown.
+func ids(list []Participant) []string {
+	ids := []string{}
+	for _, p := range list {
+		if p.Unknown {
+			p.ID = "?"
+		}
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+// seen waits until Inspect sees these holders, as a set, and these waiters, in order.
+func seen(t *testing.T, c *Client, lock Ref, holders, waiters []string) Status {
+	t.Helper()
+	var status Status
+	slices.Sort(holders)
+	waitFor(t, "to see "+strings.Join(holders, ", ")+" hold, "+strings.Join(waiters, ", ")+" wait", func() bool {
+		var err error
+		if status, err = c.Inspect(t.Context(), lock); err != nil {
+			t.Fatal(err)
+		}
+		got := ids(status.Holders)
+		slices.Sort(got)
+		return slices.Equal(got, holders) && slices.Equal(ids(status.Waiters), waiters)
+	})
+	return status
+}
+
+// startWaiter waits for the lock in the background and gives it back at once; the end of the test ends it.
+func startWaiter(t *testing.T, c *Client, lock Ref, opts ...Option) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		held, err := c.Acquire(ctx, lock, opts...)
+		if err == nil {
+			err = held.Release(context.Background())
+		}
+		done <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStatusNamesHoldersAndWaitersInOrder(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	a := mustAcquire(t, c, ref, present("a"), WithSlots(3))
+	mustAcquire(t, c, ref, present("b"))
+	mustAcquire(t, c, ref) // one that says nothing of itself
+	seen(t, c, ref, []string{"a", "b", "?"}, nil)
+	startWaiter(t, c, ref, present("first"))
+	seen(t, c, ref, []string{"a", "b", "?"}, []string{"first"})
+	startWaiter(t, c, ref, present("second"))
+	seen(t, c, ref, []string{"a", "b", "?"}, []string{"first", "second"})
+	startWaiter(t, c, ref, present("third"))
+	status := seen(t, c, ref, []string{"a", "b", "?"}, []string{"first", "second", "third"})
+	if status.Version != 1 || status.Slots != 3 || status.Held != 3 || status.Free != 0 || status.Waiting != 3 {
+		t.Errorf("status %+v", status)
+	}
+	for i, w := range status.Waiters {
+		if w.Position != i+1 || len(w.Slots) > 0 || w.Seconds <= 0 {
+			t.Errorf("waiter %+v", w)
+		}
+	}
+	holder := status.Holders[slices.Index(ids(status.Holders), "a")]
+	want := Participant{
+		Slots: a.Slots(), Since: holder.Since, Seconds: holder.Seconds,
+		About: About{ID: "a", Host: "host of a", PID: 7, User: "user", Command: "command", Metadata: map[string]string{}},
+	}
+	if !reflect.DeepEqual(holder, want) {
+		t.Errorf("holder %+v, want %+v", holder, want)
+	}
+	if ago := time.Since(holder.Since); ago <= 0 || ago > time.Minute || holder.Seconds <= 0 || holder.Seconds > 60 {
+		t.Errorf("it has held since %s, %v s", holder.Since, holder.Seconds)
+	}
+}
+
+func TestStatusFollowsTheGrant(t *testing.T) {
+	t.Parallel()
+	c, ref := testClient(t), testMutex()
+	lock := mustAcquire(t, c, ref, present("a"))
+	waiter := make(chan *Lock, 1)
+	go func() {
+		lock, err := c.Acquire(t.Context(), ref, present("b"))
+		if err != nil {
+			t.Error(err)
+		}
+		waiter <- lock
+	}()
+	status := seen(t, c, ref, []string{"a"}, []string{"b"})
+	if status.Held != 1 || status.Free != 0 || !slices.Equal(status.Holders[0].Slots, []int{1}) {
+		t.Errorf("status %+v", status)
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := <-waiter
+	status = seen(t, c, ref, []string{"b"}, nil)
+	if status.Waiting != 0 {
+		t.Errorf("status %+v", status)
+	}
+	if err := next.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status = seen(t, c, ref, nil, nil); status.Free != 1 {
+		t.Errorf("status %+v", status)
+	}
+}
+
+func TestAllLocksAreListed(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	semaphore := testSemaphore(t, c)
+	mutex := Mutex(semaphore.Name) // two locks
+	mustAcquire(t, c, semaphore, WithSlots(2), present("s"))
+	mustAcquire(t, c, mutex, present("m"))
+	want := map[Kind]string{KindMutex: "m", KindSemaphore: "s"}
+	waitFor(t, "both locks are listed", func() bool {
+		all, err := c.InspectAll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[Kind]string{}
+		for _, status := range all {
+			if status.Name == mutex.Name && len(status.Holders) == 1 {
+				got[status.Kind] = status.Holders[0].ID
+			}
+		}
+		return reflect.DeepEqual(got, want)
+	})
+}
+
+func TestEvictStopsOneHolder(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	if err := c.Semaphore(ref.Name).Resize(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	a, b := mustAcquire(t, c, ref, present("evict-a-"+ref.Name)), mustAcquire(t, c, ref, present("evict-b-"+ref.Name))
+	startWaiter(t, c, ref, present("waiter-"+ref.Name))
+	seen(t, c, ref, []string{"evict-a-" + ref.Name, "evict-b-" + ref.Name}, []string{"waiter-" + ref.Name})
+	other := ref
+	other.Name += "x"
+	for _, test := range []struct {
+		lock     Ref
+		id, text string
+	}{
+		{ref, "nobody-" + ref.Name, "there is no such holder"},
+		{other, "evict-a-" + ref.Name, "it has to do with semaphore"},
+		{ref, "waiter-" + ref.Name, "it only waits"},
+	} {
+		if err := c.Evict(t.Context(), test.lock, test.id, "me"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("evict %s: %v, want ErrNotFound: %s", test.id, err, test.text)
+		}
+	}
+	if err := context.Cause(a.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Evict(t.Context(), ref, "evict-a-"+ref.Name, "op@desk\x1b[2J"); err != nil {
+		t.Fatal(err)
+	}
+	if lost := waitLost(t, a); !strings.HasPrefix(lost.Reason, "evicted by op@desk\ufffd[2J (user ") || lost.Lock != a.String() {
+		t.Errorf("lost: %v", lost)
+	}
+	if err := b.Verify(t.Context()); err != nil {
+		t.Errorf("the other holder: %v", err)
+	}
+	if status, err := c.Look(t.Context(), ref); err != nil || status.Held != 2 {
+		t.Errorf("the evicted gave its slot up before its work had stopped: %+v, %v", status, err)
+	}
+}
+
+func TestPresenceReturnsWithTheTalkConnection(t *testing.T) {
+	t.Parallel()
+	c, ref := testClient(t), testMutex()
+	var talks talkConns
+	b := testBroker(t)
+	b.Dial = talks.dial
+	lock := mustAcquire(t, newClient(t, b), ref, present("returns-"+ref.Name))
+	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
+	talks.cut()
+	waitFor(t, "a second talk connection", func() bool { return talks.count() >= 3 })
+	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// talkConns keeps the connections after the first, which holds the mutex.
+type talkConns struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (d *talkConns) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.conns = append(d.conns, c)
+	}
+	return c, err
+}
+
+func (d *talkConns) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns)
+}
+
+func (d *talkConns) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.conns[1:] {
+		_ = c.Close()
+	}
+}
+
+// A mutex has the one slot 1 here, as in Status.
+func TestHoldersOfAMutex(t *testing.T) {
+	t.Parallel()
+	c, ref := testClient(t), testMutex()
+	mustAcquire(t, c, ref, present("a"))
+	waitFor(t, "the holder answers", func() bool {
+		holders, err := c.Holders(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(holders) == 1 && holders[0].ID == "a" && slices.Equal(holders[0].Slots, []int{1})
+	})
+}
