@@ -1,6 +1,10 @@
 package history
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
 
 // What --fence adds to a grant: the append, and reading it back. Opening the tail is beside the
 // claim.
@@ -15,7 +19,7 @@ func BenchmarkToken(b *testing.B) {
 		}
 		<-tail.warmed
 		b.StartTimer()
-		if _, _, err := tail.Grant(b.Context(), Record{ID: "x"}); err != nil {
+		if _, _, err := tail.Grant(b.Context(), Record{Kind: wire.Mutex, ID: "x"}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
@@ -41,7 +45,7 @@ func BenchmarkAppend(b *testing.B) {
 	l := testLog(b)
 	mustGrant(b, l, "first")
 	for b.Loop() {
-		mustAppend(b, l, Record{Type: TypeEnd, ID: "x"})
+		mustAppend(b, l, end("x", 0, nil))
 	}
 }
 

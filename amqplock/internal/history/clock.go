@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // clock is the time of the broker. Tokens come from it and not from the clocks of the clients, so
@@ -26,7 +28,7 @@ func (c clock) now(own time.Time) int64 {
 }
 
 // askClock has the broker dead-letter a message from a queue of our own into the same queue.
-func askClock(ctx context.Context, conn *Conn) (clock, error) {
+func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
 	var c clock
 	channel, err := open(ctx, conn)
 	if err != nil {

@@ -11,10 +11,9 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-)
 
-// Suffix makes the name of a lock the name of its log.
-const Suffix = "-L"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
 
 // The bounds of a log. The broker deletes whole segments from its beginning, so the log holds at
 // least maxBytes less a segment, and at most a segment more.
@@ -33,14 +32,14 @@ func logArgs() amqp.Table {
 
 // Log is the log of one lock, reached by one publish connection.
 type Log struct {
-	conn  *Conn
+	conn  *wire.Conn
 	queue string
 	now   func() time.Time
 }
 
 // New contacts nothing.
-func New(conn *Conn, lock string) *Log {
-	return &Log{conn: conn, queue: lock + Suffix, now: time.Now}
+func New(conn *wire.Conn, lock string) *Log {
+	return &Log{conn: conn, queue: wire.LogQueue(lock), now: time.Now}
 }
 
 // Append adds a record, and returns when a majority of the log's replicas has it. It does not
@@ -61,7 +60,7 @@ func (l *Log) Make(ctx context.Context) error {
 		return l.explain("make", err)
 	}
 	defer closeLater(channel)
-	return l.explain("make", call(ctx, func() error { return l.declare(channel) }))
+	return l.explain("make", wire.Call(ctx, func() error { return l.declare(channel) }))
 }
 
 // declare also proves that a queue of that name is a log: with other arguments the broker answers
@@ -78,7 +77,7 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 	}
 	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	if err := call(ctx, func() error { return channel.Confirm(false) }); err != nil {
+	if err := wire.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
 		return reason(err, closed)
 	}
 	if l.conn.Blocked() {
@@ -92,7 +91,7 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 	select {
 	case <-confirm.Done():
 	case <-ctx.Done():
-		return ended(ctx, l.conn)
+		return orAlarm(context.Cause(ctx), l.conn)
 	}
 	if channel.IsClosed() { // the library then reports "not acked" for all that was pending
 		return reason(amqp.ErrClosed, closed)
@@ -106,12 +105,4 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 		return errRefused
 	}
 	return nil
-}
-
-// explain makes an error for the caller. It keeps the cause.
-func (l *Log) explain(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return explain(what, l.queue, err)
 }

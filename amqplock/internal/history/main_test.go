@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,14 +29,18 @@ func testURL(t testing.TB) string {
 	return ""
 }
 
-func testConn(t testing.TB) *Conn {
+func testConn(t testing.TB) *wire.Conn {
 	t.Helper()
-	connection, err := amqp.Dial(testURL(t))
+	b, err := wire.Broker{URLs: []string{testURL(t)}}.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = connection.Close() })
-	return &Conn{Connection: connection, Blocked: func() bool { return false }}
+	conn, err := b.Open(context.Background(), wire.ForPublish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
 }
 
 // testLog is a log that no other test has.
@@ -77,7 +85,7 @@ func grant(ctx context.Context, l *Log, id string) (int64, Mark, error) {
 		return 0, Mark{}, err
 	}
 	defer tail.Close()
-	return tail.Grant(ctx, Record{ID: id, At: time.Now()})
+	return tail.Grant(ctx, Record{Kind: wire.Mutex, ID: id, At: time.Now()})
 }
 
 func mustGrant(t testing.TB, l *Log, id string) (int64, Mark) {
@@ -100,6 +108,38 @@ func mustAppend(t testing.TB, l *Log, r Record) {
 func end(id string, token int64, read *Mark) Record {
 	status := 0
 	return Record{
-		Type: TypeEnd, ID: id, Token: token, Read: read, At: time.Now(), Result: "ended", Status: &status,
+		Type: TypeEnd, Kind: wire.Mutex, ID: id, Token: token, Read: read, At: time.Now(), Result: "ended", Status: &status,
+	}
+}
+
+// ctl runs rabbitmqctl at the broker of the tests.
+func ctl(t *testing.T, args ...string) {
+	t.Helper()
+	out, err := exec.Command("../../../scripts/broker", append([]string{"ctl"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Skipf("rabbitmqctl: %v: %s", err, out)
+	}
+}
+
+// alarm puts the broker into an alarm of memory, until the end of the test.
+func alarm(t *testing.T, l *Log) {
+	t.Helper()
+	ctl(t, "set_vm_memory_high_watermark", "absolute", "1")
+	over := sync.OnceFunc(func() { ctl(t, "set_vm_memory_high_watermark", "0.4") })
+	t.Cleanup(over)
+	ending := time.After(10 * time.Second)
+	for !l.conn.Blocked() { // the broker says so when it reads the next thing that is published
+		channel, err := l.conn.Channel()
+		if err == nil {
+			err = channel.Publish("", "nowhere", false, false, amqp.Publishing{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ending:
+			t.Fatal("no alarm")
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // The types of records.
@@ -25,6 +27,7 @@ type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`
 	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
+	Kind    wire.Kind `json:"kind"`            // of the lock: a mutex and a semaphore may share a name
 	ID      string    `json:"id"`              // of the run; the end has that of its grant
 	At      time.Time `json:"at"`
 
@@ -36,7 +39,7 @@ type Record struct {
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // seconds for which the holder may take the lock again
+	Regain   float64           `json:"regain,omitempty"` // for so many seconds it may take the lock again
 
 	// Of an end.
 	Result  string  `json:"result,omitempty"`
@@ -95,9 +98,9 @@ func decode(body []byte) (*Record, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, err
 	}
-	known := r.Type == TypeGrant || r.Type == TypeEnd
-	if r.Version < 1 || !known || r.ID == "" || r.Token < 0 || r.Token > maxToken ||
-		r.Seconds < 0 || r.Regain < 0 {
+	if r.Version < 1 || r.ID == "" || r.Type != TypeGrant && r.Type != TypeEnd ||
+		r.Kind != wire.Mutex && r.Kind != wire.Semaphore ||
+		r.Token < 0 || r.Token > maxToken || r.Seconds < 0 || r.Regain < 0 {
 		return nil, errGarbage
 	}
 	if r.Read != nil && (r.Read.Offset < 0 || r.Read.Token < 0 || r.Read.Token > maxToken) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Run is what the log says of one run: the last grant with its ID, and its end.
@@ -222,7 +224,7 @@ func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
 	}
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
 	var messages <-chan amqp.Delivery
-	err = call(ctx, func() (err error) {
+	err = wire.Call(ctx, func() (err error) {
 		if _, err = channel.QueueDeclarePassive(l.queue, true, false, false, false, nil); err != nil {
 			return err
 		}

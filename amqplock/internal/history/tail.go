@@ -3,10 +3,13 @@ package history
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Tail stands at the end of a log to give out one token. It is opened while the lock is being
@@ -37,7 +40,7 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	both.Go(func() (err error) {
 		t.clock, err = askClock(bothCtx, l.conn)
 		if err != nil {
-			err = explain("ask for the time for", l.queue, err)
+			err = l.explain("learn the broker's time for", err)
 		}
 		return err
 	})
@@ -45,9 +48,9 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 		t.detach()
 		return nil, l.explain("read", err)
 	}
-	warmCtx, stop := context.WithCancel(ctx)
+	stopped, stop := context.WithCancel(ctx)
 	t.stop = stop
-	go t.warm(warmCtx)
+	go t.warm(ctx, stopped)
 	return t, nil
 }
 
@@ -86,9 +89,9 @@ func (t *Tail) attach(ctx context.Context, offset int64) error {
 	}
 	t.channel, t.known, t.begin = channel, newKnown(), offset
 	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
-	err = call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
+	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 	if err == nil {
-		err = call(ctx, func() error { return t.log.declare(channel) })
+		err = wire.Call(ctx, func() error { return t.log.declare(channel) })
 	}
 	if err == nil {
 		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
@@ -120,29 +123,21 @@ func (t *Tail) Close() {
 
 // warm reads what is in the log, so that Grant does not have to. It ends when it knows enough, or
 // is stopped, which is how it ends at an empty log.
-func (t *Tail) warm(ctx context.Context) {
+func (t *Tail) warm(ctx, stopped context.Context) {
 	defer close(t.warmed)
 	for !t.known.complete() {
-		_, err := t.read(ctx)
-		if ctx.Err() != nil {
+		_, err := t.read(stopped)
+		if stopped.Err() != nil && errors.Is(err, context.Cause(stopped)) {
 			return
 		}
-		if err == nil {
-			err = t.fill(ctx)
+		if err == nil && !t.known.complete() {
+			err = t.attach(ctx, t.known.start()) // not stopped: Grant reads where this begins
 		}
 		if err != nil {
 			t.err = err
 			return
 		}
 	}
-}
-
-// fill begins to read further back if what was read does not say enough.
-func (t *Tail) fill(ctx context.Context) error {
-	if t.known.complete() {
-		return nil
-	}
-	return t.attach(ctx, t.known.start())
 }
 
 // read takes in one record.
@@ -230,7 +225,7 @@ func (t *Tail) publish(ctx context.Context, id string, r Record) error {
 		return errAlarm
 	}
 	channel := t.channel
-	err = call(ctx, func() error {
+	err = wire.Call(ctx, func() error {
 		return channel.Publish("", t.log.queue, false, false, amqp.Publishing{
 			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
 		})
