@@ -19,7 +19,7 @@ func BenchmarkToken(b *testing.B) {
 		}
 		<-tail.warmed
 		b.StartTimer()
-		if _, _, err := tail.Grant(b.Context(), Record{Kind: wire.Mutex, ID: "x"}); err != nil {
+		if _, err := tail.Grant(b.Context(), Record{Kind: wire.Mutex, ID: "x"}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
@@ -45,7 +45,7 @@ func BenchmarkAppend(b *testing.B) {
 	l := testLog(b)
 	mustGrant(b, l, "first")
 	for b.Loop() {
-		mustAppend(b, l, end("x", 0, nil))
+		mustAppend(b, l, end(Record{ID: "x"}))
 	}
 }
 

@@ -61,21 +61,21 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 			for n := range each {
 				before := all.given()
 				id := fmt.Sprintf("%d-%d", i, n)
-				token, read, err := grant(ctx, mine, id)
+				granted, err := grant(ctx, mine, id)
 				for err != nil && mine.conn.IsClosed() {
 					// RabbitMQ closes a connection (541) that begins to read a stream which is just
 					// being deleted.
 					mine = l.at(t, time.Duration(i-contenders/2)*6*time.Minute)
-					token, read, err = grant(ctx, mine, id)
+					granted, err = grant(ctx, mine, id)
 				}
 				if err != nil {
 					return err
 				}
-				if err := all.note(before, token); err != nil {
+				if err := all.note(before, granted.Token); err != nil {
 					return fmt.Errorf("%s: %w", id, err)
 				}
 				if n%3 > 0 { // others leave no end
-					if err := mine.Append(ctx, end(id, token, &read)); err != nil && !isGone(err) &&
+					if err := mine.Append(ctx, end(granted)); err != nil && !isGone(err) &&
 						!mine.conn.IsClosed() {
 						return err
 					}

@@ -42,25 +42,15 @@ func New(conn *wire.Conn, lock string) *Log {
 	return &Log{conn: conn, queue: wire.LogQueue(lock), now: time.Now}
 }
 
-// Append adds a record, and returns when a majority of the log's replicas has it. It does not
-// make the log.
+// Append adds a record, and returns when a majority of the log's replicas has it. A grant makes the
+// log if need be. An end does not: whoever has deleted the log with the lock wants none.
 func (l *Log) Append(ctx context.Context, r Record) error {
 	channel, err := open(ctx, l.conn)
-	if err != nil {
-		return l.explain("write to", err)
+	if err == nil {
+		defer closeLater(channel)
+		err = l.append(ctx, channel, r)
 	}
-	defer closeLater(channel)
-	return l.explain("write to", l.append(ctx, channel, r))
-}
-
-// Make makes the log unless there is one.
-func (l *Log) Make(ctx context.Context) error {
-	channel, err := open(ctx, l.conn)
-	if err != nil {
-		return l.explain("make", err)
-	}
-	defer closeLater(channel)
-	return l.explain("make", wire.Call(ctx, func() error { return l.declare(channel) }))
+	return l.explain("write to", err)
 }
 
 // declare also proves that a queue of that name is a log: with other arguments the broker answers
@@ -70,6 +60,15 @@ func (l *Log) declare(channel *amqp.Channel) error {
 	return err
 }
 
+// find is declare for a log that has to exist.
+func (l *Log) find(channel *amqp.Channel) error {
+	_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	return l.declare(channel)
+}
+
 func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error {
 	body, err := r.encode()
 	if err != nil {
@@ -77,14 +76,23 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 	}
 	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	if err := wire.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
-		return reason(err, closed)
+	if err := wire.Call(ctx, func() error {
+		if r.Type == TypeGrant {
+			if err := l.declare(channel); err != nil {
+				return err
+			}
+		}
+		return channel.Confirm(false)
+	}); err != nil {
+		return reason(orAlarm(err, l.conn), closed)
 	}
 	if l.conn.Blocked() {
 		return errAlarm
 	}
-	confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", l.queue, true, false,
-		amqp.Publishing{ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body})
+	confirm, err := wire.CallFor(ctx, func() (*amqp.DeferredConfirmation, error) {
+		return channel.PublishWithDeferredConfirm("", l.queue, true, false,
+			amqp.Publishing{ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body})
+	})
 	if err != nil {
 		return reason(err, closed)
 	}

@@ -41,9 +41,9 @@ func TestRunsAreReadBack(t *testing.T) {
 	l := testLog(t)
 	for i := range 60 {
 		id := fmt.Sprint(i)
-		token, read := mustGrant(t, l, id)
+		granted := mustGrant(t, l, id)
 		if i != 58 {
-			mustAppend(t, l, end(id, token, &read))
+			mustAppend(t, l, end(granted))
 		}
 	}
 	for n, want := range map[int]string{1: "[59]", 3: "[57 58- 59]"} {
@@ -58,7 +58,7 @@ func TestRunsAreReadBack(t *testing.T) {
 
 func TestFollowShowsWhatBeginsAndEnds(t *testing.T) {
 	l := testLog(t)
-	token, read := mustGrant(t, l, "a")
+	granted := mustGrant(t, l, "a")
 	ctx, cancel := context.WithCancel(deadline(t))
 	shown := make(chan string, 10)
 	done := make(chan error, 1)
@@ -78,7 +78,7 @@ func TestFollowShowsWhatBeginsAndEnds(t *testing.T) {
 		}
 	}
 	expect("[a-]")
-	mustAppend(t, l, end("a", token, &read))
+	mustAppend(t, l, end(granted))
 	expect("[a]")
 	mustGrant(t, l, "b")
 	expect("[b-]")
@@ -90,21 +90,20 @@ func TestFollowShowsWhatBeginsAndEnds(t *testing.T) {
 
 func TestOthersGarbageIsNoObstacle(t *testing.T) {
 	l := testLog(t)
-	first, _ := mustGrant(t, l, "a")
+	first := mustGrant(t, l, "a")
 	channel, err := l.conn.Channel()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, body := range []string{"hello", `{"version":1,"type":"grant","kind":"mutex","id":"x","token":-3}`} {
-		for range 200 {
-			if err := channel.Publish("", l.queue, false, false, amqp.Publishing{Body: []byte(body)}); err != nil {
-				t.Fatal(err)
-			}
+	for i := range 400 {
+		body := []byte([]string{"hello", `{"version":1,"type":"grant","id":"x","token":-3}`}[i%2])
+		if err := channel.Publish("", l.queue, false, false, amqp.Publishing{Body: body}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	second, _ := mustGrant(t, l, "b")
-	if second <= first {
-		t.Errorf("token %d after %d", second, first)
+	second := mustGrant(t, l, "b")
+	if second.Token <= first.Token {
+		t.Errorf("token %d after %d", second.Token, first.Token)
 	}
 	if got := fmt.Sprint(mustRuns(t, l, 2)); got != "[a- b-]" {
 		t.Errorf("runs %s", got)
@@ -116,7 +115,7 @@ func TestNoLogIsNotFound(t *testing.T) {
 	if _, err := l.Runs(deadline(t), 1); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("read: %v", err)
 	}
-	if err := l.Append(deadline(t), end("a", 0, nil)); !errors.Is(err, fault.ErrNotFound) {
+	if err := l.Append(deadline(t), end(Record{ID: "a"})); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("write: %v", err)
 	}
 }
@@ -133,7 +132,7 @@ func TestAnotherQueueIsNoLog(t *testing.T) {
 			if _, err := channel.QueueDeclare(l.queue, false, false, exclusive, false, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := grant(deadline(t), other, "a"); !errors.Is(err, fault.ErrNotALock) {
+			if _, err := grant(deadline(t), other, "a"); !errors.Is(err, fault.ErrNotALock) {
 				t.Errorf("grant: %v", err)
 			}
 			if _, err := other.Runs(deadline(t), 1); !errors.Is(err, fault.ErrNotALock) {
@@ -153,10 +152,10 @@ func TestAnAlarmIsAnErrorAtOnce(t *testing.T) {
 	defer tail.Close()
 	alarm(t, l)
 	var want *wire.AlarmError
-	if _, _, err := tail.Grant(deadline(t), Record{Kind: wire.Mutex, ID: "b"}); !errors.As(err, &want) {
+	if _, err := tail.Grant(deadline(t), Record{Kind: wire.Mutex}); !errors.As(err, &want) {
 		t.Errorf("grant: %v", err)
 	}
-	if err := l.Append(deadline(t), end("b", 0, nil)); !errors.As(err, &want) {
+	if err := l.Append(deadline(t), end(Record{ID: "b"})); !errors.As(err, &want) {
 		t.Errorf("end: %v", err)
 	}
 	if _, err := l.Open(deadline(t)); !errors.As(err, &want) {
@@ -175,7 +174,8 @@ func TestADeadlineEndsWhatHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	if _, _, err := tail.Grant(ctx, Record{Kind: wire.Mutex, ID: "b"}); !errors.Is(err, context.DeadlineExceeded) {
+	_, err = tail.Grant(ctx, Record{Kind: wire.Mutex})
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("grant: %v", err)
 	}
 	if _, err := l.Runs(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {

@@ -79,22 +79,22 @@ func deadline(t testing.TB) context.Context {
 }
 
 // grant takes a token as a run with this ID.
-func grant(ctx context.Context, l *Log, id string) (int64, Mark, error) {
+func grant(ctx context.Context, l *Log, id string) (Record, error) {
 	tail, err := l.Open(ctx)
 	if err != nil {
-		return 0, Mark{}, err
+		return Record{}, err
 	}
 	defer tail.Close()
-	return tail.Grant(ctx, Record{Kind: wire.Mutex, ID: id, At: time.Now()})
+	return tail.Grant(ctx, Record{Kind: wire.Mutex, ID: id})
 }
 
-func mustGrant(t testing.TB, l *Log, id string) (int64, Mark) {
+func mustGrant(t testing.TB, l *Log, id string) Record {
 	t.Helper()
-	token, read, err := grant(deadline(t), l, id)
+	granted, err := grant(deadline(t), l, id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token, read
+	return granted
 }
 
 func mustAppend(t testing.TB, l *Log, r Record) {
@@ -104,18 +104,20 @@ func mustAppend(t testing.TB, l *Log, r Record) {
 	}
 }
 
-// end is the end of the run with this ID.
-func end(id string, token int64, read *Mark) Record {
+// end is the end of a run.
+func end(granted Record) Record {
 	status := 0
 	return Record{
-		Type: TypeEnd, Kind: wire.Mutex, ID: id, Token: token, Read: read, At: time.Now(), Result: "ended", Status: &status,
+		Type: TypeEnd, Kind: wire.Mutex, ID: granted.ID, Token: granted.Token, Read: granted.Read,
+		At: time.Now(), Result: "ended", Status: &status,
 	}
 }
 
 // ctl runs rabbitmqctl at the broker of the tests.
 func ctl(t *testing.T, args ...string) {
 	t.Helper()
-	out, err := exec.Command("../../../scripts/broker", append([]string{"ctl"}, args...)...).CombinedOutput()
+	command := exec.Command("../../../scripts/broker", append([]string{"ctl"}, args...)...)
+	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Skipf("rabbitmqctl: %v: %s", err, out)
 	}

@@ -225,10 +225,7 @@ func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
 	var messages <-chan amqp.Delivery
 	err = wire.Call(ctx, func() (err error) {
-		if _, err = channel.QueueDeclarePassive(l.queue, true, false, false, false, nil); err != nil {
-			return err
-		}
-		if err = l.declare(channel); err != nil {
+		if err = l.find(channel); err != nil {
 			return err
 		}
 		if err = channel.Qos(ahead, 0, false); err != nil {

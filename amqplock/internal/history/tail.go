@@ -26,17 +26,22 @@ type Tail struct {
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
-	err    error              // of warm
+	err    error              // of Open, then of warm
 }
 
-// Open makes the log if need be, and stands at its end. Close has to be called in the end.
+// Open stands at the end of the log. Where there is none yet, Grant makes it: there may be no such
+// lock. Close has to be called in the end.
 //
-// The log may have been deleted, and be empty. What is in it is read in the background until
-// Grant.
+// What is in the log is read in the background until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	t := &Tail{log: l, warmed: make(chan struct{})}
 	both, bothCtx := errgroup.WithContext(ctx)
-	both.Go(func() error { return t.stand(bothCtx) })
+	both.Go(func() error {
+		if t.err = t.attach(bothCtx, -1, l.find); isGone(t.err) {
+			return nil
+		}
+		return t.err
+	})
 	both.Go(func() (err error) {
 		t.clock, err = askClock(bothCtx, l.conn)
 		if err != nil {
@@ -50,7 +55,11 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	}
 	stopped, stop := context.WithCancel(ctx)
 	t.stop = stop
-	go t.warm(ctx, stopped)
+	if t.err == nil {
+		go t.warm(ctx, stopped)
+	} else {
+		close(t.warmed)
+	}
 	return t, nil
 }
 
@@ -59,7 +68,7 @@ var remakes = []time.Duration{
 	0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond,
 }
 
-// stand begins to read at the last chunk.
+// stand makes the log if need be, and begins to read at its last chunk.
 func (t *Tail) stand(ctx context.Context) (err error) {
 	for _, pause := range remakes {
 		select {
@@ -67,7 +76,7 @@ func (t *Tail) stand(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if err = t.attach(ctx, -1); !isGone(err) {
+		if err = t.attach(ctx, -1, t.log.declare); !isGone(err) {
 			break
 		}
 	}
@@ -77,11 +86,13 @@ func (t *Tail) stand(ctx context.Context) (err error) {
 // prefetch bounds what the broker sends ahead of our acknowledgements.
 const prefetch = 512
 
-// attach begins to read at an offset, or with -1 at the last chunk.
+// attach begins to read at an offset, or with -1 at the last chunk; find proves that there is a log.
 //
 // The broker handles the requests of a channel in their order, so what is published on this one
 // comes behind the place at which it began to read.
-func (t *Tail) attach(ctx context.Context, offset int64) error {
+func (t *Tail) attach(
+	ctx context.Context, offset int64, find func(*amqp.Channel) error,
+) error {
 	t.detach()
 	channel, err := open(ctx, t.log.conn)
 	if err != nil {
@@ -91,7 +102,7 @@ func (t *Tail) attach(ctx context.Context, offset int64) error {
 	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 	if err == nil {
-		err = wire.Call(ctx, func() error { return t.log.declare(channel) })
+		err = wire.Call(ctx, func() error { return find(channel) })
 	}
 	if err == nil {
 		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
@@ -131,7 +142,7 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 			return
 		}
 		if err == nil && !t.known.complete() {
-			err = t.attach(ctx, t.known.start()) // not stopped: Grant reads where this begins
+			err = t.attach(ctx, t.known.start(), t.log.find) // not stopped: Grant reads where this begins
 		}
 		if err != nil {
 			t.err = err
@@ -158,26 +169,29 @@ func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
 	return message, reason(message.Ack(false), t.closed)
 }
 
-// Grant appends a grant, and returns its token when the record is in the log for good, and what
-// an end of this grant may vouch for. It may append several records with this ID; the last counts.
-func (t *Tail) Grant(ctx context.Context, r Record) (token int64, read Mark, err error) {
+// Grant appends a grant, made at the broker's time, and returns it when it is in the log for good:
+// with its token, and with what its end may vouch for. It may append several records with this
+// ID; the last one counts.
+func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	t.stop()
 	<-t.warmed
-	err = t.err
+	r.Type = TypeGrant
+	valid, err := false, t.err
 	for deleted := 0; ; {
-		if isGone(err) { // somebody has deleted the log under us
+		if isGone(err) { // there was no log, or somebody has deleted it
 			deleted++
 			err = t.stand(ctx)
 		}
 		if err == nil {
-			token, err = t.try(ctx, r)
+			valid, err = t.try(ctx, &r)
 		}
 		switch {
-		case err == nil && token > 0:
-			return token, Mark{Offset: t.known.to, Token: token}, nil
+		case err == nil && valid:
+			r.Read = &Mark{Offset: t.known.to, Token: r.Token}
+			return r, nil
 		case err == nil || isGone(err) && deleted < maxDeleted:
 		default:
-			return 0, read, t.log.explain("write to", orAlarm(err, t.log.conn))
+			return r, t.log.explain("write to", orAlarm(err, t.log.conn))
 		}
 	}
 }
@@ -185,33 +199,30 @@ func (t *Tail) Grant(ctx context.Context, r Record) (token int64, read Mark, err
 // maxDeleted bounds how often a log may be deleted before Grant gives up.
 const maxDeleted = 5
 
-// try appends a grant. The token is 0 if it is not valid, because others came between.
-func (t *Tail) try(ctx context.Context, r Record) (int64, error) {
+// try appends a grant, and reports whether it is valid: others may have come between.
+func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 	now := t.clock.now(t.log.now())
-	token, err := t.known.next(now)
-	if err != nil {
-		return 0, err
+	if r.Token, err = t.known.next(now); err != nil {
+		return false, err
 	}
-	r.Type, r.Token, r.Read = TypeGrant, token, t.known.mark()
+	r.At, r.Read = time.UnixMilli(now).UTC(), t.known.mark()
 	mine := rand.Text()
-	if err := t.publish(ctx, mine, r); err != nil {
-		return 0, err
+	if err := t.publish(ctx, mine, *r); err != nil {
+		return false, err
 	}
 	for {
 		before := t.known
 		message, err := t.read(ctx)
 		switch {
 		case err != nil:
-			return 0, err
+			return false, err
 		case message.MessageId != mine:
 		case !before.complete() && (before.any || !t.known.whole):
-			if err := t.attach(ctx, t.known.start()); err != nil {
-				return 0, err
+			if err := t.attach(ctx, t.known.start(), t.log.find); err != nil {
+				return false, err
 			}
-		case t.known.valid(before, token, now):
-			return token, nil
 		default:
-			return 0, nil
+			return t.known.valid(before, r.Token, now), nil
 		}
 	}
 }
