@@ -40,6 +40,10 @@ func (l *Lock) Release(ctx context.Context) error {
 	return err
 }
 
+// SetEnding says how the work has ended, for the history of a lock with WithHistory. The last call
+// before Release counts.
+func (l *Lock) SetEnding(e Ending) { l.holder.SetEnding(locker.Ending(e)) }
+
 // Verify asks the broker now whether the lock is held and returns nil if so. Where the answer or the
 // lease says that it is lost it returns that *Error of kind ErrLost and ends Context. It asks again
 // while the answers prove nothing, and returns another error when ctx ends first.

@@ -33,13 +33,14 @@ func logArgs() amqp.Table {
 // Log is the log of one lock, reached by one publish connection.
 type Log struct {
 	conn  *wire.Conn
+	kind  wire.Kind
 	queue string
 	now   func() time.Time
 }
 
 // New contacts nothing.
-func New(conn *wire.Conn, lock string) *Log {
-	return &Log{conn: conn, queue: wire.LogQueue(lock), now: time.Now}
+func New(conn *wire.Conn, lock wire.Ref) *Log {
+	return &Log{conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now}
 }
 
 // Append adds a record, and returns when a majority of the log's replicas has it. A grant makes the

@@ -46,7 +46,7 @@ func testConn(t testing.TB) *wire.Conn {
 // testLog is a log that no other test has.
 func testLog(t testing.TB) *Log {
 	t.Helper()
-	l := New(testConn(t), "test-"+rand.Text())
+	l := New(testConn(t), wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()})
 	t.Cleanup(func() { deleteQueue(t, l) })
 	return l
 }
@@ -66,7 +66,7 @@ func deleteQueue(t testing.TB, l *Log) {
 // at is the same log, by a connection of its own and with a clock that is wrong.
 func (l *Log) at(t testing.TB, wrong time.Duration) *Log {
 	return &Log{
-		conn: testConn(t), queue: l.queue,
+		conn: testConn(t), kind: l.kind, queue: l.queue,
 		now: func() time.Time { return time.Now().Add(wrong) },
 	}
 }

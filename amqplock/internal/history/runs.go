@@ -22,7 +22,7 @@ type entry struct {
 	record *Record // nil for one that cannot be read
 }
 
-// Runs returns the last n runs of the log, those first that began first. It reads, and appends
+// Runs returns the last n runs under the lock, those first that began first. It reads, and appends
 // nothing. The error matches ErrNotFound if there is no log.
 func (l *Log) Runs(ctx context.Context, n int) ([]Run, error) {
 	runs, _, err := l.runs(ctx, n)
@@ -44,7 +44,7 @@ func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run))
 		}
 	}
 	err = l.each(ctx, next, func(e entry) {
-		if e.record == nil {
+		if !l.concerns(e) {
 			return
 		}
 		id := e.record.ID
@@ -73,13 +73,13 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 	entries, err := l.collect(ctx, -1, -1)
 	for back := int64(3*n + 30); err == nil && len(entries) > 0; back *= 4 {
 		first, last := entries[0].offset, entries[len(entries)-1].offset
-		runs := pair(entries)
+		runs := l.pair(entries)
 		if len(runs) >= n+margin || first == 0 || back > 4*maxBytes {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
 		begin := max(0, last-back)
 		if entries, err = l.collect(ctx, begin, last); err == nil && entries[0].offset > begin {
-			runs := pair(entries) // the broker has deleted what was before
+			runs := l.pair(entries) // the broker has deleted what was before
 			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
 		}
 	}
@@ -92,11 +92,11 @@ const margin = 10
 
 // pair makes runs of records, in the order of their grants. An end without a grant counts from
 // when it must have begun.
-func pair(entries []entry) []Run {
+func (l *Log) pair(entries []entry) []Run {
 	var runs []Run
 	index := map[string]int{}
 	for _, e := range entries {
-		if e.record == nil {
+		if !l.concerns(e) {
 			continue
 		}
 		i, ok := index[e.record.ID]
@@ -114,6 +114,10 @@ func pair(entries []entry) []Run {
 	slices.SortStableFunc(runs, func(a, b Run) int { return a.Began().Compare(b.Began()) })
 	return runs
 }
+
+// concerns reports whether an entry is of this lock: a mutex and a semaphore of one name share a
+// log.
+func (l *Log) concerns(e entry) bool { return e.record != nil && e.record.Kind == l.kind }
 
 // Began is when the lock was granted.
 func (r Run) Began() time.Time {

@@ -68,10 +68,12 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	}
 }
 
-// contender wants the lock: an attempt, and the participant that shows itself meanwhile.
+// contender wants the lock: an attempt, the participant that shows itself meanwhile, and the
+// history of what it gets.
 type contender struct {
 	*attempt
 	who *presence.Participant
+	log *recorder
 }
 
 // acquire tries, and waits if that is wanted.
@@ -170,6 +172,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	c := &contender{
 		attempt: newAttempt(cfg, link, false),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.About),
+		log:     &recorder{cfg: cfg},
 	}
 	link.OnPublish = c.who.Appear
 	if early != nil {

@@ -31,6 +31,8 @@ type Config struct {
 	CheckInterval time.Duration
 	StopTime      time.Duration
 
+	History bool
+
 	OnWaiting func(waitq.Waiting)
 	About     func() presence.About
 

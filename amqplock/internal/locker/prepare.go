@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,7 +21,8 @@ const rearmAfter = 20 * time.Minute
 // connection, with which a lock that others wait for is handed over, the last will, and the notice
 // of removed slots.
 func (h *Holder) prepare() {
-	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
+	h.log.record(context.Background(), h.link) // also if the work ends meanwhile
+	if h.link.Publish() != nil {               // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
 	select {

@@ -1,0 +1,111 @@
+package locker
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// recordTime bounds each record that is not needed for the lock to be right.
+const recordTime = time.Second
+
+// Ending is how the work under a lock has ended. amqplock.Ending documents it.
+type Ending struct {
+	Result string
+	Status *int
+	Signal string
+}
+
+// recorder writes the history of one run: its grant and its end. It does nothing unless
+// Config.History is set. One goroutine at a time uses it.
+type recorder struct {
+	cfg     Config
+	grant   history.Record
+	granted time.Duration // on the clock of cfg
+	written bool          // the grant is in the log
+	failed  bool          // a warning has said that something is not in the log
+	lost    bool          // the end is in the log, and says so
+}
+
+// begin notes what the grant will say of the run.
+func (r *recorder) begin() {
+	about := presence.About{}
+	if r.cfg.About != nil {
+		about = r.cfg.About()
+	}
+	if about.ID == "" {
+		about.ID = rand.Text()
+	}
+	r.grant = history.Record{
+		Type: history.TypeGrant, Kind: r.cfg.Kind, ID: about.ID, Host: about.Host, PID: about.PID,
+		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
+	}
+}
+
+// holds notes the grant of these slots now.
+func (r *recorder) holds(slots []int) {
+	r.granted, r.grant.At = r.cfg.clock.Now(), time.Now().UTC()
+	if r.cfg.Kind == wire.Semaphore {
+		r.grant.Slots = slots
+	}
+}
+
+// record writes the grant, best effort.
+func (r *recorder) record(ctx context.Context, link *wire.Link) {
+	if !r.cfg.History || r.written {
+		return
+	}
+	err := r.append(ctx, link, r.grant)
+	r.written = err == nil
+	r.report(err)
+}
+
+// end writes the end, and before it the grant if that is not in the log yet, best effort.
+func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
+	if !r.cfg.History || r.lost {
+		return
+	}
+	r.record(ctx, link)
+	if !r.written {
+		return
+	}
+	r.lost = lost
+	r.report(r.append(ctx, link, r.endOf(ending, lost)))
+}
+
+func (r *recorder) endOf(ending Ending, lost bool) history.Record {
+	held := max(r.cfg.clock.Now()-r.granted, 0)
+	e := history.Record{
+		Type: history.TypeEnd, Kind: r.cfg.Kind, ID: r.grant.ID, Token: r.grant.Token, Read: r.grant.Read,
+		At: r.grant.At.Add(held), Seconds: held.Round(time.Microsecond).Seconds(),
+		Result: ending.Result, Status: ending.Status, Signal: ending.Signal,
+	}
+	switch {
+	case lost:
+		e.Result = "lost"
+	case e.Result == "":
+		e.Result = "released"
+	}
+	return e
+}
+
+func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	defer cancel()
+	if err := link.OpenPublish(ctx); err != nil {
+		return err
+	}
+	return history.New(link.Publish(), r.cfg.Ref).Append(ctx, record)
+}
+
+// report warns once that the history has a gap.
+func (r *recorder) report(err error) {
+	if err != nil && !r.failed {
+		r.failed = true
+		r.cfg.Warnf("the history of %s is not complete: %v", r.cfg.Ref, err)
+	}
+}
