@@ -14,7 +14,7 @@ LINT_TOOLS = shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
 # What runs outside Linux too; the tests of whole programs do not.
-PORTABLE = . ./amqplock/... ./runner/... ./signals/...
+PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SHELL_FILES = .ci/run $(shell grep -lsE '^\#!.*\bbash' scripts/* bench/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
 .PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean

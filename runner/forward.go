@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // ends counts the requests to end, SIGINT and SIGTERM, that came from outside.
@@ -13,7 +15,8 @@ type ends struct {
 	last       map[os.Signal]time.Time
 }
 
-// togetherWithin is how close two equal requests are one: systemd signals the main process, and then everything in its group.
+// togetherWithin is how close two equal requests are one: systemd signals the main process
+// and then everything in its group.
 const togetherWithin = 100 * time.Millisecond
 
 // add reports whether s is a request of its own, and no echo of the one before.
@@ -36,8 +39,9 @@ func (e *ends) add(s os.Signal, now time.Time) bool {
 	return true
 }
 
-// forward passes s to the command's group. It reports whether s was a second SIGTERM, which means: kill it. Only SIGTERM, because
-// a second SIGINT has a meaning of its own for interactive programs, and for those that clean up after the first.
+// forward passes s to the command's group. It reports whether s was a second SIGTERM, which
+// means: kill it. A second SIGINT has a meaning of its own for interactive programs, and for
+// those that clean up after the first.
 func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	sig, ok := s.(syscall.Signal)
 	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
@@ -47,8 +51,11 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		return true
 	}
 	switch {
+	case sig == syscall.SIGTSTP && r.stopping:
+		return false // to stop now would keep the tree from its end
 	case sig == syscall.SIGCONT && (r.verified != nil || r.resumed):
-		// The command goes on when the lock has been verified, and not before. After that the signal could undo the next Ctrl-Z.
+		// The command goes on when the lock has been verified, and not before. After that
+		// the signal could undo the next Ctrl-Z.
 		r.resumed = false
 		return false
 	case sig == syscall.SIGTSTP && r.verified != nil:
@@ -58,14 +65,14 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		}
 		return false
 	case sig == syscall.SIGTSTP && r.leader.ended:
-		// Nobody tells whether those that the command has left behind stop: they are not its group's leader.
+		// No SIGCHLD announces the stop of processes that the command has left behind.
 		if Resumable() {
 			r.signalGroup(sig)
 			r.suspend(ctx, sig, false, true)
 		}
 		return false
 	case sig == syscall.SIGTSTP:
-		r.paused = Boottime()
+		r.paused = sys.Boottime()
 	case sig == syscall.SIGCONT:
 		r.paused = 0
 	}
@@ -73,7 +80,8 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	return false
 }
 
-// signalGroup is safe as long as the leader has not been collected. A group that has gone is no error: the signal lost the race.
+// signalGroup is safe as long as the leader has not been collected. A group that has gone is
+// no error: the signal lost the race.
 func (r *run) signalGroup(s syscall.Signal) {
 	if !r.leader.collected {
 		_ = syscall.Kill(-r.leader.pid, s)

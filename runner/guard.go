@@ -7,29 +7,30 @@ import (
 	"time"
 )
 
-// guardName is what ps and pkill see: nothing that `pkill amqprun` would match.
+// guardName is what ps and pkill see. `pkill amqprun` does not match it.
 const guardName = "lock-guard"
 
-// guardEnvironment is the guard's whole environment, by which every amqprun recognises every guard. It carries no AMQPRUN_ID, so
-// that a guard belongs to no tree.
+// guardEnvironment is the whole environment of a guard. Every amqprun recognises every
+// guard by it. Without AMQPRUN_ID a guard belongs to no tree.
 var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
 
-// orders is all that a guard knows. Every message carries all of it, so a message has no history, and a
-// new guard in the place of a killed one needs but the last.
+// orders is all that a guard knows. Every message carries all of it, so the newest message
+// is all that a guard, also one that replaces another, has to read.
 type orders struct {
 	Amqprun   int32         // the process whose descendants belong to the tree while it lives
-	Group     int32         // 0: not started
+	Group     int32         // 0: there is nothing to guard
+	Born      uint64        // when the leader of the group was started, see proc
 	Signal    int32         // sent before SIGKILL
 	KillAfter time.Duration // between the two
-	StopAt    time.Duration // Boottime; 0: no lease to enforce
+	StopAt    time.Duration // sys.Boottime; 0: no lease to enforce
 	KillAt    time.Duration
-	Stopping  bool // amqprun is stopping the tree, only KillAt is left to enforce
+	Stopping  bool // amqprun stops the tree, so only KillAt is left to enforce
 }
 
 const maxMessage = 4096 // an AMQPRUN_ID is far shorter
 
 func (o orders) encode(id string) []byte {
-	b, _ := binary.Append(nil, binary.LittleEndian, o) // only fails for types without a fixed size
+	b, _ := binary.Append(nil, binary.LittleEndian, o) // fails only for types of no fixed size
 	return append(b, id...)
 }
 
@@ -41,7 +42,7 @@ func decodeOrders(message []byte) (o orders, id string, err error) {
 	return o, string(message[len(message)-r.Len():]), nil
 }
 
-// action is what a guard has to do now.
+// action is what a guard has to do.
 type action int
 
 const (
@@ -50,21 +51,22 @@ const (
 	kill        // send SIGKILL until the tree is dead
 )
 
-// stopSlack is how much later than amqprun the guard sends the stop signal, unless that is more than a quarter of the grace. An amqprun
-// that is alive does it itself, even on a busy machine, and a command should not get it twice.
+// stopSlack is how much later than amqprun the guard sends the stop signal, but at most a
+// quarter of the grace. An amqprun that is alive sends it itself, also on a busy machine,
+// and a command should not get it twice.
 const stopSlack = 500 * time.Millisecond
 
 // watch decides what the guard does, and when. It knows no process and no clock.
 type watch struct {
 	orders
-	abandoned   bool          // amqprun is dead: end of file
-	abandonedAt time.Duration // when that was seen
-	stoppedFor  time.Duration // the deadline for which the stop signal has been sent
-	stopped     bool          // it has been sent because amqprun is dead
-	killedFor   time.Duration // the deadline for which the tree has been killed
+	abandoned   bool          // amqprun is dead: its end of the socket is closed
+	abandonedAt time.Duration // when the guard saw that
+	stoppedFor  time.Duration // the deadline for which it has sent the stop signal
+	stopped     bool          // it has sent the stop signal because amqprun is dead
+	killedFor   time.Duration // the deadline for which it has killed the tree
 }
 
-// due returns what is to be done at now, and when to ask again (0: when the orders change).
+// due returns what to do at now, and when to ask again (0: when the orders change).
 func (w *watch) due(now time.Duration) (action, time.Duration) {
 	switch {
 	case w.abandoned:
@@ -100,8 +102,9 @@ func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 	}
 }
 
-// disconnected is told that the connection which holds the lock has ended, so that the lock is free now. An amqprun that is not stopped has
-// seen it too, and says so at once: its next orders replace these.
+// disconnected shortens the deadlines when the connection that holds the lock has ended: the
+// lock is free then. An amqprun that is not stopped sees the end too, and its next orders
+// replace these.
 func (w *watch) disconnected(now time.Duration) {
 	if w.Group == 0 || w.Stopping || w.abandoned {
 		return
@@ -114,7 +117,7 @@ func (w *watch) disconnected(now time.Duration) {
 	}
 }
 
-// did records that a has been done.
+// did records that the guard has done a.
 func (w *watch) did(a action) {
 	switch {
 	case a == stop && w.abandoned:

@@ -7,26 +7,23 @@ import (
 	"time"
 )
 
-// Guard does not exist here: it needs to see the processes of others, and their environment. A command outlives an amqprun that was killed.
+// Guard does not exist here: it would have to see the processes of others and their
+// environment. A command outlives an amqprun that was killed.
 type Guard struct{}
 
-// StartGuard returns nil, on which all methods work and do nothing.
-func StartGuard() *Guard { return nil }
+// NewGuard returns nil. All methods work on it and do nothing.
+func NewGuard() *Guard { return nil }
 
 func (g *Guard) KeepSocket(syscall.Conn)  {}
 func (g *Guard) Renew(_, _ time.Duration) {}
 func (g *Guard) Done() error              { return nil }
 
-// ReapOthers does nothing.
-func (g *Guard) ReapOthers() (stop func()) { return func() {} }
+func (g *Guard) start(orders, string) error { return nil }
+func (g *Guard) stopping()                  {}
+func (g *Guard) dismiss()                   {}
+func (g *Guard) abandon()                   {}
 
-func (g *Guard) prepare(*Command) error { return nil }
-func (g *Guard) group(int)              {}
-func (g *Guard) stopping()              {}
-func (g *Guard) dismiss()               {}
-func (g *Guard) abandon()               {}
-
-// IsGuard is always false.
+// IsGuard returns false.
 func IsGuard() bool { return false }
 
 // RunGuard is never called.

@@ -122,7 +122,7 @@ func TestTheTreeIsDeadInTime(t *testing.T) {
 }
 
 func TestOrdersSurviveTheSocket(t *testing.T) {
-	want := orders{Amqprun: 1, Group: 2, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5, Stopping: true}
+	want := orders{Amqprun: 1, Group: 2, Born: 6, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5, Stopping: true}
 	got, id, err := decodeOrders(want.encode("the-id"))
 	if err != nil || got != want || id != "the-id" {
 		t.Errorf("%+v, %q, %v", got, id, err)
@@ -136,7 +136,9 @@ func TestNoGuard(t *testing.T) {
 	var g *Guard
 	g.KeepSocket(nil)
 	g.Renew(1, 2)
-	g.group(3)
+	_ = g.start(orders{}, "")
+	g.dismiss()
+	g.abandon()
 	g.stopping()
 	if err := g.Done(); err != nil {
 		t.Error(err)

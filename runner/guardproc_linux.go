@@ -3,19 +3,24 @@ package runner
 import (
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// lastSignal is the highest there is.
-const lastSignal = 64
+	"github.com/amqprun/amqprun/internal/sys"
+)
 
 // guardSocket is where the guard finds its end of the socket pair.
 const guardSocket = 3
 
-// IsGuard reports whether this process was started by StartGuard. Ask before anything else, and then call RunGuard.
+// guardThreads is how many threads the guard makes before the command can use up its limit
+// of processes.
+const guardThreads = 2
+
+// IsGuard reports whether this process was started as a guard. Ask before anything else,
+// and then call RunGuard.
 func IsGuard() bool {
 	return len(os.Args) == 1 && os.Args[0] == guardName && os.Getenv("AMQPRUN_GUARD") != ""
 }
@@ -23,26 +28,45 @@ func IsGuard() bool {
 // RunGuard is the guard's main function. It returns the exit code of the process.
 func RunGuard() int {
 	ignoreSignals()
-	// What amqprun inherited beyond 2 was not close-on-exec: held open here, it would keep `$(amqprun ...)` waiting.
-	_ = unix.CloseRange(guardSocket+1, ^uint(0)>>1, 0)
-	_ = os.WriteFile("/proc/self/comm", []byte(guardName), 0)
-	unix.CloseOnExec(guardSocket)
+	closeInherited()
 	timer, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return exitOwnFailure
 	}
+	reserveThreads(guardThreads)
+	_ = os.WriteFile("/proc/self/comm", []byte(guardName), 0) // the sign that it is ready
 	g := &guardProcess{timer: timer, kept: -1}
 	runtime.LockOSThread()
+	for g.receive(0) && g.watch.Group == 0 {
+	}
 	g.run()
 	return 0
 }
 
-// ignoreSignals ignores all that can be ignored. os/signal would leave out what the Go runtime panics of; when one of those is no
-// message but a fault, the kernel ends us nevertheless.
+// closeInherited closes the descriptors behind the socket that amqprun has inherited itself. Held
+// open here, one would keep `$(amqprun ...)` waiting. They are those that are not
+// close-on-exec. The Go runtime may have opened others.
+func closeInherited() {
+	unix.CloseOnExec(guardSocket)
+	open, _ := os.ReadDir("/proc/self/fd")
+	for _, entry := range open {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || fd <= guardSocket {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// ignoreSignals ignores every signal that can be ignored. Package os/signal would leave out
+// those of which the Go runtime panics. A real fault kills the process nevertheless.
 func ignoreSignals() {
-	ignore := sigaction{1}
-	for s := syscall.Signal(1); s <= lastSignal; s++ {
-		setAction(s, &ignore, nil)
+	const last = 64
+	for s := syscall.Signal(1); s <= last; s++ {
+		sys.SetAction(s, &sys.Ignore, nil)
 	}
 }
 
@@ -50,19 +74,17 @@ func ignoreSignals() {
 type guardProcess struct {
 	watch watch
 	id    string
-	born  uint64 // when the group's leader was started, see proc
 	timer int
-	lean  bool          // memory that only the start needed has been given back
 	kept  int           // the duplicate of the connection's socket, -1 for none
-	cut   bool          // its other end has closed it
+	cut   bool          // the broker has closed the connection
 	tick  time.Duration // until the next look at a tree that is to end by itself
 
-	strangers strangers
+	unrelated memory
 }
 
 func (g *guardProcess) run() {
-	for {
-		a, wake := g.watch.due(Boottime())
+	for g.watch.Group != 0 || !g.watch.abandoned {
+		a, wake := g.watch.due(sys.Boottime())
 		switch a {
 		case stop:
 			g.stop()
@@ -82,12 +104,12 @@ func (g *guardProcess) run() {
 	}
 }
 
-// tree is what the guard can reach. When amqprun is dead its descendants have other parents: a process that has left the
-// group and wiped its environment is out of reach then.
+// tree is what the guard can reach. The descendants of a dead amqprun have other parents.
+// Of these, a process that has left the group and wiped its environment is out of reach.
 func (g *guardProcess) tree() tree {
-	t := tree{pgid: int(g.watch.Group), id: g.id, born: g.born}
-	if p, ok := readProc(t.pgid); ok && p.start != g.born {
-		t.pgid = 0 // everybody in the group has ended, and its number is in use again
+	t := tree{pgid: int(g.watch.Group), id: g.id, born: g.watch.Born}
+	if p, ok := readProc(t.pgid); ok && p.start != t.born {
+		t.pgid = 0 // the whole group has ended, and another process has its number
 	}
 	if !g.watch.abandoned {
 		t.root = int(g.watch.Amqprun)
@@ -95,13 +117,16 @@ func (g *guardProcess) tree() tree {
 	return t
 }
 
-// signal sends signals to all members of the tree, and reports whether there are any, or may be. A group is signalled as such only when a member of it
-// was seen: its leader may have been collected, and its id belong to others.
+// signal sends signals to all members of the tree, and reports whether there are any, or may
+// be. It signals the group as such only if it has seen a member: amqprun may have collected
+// the leader, and the group's id may belong to others.
 func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	grouped := false
 	members, more := t.look()
 	for _, p := range members {
-		if grouped = grouped || t.pgid != 0 && p.pgrp == t.pgid; p.pgrp != t.pgid {
+		if t.pgid != 0 && p.pgrp == t.pgid {
+			grouped = true
+		} else {
 			p.signal(signals...)
 		}
 	}
@@ -113,8 +138,9 @@ func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	return more || len(members) > 0
 }
 
-// stop sends the stop signal. While amqprun lives nobody but amqprun wakes a stopped command: after Ctrl-Z it has to verify the lock first. And the
-// descendants are all that is looked for: SIGKILL may be due soon, and must not wait for a look through /proc.
+// stop sends the stop signal. While amqprun lives, only amqprun wakes a stopped command:
+// after Ctrl-Z it has to verify the lock first. And then the guard looks for descendants
+// alone: SIGKILL may be due soon, and must not wait for a look through /proc.
 func (g *guardProcess) stop() {
 	signal := syscall.Signal(g.watch.Signal)
 	if g.watch.abandoned {
@@ -125,12 +151,15 @@ func (g *guardProcess) stop() {
 	g.tree().signal(signal)
 }
 
-// allDead reports whether several looks found nothing; what they find gets signals. One is not enough: a process can hide behind its own
+// looks is how many looks in a row have to find nothing: a process can hide behind its own
 // forking.
+const looks = 3
+
+// allDead reports whether the looks have found nothing. What they find gets signals.
 func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 	for range looks {
 		t := g.tree()
-		t.strangers, t.patient = g.strangers.recent(), true
+		t.unrelated, t.patient = g.unrelated.recent(), true
 		if g.signal(t, signals...) {
 			return false
 		}
@@ -138,12 +167,11 @@ func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 	return true
 }
 
-const looks = 3
-
-// signalGroup spares the group the wait for a look through /proc, if its leader proves that it is still the same.
+// signalGroup signals the group before the look through /proc, if its leader proves that it
+// is still the same group.
 func (g *guardProcess) signalGroup(s syscall.Signal) {
 	pgid := int(g.watch.Group)
-	if leader, ok := readProc(pgid); ok && leader.start == g.born {
+	if leader, ok := readProc(pgid); ok && leader.start == g.watch.Born {
 		_ = syscall.Kill(-pgid, s)
 	}
 }
@@ -152,107 +180,70 @@ func (g *guardProcess) signalGroup(s syscall.Signal) {
 func (g *guardProcess) killAll() {
 	g.signalGroup(syscall.SIGKILL)
 	if !g.watch.abandoned {
-		g.tree().signal(syscall.SIGKILL) // at once: the looks that follow take their time
+		g.tree().signal(syscall.SIGKILL) // before the looks, which take their time
 	}
 	for pause := time.Millisecond; !g.allDead(syscall.SIGKILL); pause = min(2*pause, time.Second) {
-		g.pause(pause)
+		g.wait(sys.Boottime() + pause)
 	}
 }
 
-// leanAfter is how long the guard is idle, in milliseconds, before it gives memory back: longer than between the checks that follow a grant,
-// and it saves the guards of short commands the work.
-const leanAfter = 1500
-
-// pause waits for d and for messages.
-func (g *guardProcess) pause(d time.Duration) { g.wait(Boottime() + d) }
-
-// wait returns when amqprun or the connection has ended, at the instant until (0: none), and, when amqprun is dead, soon. Before the command
-// starts it returns for each message too; later ones, which put the deadline off, are read when there is something to decide: to wake up is
-// what a guard costs.
+// wait returns at the instant until (0: none), when amqprun or the connection has ended, and
+// soon when amqprun is dead. It does not return for a message: to wake up is what a guard
+// costs. It reads renewals when there is something to decide.
 func (g *guardProcess) wait(until time.Duration) {
-	if g.watch.abandoned { // most commands die at once, and somebody waits for the lock
+	if g.watch.abandoned { // most commands die at once, and a waiter wants the lock
 		g.tick = min(max(2*g.tick, time.Millisecond), lookEvery)
-		until = min(until, Boottime()+g.tick)
+		until = min(until, sys.Boottime()+g.tick)
 	}
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))} // 0 disarms
 	_ = unix.TimerfdSettime(g.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
-	started := g.watch.Group != 0
-	amqprun := unix.PollFd{Fd: guardSocket} // no events: only its end
-	if !started {
-		amqprun.Events = unix.POLLIN
+	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
+	if !g.watch.abandoned { // after it, the end of file would end every wait
+		fds[1].Fd = guardSocket // no events: only its end
+		if !g.cut {
+			fds[2] = unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP}
+		}
 	}
-	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, amqprun}
-	switch {
-	case g.watch.abandoned:
-		fds = fds[:1] // the end of file stays readable
-	case g.kept >= 0 && !g.cut && started: // before that there is nothing to stop
-		fds = append(fds, unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP})
-	}
-	patience := -1
-	if !g.lean && !g.watch.abandoned {
-		patience = leanAfter
-	}
-	n, err := unix.Poll(fds, patience)
-	if err != nil {
+	if _, err := unix.Poll(fds, -1); err != nil {
 		return
 	}
-	if n == 0 {
-		g.lean = true
-		dropFileMappings()
-		return
+	for !g.watch.abandoned && g.receive(unix.MSG_DONTWAIT) {
 	}
-	for !g.watch.abandoned && g.receive() { // first, for it may say that amqprun knows
-	}
-	if len(fds) > 2 && fds[2].Revents != 0 {
+	// After the messages: one of them may say that amqprun knows.
+	if fds[2].Revents != 0 {
 		g.cut = true
-		g.watch.disconnected(Boottime())
+		g.watch.disconnected(sys.Boottime())
 	}
 }
 
-// receive takes a message, if there is one.
-func (g *guardProcess) receive() (more bool) {
+// receive takes a message. It reports whether to try again.
+func (g *guardProcess) receive(flags int) (more bool) {
 	var message [maxMessage]byte
 	var rights [64]byte
-	n, nr, _, _, err := unix.Recvmsg(guardSocket, message[:], rights[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	n, nr, _, _, err := unix.Recvmsg(guardSocket, message[:], rights[:], unix.MSG_CMSG_CLOEXEC|flags)
 	switch {
 	case err == unix.EAGAIN:
 		return false
 	case err == unix.EINTR:
 		return true
 	case err != nil || n == 0:
-		g.watch.abandoned, g.watch.abandonedAt = true, Boottime()
+		g.watch.abandoned, g.watch.abandonedAt = true, sys.Boottime()
 		return false
 	}
 	g.keep(rights[:nr])
 	if o, id, err := decodeOrders(message[:n]); err == nil {
-		if g.watch.Group == 0 && o.Group != 0 {
-			leader, _ := readProc(int(o.Group))
-			g.born = leader.start
-		}
 		g.watch.orders, g.id = o, id
 	}
 	return true
 }
 
-// keep takes the descriptor that came with a message, if one did, in the place of the one before.
+// keep takes the descriptor that came with a message, if one did.
 func (g *guardProcess) keep(rights []byte) {
-	if len(rights) == 0 {
-		return
-	}
 	messages, err := unix.ParseSocketControlMessage(rights)
-	if err != nil {
+	if err != nil || len(messages) == 0 {
 		return
 	}
-	for _, m := range messages {
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if g.kept >= 0 {
-				unix.Close(g.kept)
-			}
-			g.kept, g.cut = fd, false
-		}
+	if fds, err := unix.ParseUnixRights(&messages[0]); err == nil && len(fds) == 1 {
+		g.kept = fds[0]
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // commandStopped is called when the command was stopped by s.
@@ -14,20 +16,26 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		r.signalGroup(syscall.SIGCONT)
 		return
 	}
-	paused := isEcho(r.paused, Boottime())
+	paused := isEcho(r.paused, sys.Boottime())
 	r.paused = 0
 	switch {
 	case r.stopping:
-		// SIGKILL is near, and reaches stopped processes too.
+		// A command has its grace to clean up, and not to lie still. One that wants the
+		// terminal would only ask again.
+		if !asks {
+			r.signalGroup(syscall.SIGCONT)
+		}
 	case !asks && s != syscall.SIGTSTP && !paused:
-		// SIGSTOP: somebody has his reasons, and sends SIGCONT when they are gone.
+		// SIGSTOP: its sender has reasons, and sends SIGCONT when they are gone.
 	case !paused && r.terminal.foreground() == 0:
-		// No terminal, no job control.
+		// There is no job control without a terminal.
 	case !Resumable():
-		// The kernel would not stop us, as nobody could resume us; so the command goes on. A command that asked for the
-		// terminal cannot get it, and would ask again for ever: it gets what the kernel sends to a stopped group that loses its shell.
+		// The kernel would not stop us, so the command goes on. A command that asked for
+		// the terminal cannot get it, and would ask for ever. It gets what the kernel sends
+		// to a stopped group that loses its shell.
 		if asks {
-			r.warnf("the command wants the terminal and there is no shell that could give it: sending SIGHUP")
+			r.warnf("the command wants the terminal, and there is no shell to give it: " +
+				"sending SIGHUP")
 			r.signalGroup(syscall.SIGHUP)
 		}
 		r.signalGroup(syscall.SIGCONT)
@@ -36,22 +44,27 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 	}
 }
 
-// echoWithin is how long a command may take to stop after Ctrl-Z, to put the terminal in order, and then do it by SIGSTOP. Who stops later has
-// ignored Ctrl-Z, and was stopped by somebody else.
+// echoWithin is how long a command may take to stop after Ctrl-Z. Some put the terminal in
+// order first, and then stop by SIGSTOP. One that stops later has ignored Ctrl-Z, and
+// somebody else has stopped it.
 const echoWithin = 5 * time.Second
 
-// isEcho reports whether a stop at now may be the answer to a SIGTSTP that was passed on at then, 0 for never.
+// isEcho reports whether a stop at now may be the answer to a SIGTSTP that was passed on at
+// then, 0 for never.
 func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoWithin }
 
-// suspend stops amqprun as its command was, so that the shell takes its terminal back, and asks for verification when it is
-// resumed. paused: the signal came to our group first, so the rest of a pipeline has it already.
+// suspend stops amqprun as its command was, so that the shell takes its terminal back, and
+// asks for verification when it is resumed. With paused the signal came to our group first,
+// so the rest of a pipeline has it already.
 func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) {
+	r.startGuard() // while we are stopped, the guard alone enforces the lease
 	r.wants = asks || r.terminal.foreground() == r.leader.pid
 	if until := r.until(); until != 0 {
-		r.warnf("stopped; the lock ends in %v unless resumed", max(until-Boottime(), 0).Round(100*time.Millisecond))
+		left := max(until-sys.Boottime(), 0).Round(100 * time.Millisecond)
+		r.warnf("stopped; the lock ends in %v unless resumed", left)
 	}
 	if s == syscall.SIGSTOP {
-		s = syscall.SIGTSTP // the command's way to answer SIGTSTP; for us the polite one will do
+		s = syscall.SIGTSTP // by which the shell knows that it was Ctrl-Z
 	}
 	Suspend(s, !paused)
 	r.resumed = true
@@ -63,7 +76,30 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) 
 	go func(answer chan<- error) { answer <- r.c.Verify(ctx) }(r.verified)
 }
 
-// resume lets the command go on, with the terminal if it had it, or asked for it, and we have been resumed in the foreground.
+// suspendLate suspends when Ctrl-Z came while the command was ending: the processes that it
+// has left behind have stopped.
+func (r *run) suspendLate(ctx context.Context) {
+	if isEcho(r.paused, sys.Boottime()) && Resumable() {
+		r.suspend(ctx, syscall.SIGTSTP, false, true)
+	}
+}
+
+// answered takes Verify's answer. It resumes the command, or returns why it must not go on. A
+// loss in the same instant must not resume anything.
+func (r *run) answered(ctx context.Context, err error) error {
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	r.verified = nil
+	r.resume()
+	return nil
+}
+
+// resume lets the command go on, with the terminal if it had it or asked for it, and a shell
+// has resumed us in the foreground.
 func (r *run) resume() {
 	if r.wants {
 		r.terminal.give(r.leader.pid)

@@ -14,14 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookup finds name as execvp(3) does. os/exec.LookPath would refuse a relative directory in PATH, and does not tell a file
-// without execute permission (126) from none (127).
-func lookup(name string) (path string, err error) {
+// Lookup finds the program name as execvp(3) does. The error is a *StartError: code 127 if
+// there is no such program, 126 if it cannot be executed. A program that is found may still
+// fail to start. os/exec.LookPath would refuse a relative directory in PATH, and does not
+// tell a file without execute permission from none.
+func Lookup(name string) (path string, err error) {
 	if name == "" {
-		return "", &StartError{Path: `""`, Err: errors.New("the command is empty"), Code: exitNotFound}
+		return "", &StartError{`""`, errors.New("the command is empty"), exitNotFound}
 	}
 	if strings.Contains(name, "/") {
-		return name, nil // execve knows best
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+			err = errors.Unwrap(err) // without the path, which StartError has
+		case info.IsDir():
+			err = syscall.EISDIR
+		default:
+			err = executable(name)
+		}
+		if err != nil {
+			return "", startError(name, err)
+		}
+		return name, nil
 	}
 	refused := ""
 	search, set := os.LookupEnv("PATH")
@@ -37,15 +51,20 @@ func lookup(name string) (path string, err error) {
 		if err != nil || info.IsDir() {
 			continue
 		}
-		if unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil {
+		if executable(path) == nil {
 			return path, nil
 		}
 		refused = path
 	}
 	if refused != "" {
-		return "", &StartError{Path: refused, Err: syscall.EACCES, Code: exitNotExecutable}
+		return "", &StartError{refused, syscall.EACCES, exitNotExecutable}
 	}
-	return "", &StartError{Path: name, Err: errors.New("command not found"), Code: exitNotFound}
+	return "", &StartError{name, errors.New("command not found"), exitNotFound}
+}
+
+// executable asks with the effective user, as execve does.
+func executable(path string) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
 }
 
 // startError says what an error of fork or execve means.
@@ -53,21 +72,20 @@ func startError(path string, err error) *StartError {
 	e := &StartError{Path: path, Err: err, Code: exitNotExecutable}
 	info, statErr := os.Stat(path)
 	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM),
+		errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		e.Code = exitOwnFailure
 	case errors.Is(statErr, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		e.Code = exitNotFound
 	case errors.Is(err, fs.ErrNotExist):
 		e.Err = fmt.Errorf("its interpreter %s does not exist", interpreter(path))
-	case errors.Is(err, syscall.ENOEXEC):
-		e.Err = fmt.Errorf("%w (a script needs a #! line)", err)
 	case statErr == nil && info.IsDir():
 		e.Err = syscall.EISDIR
 	}
 	return e
 }
 
-// interpreter names what the #! line of path asks for.
+// interpreter names the program that the #! line of path asks for.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -7,12 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childAttributes: a group of its own, and death with us. The kernel drops the latter for set-uid programs.
+// childAttributes gives the child a group of its own, and lets it die with us. The kernel
+// drops the latter for set-uid programs.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// adoptOrphans makes the processes whose parents die our children, wherever they have moved to: no session or double fork leads out.
+// adoptOrphans makes the processes whose parents die our children, wherever they have moved
+// to: no session and no double fork leads out.
 func adoptOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)

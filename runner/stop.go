@@ -4,35 +4,26 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// lookEvery is how often the tree is looked at for what no SIGCHLD announces: processes that are not our descendants.
+// lookEvery is how often amqprun looks at the tree for what no SIGCHLD announces: the end of
+// processes that are not its descendants.
 const lookEvery = 20 * time.Millisecond
 
-// strangers remembers who does not belong to a tree, so that looks which follow one another need not read the same again. The zero value knows nobody.
-type strangers struct {
-	pids   map[int]bool
-	forget time.Duration // Boottime
-}
+// unfinishedAfter is for how long amqprun waits for the dying tree after SIGKILL, or after
+// Until if that is later. SIGKILL takes a millisecond. A process that lives on for a second
+// hangs in the kernel (a dead network file system), or is not ours to kill (sudo).
+const unfinishedAfter = time.Second
 
-// memory is for how long strangers are remembered: their pids are used again, at the earliest when the smallest pid_max that Linux has by default, 32768,
-// has been used up. With less than the looks of a stop take where hundreds are stopped at once it would be of no use.
-const memory = 5 * time.Second
-
-// recent returns the map to read and to add to.
-func (s *strangers) recent() map[int]bool {
-	if now := Boottime(); now > s.forget {
-		s.pids, s.forget = make(map[int]bool), now+memory
-	}
-	return s.pids
-}
-
-// stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns when all are dead, or when Until is
-// over and something does not die. Without a grace nothing but SIGKILL is sent.
+// stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns
+// when all are dead, or when Until is over and something does not die. Without a grace it
+// sends nothing but SIGKILL.
 func (r *run) stopTree(grace time.Duration) {
 	r.stopping = true
-	r.ends.terms, r.ends.all = 0, 0 // what was asked of the running command was no comment on its stop
-	begun := Boottime()
+	r.ends = ends{} // earlier signals were for the command, and do not end the grace
+	begun := sys.Boottime()
 	r.c.Guard.stopping()
 	if grace > 0 {
 		stop := r.c.stopSignal()
@@ -40,22 +31,23 @@ func (r *run) stopTree(grace time.Duration) {
 		r.signalGroup(stop)
 		r.signalGroup(syscall.SIGCONT)
 		inTime := r.killGroupAt(r.bounded(begun + grace))
+		r.startGuard() // which a grace needs, however young the command is
 		r.tree().signal(stop, syscall.SIGCONT)
 		r.grace(begun, grace, stop)
 		inTime()
 	}
 	r.sweep()
-	r.status.StopTook = Boottime() - begun
+	r.status.StopTook = sys.Boottime() - begun
 }
 
-// killGroupAt kills the group when its time is over, whatever else is being done then: on a machine that is starved one look through /proc
-// can take longer than the grace. It ends when cancel is called.
+// killGroupAt kills the group at that instant, whatever else is being done: on a starved
+// machine one look through /proc can take longer than the grace.
 func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 	canceled, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
-		case <-time.After(at - Boottime()):
+		case <-time.After(at - sys.Boottime()):
 			r.signalGroup(syscall.SIGKILL)
 		case <-canceled:
 		}
@@ -66,27 +58,24 @@ func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 	}
 }
 
-func (c *Command) stopSignal() syscall.Signal {
-	if c.Stop == 0 {
-		return syscall.SIGTERM
-	}
-	return c.Stop
-}
-
-// grace returns when the tree is gone, when its time is over, or when a second SIGINT or SIGTERM ends the patience. Who carries the command's
-// AMQPRUN_ID but does not descend from it gets the stop signal when the command has ended, or after a quarter of the grace: all of /proc has to be read
-// for that, by hundreds at the same time where one broker dies, and meanwhile some of them would not have told their commands.
+// grace returns when the tree is gone, when its time is over, or at a second SIGINT or
+// SIGTERM. A process that carries the command's AMQPRUN_ID but does not descend from it gets
+// the stop signal when the command has ended, or after a quarter of the grace. All of /proc
+// has to be read for that. Where one broker dies, hundreds of amqpruns do so at the same
+// time, and the commands must have their signals before.
 func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for told := false; !r.gone() && Boottime() < r.bounded(begun+grace); {
-		if !told && (r.leader.ended || Boottime() > begun+grace/4) {
+	for told := false; !r.gone() && sys.Boottime() < r.bounded(begun+grace); {
+		if !told && (r.leader.ended || sys.Boottime() > begun+grace/4) {
 			r.tree().signalAdopted(stop, syscall.SIGCONT)
 			told = true
 		}
 		select {
 		case <-r.children:
 		case <-tick.C:
+		case <-r.guardDue:
+			r.startGuard()
 		case s := <-r.signals:
 			r.forward(context.Background(), s)
 			if r.ends.all > 1 {
@@ -112,10 +101,11 @@ func (r *run) until() time.Duration {
 	return r.c.Until()
 }
 
-// overdue reports whether it is time to give up on a tree that SIGKILL was sent to at killed. As long as the command itself lives, or with the
-// lock lost, it is worth trying until the lock is somebody else's; what the command has left behind is in nobody's way.
+// overdue reports whether to give up on a tree that got SIGKILL at killed. While the command
+// itself lives, or after a loss, it is worth trying until the lock is somebody else's. What
+// the command has left behind is in nobody's way.
 func (r *run) overdue(killed time.Duration) bool {
-	now := Boottime()
+	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {
 		return now > killed+unfinishedAfter
 	}
@@ -127,40 +117,19 @@ func (r *run) overdue(killed time.Duration) bool {
 	return until != 0 && now > max(until, killed)+unfinishedAfter
 }
 
-// waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when that ends first.
-func (r *run) waitForOrphans(ctx context.Context) error {
-	if isEcho(r.paused, Boottime()) && Resumable() { // Ctrl-Z came while the command was ending, and those that it has left behind have stopped
-		r.suspend(ctx, syscall.SIGTSTP, false, true)
+// giveUp reports that some processes do not die.
+func (r *run) giveUp(left int) {
+	r.status.Unfinished = true
+	if !r.leader.collected {
+		r.status.wait = syscall.WaitStatus(syscall.SIGKILL) // of which it will die
 	}
-	tick := time.NewTicker(lookEvery * 10)
-	defer tick.Stop()
-	for !r.gone() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-r.children:
-		case <-tick.C:
-		case s := <-r.signals:
-			if r.forward(ctx, s) {
-				r.stopTree(0)
-				return nil
-			}
-		case err := <-r.verified:
-			if err != nil {
-				return err
-			}
-			r.verified = nil
-			r.resume()
-		}
-	}
-	return nil
+	r.warnf("%d processes of the command do not die of SIGKILL and may still be running", left)
 }
 
-// dismiss lets the guard go, unless something has survived the loss of the lock: that it should go on killing.
-func (r *run) dismiss() {
-	if r.status.Unfinished && (r.status.Stopped || !r.leader.ended) {
-		r.c.Guard.abandon()
-		return
+// waitForChild returns when a child has ended, and after d at the latest.
+func (r *run) waitForChild(d time.Duration) {
+	select {
+	case <-r.children:
+	case <-time.After(d):
 	}
-	r.c.Guard.dismiss()
 }

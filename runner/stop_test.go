@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // TestGroupIsKilledInTime: whatever else is being done when its time is over.
@@ -16,7 +18,7 @@ func TestGroupIsKilledInTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &run{leader: leader{pid: cmd.Process.Pid}}
-		at := Boottime() + 10*time.Millisecond
+		at := sys.Boottime() + 10*time.Millisecond
 		if canceled {
 			at += time.Hour
 		}

@@ -2,10 +2,24 @@ package runner
 
 import (
 	"context"
+	"os"
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
+
+func (r *run) tree() tree {
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
+	if r.stopping {
+		t.unrelated = r.unrelated.recent()
+	}
+	if !r.leader.collected {
+		t.pgid = r.leader.pid
+	}
+	return t
+}
 
 // gone reports whether the command has ended and no process of its tree can be seen.
 func (r *run) gone() bool {
@@ -22,11 +36,12 @@ func (r *run) gone() bool {
 	return len(r.tree().members()) == 0
 }
 
-// sweep kills the tree until nothing is left, which is proved by ECHILD: we have no children, and orphaned descendants
-// become our children. Against a chain of processes that fork, setsid and exit no reading of /proc is fast enough; but a link whose
-// parent has ended is our child, and so is the next.
+// sweep kills the tree until nothing is left. ECHILD proves that: we have no children, and
+// orphaned descendants become our children. Against a chain of processes that fork, setsid
+// and exit no reading of /proc is fast enough. But a link whose parent has ended is our
+// child, and so is the next.
 func (r *run) sweep() {
-	killed := Boottime()
+	killed := sys.Boottime()
 	r.born() // before the leader is collected
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
 	r.signalGroup(syscall.SIGKILL)
@@ -42,15 +57,15 @@ func (r *run) sweep() {
 			pause = time.Millisecond
 			continue
 		case !none && left == 0 && r.onlyOthers() && !r.killMembers():
-			// Whether nothing else is left is known when the guard, a child like any other, has ended too.
+			// The guard is a child like any other, so the proof needs its end too.
 			_ = r.c.Guard.Done()
 			if len(children()) > 0 && r.onlyOthers() {
-				return // with those who were there before the command there never is a proof
+				return // there is no proof beside children from before the command
 			}
 			continue
 		}
 		if r.overdue(killed) {
-			r.giveUp(left)
+			r.giveUp(max(left, len(r.tree().members())))
 			return
 		}
 		r.waitForChild(pause)
@@ -58,8 +73,9 @@ func (r *run) sweep() {
 	}
 }
 
-// killChildren kills all children but those that were there before the command, and guards: ours is still needed, and that of another amqprun in
-// the tree ends by itself, when what it guards is dead. It returns how many there are, and whether one of them is new.
+// killChildren kills all children but those from before the command, and guards. Ours is
+// still needed. That of another amqprun in the tree ends when what it guards is dead.
+// killChildren returns how many children there are, and whether one of them is new.
 func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 	for _, pid := range children() {
 		if isGuard(pid) || r.older(pid) {
@@ -73,12 +89,14 @@ func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 	return left, fresh
 }
 
-// onlyOthers reports whether we have no children but our guard and those that were there before the command.
+// onlyOthers reports whether our guard and those from before the command are all our children.
 func (r *run) onlyOthers() bool {
-	return !slices.ContainsFunc(children(), func(pid int) bool { return !r.c.Guard.is(pid) && !r.older(pid) })
+	return !slices.ContainsFunc(children(), func(pid int) bool {
+		return !r.c.Guard.is(pid) && !r.older(pid)
+	})
 }
 
-// killMembers kills what it can see of the tree, which may include processes that are no descendants of ours.
+// killMembers kills the members of the tree that it sees, also those that are no descendants.
 func (r *run) killMembers() (found bool) {
 	members := r.tree().members()
 	for _, p := range members {
@@ -102,26 +120,7 @@ func (r *run) reapAll() (none bool) {
 			r.status.wait = status
 			r.leader.ended, r.leader.collected = true, true
 		default:
-			r.c.Guard.reaped(pid)
+			r.c.Guard.collected(pid)
 		}
-	}
-}
-
-// giveUp reports what cannot be killed.
-func (r *run) giveUp(left int) {
-	r.status.Unfinished = true
-	if !r.leader.collected {
-		r.status.wait = syscall.WaitStatus(syscall.SIGKILL) // what it will die of when the kernel lets it
-	}
-	r.warnf("%d processes of the command do not die of SIGKILL and may still be running", max(left, len(r.tree().members())))
-}
-
-// waitForChild returns when a child has ended, and after d at the latest.
-func (r *run) waitForChild(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-r.children:
-	case <-timer.C:
 	}
 }

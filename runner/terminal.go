@@ -7,9 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is the controlling terminal, if there is one. The command is started in its background and gets the foreground when it
-// asks for it, by stopping on SIGTTIN or SIGTTOU: given at the start, the foreground would be taken from the rest of a
-// pipeline, and `amqprun seq 5000 | less` would hang.
+// terminal is the controlling terminal, if there is one.
 type terminal struct {
 	fd     int // of /dev/tty; 0 is none yet
 	given  bool
@@ -19,7 +17,8 @@ type terminal struct {
 // open opens /dev/tty, which is the controlling terminal wherever stdin and stdout lead.
 func (t *terminal) open() bool {
 	if t.fd == 0 {
-		fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+		fd, err := unix.Open("/dev/tty", flags, 0)
 		if err != nil {
 			return false
 		}
@@ -52,8 +51,9 @@ func (t *terminal) give(group int) bool {
 	return t.given
 }
 
-// takeBack makes our group the foreground again if that is still the command's, or a group that has died with it; and it
-// undoes the settings of a command that was killed before it could do so itself.
+// takeBack makes our group the foreground again if that is still the command's, or a group
+// that has died with it. It undoes the settings of a command that was killed before it could
+// do so itself.
 func (t *terminal) takeBack(group int, s Status) {
 	if t.fd == 0 {
 		return
@@ -63,10 +63,8 @@ func (t *terminal) takeBack(group int, s Status) {
 		return
 	}
 	now := t.foreground()
-	if now != group && (now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH) {
-		return
-	}
-	if !t.setForeground(unix.Getpgrp()) {
+	lives := now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH
+	if now != group && lives || !t.setForeground(unix.Getpgrp()) {
 		return
 	}
 	if _, killed := s.Signal(); killed && t.before != nil {
@@ -79,8 +77,8 @@ func (t *terminal) setForeground(group int) (ok bool) {
 	return ok
 }
 
-// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked in its thread the kernel lets it,
-// instead of stopping us. Ignoring the signal would do the same, but the command would inherit that.
+// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked
+// in its thread the kernel does not stop us. The command would inherit an ignored signal.
 func Unstoppable(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

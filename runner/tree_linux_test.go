@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process likes.
@@ -119,7 +121,7 @@ func TestOrphaned(t *testing.T) {
 		want    bool
 	}{
 		{"the parent was seen", parent, map[int]int{parent: 1}, tree{}, false},
-		{"a stranger", parent, nil, tree{strangers: map[int]bool{parent: true}}, false},
+		{"unrelated", parent, nil, tree{unrelated: map[int]bool{parent: true}}, false},
 		{"init", 1, nil, tree{}, false},
 		{"from outside", 0, nil, tree{}, false},
 		{"alive and hidden", parent, nil, tree{}, false},
@@ -131,13 +133,13 @@ func TestOrphaned(t *testing.T) {
 	}
 }
 
-// TestStrangersAreNotLookedAtAgain: and who belongs never becomes one.
-func TestStrangersAreNotLookedAtAgain(t *testing.T) {
+// TestUnrelatedProcessesAreNotLookedAtAgain: and who belongs never becomes one.
+func TestUnrelatedProcessesAreNotLookedAtAgain(t *testing.T) {
 	id := t.Name() + strconv.Itoa(os.Getpid())
-	lookedFor := tree{id: id, strangers: make(map[int]bool)}
-	for deadline := time.Now().Add(10 * time.Second); !lookedFor.strangers[os.Getppid()]; { // a look is in vain while anybody is being executed
+	lookedFor := tree{id: id, unrelated: make(map[int]bool)}
+	for deadline := time.Now().Add(10 * time.Second); !lookedFor.unrelated[os.Getppid()]; { // a look is in vain while anybody is being executed
 		if found := lookedFor.members(); len(found) > 0 || time.Now().After(deadline) {
-			t.Fatalf("found %+v; %d strangers, our parent is none", found, len(lookedFor.strangers))
+			t.Fatalf("found %+v; %d unrelated, our parent is none", found, len(lookedFor.unrelated))
 		}
 	}
 	cmd := exec.Command("sleep", "300")
@@ -157,9 +159,9 @@ func TestStrangersAreNotLookedAtAgain(t *testing.T) {
 			t.Errorf("found %+v, want process %d", found, cmd.Process.Pid)
 		}
 	}
-	lookedFor.strangers[cmd.Process.Pid] = true
+	lookedFor.unrelated[cmd.Process.Pid] = true
 	if found := lookedFor.members(); len(found) > 0 {
-		t.Errorf("a stranger was looked at: %+v", found)
+		t.Errorf("an unrelated process was looked at: %+v", found)
 	}
 }
 
@@ -236,32 +238,32 @@ func TestProcessWithoutEnvironment(t *testing.T) {
 // TestGuardSparesAReusedGroup: its number belongs to a process that was started at another time.
 func TestGuardSparesAReusedGroup(t *testing.T) {
 	self, _ := readProc(os.Getpid())
-	g := guardProcess{born: self.start, watch: watch{abandoned: true, orders: orders{Group: int32(self.pid)}}}
+	g := guardProcess{watch: watch{abandoned: true, orders: orders{Group: int32(self.pid), Born: self.start}}}
 	if got := g.tree().pgid; got != self.pid {
 		t.Errorf("group %d, want %d", got, self.pid)
 	}
-	g.born = 1
+	g.watch.Born = 1
 	if got := g.tree().pgid; got != 0 {
 		t.Errorf("group %d, want none", got)
 	}
 }
 
 // A first thread that has ended leaves a zombie's letter, and no environment, in what the kernel tells of a process that goes on.
-// TestGuardRemembersStrangers: for a while, since their pids may be used again.
-func TestGuardRemembersStrangers(t *testing.T) {
+// TestGuardRemembersUnrelatedProcesses: for a while, since their pids may be used again.
+func TestGuardRemembersUnrelatedProcesses(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
-	began := Boottime()
+	began := sys.Boottime()
 	g.allDead()
-	if len(g.strangers.pids) == 0 || g.strangers.forget < began+memory {
-		t.Fatalf("it remembers %d for %s", len(g.strangers.pids), g.strangers.forget-began)
+	if len(g.unrelated.pids) == 0 || g.unrelated.forget < began+memorySpan {
+		t.Fatalf("it remembers %d for %s", len(g.unrelated.pids), g.unrelated.forget-began)
 	}
-	g.strangers.pids[mark], g.strangers.forget = true, Boottime()+time.Hour
-	if g.allDead(); !g.strangers.pids[mark] {
+	g.unrelated.pids[mark], g.unrelated.forget = true, sys.Boottime()+time.Hour
+	if g.allDead(); !g.unrelated.pids[mark] {
 		t.Error("forgotten at once")
 	}
-	g.strangers.forget = Boottime() - 1
-	if g.allDead(); g.strangers.pids[mark] {
+	g.unrelated.forget = sys.Boottime() - 1
+	if g.allDead(); g.unrelated.pids[mark] {
 		t.Error("still remembered when its time was over")
 	}
 }
@@ -279,7 +281,7 @@ func TestProcessWithoutItsFirstThread(t *testing.T) {
 			t.Fatal("the first thread does not end")
 		}
 	}
-	look := func() (found []proc, more bool) { // others may be in the middle of execve(2)
+	look := func() (found []member, more bool) { // others may be in the middle of execve(2)
 		for deadline := time.Now().Add(10 * time.Second); ; {
 			if found, more = (tree{id: "headless", patient: true}).look(); !more || time.Now().After(deadline) {
 				return found, more

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DieOf ends this process by s with the signal's default action, so that whoever waits for it sees a death by signal.
-// It returns only when the process was not killed by it; the caller then exits with 128+n.
+// DieOf ends this process by s with the default action, so that the parent sees a death
+// by signal. It returns only when the signal did not kill the process. The caller then
+// exits with 128+n.
 func DieOf(s syscall.Signal) {
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	// After Reset the runtime's handler raises the signal again with the default action.

@@ -13,17 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Forwarded is the set that reaches the command, verbatim. It is a list and not "everything", because SIGURG is how the
-// Go runtime preempts its own threads, SIGCHLD speaks of amqprun's children and not the command's, and SIGPIPE of amqprun's stderr.
-var Forwarded = []syscall.Signal{
+// Forwarded is the set that reaches the command, verbatim. It has no fault (SEGV, BUS, ILL,
+// FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself: URG is how the Go
+// runtime preempts threads, CHLD is for children of amqprun, PIPE for its standard error,
+// XCPU and XFSZ for its own limits.
+var Forwarded = slices.Concat([]syscall.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
 	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT,
-}
+	syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGIO,
+}, forwardedHere)
 
-// highest is the last signal number of Linux (SIGRTMAX); other systems have fewer and refuse the rest themselves.
+// highest is the last signal number of Linux (SIGRTMAX). Other systems have fewer and refuse
+// the rest themselves.
 const highest = 64
 
-// Parse returns the signal called name: TERM, SIGTERM, term or 15. The error lists the names there are.
+// Parse returns the signal called name: TERM, SIGTERM, term or 15. The error lists the names.
 func Parse(name string) (syscall.Signal, error) {
 	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= highest {
 		return syscall.Signal(n), nil
@@ -32,7 +36,8 @@ func Parse(name string) (syscall.Signal, error) {
 	if s := unix.SignalNum("SIG" + strings.TrimPrefix(upper, "SIG")); s != 0 {
 		return s, nil
 	}
-	return 0, fmt.Errorf("no signal is called %q; there are %s, and the numbers 1 to %d", name, strings.Join(names(), " "), highest)
+	return 0, fmt.Errorf("no signal is called %q; there are %s, and the numbers 1 to %d",
+		name, strings.Join(names(), " "), highest)
 }
 
 func names() []string {
@@ -53,15 +58,19 @@ func Name(s syscall.Signal) string {
 	return fmt.Sprintf("SIG%d", int(s))
 }
 
-// Notify starts catching the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun) and SIGPIPE (so that a closed
-// stderr gives an error instead of a death). HUP and INT that were ignored on entry stay ignored, here and for the
-// command: nohup and background jobs of scripts rely on it. For other signals Go cannot tell whether they were ignored.
-// The channel is never closed, and delivery ends with the process. Notify returns at once, for to catch a dozen signals takes half a millisecond;
-// caught is closed when all are caught, and until then all but SIGPIPE may have their default action.
+// Notify starts to catch the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun)
+// and SIGPIPE (so that a closed standard error gives an error instead of a death). HUP and
+// INT that were ignored on entry stay ignored, here and for the command: nohup and background
+// jobs of scripts rely on it. Go does not say whether other signals were ignored.
+//
+// Notify returns at once, because to catch them all takes half a millisecond. It closes caught
+// when it has caught all. Until then all but SIGPIPE may have their default action. It never
+// closes ch, and delivery ends with the process.
 func Notify() (ch <-chan os.Signal, caught <-chan struct{}) {
-	// os/signal drops what does not fit. 64 outlasts any burst a person or init system sends while the reader is busy.
+	// os/signal drops what does not fit. A person or an init system sends no burst of 64
+	// while the reader is busy.
 	c, all := make(chan os.Signal, 64), make(chan struct{})
-	signal.Notify(c, syscall.SIGPIPE) // the first message may go to a stderr that is closed
+	signal.Notify(c, syscall.SIGPIPE) // the first message may go to a closed standard error
 	go func() {
 		defer close(all)
 		for _, s := range slices.Concat(Forwarded, []syscall.Signal{syscall.SIGTSTP}) {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,6 +62,25 @@ func TestEveryNameIsParsed(t *testing.T) {
 	}
 	if got := Name(40); got != "SIG40" {
 		t.Errorf("40 is %s", got)
+	}
+}
+
+// TestForwardedSet: a signal that can mean something for the command is forwarded.
+func TestForwardedSet(t *testing.T) {
+	for name, want := range map[string]bool{
+		"HUP": true, "TERM": true, "ALRM": true, "VTALRM": true, "IO": true,
+		"URG": false, "CHLD": false, "PIPE": false, "SEGV": false, "ABRT": false, "TTIN": false, "KILL": false,
+	} {
+		s, err := Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(Forwarded, s); got != want {
+			t.Errorf("%s is forwarded: %t", name, got)
+		}
+	}
+	if linux := runtime.GOOS == "linux"; linux && !(slices.Contains(Forwarded, 35) && slices.Contains(Forwarded, 64)) {
+		t.Error("the real-time signals are not forwarded")
 	}
 }
 

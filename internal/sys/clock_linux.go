@@ -1,4 +1,4 @@
-// Package sys is what several packages need of the kernel.
+// Package sys holds what several packages need of the kernel and Go does not offer.
 package sys
 
 import (
@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is CLOCK_BOOTTIME, the time since the start of the machine. It counts the time in
-// which the machine is suspended, and nobody can set it. Leases and deadlines run on it.
+// Boottime reads CLOCK_BOOTTIME, which goes on while the machine is suspended.
 func Boottime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail since Linux 2.6.39

@@ -1,6 +1,6 @@
-//go:build !linux
+//go:build unix && !linux
 
-// Package sys is what several packages need of the kernel.
+// Package sys holds what several packages need of the kernel and Go does not offer.
 package sys
 
 import (
@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is CLOCK_MONOTONIC here, the nearest that there is. It does not count the time in
-// which the machine is suspended, so a lease that ended meanwhile is noticed late.
+// Boottime reads CLOCK_MONOTONIC. It goes on while the machine is suspended on macOS,
+// but not on FreeBSD.
 func Boottime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)

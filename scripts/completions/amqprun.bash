@@ -18,7 +18,7 @@ _amqprun() {
     evict) options="--mutex --semaphore --holder $broker" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
-        -c --command -s --signal -k --kill-after --orphans --metadata --hide-command --report --check-interval --progress
+        -c --command -s --signal -k --kill-after --orphans --metadata --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
   esac

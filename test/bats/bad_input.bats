@@ -88,8 +88,8 @@ refused() { # PATTERN ARGUMENT...
   done
   refused 'option --wait: not a time' --mutex "$LOCK" --wait=soon touch started
   refused 'option -k: not a time' --mutex "$LOCK" -k soon touch started
-  refused 'option --check-interval: must be more than 0' --mutex "$LOCK" --check-interval 0 touch started
-  refused 'option --connect-timeout: must be more than 0' --mutex "$LOCK" --connect-timeout 0s touch started
+  refused 'option --check-interval: must be at least 10ms' --mutex "$LOCK" --check-interval 1us touch started
+  refused 'option --connect-timeout: must be at least 10ms' --mutex "$LOCK" --connect-timeout 0s touch started
 }
 
 @test "--nonblock beside --wait" {
@@ -182,8 +182,8 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "exit statuses, signals and orphans" {
-  refused '--conflict-exit-code 256' --mutex "$LOCK" -E 256 touch started
-  refused '--conflict-exit-code -1' --mutex "$LOCK" -E -1 touch started
+  refused '"256" for option -E: an exit status is from 0 to 255' --mutex "$LOCK" -E 256 touch started
+  refused '"-1" for option -E: an exit status is from 0 to 255' --mutex "$LOCK" -E -1 touch started
   refused 'option -E' --mutex "$LOCK" -E x touch started
   refused '"FOO"' --mutex "$LOCK" -s FOO touch started
   refused '"0"' --mutex "$LOCK" -s 0 touch started
@@ -194,7 +194,7 @@ refused() { # PATTERN ARGUMENT...
   for heartbeat in 1 1.5 2500ms 70000; do
     refused 'heartbeat ' --mutex "$LOCK" --heartbeat "$heartbeat" touch started
   done
-  refused 'option --heartbeat: must be more than 0' --mutex "$LOCK" --heartbeat 0 touch started
+  refused 'option --heartbeat: must be at least 10ms' --mutex "$LOCK" --heartbeat 0 touch started
   refused 'the 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
   refused 'check interval of 30s' --mutex "$LOCK" --check-interval 30 touch started
   refused 'heartbeat of 2s' --mutex "$LOCK" --heartbeat 2 touch started

@@ -81,7 +81,7 @@ secret_file() { # NAME CONTENTS
   fails 64 'URL file: open /nowhere: no such file or directory' --url-file /nowhere
   fails 64 'URL file: read \.: is a directory|URL file \.: others may read' --url-file .
   fails 64 '--url and --url-file exclude each other' --url-file urls --url "$AMQPRUN_URL"
-  fails 64 'option --url-file has an empty value' --url-file ''
+  fails 64 'option --url-file: has an empty value' --url-file ''
   secret_file urls $'# nothing\n'
   fails 64 'URL file urls: there is no URL in it' --url-file urls
   secret_file urls $'amqp://u:s3cret@host/\namqp://u:s3cret with@host/\n'

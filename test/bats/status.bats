@@ -4,6 +4,8 @@
 load helpers
 load locks
 
+export AMQPRUN_SHOW_COMMAND=1 # the tests know their runs by it
+
 setup_file() { # the users of the README, whose lock is called builds
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   export SECRET=s3cret
@@ -126,6 +128,9 @@ id_of() { # WORD OPTION...
   release "$bg_pid"
   AMQPRUN_HIDE_COMMAND=1 start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' --token=t0psecret
   wait_until 10 json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
+  release "$bg_pid"
+  AMQPRUN_SHOW_COMMAND='' start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' --token=t0psecret
+  wait_until 10 json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
   sane_run -64 --separate-stderr amqprun --mutex "$LOCK" --metadata nonsense -- true
   assert_error 'option --metadata: not of the form K=V'
 }
@@ -246,11 +251,11 @@ id_of() { # WORD OPTION...
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
-@test "status of a virtual host where nobody tells of a lock" {
+@test "status of a virtual host where nobody holds or waits" {
   requires_broker_ctl
   broker_ctl add_vhost "$LOCK"
   broker_ctl set_permissions -p "$LOCK" guest '.*' '.*' '.*'
   AMQPRUN_URL=${AMQPRUN_URL%/}/$LOCK sane_run -0 amqprun status
-  [ "$output" = "nobody tells of a lock" ]
+  [ "$output" = "no holder or waiter answered: no lock is in use, or permissions hide it" ]
   broker_ctl delete_vhost "$LOCK"
 }

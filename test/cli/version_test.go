@@ -29,3 +29,18 @@ func TestVersionOfABuild(t *testing.T) {
 		t.Errorf("--version says %q, %v; want %s", out, err, want)
 	}
 }
+
+func TestVersionIsThatOfTheChangelog(t *testing.T) {
+	changelog, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := regexp.MustCompile(`(?m)^## \[([0-9][^]]*)\]`).FindSubmatch(changelog)
+	got, err := run(nil, "--version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if newest == nil || !strings.HasPrefix(got.stdout, "amqprun "+string(newest[1])+" (") {
+		t.Errorf("--version prints %q, the newest section of CHANGELOG.md is %q", got.stdout, newest)
+	}
+}

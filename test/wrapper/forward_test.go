@@ -2,10 +2,13 @@ package wrapper
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/signals"
 )
 
 // listener starts a wrapper whose command writes down the signals it gets.
@@ -21,7 +24,8 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 	p := listener(t, "-guard")
 	var want strings.Builder
 	want.WriteString("ready\n")
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTERM} {
+	mortal := func(s syscall.Signal) bool { return s == syscall.SIGTERM }
+	for _, s := range append(slices.DeleteFunc(slices.Clone(signals.Forwarded), mortal), syscall.SIGTERM) {
 		p.send(s)
 		p.await("log", s.String())
 		want.WriteString(s.String() + "\n")

@@ -76,6 +76,7 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.guard()
 	begun := time.Now()
 	p.send(syscall.SIGKILL)
 	p.await("log", "got")
@@ -110,6 +111,7 @@ func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.guard()
 	p.send(syscall.SIGSTOP)
 	c.end()
 	p.await("log", "got")
@@ -117,15 +119,34 @@ func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	p.send(syscall.SIGKILL)
 }
 
-// TestKillDuringTheStartOfTheGuard: what was written into the socket is read, whenever the guard gets there.
+// TestKillDuringTheStartOfTheGuard: the guard reads its orders, whenever it gets there.
 func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 	for range 20 {
 		c := listen(t)
-		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", `echo $$ >leader; setsid sh -c 'echo $$ >pid; sleep 300' & sleep 300`)
+		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+			`echo $$ >leader; setsid sh -c 'echo $$ >pid; exec sleep 300' & exec sleep 300`)
+		leader, daemon := p.pid("leader"), p.pid("pid")
+		wrapper := p.Process.Pid
+		eventually(t, func() bool { return len(childrenOf(wrapper)) == 2 }, "the guard's process")
+		p.send(syscall.SIGKILL)
+		c.awaitClosed(t, leader, daemon)
+		p.end()
+		p.noneLeft()
+	}
+}
+
+// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What else
+// the command has started goes on.
+func TestKillBeforeTheGuard(t *testing.T) {
+	for range 20 {
+		c := listen(t)
+		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+			`echo $$ >leader; exec sleep 300`)
 		leader := p.pid("leader")
 		p.send(syscall.SIGKILL)
-		c.awaitClosed(t, leader)
 		p.end()
+		eventually(t, func() bool { return !alive(leader) }, "the leader to die with amqprun")
+		c.awaitClosed(t)
 		p.noneLeft()
 	}
 }
@@ -134,6 +155,7 @@ func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
+	p.guard()
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, daemon)
 	p.await("log", "got")
@@ -221,6 +243,7 @@ func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	p.Args[len(unshare)+1] = os.Args[0]
 	p.begin()
 	command := p.pid("pid")
+	p.guard()
 	p.send(syscall.SIGSTOP)
 	eventually(t, func() bool { return !alive(command) }, "the guard to kill the command")
 	p.await("log", "got")

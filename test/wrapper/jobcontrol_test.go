@@ -54,6 +54,32 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
+// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree has
+// not. A stopped amqprun could not kill that when the grace is over.
+func TestCtrlZDuringTheGrace(t *testing.T) {
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose; AW -lose lose -kill-after 1s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
+			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; while :; do sleep 0.01; done'`)
+		left, leader := s.pid("pid"), s.pid("leader")
+		release(t, s.file("lose"))
+		s.await("term")
+		eventually(t, func() bool { return !alive(leader) }, "the leader to end")
+		s.key(ctrlZ)
+		eventually(t, func() bool { return !alive(left) }, "the rest to be killed")
+		s.expectStatus(76)
+	})
+}
+
+// TestStopDuringTheGrace: a command that is stopped in its grace is woken, so that it can
+// clean up.
+func TestStopDuringTheGrace(t *testing.T) {
+	p := lost(t, []string{"-kill-after", "1h"}, "sh", "-c",
+		`trap "echo term >>log; kill -STOP $$; echo clean >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p.await("log", "term")
+	p.endsLost()
+	p.await("log", "clean")
+}
+
 // TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
 func TestFgContinuesTheCommandOnce(t *testing.T) {
 	inShells(t, func(t *testing.T, s *shell) {

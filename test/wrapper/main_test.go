@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/signals"
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
@@ -56,9 +57,10 @@ func printSignals(file string, mortal bool) int {
 	}
 	defer f.Close()
 	c := all
-	signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
-	if mortal {
-		signal.Notify(c, syscall.SIGCONT)
+	for _, s := range signals.Forwarded {
+		if s != syscall.SIGCONT || mortal {
+			signal.Notify(c, s)
+		}
 	}
 	fmt.Fprintln(f, "ready")
 	for s := range c {

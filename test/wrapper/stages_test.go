@@ -33,7 +33,7 @@ var sent = [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, 
 type staged struct {
 	*process
 	lock   string
-	guard  int
+	guard  int                    // 0 when there is none
 	log    string                 // what the command has written so far
 	early  bool                   // it has ended soon after the signal
 	behind int                    // how many stand behind it in the line
@@ -164,7 +164,6 @@ func connecting(t *testing.T, _ *broker, lock string) *staged {
 	t.Cleanup(func() { l.Close() })
 	p := amqprun(t, "amqp://"+l.Addr().String()+"/", "--connect-timeout", "1h", "-n", "--mutex", lock, "--", "sh", "-c", "echo ready >>log")
 	p.begin()
-	guard := p.guard()
 	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	conn, err := l.Accept()
 	if err != nil {
@@ -174,7 +173,7 @@ func connecting(t *testing.T, _ *broker, lock string) *staged {
 	if _, err := io.ReadFull(conn, make([]byte, len("AMQP")+4)); err != nil {
 		t.Fatal(err)
 	}
-	return &staged{process: p, lock: lock, guard: guard, code: 69, settle: func(syscall.Signal) {
+	return &staged{process: p, lock: lock, code: 69, settle: func(syscall.Signal) {
 		l.Close()
 		conn.Close()
 	}}
@@ -191,7 +190,7 @@ func waiting(t *testing.T, b *broker, lock string) *staged {
 		line[i].begin()
 		eventually(t, func() bool { return b.waiters(lock) == i+1 }, "%d in the line", i+1)
 	}
-	s := &staged{process: line[0], lock: lock, guard: line[0].guard(), behind: 1, left: "ready\n"}
+	s := &staged{process: line[0], lock: lock, behind: 1, left: "ready\n"}
 	s.settle = func(syscall.Signal) {
 		holder.t, line[1].t = s.t, s.t
 		holder.let()

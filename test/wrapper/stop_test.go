@@ -363,3 +363,15 @@ func (p *process) release() {
 		p.t.Fatal(err)
 	}
 }
+
+// TestOldKernel: without pidfds and close_range the whole tree is stopped as well.
+func TestOldKernel(t *testing.T) {
+	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "100ms"}, "sh", "-c",
+		stubborn+`stubborn env -i; echo ready >>log; sleep 300`)
+	daemon := p.pid("pid")
+	p.endsLost()
+	if alive(daemon) {
+		t.Errorf("alive: %v", describe([]int{daemon}))
+	}
+	p.await("log", "got")
+}

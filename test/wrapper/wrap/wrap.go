@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/amqprun/amqprun/internal/sys"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -56,6 +57,7 @@ type options struct {
 	long       bool
 	leaks      bool
 	churn      bool
+	oldKernel  bool
 }
 
 func parse(args []string) (options, []string, error) {
@@ -77,6 +79,7 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
+	f.BoolVar(&o.oldKernel, "old-kernel", false, "refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -85,6 +88,11 @@ func run(args []string) int {
 	o, command, err := parse(args)
 	if err != nil {
 		return 64
+	}
+	if o.oldKernel {
+		if err := asOldKernel(); err != nil {
+			return fail(err)
+		}
 	}
 	stop, err := signals.Parse(o.stop)
 	if err != nil {
@@ -152,7 +160,7 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 		}()
 	}
 	if o.until != 0 {
-		end := runner.Boottime() + o.until
+		end := sys.Boottime() + o.until
 		c.Until = func() time.Duration { return end }
 	}
 	if o.lease == 0 {
@@ -161,19 +169,19 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 	var end atomic.Int64
 	c.Until = func() time.Duration { return time.Duration(end.Load()) }
 	renew := func() {
-		end.Store(int64(runner.Boottime() + o.lease))
+		end.Store(int64(sys.Boottime() + o.lease))
 		c.Guard.Renew(c.Until()-o.killAfter, c.Until())
 	}
 	renew()
 	go func() {
 		for {
 			stopAt := c.Until() - o.killAfter
-			pause := stopAt - runner.Boottime()
+			pause := stopAt - sys.Boottime()
 			if o.renew != 0 {
 				pause = min(pause, o.renew)
 			}
 			<-time.After(pause)
-			if runner.Boottime() >= stopAt {
+			if sys.Boottime() >= stopAt {
 				lose(errors.New("the lease has ended"))
 				return
 			}
@@ -208,7 +216,7 @@ func startGuard(o options) (*runner.Guard, error) {
 	if !o.guard {
 		return nil, nil
 	}
-	g := runner.StartGuard()
+	g := runner.NewGuard()
 	if o.keep == "" {
 		return g, nil
 	}

@@ -1,0 +1,106 @@
+// Package cli is the command line of amqprun: its options, its subcommands, and its help.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+// Main does what the command line says, and returns how the process is to end.
+func Main(args []string, version string) exit.Outcome {
+	sub, args := choose(args)
+	o := &options{began: time.Now(), subcommand: sub.name}
+	o.broker.Version = version
+	var err error
+	o.args, o.given, err = parse(args, sub.options(o))
+	c := console.New(o.began, o.messages)
+	switch {
+	case err != nil:
+		return fail(c, withHelp(err, sub.name), exit.Of(err, exit.NotAcquired))
+	case o.help:
+		fmt.Print(usage(sub.name))
+		return exit.Outcome{}
+	case o.version:
+		info, _ := debug.ReadBuildInfo()
+		fmt.Println(versionLine(version, info))
+		return exit.Outcome{}
+	}
+	outcome, err := sub.run(o, c)
+	return fail(c, err, outcome)
+}
+
+// fail prints err, unless there is none or the user knows it or did not want to.
+func fail(c *console.Console, err error, outcome exit.Outcome) exit.Outcome {
+	var by *exit.Interrupted
+	silent := errors.As(err, &by) || c.Quiet() && exit.Status(err) == exit.NotAcquired
+	if err != nil && !silent {
+		c.Error(err, exit.Hint(err))
+	}
+	return outcome
+}
+
+// withHelp adds a hint to an error about an option.
+func withHelp(err error, sub string) error {
+	var usage *exit.UsageError
+	if !errors.As(err, &usage) || usage.Hint != "" {
+		return err
+	}
+	hint := "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"
+	if sub != "" {
+		hint = fmt.Sprintf("amqprun %s --help lists the options", sub)
+	}
+	return &exit.UsageError{Text: usage.Text, Hint: hint}
+}
+
+// subcommand is what the first word of the command line may name.
+type subcommand struct {
+	name    string
+	options func(*options) []*option
+	run     func(*options, *console.Console) (exit.Outcome, error)
+}
+
+// subcommandNames are those of subcommands, for what subcommands use themselves.
+var subcommandNames = []string{"change", "check", "destroy", "evict", "status"}
+
+// subcommands are in alphabetical order. The one without a name runs a command.
+var subcommands = []subcommand{
+	{"", runOptions, run},
+	{"change", changeOptions, admin(change)},
+	{"check", checkOptions, check},
+	{"destroy", destroyOptions, admin(destroy)},
+	{"evict", evictOptions, admin(evict)},
+	{"status", statusOptions, admin(status)},
+}
+
+// choose takes the name of a subcommand out of args. A command to run that is called like one
+// stands behind "--" or an option.
+func choose(args []string) (subcommand, []string) {
+	if len(args) > 1 {
+		for _, sub := range subcommands[1:] {
+			if args[1] != sub.name {
+				continue
+			}
+			rest := append([]string{args[0] + " " + sub.name}, args[2:]...)
+			if sub.name == "change" {
+				rest = protectCount(rest, sub.options(new(options)))
+			}
+			return sub, rest
+		}
+	}
+	return subcommands[0], args
+}
+
+// admin makes a subcommand of do, which succeeds or fails and has no status of its own.
+func admin(
+	do func(*options, *console.Console) error,
+) func(*options, *console.Console) (exit.Outcome, error) {
+	return func(o *options, c *console.Console) (exit.Outcome, error) {
+		err := do(o, c)
+		return exit.Of(err, exit.NotAcquired), err
+	}
+}

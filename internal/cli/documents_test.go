@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+// root is the module's, where the documents are.
+const root = "../.."
+
+// optionNames are all options, such as -n and --nonblock, of each subcommand; of "" those to run a command.
+func optionNames() map[string][]string {
+	all := map[string][]string{}
+	for sub, options := range allOptions() {
+		var names []string
+		for _, o := range options {
+			for _, name := range o.names {
+				names = append(names, dashed(name))
+			}
+		}
+		slices.Sort(names)
+		all[sub] = names
+	}
+	return all
+}
+
+func allOptions() map[string][]*option {
+	all := map[string][]*option{}
+	for _, sub := range subcommands {
+		all[sub.name] = sub.options(new(options))
+	}
+	return all
+}
+
+// everyOption is what a document has to name that is about all of them.
+func everyOption() []string {
+	return sorted(slices.Concat(slices.Collect(maps.Values(optionNames()))...))
+}
+
+func sorted(words []string) []string {
+	words = slices.Clone(words)
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+// optionsIn finds what looks like an option.
+func optionsIn(text string) (names []string) {
+	for _, m := range regexp.MustCompile("(?m)(?:^|[\\s,(|\\[`])(--[a-z][a-z-]*|-[a-zA-Z])\\b").FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	return sorted(names)
+}
+
+func readDocument(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestManualHasItsSections: also what no option would be missed in.
+func TestManualHasItsSections(t *testing.T) {
+	t.Parallel()
+	manual := readDocument(t, "docs/amqprun.1")
+	for _, section := range []string{"EXIT STATUS", "ENVIRONMENT", "FILES", "OVERLAP", "EXAMPLES"} {
+		_, text, found := strings.Cut(manual, "\n.Sh "+section+"\n")
+		if text, _, _ = strings.Cut(text, "\n.Sh "); !found || len(strings.Fields(text)) < 20 {
+			t.Errorf("the manual has no section %s, or an empty one", section)
+		}
+	}
+}
+
+// TestStatusFieldsAreDocumented: programs rely on them.
+func TestStatusFieldsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page := readDocument(t, "docs/STATUS.md")
+	var fields func(reflect.Type) []string
+	fields = func(of reflect.Type) (names []string) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if f.Anonymous {
+				names = append(names, fields(f.Type)...)
+			} else {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](), reflect.TypeFor[console.AllLocks]()} {
+		for _, name := range fields(of) {
+			if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(page) {
+				t.Errorf("docs/STATUS.md does not document the field %q of %v", name, of)
+			}
+		}
+	}
+}
+
+func compareOptions(t *testing.T, where string, got, want []string) {
+	t.Helper()
+	for _, name := range want {
+		if !slices.Contains(got, name) {
+			t.Errorf("%s does not name %s", where, name)
+		}
+	}
+	for _, name := range got {
+		if !slices.Contains(want, name) {
+			t.Errorf("%s names %s, which does not exist", where, name)
+		}
+	}
+}
+
+func TestHelpNamesEveryOption(t *testing.T) {
+	t.Parallel()
+	for sub, names := range optionNames() {
+		compareOptions(t, "amqprun "+sub+" --help", optionsIn(usage(sub)), names)
+		lines := strings.Join(regexp.MustCompile(`(?m)^  -.*$`).FindAllString(usage(sub), -1), "\n")
+		compareOptions(t, "the list of amqprun "+sub+" --help", append(optionsIn(lines), "--mutex", "--semaphore"),
+			append(names, "--mutex", "--semaphore"))
+		if !strings.HasPrefix(usage(sub), strings.TrimSpace("amqprun "+sub)+": ") {
+			t.Errorf("the help of %q begins with %.40q", sub, usage(sub))
+		}
+	}
+	for _, sub := range subcommands {
+		if !regexp.MustCompile(`\b` + sub.name + `\b`).MatchString(usage("")) {
+			t.Errorf("--help does not name %s", sub.name)
+		}
+	}
+}
+
+func TestHelpFitsAScreen(t *testing.T) {
+	t.Parallel()
+	for sub := range optionNames() {
+		lines := strings.Split(strings.TrimSuffix(usage(sub), "\n"), "\n")
+		if len(lines) > 50 {
+			t.Errorf("amqprun %s --help has %d lines", sub, len(lines))
+		}
+		for _, line := range lines {
+			if len(line) > 80 {
+				t.Errorf("amqprun %s --help: %d columns: %s", sub, len(line), line)
+			}
+		}
+	}
+}
+
+func TestReadmeNamesEveryOption(t *testing.T) {
+	t.Parallel()
+	_, table, _ := strings.Cut(readDocument(t, "README.md"), "\n| option | variable |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	cells := regexp.MustCompile("(?m)^\\| `.*?` \\|").FindAllString(table, -1)
+	compareOptions(t, "README.md", optionsIn(strings.Join(cells, "\n")), everyOption())
+}
+
+func TestManualPageNamesEveryOption(t *testing.T) {
+	t.Parallel()
+	page := strings.ReplaceAll(readDocument(t, "docs/amqprun.1"), `\-`, "-")
+	items := strings.Join(regexp.MustCompile(`(?m)^\.It .*$`).FindAllString(page, -1), "\n")
+	flags := func(text string) (names []string) {
+		for _, m := range regexp.MustCompile(`Fl (-?[a-zA-Z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
+			names = append(names, "-"+m[1])
+		}
+		return sorted(names)
+	}
+	compareOptions(t, "a list of the manual page", flags(items), everyOption())
+	compareOptions(t, "the text of the manual page", sorted(append(flags(page), everyOption()...)), everyOption())
+	for _, sub := range subcommands {
+		if !strings.Contains(items, ".It Cm "+sub.name) {
+			t.Errorf("the manual page does not list %s", sub.name)
+		}
+	}
+	for code := range ownCodes(t) {
+		if !strings.Contains(items+"\n", "\n.It "+strconv.Itoa(code)+"\n") {
+			t.Errorf("the manual page does not list the exit status %d", code)
+		}
+	}
+	for _, options := range allOptions() {
+		for _, o := range options {
+			if !regexp.MustCompile(`(?m)^\.It .*\bEv ` + o.env + `\b`).MatchString(page) {
+				t.Errorf("the manual page does not list the variable %s", o.env)
+			}
+		}
+	}
+}
+
+func TestManualPageIsWellFormed(t *testing.T) {
+	t.Parallel()
+	for _, checker := range [][]string{{"mandoc", "-T", "lint", "-W", "style"}, {"groff", "-mdoc", "-ww", "-T", "utf8", "-z"}} {
+		path, err := exec.LookPath(checker[0])
+		if err != nil {
+			t.Log("not installed (make test-tools):", err)
+			continue
+		}
+		out, err := exec.CommandContext(t.Context(), path, append(checker[1:], filepath.Join(root, "docs/amqprun.1"))...).CombinedOutput()
+		// Which manuals are installed says something about the machine.
+		complaints := regexp.MustCompile(`(?m)^mandoc: (outdated mandoc.db |.* referenced manual not found: ).*\n`).ReplaceAll(out, nil)
+		if len(complaints) > 0 {
+			t.Errorf("%v: %v\n%s", checker, err, complaints)
+		}
+	}
+}
+
+// ownCodes reads the constants of package exit, so that a new one cannot be forgotten.
+func ownCodes(t *testing.T) map[int]bool {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../exit/exit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := map[int]bool{126: true, 127: true} // from package runner
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 && ast.IsExported(spec.Names[0].Name) {
+			if value, ok := spec.Values[0].(*ast.BasicLit); ok && value.Kind == token.INT {
+				code, _ := strconv.Atoi(value.Value)
+				codes[code] = true
+			}
+		}
+		return true
+	})
+	delete(codes, exit.OK)
+	if len(codes) < 9 {
+		t.Fatalf("package exit has only the codes %v", codes)
+	}
+	return codes
+}
+
+func TestReadmeAndUsageTellTheSameExitCodes(t *testing.T) {
+	t.Parallel()
+	codes := ownCodes(t)
+	for code := range codes {
+		if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, code)).MatchString(usage("")) {
+			t.Errorf("--help does not tell of exit status %d", code)
+		}
+	}
+	readme := readDocument(t, "README.md")
+	rows := map[int]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|").FindAllStringSubmatch(readme, -1) {
+		code, _ := strconv.Atoi(row[1])
+		rows[code] = true
+		if !codes[code] && code != exit.OK {
+			t.Errorf("README.md has exit status %d, package exit has not", code)
+		}
+	}
+	for code := range codes {
+		if !rows[code] {
+			t.Errorf("README.md has no row for exit status %d", code)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"al.essio.dev/pkg/shellescape"
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/runner"
+)
+
+// What people type who come from other programs gets a hint that says how amqprun writes it.
+
+// noLock is the error for a command line that names no lock.
+func noLock(o *options) error {
+	e := &exit.UsageError{
+		Text: "no lock is named", Hint: "name it with --mutex NAME or --semaphore NAME",
+	}
+	if o.subcommand == "change" || o.subcommand == "destroy" {
+		e.Text, e.Hint = "no semaphore is named", "name it with --semaphore NAME"
+	}
+	if len(o.args) > 0 {
+		guess := guessLock
+		if o.subcommand == "" {
+			guess = guessSubcommand
+		}
+		if hint := guess(o); hint != "" {
+			e.Hint = hint
+		}
+	}
+	return e
+}
+
+// guessLock takes the first argument for the name of a lock.
+func guessLock(o *options) string {
+	name := o.args[0]
+	if _, err := strconv.Atoi(name); err == nil || amqplock.CheckName(name) != nil {
+		return ""
+	}
+	named := fmt.Sprintf("amqprun %s --semaphore %s", o.subcommand, shellescape.Quote(name))
+	switch o.subcommand {
+	case "change":
+		return named + " --to N"
+	case "destroy":
+		return named
+	}
+	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
+}
+
+// guessSubcommand takes the first argument for a subcommand that does not exist, or not there.
+func guessSubcommand(o *options) string {
+	switch word := o.args[0]; word {
+	case "run", "exec", "lock":
+		return fmt.Sprintf("amqprun needs no word like %q: amqprun --mutex NAME -- COMMAND [ARG...]", word)
+	case "help":
+		return "amqprun --help"
+	case "version":
+		return "amqprun --version"
+	case "list", "ls":
+		return "amqprun status lists all locks in use"
+	default:
+		for _, sub := range subcommandNames {
+			if word == sub {
+				return fmt.Sprintf("a subcommand comes first: amqprun %s ...", word)
+			}
+		}
+	}
+	return ""
+}
+
+// noArguments refuses what follows the options of most subcommands.
+func noArguments(o *options) error {
+	if len(o.args) == 0 {
+		return nil
+	}
+	e := exit.Usagef("unexpected argument %q; options come before it", o.args[0])
+	if !o.given["mutex"] && !o.given["semaphore"] {
+		e.Hint = guessLock(o)
+	}
+	return e
+}
+
+// explainNumber adds a hint to the error of a command such as 3: "consul lock -n 3" is a semaphore.
+func explainNumber(o *options, err error) error {
+	var start *runner.StartError
+	if !o.noWait || !errors.As(err, &start) || len(o.args) == 0 {
+		return err
+	}
+	n, notNumber := strconv.Atoi(o.args[0])
+	if notNumber != nil {
+		return err
+	}
+	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --slots %d", n, n)
+	return exit.WithHint(err, hint)
+}

@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
+)
+
+func semaphoreOption(o *options) *option {
+	return &option{names: []string{"semaphore"}, set: once(&o.semaphore)}
+}
+
+func mutexOption(o *options) *option {
+	return &option{names: []string{"mutex"}, set: once(&o.mutex)}
+}
+
+func conflictOption(o *options) *option {
+	o.conflictCode = exit.NotAcquired
+	return &option{names: []string{"conflict-exit-code", "E"}, set: exitStatus(&o.conflictCode)}
+}
+
+// findLock fills in which lock is meant, and where it is.
+func findLock(o *options) error {
+	switch mutex, semaphore := o.given["mutex"], o.given["semaphore"]; {
+	case mutex && semaphore:
+		return exit.Usagef("--mutex and --semaphore exclude each other")
+	case mutex:
+		o.lock = amqplock.Mutex(o.mutex)
+	case semaphore:
+		o.lock = amqplock.Semaphore(o.semaphore)
+	default:
+		return noLock(o)
+	}
+	return findBroker(o)
+}
+
+// connect returns the client of a subcommand. Nothing is contacted yet.
+func connect(o *options, c *console.Console) (*amqplock.Client, error) {
+	o.broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.lock.Name)
+	o.broker.Log = c.Logger()
+	return amqplock.New(o.broker)
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+func statusOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+		&option{names: []string{"json"}, set: boolean(&o.json), bool: true},
+		&option{names: []string{"watch"}, set: boolean(&o.watch), bool: true})
+}
+
+// status shows one lock, or, when none is named, all that somebody holds or waits for.
+func status(o *options, c *console.Console) error {
+	find := findBroker
+	if o.given["mutex"] || o.given["semaphore"] {
+		find = findLock
+	}
+	if err := find(o); err != nil {
+		return err
+	}
+	if err := noArguments(o); err != nil {
+		return err
+	}
+	client, err := connect(o, c)
+	switch {
+	case err != nil:
+		return err
+	case o.watch:
+		return watch(o, client)
+	}
+	return writeStatus(os.Stdout, o, client)
+}
+
+func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
+	ctx := context.Background()
+	if o.lock.Kind != "" {
+		s, err := client.Inspect(ctx, o.lock)
+		switch {
+		case err != nil:
+			return err
+		case o.json:
+			return console.WriteJSON(w, s)
+		}
+		return console.WriteLock(w, s)
+	}
+	all, err := client.InspectAll(ctx)
+	switch {
+	case err != nil:
+		return err
+	case o.json:
+		return console.WriteAllJSON(w, all)
+	}
+	return console.WriteLocks(w, all)
+}
+
+// watchInterval is that of watch(1).
+const watchInterval = 2 * time.Second
+
+// watch draws the status again and again, until a signal ends amqprun. A broker that goes away is
+// shown, and may come back.
+func watch(o *options, client *amqplock.Client) error {
+	if o.json {
+		return &exit.UsageError{
+			Text: "--watch and --json exclude each other", Hint: "run status --json again and again",
+		}
+	}
+	screen := console.NewScreen()
+	if screen == nil {
+		return &exit.UsageError{
+			Text: "--watch needs a terminal as its standard output",
+			Hint: "without --watch, status prints once",
+		}
+	}
+	for {
+		var text strings.Builder
+		err := writeStatus(&text, o, client)
+		if errors.Is(err, amqplock.ErrUnreachable) {
+			text.WriteString("amqprun: error: " + err.Error() + "\n")
+		} else if err != nil {
+			return err
+		}
+		if err := screen.Draw(text.String()); err != nil {
+			return err
+		}
+		<-time.After(watchInterval)
+	}
+}
+
+func checkOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o), conflictOption(o))
+}
+
+// check says by its exit status alone whether the lock could be taken now.
+func check(o *options, c *console.Console) (exit.Outcome, error) {
+	err := findLock(o)
+	if err == nil {
+		err = noArguments(o)
+	}
+	var client *amqplock.Client
+	if err == nil {
+		client, err = connect(o, c)
+	}
+	var s amqplock.Status
+	if err == nil {
+		s, err = client.Look(context.Background(), o.lock)
+	}
+	if err == nil && s.Free == 0 {
+		return exit.Outcome{Code: o.conflictCode}, nil
+	}
+	return exit.Of(err, o.conflictCode), err
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second, "5m": 5 * time.Minute,
+		"1h30m": 90 * time.Minute, "0": 0, "0s": 0, ".5": 500 * time.Millisecond, "+2": 2 * time.Second,
+	} {
+		var d time.Duration
+		if err := duration(&d)(text); err != nil || d != want {
+			t.Errorf("%q is %v, %v; want %v", text, d, err, want)
+		}
+	}
+	for _, text := range []string{"", " ", "x", "-1", "-1s", "5 m", "5x", "1e300", "inf", "-inf", "nan", "9223372037", "1,5", "m"} {
+		d := time.Minute
+		if err := duration(&d)(text); err == nil || d != time.Minute {
+			t.Errorf("%q is accepted as %v", text, d)
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	var m map[string]string
+	set := metadata(&m)
+	for _, bad := range []string{"", "x", "=x"} {
+		if set(bad) == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	if err := set("k=a=b"); err != nil || m["k"] != "a=b" {
+		t.Errorf("%v, %v", m, err)
+	}
+	if err := set("k=again"); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("twice: %v", err)
+	}
+	if err := set("long=" + strings.Repeat("x", maxMetadata)); err == nil {
+		t.Error("metadata without an end")
+	}
+}
+
+func TestMetadataHasABound(t *testing.T) {
+	t.Parallel()
+	set := metadata(new(map[string]string))
+	if err := set("k=" + strings.Repeat("x", maxMetadata-1)); err != nil {
+		t.Error(err)
+	}
+	if err := set("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") || !strings.HasSuffix(err.Error(), " bytes in all") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestNonsense: a value that would make amqprun spin, or that a script has lost, is refused.
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"--check-interval 1us", "must be at least 10ms"},
+		{"--check-interval 0", "must be at least 10ms"},
+		{"--check-interval 9.9ms", "must be at least 10ms"},
+		{"--check-interval 10ms", ""},
+		{"--connect-timeout 1ns", "must be at least 10ms"},
+		{"--heartbeat 0", "must be at least 10ms"},
+		{"--progress 1us", "must be at least 10ms"},
+		{"--progress 0", ""},
+		{"--kill-after 0", ""},
+		{"--password-file=", "has an empty value"},
+		{"--cacert=", "has an empty value"},
+		{"--cert=", "has an empty value"},
+		{"--key=", "has an empty value"},
+		{"--url-file=", "has an empty value"},
+		{"--report=", "has an empty value"},
+		{"--conflict-exit-code 256", "an exit status is from 0 to 255"},
+		{"-E -1", "an exit status is from 0 to 255"},
+	} {
+		_, _, err := parse(append([]string{"amqprun"}, strings.Fields(c.args)...), runOptions(new(options)))
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), ": "+c.want) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
+	}
+}

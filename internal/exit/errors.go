@@ -1,0 +1,60 @@
+package exit
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/signals"
+)
+
+// errUsage is the kind of every UsageError.
+var errUsage = errors.New("usage")
+
+// UsageError says what is wrong with the command line or the environment. Nothing was contacted.
+type UsageError struct{ Text, Hint string }
+
+// Usagef returns a UsageError without a hint.
+func Usagef(format string, args ...any) *UsageError {
+	return &UsageError{Text: fmt.Sprintf(format, args...)}
+}
+
+func (e *UsageError) Error() string { return e.Text }
+
+// Is makes every UsageError one kind.
+func (e *UsageError) Is(target error) bool { return target == errUsage }
+
+// Interrupted says that a signal ended the wait for the lock.
+type Interrupted struct{ Signal syscall.Signal }
+
+func (i *Interrupted) Error() string {
+	return fmt.Sprintf("%s while waiting for the lock", signals.Name(i.Signal))
+}
+
+// hinted is an error with a hint.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// WithHint returns err with the hint that Hint returns for it.
+func WithHint(err error, hint string) error { return &hinted{err, hint} }
+
+// Hint says what to do about err; it is empty where there is nothing to say.
+func Hint(err error) string {
+	var given *hinted
+	var known *amqplock.Error
+	var usage *UsageError
+	switch {
+	case errors.As(err, &given):
+		return given.hint
+	case errors.As(err, &known):
+		return known.Hint
+	case errors.As(err, &usage):
+		return usage.Hint
+	}
+	return ""
+}

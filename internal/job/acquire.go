@@ -1,0 +1,98 @@
+package job
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/runner"
+)
+
+// Check refuses a job that cannot work, without contacting anything.
+func Check(s Spec) error {
+	client, err := amqplock.New(s.Broker)
+	if err == nil {
+		err = client.Check(s.Lock, options(s)...)
+	}
+	if err == nil {
+		err = refuseNested(s)
+	}
+	return err
+}
+
+// options say how to take the lock.
+func options(s Spec) []amqplock.Option {
+	options := []amqplock.Option{
+		amqplock.WithSlots(s.Slots), amqplock.WithCount(s.Count),
+		amqplock.WithCheckInterval(s.CheckInterval), amqplock.WithStopTime(s.StopTime),
+		amqplock.WithAbout(func() amqplock.About { return about(s) }),
+	}
+	if s.Greedy {
+		options = append(options, amqplock.WithGreedy())
+	}
+	return options
+}
+
+// acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the
+// place in the line, because a stopped waiter would block those behind it. When amqprun is resumed
+// it takes a new place. An elastic set reports its changes to changed.
+func acquire(
+	s Spec, c *console.Console, sigs <-chan os.Signal, changed func([]int),
+) (*amqplock.Lock, error) {
+	var deadline time.Time
+	if s.Wait > 0 {
+		deadline = time.Now().Add(s.Wait)
+	}
+	s.Broker.Log = c.Logger()
+	client, err := amqplock.New(s.Broker)
+	if err != nil {
+		return nil, err
+	}
+	take := client.Acquire
+	if s.NoWait {
+		take = client.TryAcquire
+	}
+	progress := c.NewProgress(console.Wait{
+		Lock:    s.Lock.String(),
+		Broker:  strings.Join(s.Broker.Names(), ", "),
+		Every:   s.Progress,
+		Holders: func(ctx context.Context) []amqplock.Participant { return holders(ctx, s) },
+	})
+	options := append(options(s), amqplock.OnWaiting(progress.Update))
+	if s.Elastic {
+		options = append(options, amqplock.WithElastic(changed))
+	}
+	defer runner.ReapOthers()()
+	for {
+		ctx, handBack := untilSignal(sigs, deadline)
+		lock, err := take(ctx, s.Lock, options...)
+		progress.End()
+		got := handBack()
+		switch {
+		case got == nil:
+			return lock, err
+		case lock != nil: // granted in the instant of the signal
+			_ = release(lock)
+		}
+		if got.Signal != syscall.SIGTSTP {
+			return nil, got
+		}
+		c.Warnf("stopped; out of the line until resumed")
+		runner.Suspend(got.Signal, false) // the terminal has stopped the rest of the group
+	}
+}
+
+// holders asks who holds the lock. The question is no step of the wait, so it is not logged.
+func holders(ctx context.Context, s Spec) []amqplock.Participant {
+	s.Broker.Log = nil
+	client, err := amqplock.New(s.Broker)
+	if err != nil {
+		return nil
+	}
+	list, _ := client.Holders(ctx, s.Lock)
+	return list
+}

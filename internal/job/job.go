@@ -1,0 +1,175 @@
+// Package job is the plot of amqprun: take a lock, run a command under it, give it back.
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/held"
+	"github.com/amqprun/amqprun/internal/report"
+	"github.com/amqprun/amqprun/runner"
+	"github.com/amqprun/amqprun/signals"
+)
+
+// Spec is a job.
+type Spec struct {
+	Began   time.Time // the start of amqprun
+	ID      string    // tells this run from every other
+	Command []string  // the program and its arguments; not empty
+
+	Broker        amqplock.Broker
+	Lock          amqplock.Ref
+	Slots         int // with which to create a semaphore; 0: do not create one
+	Count         int // 0: one
+	Greedy        bool
+	Elastic       bool          // and greedy
+	CheckInterval time.Duration // 0: the default
+	StopTime      time.Duration
+
+	NoWait   bool
+	Wait     time.Duration // 0: for ever
+	Conflict int           // the exit status when the lock was not acquired
+
+	StopSignal syscall.Signal
+	Orphans    runner.Orphans
+
+	Progress time.Duration // between two messages of a wait; 0: none
+	Report   string        // a path; empty: none
+	Shown    string        // what others may know of the command
+	Metadata map[string]string
+	Verbose  bool
+}
+
+// releaseTimeout bounds the release. A broker that does not answer frees the lock when the socket
+// is closed.
+const releaseTimeout = 5 * time.Second
+
+// Run does the job. The error is nil if the command ran to its own end, whatever its status.
+func Run(s Spec, c *console.Console) (exit.Outcome, error) {
+	r := &report.Report{
+		Kind: s.Lock.Kind, Name: s.Lock.Name, ID: s.ID, Started: s.Began,
+		Broker: strings.Join(s.Broker.Names(), " "),
+	}
+	status, err := run(s, c, r)
+	outcome := exit.Of(err, s.Conflict)
+	if err == nil {
+		outcome = ofCommand(status)
+	}
+	if s.Report != "" {
+		if err := r.Write(s.Report, err, outcome.Code); err != nil {
+			c.Warnf("the report cannot be written: %v", err)
+		}
+	}
+	return outcome, err
+}
+
+func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
+	// A waiter does not learn after an hour that its command does not exist.
+	if _, err := runner.Lookup(s.Command[0]); err != nil {
+		return runner.Status{}, err
+	}
+	sigs, caught := signals.Notify()
+	guard := runner.NewGuard()
+	defer func() { _ = guard.Done() }()
+	file, err := newSlotsFile(s.Elastic, c.Warnf)
+	if err != nil {
+		return runner.Status{}, err
+	}
+	defer file.close()
+	lock, err := acquire(s, c, sigs, file.change)
+	<-caught // long since
+	if err != nil {
+		return runner.Status{}, err
+	}
+	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
+	r.Granted(lock.Node(), slots)
+	if len(slots) == 0 { // such a set may have lost them all already
+		<-lock.Context().Done()
+		err := ended(lock, runner.Status{}, context.Cause(lock.Context()))
+		r.Released(runner.Status{})
+		return runner.Status{}, err
+	}
+	lease := held.Of(lock.Context())
+	lease.OnRenew(guard.Renew)
+	guard.KeepSocket(lease.Socket())
+	command := runner.Command{
+		Args:      s.Command,
+		Env:       append(environment(s, slots), file.variables(slots)...),
+		ID:        s.ID,
+		Signals:   file.signals(sigs),
+		Stop:      s.StopSignal,
+		KillAfter: s.StopTime,
+		Orphans:   s.Orphans,
+		Until:     lease.Until,
+		Verify:    lock.Verify,
+		Guard:     guard,
+		Warnf:     c.Warnf,
+	}
+	if s.Verbose { // only then the runner looks for what the command leaves behind
+		command.Logf = c.Stepf
+	}
+	endComparison := compareSize(s, c)
+	begun := time.Now()
+	status, err := command.Run(lock.Context())
+	endComparison()
+	if status.Started {
+		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
+	}
+	err = ended(lock, status, err)
+	r.Released(status)
+	return status, err
+}
+
+// ended releases the lock, and returns err, or the loss of the lock and what that meant.
+func ended(lock *amqplock.Lock, status runner.Status, err error) error {
+	if lost := release(lock); lost != nil {
+		err = lost
+	}
+	if errors.Is(err, amqplock.ErrLost) {
+		err = fmt.Errorf("%w; %s", err, consequence(status))
+	}
+	return err
+}
+
+func release(lock *amqplock.Lock) error {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	return lock.Release(ctx)
+}
+
+// ofCommand is the outcome of a command that ran to its own end.
+func ofCommand(status runner.Status) exit.Outcome {
+	if s, ok := status.Signal(); ok {
+		return exit.KilledBy(s)
+	}
+	return exit.Outcome{Code: status.ExitCode()}
+}
+
+// consequence says what the loss of the lock meant for the command.
+func consequence(status runner.Status) string {
+	took := status.StopTook.Round(time.Millisecond)
+	switch {
+	case !status.Started:
+		return "the command was not started"
+	case status.Unfinished:
+		return fmt.Sprintf("the command was killed, but a part of it still lives after %s", took)
+	case !status.Stopped:
+		return "the command had just ended"
+	}
+	return fmt.Sprintf("the command was stopped in %s and %s", took, ending(status))
+}
+
+// ending says how a command that was started has ended.
+func ending(status runner.Status) string {
+	if s, ok := status.Signal(); ok {
+		return "died of " + signals.Name(s)
+	}
+	return fmt.Sprintf("exited with %d", status.ExitCode())
+}

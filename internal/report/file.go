@@ -1,0 +1,120 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+// write replaces the file at path in one step, so that nobody reads half a report, and syncs it.
+// The mode of an existing file stays.
+func write(path string, text []byte) error {
+	if fd, ok := descriptor(path); ok {
+		fd, err := unix.Dup(fd) // closing a File closes its descriptor
+		if err != nil {
+			return err
+		}
+		file := os.NewFile(uintptr(fd), path)
+		_, err = file.Write(text)
+		return errors.Join(err, file.Close())
+	}
+	path = follow(path)
+	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(filepath.Dir(path)))
+}
+
+// Check refuses a path where no report can be written. It tries what write will do, as far as that
+// leaves nothing behind.
+func Check(path string) error {
+	bad := func(format string, args ...any) error {
+		return exit.Usagef("--report %q: %s", path, fmt.Sprintf(format, args...))
+	}
+	if fd, ok := descriptor(path); ok {
+		if !writable(fd) {
+			return bad("descriptor %d is not open for writing", fd)
+		}
+		return nil
+	}
+	target := follow(path)
+	dir := filepath.Dir(target)
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return bad("the directory %s does not exist", dir)
+	case err != nil:
+		return bad("%v", err)
+	case !info.IsDir():
+		return bad("%s is no directory", dir)
+	}
+	if old, err := os.Stat(target); err == nil && (!old.Mode().IsRegular() || kept(info, old)) {
+		return bad("is no file that can be replaced")
+	}
+	attempt, err := renameio.NewPendingFile(target, renameio.WithTempDir(dir))
+	if errors.Is(err, fs.ErrPermission) {
+		return bad("the directory %s is not writable", dir)
+	}
+	if err != nil {
+		return bad("%v", err)
+	}
+	return attempt.Cleanup()
+}
+
+// kept reports whether the sticky bit of dir, as that of /tmp, keeps us from replacing file.
+func kept(dir, file fs.FileInfo) bool {
+	of, ok := file.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	in, ok := dir.Sys().(*syscall.Stat_t)
+	us := os.Geteuid()
+	return ok && dir.Mode()&fs.ModeSticky != 0 && us != 0 && int(of.Uid) != us && int(in.Uid) != us
+}
+
+// follow returns where the links at path lead. The last may lead to a file that is still to be made.
+func follow(path string) string {
+	for range 40 { // the limit of the kernel
+		next, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(next) {
+			next = filepath.Join(filepath.Dir(path), next)
+		}
+		path = next
+	}
+	return path
+}
+
+var descriptorPath = regexp.MustCompile(`^/(?:dev|proc/self)/fd/([0-9]+)$`)
+
+// descriptor returns the open file that path is another name for.
+func descriptor(path string) (fd int, ok bool) {
+	switch path {
+	case "/dev/stdout":
+		return unix.Stdout, true
+	case "/dev/stderr":
+		return unix.Stderr, true
+	}
+	match := descriptorPath.FindStringSubmatch(path)
+	if match == nil {
+		return 0, false
+	}
+	fd, err := strconv.Atoi(match[1])
+	return fd, err == nil
+}
+
+// writable reports whether fd is open for writing, and not one of the Go runtime, which have no type.
+func writable(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	var stat unix.Stat_t
+	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY &&
+		unix.Fstat(fd, &stat) == nil && stat.Mode&unix.S_IFMT != 0
+}

@@ -1,0 +1,108 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+func TestWriteFollowsLinksAndKeepsTheMode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("old"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func() error{
+		func() error { return os.Symlink("file", link) },
+		func() error { return Check(link) },
+		func() error { return write(link, []byte("new")) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Lstat(file)
+	if err != nil || info.Mode() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if text, err := os.ReadFile(file); string(text) != "new" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is replaced: %v, %v", info.Mode(), err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+}
+
+func TestWriteThroughADanglingLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("later", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(link); err != nil {
+		t.Error(err)
+	}
+	if err := write(link, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "later")); string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestWriteToADescriptor(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/dev/fd/%d", w.Fd())
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
+	if err := write(path, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	if text, err := io.ReadAll(r); string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
+	}
+	for _, closed := range []string{fmt.Sprintf("/dev/fd/%d", r.Fd()), "/dev/fd/12345"} {
+		if err := Check(closed); err == nil || !strings.HasSuffix(err.Error(), "is not open for writing") {
+			t.Errorf("%s: %v", closed, err)
+		}
+	}
+}
+
+func TestReportIsPlainJSON(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "report")
+	zone := time.FixedZone("", 3600)
+	r := &Report{
+		Kind: amqplock.KindMutex, Name: "a&b", Started: time.Date(2026, 3, 2, 14, 0, 0, 0, zone),
+	}
+	if err := r.Write(path, exit.Usagef("<x>"), 64); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"name":"a&b"`, `"error":"<x>"`, `"started":"2026-03-02T13:00:00Z"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+}

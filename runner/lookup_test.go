@@ -1,0 +1,46 @@
+package runner
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestLookup: what can be known without a start is known before the wait for the lock.
+func TestLookup(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	program, plain := file("program", 0o755), file("plain", 0o644)
+	t.Setenv("PATH", dir+":/no/such/directory")
+	for _, c := range []struct {
+		name, path string
+		code       int
+	}{
+		{"program", program, 0},
+		{program, program, 0},
+		{"plain", "", 126},
+		{plain, "", 126},
+		{dir, "", 126},
+		{"nothing", "", 127},
+		{dir + "/nothing", "", 127},
+		{plain + "/nothing", "", 127},
+		{"", "", 127},
+	} {
+		path, err := Lookup(c.name)
+		var start *StartError
+		code := 0
+		if errors.As(err, &start) {
+			code = start.Code
+		}
+		if path != c.path || code != c.code {
+			t.Errorf("%q: %q, %v, code %d; want %q, code %d", c.name, path, err, code, c.path, c.code)
+		}
+	}
+}
