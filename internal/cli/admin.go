@@ -67,7 +67,9 @@ func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) 
 	return func(ctx context.Context, a *amqplock.Admin) error { return a.Adjust(ctx, delta) }, nil
 }
 
-func destroyOptions(o *options) []*option { return append(brokerOptions(o), semaphoreOption(o)) }
+func destroyOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o))
+}
 
 func destroy(o *options, c *console.Console) error {
 	if err := findLock(o); err != nil {
@@ -79,6 +81,9 @@ func destroy(o *options, c *console.Console) error {
 	client, err := connect(o, c)
 	if err != nil {
 		return err
+	}
+	if o.lock.Kind == amqplock.KindMutex {
+		return client.DestroyMutex(context.Background(), o.lock.Name)
 	}
 	return client.Semaphore(o.lock.Name).Destroy(context.Background())
 }

@@ -65,7 +65,7 @@ type subcommand struct {
 }
 
 // subcommandNames are those of subcommands, for what subcommands use themselves.
-var subcommandNames = []string{"change", "check", "destroy", "evict", "status"}
+var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
 
 // subcommands are in alphabetical order. The one without a name runs a command.
 var subcommands = []subcommand{
@@ -74,6 +74,7 @@ var subcommands = []subcommand{
 	{"check", checkOptions, check},
 	{"destroy", destroyOptions, admin(destroy)},
 	{"evict", evictOptions, admin(evict)},
+	{"history", historyOptions, admin(history)},
 	{"status", statusOptions, admin(status)},
 }
 

@@ -37,6 +37,7 @@ func runOptions(o *options) []*option {
 		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
 		{names: []string{"report"}, set: nonEmpty(&o.report)},
 		{names: []string{"metadata"}, set: metadata(&o.metadata)},
+		{names: []string{"history"}, set: boolean(&o.history), env: "AMQPRUN_HISTORY", bool: true},
 		{names: []string{"show-command"}, set: boolean(&o.showCommand), env: "AMQPRUN_SHOW_COMMAND", bool: true},
 		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
 		{names: []string{"version"}, set: boolean(&o.version), bool: true},
@@ -74,6 +75,7 @@ func specOf(o *options) (job.Spec, error) {
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
+		History: o.history,
 		Verbose: o.messages.Verbose,
 	}
 	return spec, job.Check(spec)

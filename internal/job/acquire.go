@@ -31,6 +31,9 @@ func options(s Spec) []amqplock.Option {
 		amqplock.WithCheckInterval(s.CheckInterval), amqplock.WithStopTime(s.StopTime),
 		amqplock.WithAbout(func() amqplock.About { return about(s) }),
 	}
+	if s.History {
+		options = append(options, amqplock.WithHistory())
+	}
 	if s.Greedy {
 		options = append(options, amqplock.WithGreedy())
 	}

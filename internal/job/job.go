@@ -44,6 +44,7 @@ type Spec struct {
 	Report   string        // a path; empty: none
 	Shown    string        // what others may know of the command
 	Metadata map[string]string
+	History  bool
 	Verbose  bool
 }
 
@@ -129,6 +130,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 
 // ended releases the lock, and returns err, or the loss of the lock and what that meant.
 func ended(lock *amqplock.Lock, status runner.Status, err error) error {
+	lock.SetEnding(endingOf(status, err))
 	if lost := release(lock); lost != nil {
 		err = lost
 	}
@@ -136,6 +138,18 @@ func ended(lock *amqplock.Lock, status runner.Status, err error) error {
 		err = fmt.Errorf("%w; %s", err, consequence(status))
 	}
 	return err
+}
+
+// endingOf is what the history says of the end. Its words are those of a report.
+func endingOf(status runner.Status, err error) amqplock.Ending {
+	ending := amqplock.Ending{Result: report.Result(err)}
+	if s, ok := status.Signal(); ok {
+		ending.Signal = signals.Name(s)
+	} else if status.Started {
+		code := status.ExitCode()
+		ending.Status = &code
+	}
+	return ending
 }
 
 func release(lock *amqplock.Lock) error {

@@ -59,7 +59,7 @@ func (r *Report) Released(status runner.Status) {
 // Write completes the report with the end of the run, which was err if it is not nil, and replaces
 // the file at path.
 func (r *Report) Write(path string, err error, status int) error {
-	r.Result, r.ExitStatus = result(err), status
+	r.Result, r.ExitStatus = Result(err), status
 	if err != nil {
 		r.Error, r.Hint = err.Error(), exit.Hint(err)
 	}
@@ -80,8 +80,8 @@ func (r *Report) Write(path string, err error, status int) error {
 
 func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
-// result is the word for how a run ended. The exit status tells the causes of "error" apart.
-func result(err error) string {
+// Result is the word for how a run ended. The exit status tells the causes of "error" apart.
+func Result(err error) string {
 	var by *exit.Interrupted
 	var start *runner.StartError
 	switch {

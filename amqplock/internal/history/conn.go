@@ -102,6 +102,8 @@ func (l *Log) explain(doing string, err error) error {
 	switch code := wire.Code(err); {
 	case code == amqp.NotFound || errors.Is(err, errGone):
 		refusal.Kind = fault.ErrNotFound
+		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
+		refusal.Hint = "a lock has one when a run with --history has held it"
 	case isWithoutReplica(err):
 		refusal.Kind = fault.ErrUnreachable
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
