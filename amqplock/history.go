@@ -41,6 +41,12 @@ type Ending struct {
 // at most a second each, and never costs the lock. The history is made with the first record.
 func WithHistory() Option { return func(r *request) { r.History = true } }
 
+// WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant of this
+// lock. The grant is in the history before Acquire returns, or Acquire fails: in an alarm of the
+// broker, which a waiter outlasts; without a permission (ErrAccess); where a queue is in the way or
+// the broker has no streams (ErrNotALock). It excludes WithElastic.
+func WithFence() Option { return func(r *request) { r.Fence = true } }
+
 // History reads the last n runs of a lock from its history, those first that began first. Whether a
 // run without an end holds the lock is asked as Inspect does. The error matches ErrNotFound where
 // the lock has no history, and ErrNotALock where it cannot have one.

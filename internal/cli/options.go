@@ -45,6 +45,7 @@ type options struct {
 	hideCommand bool // once the way to say what is the default now
 
 	history bool
+	fence   bool
 
 	json   bool
 	watch  bool

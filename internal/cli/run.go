@@ -38,6 +38,7 @@ func runOptions(o *options) []*option {
 		{names: []string{"report"}, set: nonEmpty(&o.report)},
 		{names: []string{"metadata"}, set: metadata(&o.metadata)},
 		{names: []string{"history"}, set: boolean(&o.history), env: "AMQPRUN_HISTORY", bool: true},
+		{names: []string{"fence"}, set: boolean(&o.fence), env: "AMQPRUN_FENCE", bool: true},
 		{names: []string{"show-command"}, set: boolean(&o.showCommand), env: "AMQPRUN_SHOW_COMMAND", bool: true},
 		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
 		{names: []string{"version"}, set: boolean(&o.version), bool: true},
@@ -75,7 +76,7 @@ func specOf(o *options) (job.Spec, error) {
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
-		History: o.history,
+		History: o.history, Fence: o.fence,
 		Verbose: o.messages.Verbose,
 	}
 	return spec, job.Check(spec)
@@ -105,6 +106,8 @@ func checkRun(o *options) error {
 		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
 	case o.given["count"] && o.count < 1:
 		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.elastic && o.fence:
+		return exit.Usagef("--elastic and --fence exclude each other")
 	case o.elastic && !o.greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}

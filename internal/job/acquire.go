@@ -34,6 +34,9 @@ func options(s Spec) []amqplock.Option {
 	if s.History {
 		options = append(options, amqplock.WithHistory())
 	}
+	if s.Fence {
+		options = append(options, amqplock.WithFence())
+	}
 	if s.Greedy {
 		options = append(options, amqplock.WithGreedy())
 	}

@@ -45,6 +45,7 @@ type Spec struct {
 	Shown    string        // what others may know of the command
 	Metadata map[string]string
 	History  bool
+	Fence    bool // and history
 	Verbose  bool
 }
 
@@ -90,7 +91,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		return runner.Status{}, err
 	}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
-	r.Granted(lock.Node(), slots)
+	r.Granted(lock.Node(), slots, lock.Token())
 	if len(slots) == 0 { // such a set may have lost them all already
 		<-lock.Context().Done()
 		err := ended(lock, runner.Status{}, context.Cause(lock.Context()))
@@ -102,7 +103,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	guard.KeepSocket(lease.Socket())
 	command := runner.Command{
 		Args:      s.Command,
-		Env:       append(environment(s, slots), file.variables(slots)...),
+		Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
 		ID:        s.ID,
 		Signals:   file.signals(sigs),
 		Stop:      s.StopSignal,

@@ -25,6 +25,7 @@ type Report struct {
 	Started    time.Time     `json:"started"`
 	Waited     float64       `json:"waited"`
 	Slots      []int         `json:"slots,omitempty"`
+	Token      int64         `json:"token,omitempty"`
 	Held       float64       `json:"held,omitempty"`
 	Command    *Command      `json:"command,omitempty"`
 	Error      string        `json:"error,omitempty"`
@@ -40,9 +41,9 @@ type Command struct {
 	Signal string `json:"signal,omitempty"`
 }
 
-// Granted notes that broker has granted the slots.
-func (r *Report) Granted(broker string, slots []int) {
-	r.granted, r.Broker, r.Slots = time.Now(), broker, slots
+// Granted notes that broker has granted the slots, with a fencing token that is not 0.
+func (r *Report) Granted(broker string, slots []int, token int64) {
+	r.granted, r.Broker, r.Slots, r.Token = time.Now(), broker, slots, token
 }
 
 // Released notes that the lock was given back, and how the command ended.

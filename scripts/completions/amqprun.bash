@@ -19,7 +19,7 @@ _amqprun() {
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
-        -c --command -s --signal -k --kill-after --orphans --metadata --history --show-command --hide-command --report --check-interval --progress
+        -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
   esac

@@ -5,6 +5,7 @@ load helpers
 load locks
 
 teardown() {
+  [[ $BATS_TEST_DESCRIPTION != *alarm* || -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl set_vm_memory_high_watermark 0.4
   end_background
   amqprun destroy --mutex "$LOCK" # nothing is left on the broker
 }
@@ -105,4 +106,47 @@ history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
   broker_ctl set_vm_memory_high_watermark 0.4
   [[ $output == *"warning: the history of "*"alarm"* && ${#lines[@]} -eq 1 ]]
   history_is 'all(r["result"] == "unknown" for r in runs[1:])' # RabbitMQ reads one message before it notices
+}
+
+@test "fence: AMQPRUN_TOKEN grows with each grant" {
+  last=0
+  for _ in 1 2 3; do
+    # shellcheck disable=SC2016 # for the inner shell
+    sane_run -0 amqprun --fence --mutex "$LOCK" sh -c 'echo "$AMQPRUN_TOKEN"'
+    [[ $output =~ ^[1-9][0-9]*$ ]]
+    ((output > last))
+    last=$output
+  done
+  history_is "runs[-1]['token'] == $last and runs[-1]['status'] == 0"
+  sane_run -0 env AMQPRUN_FENCE=1 amqprun --mutex "$LOCK" --report report.json true
+  grep -q '"token":' report.json
+  sane_run -0 amqprun history --mutex "$LOCK"
+  [[ ${lines[0]} == *" TOKEN "* ]]
+}
+
+@test "fence: the token is that of this lock, and not of one around it" {
+  # shellcheck disable=SC2016 # for the inner shell
+  sane_run -0 amqprun --fence --mutex "$LOCK" amqprun --mutex "$LOCK-inner" sh -c 'echo "<${AMQPRUN_TOKEN-}>"'
+  [ "$output" = "<>" ]
+}
+
+@test "fence: no command without a token" {
+  foreign_hold mutex "$LOCK-L"
+  sane_run -78 amqprun --fence --mutex "$LOCK" touch started
+  [[ $output == *"error: cannot read the history "*"hint: "* ]]
+  [ ! -e started ]
+  sane_run -64 amqprun --fence --greedy --elastic --semaphore "$LOCK" true
+}
+
+@test "fence: in an alarm -n fails, and a waiter waits" {
+  requires_broker_ctl
+  amqprun --fence --mutex "$LOCK" true
+  broker_ctl set_vm_memory_high_watermark absolute 1
+  sane_run -69 amqprun --fence -n --mutex "$LOCK" touch started
+  start_bg amqprun --fence --mutex "$LOCK" true
+  wait_until 20 file_has bg.1.err "alarm"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  wait_bg 30 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ ! -e started ]
 }

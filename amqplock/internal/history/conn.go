@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -24,8 +25,7 @@ func open(ctx context.Context, conn *wire.Conn) (*amqp.Channel, error) {
 	if conn.Blocked() {
 		return nil, errAlarm
 	}
-	channel, err := wire.CallFor(ctx, conn.Channel)
-	return channel, orAlarm(err, conn)
+	return wire.CallFor(ctx, conn.Channel)
 }
 
 // closeLater closes a channel. The answer is not worth a round trip: it comes, or the connection
@@ -68,12 +68,27 @@ func reason(err error, closed <-chan *amqp.Error) error {
 	return err
 }
 
-// orAlarm replaces the end of a context by the alarm that it is due to.
-func orAlarm(err error, conn *wire.Conn) error {
-	if err != nil && conn.Blocked() && wire.Code(err) == 0 {
-		return errAlarm
-	}
-	return err
+// alarmPoll is between two looks whether there is an alarm. It makes no answer late.
+const alarmPoll = 20 * time.Millisecond
+
+// untilAlarm returns a context that ends with ctx, and with errAlarm when the broker stops reading
+// from conn.
+func untilAlarm(ctx context.Context, conn *wire.Conn) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(alarmPoll)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if conn.Blocked() {
+				cancel(errAlarm)
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // isGone reports whether the log was deleted while we used it.

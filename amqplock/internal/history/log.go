@@ -46,6 +46,8 @@ func New(conn *wire.Conn, lock wire.Ref) *Log {
 // Append adds a record, and returns when a majority of the log's replicas has it. A grant makes the
 // log if need be. An end does not: whoever has deleted the log with the lock wants none.
 func (l *Log) Append(ctx context.Context, r Record) error {
+	ctx, cancel := untilAlarm(ctx, l.conn)
+	defer cancel()
 	channel, err := open(ctx, l.conn)
 	if err == nil {
 		defer closeLater(channel)
@@ -85,7 +87,7 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 		}
 		return channel.Confirm(false)
 	}); err != nil {
-		return reason(orAlarm(err, l.conn), closed)
+		return reason(err, closed)
 	}
 	if l.conn.Blocked() {
 		return errAlarm
@@ -100,7 +102,7 @@ func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error
 	select {
 	case <-confirm.Done():
 	case <-ctx.Done():
-		return orAlarm(context.Cause(ctx), l.conn)
+		return context.Cause(ctx)
 	}
 	if channel.IsClosed() { // the library then reports "not acked" for all that was pending
 		return reason(amqp.ErrClosed, closed)

@@ -35,7 +35,9 @@ type Tail struct {
 // What is in the log is read in the background until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	t := &Tail{log: l, warmed: make(chan struct{})}
-	both, bothCtx := errgroup.WithContext(ctx)
+	noAlarm, cancel := untilAlarm(ctx, l.conn)
+	defer cancel()
+	both, bothCtx := errgroup.WithContext(noAlarm)
 	both.Go(func() error {
 		if t.err = t.attach(bothCtx, -1, l.find); isGone(t.err) {
 			return nil
@@ -173,6 +175,8 @@ func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
 // with its token, and with what its end may vouch for. It may append several records with this
 // ID; the last one counts.
 func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
+	ctx, cancel := untilAlarm(ctx, t.log.conn)
+	defer cancel()
 	t.stop()
 	<-t.warmed
 	r.Type = TypeGrant
@@ -191,7 +195,7 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 			return r, nil
 		case err == nil || isGone(err) && deleted < maxDeleted:
 		default:
-			return r, t.log.explain("write to", orAlarm(err, t.log.conn))
+			return r, t.log.explain("write to", err)
 		}
 	}
 }

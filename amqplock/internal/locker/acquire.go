@@ -153,7 +153,7 @@ func connect(
 // cannot work.
 func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	publish := make(chan *wire.Conn, 1)
-	if cfg.Kind == wire.Semaphore { // which has to look for a slot first
+	if cfg.Kind == wire.Semaphore || cfg.Fence { // which has to look for a slot first, or into the log
 		go func() {
 			c, _ := cfg.Open(ctx, wire.ForPublish) // the lock connection reports what is wrong, or the next use
 			publish <- c

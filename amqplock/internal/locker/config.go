@@ -32,6 +32,7 @@ type Config struct {
 	StopTime      time.Duration
 
 	History bool
+	Fence   bool // and history
 
 	OnWaiting func(waitq.Waiting)
 	About     func() presence.About
@@ -66,6 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fault.Config("check interval and stop time cannot be negative")
 	}
 	c.Count = max(c.Count, 1)
+	c.History = c.History || c.Fence
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	setDefault(&c.retry, waitq.FirstRetry)
 	setDefault(&c.rearm, rearmAfter)
@@ -90,6 +92,9 @@ func (c Config) checkSet() error {
 		return fault.Config("count and greedy exclude each other")
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
+	case c.Elastic && c.Fence:
+		return fault.Config("fence and elastic exclude each other: a token is that of a grant, " +
+			"and an elastic set has many")
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func newHolder(c *contender) (*Holder, error) {
 	}
 	h := &Holder{keeper: k, who: c.who, log: c.log}
 	h.ending.Store(&Ending{})
-	if c.cfg.History {
+	if c.cfg.History && !c.cfg.Fence {
 		h.log.begin()
 		h.log.holds(h.Slots())
 	}
@@ -56,6 +56,9 @@ const holderHeartbeat = time.Minute
 
 // Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
 func (h *Holder) Slots() []int { return h.held.list() }
+
+// Token is the fencing token, 0 without Config.Fence.
+func (h *Holder) Token() int64 { return h.log.grant.Token }
 
 // Node is the broker that has granted the lock.
 func (h *Holder) Node() string { return h.link.Lock.Broker }
