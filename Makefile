@@ -6,18 +6,20 @@ ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 TOOL          = go tool -modfile=tools/go.mod
 GORELEASER    = v2.14.3
 
-# What may be linked into an MIT-licensed program without a thought.
+# Licenses that an MIT-licensed program may link.
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 
 TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps python3-pika tmux zsh
 LINT_TOOLS = shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
 
-# What runs outside Linux too; the tests of whole programs do not.
+# What runs outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
+# linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
-SHELL_FILES = .ci/run $(shell grep -lsE '^\#!.*\bbash' scripts/* bench/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
+SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
+SHELL_FILES = .ci/run scripts/lib.bash $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,11 +30,15 @@ build: ## build bin/amqprun, one static file
 demo: build ## show two builds share one slot, and a lost slot stop its command
 	@scripts/demo
 
-test: build test-tools ## run every test, with a private broker unless AMQPRUN_URL answers
+test: build test-tools ## run every test, with a private broker unless AMQPRUN_URL answers; 5 minutes
 	@scripts/test all
 
-test-unit: ## run the tests that need no broker
+test-unit: ## run the packages' own tests that need no broker
 	@scripts/test unit
+
+N ?= 20
+soak: ## run make test N=20 times in a row, half of them beside busy loops; writes test/SOAK.md
+	@scripts/test soak $(N)
 
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
@@ -41,10 +47,10 @@ test-docs: build ## run what README.md and docs/RECIPES.md tell people to type
 	@scripts/install-tools $(DOCS_TOOLS)
 	@scripts/test docs
 
-test-wrapper: ## run the process wrapper's tests 20 times beside a busy loop
+test-wrapper: ## run the process wrapper's tests 20 times beside busy loops
 	@scripts/test wrapper
 
-test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB for each
+test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB each
 	@scripts/lab brokers
 
 test-faults: ## break the network, a broker and amqprun, on each of the three
@@ -60,25 +66,25 @@ test-nemesis: ## draw faults at random for half an hour
 bench: build ## measure, and write the figures of docs/BENCHMARKS.md; a quarter of an hour
 	@scripts/bench -docs docs
 
-lint: lint-tools ## check everything that can be checked without running it
+lint: lint-tools ## check all that needs no run: formats, types, linters, shell, workflow, diagrams
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go mod tidy -diff
 	go -C test/docs vet ./...
-	GOOS=linux go vet ./...
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=darwin CGO_ENABLED=0 go vet $(PORTABLE)
-	GOOS=freebsd CGO_ENABLED=0 go vet $(PORTABLE)
+	go vet ./...
+	@go build -o bin/typecheck ./test/typecheck
+	for system in $(SYSTEMS); do \
+		GOOS=$${system%/*} GOARCH=$${system#*/} bin/typecheck $$(go list -f '{{.Dir}}' $(PORTABLE)) || exit; \
+	done
 	$(GOLANGCI_LINT) run
 	shellcheck -x $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	$(ACTIONLINT)
 	@scripts/diagrams check
 
-vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb where only a module proxy can be reached
+vuln: $(VULNDB) ## check the dependencies for known vulnerabilities; VULNDB=dist/vulndb uses only the module proxy
 	$(GOVULNCHECK) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
 
-# Made anew each time: what was known last week is not what is asked for.
+# Made anew each time, because advisories are added every day.
 .PHONY: dist/vulndb
 dist/vulndb:
 	go run golang.org/x/vulndb/cmd/indexdb@latest -out $@ \
@@ -88,10 +94,10 @@ diagrams: ## draw docs/diagrams
 	@scripts/install-tools graphviz mscgen
 	@scripts/diagrams
 
-licenses: ## check that the licenses of what is linked into amqprun allow it
+licenses: ## check the licenses of all that is linked into amqprun
 	$(TOOL) go-licenses check --allowed_licenses=$(LICENSES) .
 
-sbom: build ## write what bin/amqprun is made of to dist/amqprun.cdx.json
+sbom: build ## write the parts of bin/amqprun to dist/amqprun.cdx.json
 	@mkdir -p dist
 	$(TOOL) cyclonedx-gomod bin -json -noserial -output dist/amqprun.cdx.json bin/amqprun
 

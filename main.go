@@ -1,5 +1,5 @@
-// Command amqprun runs a command under a lock that is held in RabbitMQ: a mutex, or slots of
-// a semaphore.
+// Command amqprun runs a command under a lock that is held in RabbitMQ: a mutex, or slots
+// of a semaphore.
 package main
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// version is that of the newest section of CHANGELOG.md. The build of a release may set it:
-// -ldflags '-X main.version=1.2.3'.
+// version is that of the newest section of CHANGELOG.md. The build of a release may set
+// it: -ldflags '-X main.version=1.2.3'.
 var version = "0.1.0"
 
 func main() {
@@ -21,8 +21,8 @@ func main() {
 		os.Exit(runner.RunGuard())
 	}
 	secret.HideArguments()
-	// Nothing here computes. More threads would only wake one another, on processors that the
-	// broker and the command need.
+	// Nothing here computes. More threads would only wake one another, on processors that
+	// the broker and the command need.
 	runtime.GOMAXPROCS(1)
 	outcome := cli.Main(os.Args, version)
 	if outcome.Signal != 0 {

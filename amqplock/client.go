@@ -8,13 +8,13 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Client takes locks on one broker. It has no connection of its own: each lock has two, and each
-// call of another method opens what it needs and closes it. So it need not be closed. Its methods
-// may be called at the same time.
+// Client takes locks on one broker. It has no connection of its own: each lock has two,
+// and each call of another method opens what it needs and closes it. So it need not be
+// closed. Its methods may be called at the same time.
 type Client struct{ broker wire.Broker }
 
-// New makes a Client. It reads the files of certificates and contacts nothing. The error is of kind
-// ErrConfig.
+// New makes a Client. It reads the files of certificates and contacts nothing. The error
+// is of kind ErrConfig.
 func New(b Broker) (*Client, error) {
 	resolved, err := b.wire().Resolve()
 	if err != nil {
@@ -52,29 +52,31 @@ func (r Ref) wire() wire.Ref { return wire.Ref{Kind: wire.Kind(r.Kind), Name: r.
 // MaxSlots bounds the number of slots of a semaphore.
 const MaxSlots = wire.MaxSlots
 
-// CheckName reports why name cannot be the name of a lock, with an error of kind ErrConfig; nil
-// means that it can. A name is valid UTF-8 of 1 to 246 bytes without control characters. It does
-// not begin with "amq.", and does not end like a part of another lock (-W, -H, -D, -L, -A-1, -B-1).
+// CheckName reports why name cannot be the name of a lock, with an error of kind
+// ErrConfig; nil means that it can. A name is valid UTF-8 of 1 to 246 bytes without
+// control characters. It does not begin with "amq.", and does not end like a part of
+// another lock (-W, -H, -D, -L, -A-1, -B-1).
 func CheckName(name string) error { return exported(context.Background(), wire.CheckName(name)) }
 
-// Check reports what Acquire would find wrong with its arguments, with an error of kind ErrConfig.
-// It contacts nothing.
+// Check reports what Acquire would find wrong with its arguments, with an error of kind
+// ErrConfig. It contacts nothing.
 func (c *Client) Check(lock Ref, opts ...Option) error {
 	return exported(context.Background(), c.request(lock, opts).Check())
 }
 
-// Acquire takes the lock, waiting for it in the wait queue. It returns when the broker has granted
-// the lock and has proven it once.
+// Acquire takes the lock, waiting for it in the wait queue. It returns when the broker
+// has granted the lock and has proven it once.
 //
-// It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx. The end of
-// ctx has no effect on a lock that was acquired. A broker that cannot be reached, at first or after
-// it went away while we waited, has Broker.ConnectTimeout to come back. Then, or when the deadline
-// of ctx passes before there was any connection, the error matches ErrUnreachable. What would fail
-// again (a certificate) is an error at once. A refusal (a wrong password) is one when it comes again
-// after a second, unless that broker has accepted us before.
+// It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx.
+// The end of ctx has no effect on a lock that was acquired. A broker that cannot be
+// reached, at first or after it went away while we waited, has Broker.ConnectTimeout to
+// come back. Then, or when the deadline of ctx passes before there was any connection,
+// the error matches ErrUnreachable. What would fail again (a certificate) is an error at
+// once. A refusal (a wrong password) is one when it comes again after a second, unless
+// that broker has accepted us before.
 //
-// Nothing is left on the broker when it fails. To see to that it takes up to two seconds more than
-// ctx has, where the broker does not answer.
+// Nothing is left on the broker when it fails. To see to that it takes up to two seconds
+// more than ctx has, where the broker does not answer.
 func (c *Client) Acquire(ctx context.Context, lock Ref, opts ...Option) (*Lock, error) {
 	return c.acquire(ctx, lock, opts, locker.Acquire)
 }
@@ -106,9 +108,10 @@ func (c *Client) request(lock Ref, opts []Option) request {
 	return r
 }
 
-// Do acquires the lock as Acquire does, calls f, and releases the lock. The context of f ends with
-// ctx, and when the lock is lost. Do returns the error of Acquire, or that of f. A loss, also one
-// that only the release finds, is joined to that of f: it matches ErrLost.
+// Do acquires the lock as Acquire does, calls f, and releases the lock. The context of f
+// ends with ctx, and when the lock is lost. Do returns the error of Acquire, or that of
+// f. A loss, also one that only the release finds, is joined to that of f: it matches
+// ErrLost.
 func (c *Client) Do(
 	ctx context.Context, lock Ref, f func(context.Context) error, opts ...Option,
 ) (err error) {
@@ -124,16 +127,18 @@ func (c *Client) Do(
 	return f(held.Context())
 }
 
-// Inspect looks at a lock without touching it. A semaphore that does not exist is an error that
-// matches ErrNotFound; a mutex that nobody holds is free. Participants have half a second to answer,
-// and several seconds if answers keep coming. That they cannot be asked is logged and no error.
+// Inspect looks at a lock without touching it. A semaphore that does not exist is an
+// error that matches ErrNotFound; a mutex that nobody holds is free. Participants have
+// half a second to answer, and several seconds if answers keep coming. That they cannot
+// be asked is logged and no error.
 func (c *Client) Inspect(ctx context.Context, lock Ref) (Status, error) {
 	seen, err := locker.Inspect(ctx, c.broker, lock.wire())
 	return newStatus(seen), exported(ctx, err)
 }
 
-// InspectAll looks at all locks of the virtual host that have participants, sorted by kind and
-// name. Locks that are free, or known to other programs only, are not among them.
+// InspectAll looks at all locks of the virtual host that have participants, sorted by
+// kind and name. Locks that are free, or known to other programs only, are not among
+// them.
 func (c *Client) InspectAll(ctx context.Context) ([]Status, error) {
 	all, err := locker.InspectAll(ctx, c.broker)
 	if err != nil {
@@ -152,26 +157,28 @@ func (c *Client) Look(ctx context.Context, lock Ref) (Status, error) {
 	return newStatus(seen), exported(ctx, err)
 }
 
-// Holders asks the participants alone who holds the lock, and leaves nothing in the broker's log.
-// Holders that do not answer are missing. For a semaphore it takes at least half a second.
+// Holders asks the participants alone who holds the lock, and leaves nothing in the
+// broker's log. Holders that do not answer are missing. For a semaphore it takes at least
+// half a second.
 func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 	said, err := locker.Said(ctx, c.broker, lock.wire())
 	return holders(said), exported(ctx, err)
 }
 
-// Evict makes the holder of lock with that About.ID lose it, as if the broker had taken it: the
-// context of its Lock ends, and the reason says that it was evicted by by, and which user of the
-// broker that was. Evict returns nil when the holder has confirmed that; it goes on holding the
-// lock until its work has stopped. Where there is no such holder (it has released, it only waits,
-// it holds another lock, it is not of this program) the error matches ErrNotFound. Where it does
-// not confirm within Broker.ConnectTimeout the error matches ErrUnreachable.
+// Evict makes the holder of lock with that About.ID lose it, as if the broker had taken
+// it: the context of its Lock ends, and the reason says that it was evicted by by, and
+// which user of the broker that was. Evict returns nil when the holder has confirmed
+// that; it goes on holding the lock until its work has stopped. Where there is no such
+// holder (it has released, it only waits, it holds another lock, it is not of this
+// program) the error matches ErrNotFound. Where it does not confirm within
+// Broker.ConnectTimeout the error matches ErrUnreachable.
 func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 	return exported(ctx, locker.Evict(ctx, c.broker, lock.wire(), id, by))
 }
 
-// DestroyMutex removes what is left of a mutex that is not used any more: its history. One that does
-// not exist is no error. It takes the mutex meanwhile, and waits some seconds for it; then the error
-// matches ErrNotAcquired.
+// DestroyMutex removes what is left of a mutex that is not used any more: its history.
+// One that does not exist is no error. It takes the mutex meanwhile, and waits some
+// seconds for it; then the error matches ErrNotAcquired.
 func (c *Client) DestroyMutex(ctx context.Context, name string) error {
 	return exported(ctx, locker.DestroyMutex(ctx, c.broker, name))
 }
@@ -179,38 +186,39 @@ func (c *Client) DestroyMutex(ctx context.Context, name string) error {
 // Semaphore is for administration of the semaphore of that name.
 func (c *Client) Semaphore(name string) *Admin { return &Admin{c.broker, name} }
 
-// Admin changes a semaphore. Its methods hold the administration mutex of the semaphore meanwhile:
-// a mutex or an administrator of the same name keeps others out. They wait some seconds for it; then
-// the error matches ErrNotAcquired.
+// Admin changes a semaphore. Its methods hold the administration mutex of the semaphore
+// meanwhile: a mutex or an administrator of the same name keeps others out. They wait
+// some seconds for it; then the error matches ErrNotAcquired.
 type Admin struct {
 	broker wire.Broker
 	name   string
 }
 
-// Adjust changes the number of slots by delta. It creates the semaphore when that does not exist and
-// delta is not negative. Slots are added at the end and removed from the end, one by one, never
-// below 0; a semaphore with 0 slots is paused. The holder of a removed slot loses it. When Adjust
-// fails half-way the slots are still without a hole.
+// Adjust changes the number of slots by delta. It creates the semaphore when that does
+// not exist and delta is not negative. Slots are added at the end and removed from the
+// end, one by one, never below 0; a semaphore with 0 slots is paused. The holder of a
+// removed slot loses it. When Adjust fails half-way the slots are still without a hole.
 func (a *Admin) Adjust(ctx context.Context, delta int) error {
 	return exported(ctx, locker.Adjust(ctx, a.broker, a.name, delta))
 }
 
-// Resize makes exactly n slots, creating the semaphore and mending holes if need be, and otherwise
-// does what Adjust does.
+// Resize makes exactly n slots, creating the semaphore and mending holes if need be, and
+// otherwise does what Adjust does.
 func (a *Admin) Resize(ctx context.Context, n int) error {
 	return exported(ctx, locker.Resize(ctx, a.broker, a.name, n))
 }
 
-// Drain removes the last n slots, each when its holder has left: no holder loses its slot, and while
-// it goes on nobody takes the last one (the original does, and is waited for). It blocks until that
-// is done or ctx ends. Interrupted, also by kill -9, it leaves the slots that are not drained yet as
-// they are. Of two at the same time the second fails with ErrNotAcquired.
+// Drain removes the last n slots, each when its holder has left: no holder loses its
+// slot, and while it goes on nobody takes the last one (the original does, and is waited
+// for). It blocks until that is done or ctx ends. Interrupted, also by kill -9, it leaves
+// the slots that are not drained yet as they are. Of two at the same time the second
+// fails with ErrNotAcquired.
 func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
 }
 
-// Destroy removes the semaphore with all its slots, its wait queue and its history; one that does
-// not exist is no error. Holders lose their slots, and waiters get ErrNotFound.
+// Destroy removes the semaphore with all its slots, its wait queue and its history; one
+// that does not exist is no error. Holders lose their slots, and waiters get ErrNotFound.
 func (a *Admin) Destroy(ctx context.Context) error {
 	return exported(ctx, locker.Destroy(ctx, a.broker, a.name))
 }

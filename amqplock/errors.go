@@ -8,11 +8,13 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// The kinds of failure, for errors.Is. Every error of this package is an *Error with one of them.
+// The kinds of failure, for errors.Is. Every error of this package is an *Error with one
+// of them.
 var (
 	// ErrConfig: an argument or the configuration cannot work. Nothing was contacted.
 	ErrConfig = fault.ErrConfig
-	// ErrUnreachable: no connection, no answer in time, or the broker turned us away or failed.
+	// ErrUnreachable: no connection, no answer in time, or the broker turned us away or
+	// failed.
 	ErrUnreachable = fault.ErrUnreachable
 	// ErrAccess: the broker refused the login, or a permission is missing.
 	ErrAccess = fault.ErrAccess
@@ -20,26 +22,29 @@ var (
 	ErrNotFound = fault.ErrNotFound
 	// ErrNotALock: a queue of that name exists and is somebody's work queue.
 	ErrNotALock = fault.ErrNotALock
-	// ErrNotAcquired: others hold the lock, and the caller did not want to wait, or not longer.
+	// ErrNotAcquired: others hold the lock, and the caller did not want to wait, or not
+	// longer.
 	ErrNotAcquired = fault.ErrNotAcquired
 	// ErrLost: the lock was granted, and the broker no longer vouches for it.
 	ErrLost = fault.ErrLost
-	// ErrTiming: a check and a stop do not fit into the heartbeat that the broker insists on.
+	// ErrTiming: a check and a stop do not fit into the heartbeat that the broker insists
+	// on.
 	ErrTiming = fault.ErrTiming
-	// ErrCanceled: ctx ended before a call other than Acquire, TryAcquire and Do was done.
+	// ErrCanceled: ctx ended before a call other than Acquire, TryAcquire and Do was
+	// done.
 	ErrCanceled = fault.ErrCanceled
 	// ErrInternal: something on this machine failed, such as the creation of a timer.
 	ErrInternal = fault.ErrInternal
 )
 
-// Error is a failure, for a person to read and for a program to tell apart. No field ever holds a
-// password.
+// Error is a failure, for a person to read and for a program to tell apart. No field ever
+// holds a password.
 type Error struct {
 	Kind error  // one of the Err values
 	Text string // what failed on which lock and broker, and why
 	Hint string // what to do about it; empty where that is not known
-	// Err is the cause, for errors.Is and errors.As; Text says it already. Where the end of ctx was
-	// the cause it is context.Cause(ctx). It may be nil.
+	// Err is the cause, for errors.Is and errors.As; Text says it already. Where the end
+	// of ctx was the cause it is context.Cause(ctx). It may be nil.
 	Err error
 
 	// Of ErrLost only:

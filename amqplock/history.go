@@ -7,8 +7,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
 )
 
-// Run is what the history says of one run: from a grant of the lock to its release. All of it is
-// the run's own claim.
+// Run is what the history says of one run: from a grant of the lock to its release. All
+// of it is the run's own claim.
 type Run struct {
 	Token int64 `json:"token,omitempty"` // the fencing token, of a run with WithFence
 	Slots []int `json:"slots,omitempty"` // of a semaphore
@@ -36,20 +36,22 @@ type Ending struct {
 	Signal string // that killed the command, such as SIGTERM
 }
 
-// WithHistory records the grant and the end of the lock in its history, as what WithAbout says; without
-// that, under a random ID. It is best effort: what keeps a record out is logged as a warning, takes
-// at most a second each, and never costs the lock. The history is made with the first record.
+// WithHistory records the grant and the end of the lock in its history, as what WithAbout
+// says; without that, under a random ID. It is best effort: what keeps a record out is
+// logged as a warning, takes at most a second each, and never costs the lock. The history
+// is made with the first record.
 func WithHistory() Option { return func(r *request) { r.History = true } }
 
-// WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant of this
-// lock. The grant is in the history before Acquire returns, or Acquire fails: in an alarm of the
-// broker, which a waiter outlasts; without a permission (ErrAccess); where a queue is in the way or
-// the broker has no streams (ErrNotALock). It excludes WithElastic.
+// WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant
+// of this lock. The grant is in the history before Acquire returns, or Acquire fails: in
+// an alarm of the broker, which a waiter outlasts; without a permission (ErrAccess);
+// where a queue is in the way or the broker has no streams (ErrNotALock). It excludes
+// WithElastic.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
-// History reads the last n runs of a lock from its history, those first that began first. Whether a
-// run without an end holds the lock is asked as Inspect does. The error matches ErrNotFound where
-// the lock has no history, and ErrNotALock where it cannot have one.
+// History reads the last n runs of a lock from its history, those first that began first.
+// Whether a run without an end holds the lock is asked as Inspect does. The error matches
+// ErrNotFound where the lock has no history, and ErrNotALock where it cannot have one.
 func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 	runs, err := locker.History(ctx, c.broker, lock.wire(), n)
 	if err != nil {
@@ -62,9 +64,9 @@ func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 	return list, nil
 }
 
-// FollowHistory calls f with the last n runs, as History returns them, and then with each run when
-// it begins (ResultRunning) and when it ends. It returns nil when ctx has ended, and an error when
-// the connection has. The calls do not overlap.
+// FollowHistory calls f with the last n runs, as History returns them, and then with each
+// run when it begins (ResultRunning) and when it ends. It returns nil when ctx has ended,
+// and an error when the connection has. The calls do not overlap.
 func (c *Client) FollowHistory(ctx context.Context, lock Ref, n int, f func(Run)) error {
 	err := locker.Follow(ctx, c.broker, lock.wire(), n, func(run locker.Run) { f(newRun(run)) })
 	return exported(ctx, err)

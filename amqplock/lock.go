@@ -8,8 +8,8 @@ import (
 	"github.com/amqprun/amqprun/internal/held"
 )
 
-// Lock is a lock that the broker has granted. It is checked until Release. Its methods may be called
-// at the same time.
+// Lock is a lock that the broker has granted. It is checked until Release. Its methods
+// may be called at the same time.
 type Lock struct {
 	holder *locker.Holder
 	ctx    context.Context
@@ -23,35 +23,37 @@ func newLock(parent context.Context, h *locker.Holder) *Lock {
 	return l
 }
 
-// Context ends when the lock is lost, with an *Error of kind ErrLost as its cause, when it has been
-// released, and with the parent of WithContext. From a loss by silence the stop time is left until
-// another may hold the lock. After an abrupt one (the connection was closed, the queue deleted)
-// another may hold it already.
+// Context ends when the lock is lost, with an *Error of kind ErrLost as its cause, when
+// it has been released, and with the parent of WithContext. From a loss by silence the
+// stop time is left until another may hold the lock. After an abrupt one (the connection
+// was closed, the queue deleted) another may hold it already.
 func (l *Lock) Context() context.Context { return l.ctx }
 
-// Release gives the lock back; call it only when all work under the lock has ended. It checks once
-// more, so that a loss which nobody noticed is found. Then, as when the lock was lost before, it
-// returns that *Error of kind ErrLost; else nil. It ends all connections and goroutines of the
-// lock. It takes no longer than ctx or Broker.ConnectTimeout, whichever ends first, and two seconds.
-// It may be called again, and then returns the same.
+// Release gives the lock back; call it only when all work under the lock has ended. It
+// checks once more, so that a loss which nobody noticed is found. Then, as when the lock
+// was lost before, it returns that *Error of kind ErrLost; else nil. It ends all
+// connections and goroutines of the lock. It takes no longer than ctx or
+// Broker.ConnectTimeout, whichever ends first, and two seconds. It may be called again,
+// and then returns the same.
 func (l *Lock) Release(ctx context.Context) error {
 	err := exported(ctx, l.holder.Release(ctx))
 	l.end(nil)
 	return err
 }
 
-// SetEnding says how the work has ended, for the history of a lock with WithHistory. The last call
-// before Release counts.
+// SetEnding says how the work has ended, for the history of a lock with WithHistory. The
+// last call before Release counts.
 func (l *Lock) SetEnding(e Ending) { l.holder.SetEnding(locker.Ending(e)) }
 
-// Verify asks the broker now whether the lock is held and returns nil if so. Where the answer or the
-// lease says that it is lost it returns that *Error of kind ErrLost and ends Context. It asks again
-// while the answers prove nothing, and returns another error when ctx ends first.
+// Verify asks the broker now whether the lock is held and returns nil if so. Where the
+// answer or the lease says that it is lost it returns that *Error of kind ErrLost and
+// ends Context. It asks again while the answers prove nothing, and returns another error
+// when ctx ends first.
 func (l *Lock) Verify(ctx context.Context) error { return exported(ctx, l.holder.Verify(ctx)) }
 
-// TTL is the time for which nobody else can get the lock if the broker has no more contact with us;
-// 0 when it is over. The checks renew it to nearly twice the heartbeat. All work must have ended by
-// then. It says nothing about abrupt losses.
+// TTL is the time for which nobody else can get the lock if the broker has no more
+// contact with us; 0 when it is over. The checks renew it to nearly twice the heartbeat.
+// All work must have ended by then. It says nothing about abrupt losses.
 func (l *Lock) TTL() time.Duration {
 	if l.holder.Context().Err() != nil {
 		return 0
@@ -59,18 +61,21 @@ func (l *Lock) TTL() time.Duration {
 	return l.holder.TTL()
 }
 
-// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
+// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number
+// 0.
 func (l *Lock) Slots() []int { return l.holder.Slots() }
 
-// Token is the fencing token of a lock with WithFence; of others it is 0. It is larger than that of
-// each earlier grant of this lock, whatever the slot. A resource that remembers the largest token
-// which it has seen, and refuses smaller ones, is safe from a holder that was paused and does not
-// know yet that it has lost the lock. It is below 2^63 and no time, although it looks like Unix
-// milliseconds. docs/HISTORY.md says exactly what can make it not grow.
+// Token is the fencing token of a lock with WithFence; of others it is 0. It is larger
+// than that of each earlier grant of this lock, whatever the slot. A resource that
+// remembers the largest token which it has seen, and refuses smaller ones, is safe from a
+// holder that was paused and does not know yet that it has lost the lock. It is below
+// 2^63 and no time, although it looks like Unix milliseconds. docs/HISTORY.md says
+// exactly when it may not grow.
 func (l *Lock) Token() int64 { return l.holder.Token() }
 
 // Node is the one of Broker.Names that has granted the lock.
 func (l *Lock) Node() string { return l.holder.Node() }
 
-// String names the lock as messages do: `mutex "name"`, `slots 2 and 5 of semaphore "name"`.
+// String names the lock as messages do: `mutex "name"`, `slots 2 and 5 of semaphore
+// "name"`.
 func (l *Lock) String() string { return l.holder.String() }

@@ -97,16 +97,18 @@ func TestContextOfALoss(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)
 	ref := testSemaphore(t, c)
-	lock := mustAcquire(t, c, ref, WithSlots(1))
+	id := "lost-" + ref.Name
+	lock := mustAcquire(t, c, ref, WithSlots(1), present(id))
 	if ttl := lock.TTL(); ttl <= 0 || ttl > 19*time.Second {
 		t.Errorf("a TTL of %s", ttl)
 	}
-	if err := c.Semaphore(ref.Name).Adjust(t.Context(), -1); err != nil {
+	seen(t, c, ref, []string{id}, nil)
+	if err := c.Evict(t.Context(), ref, id, "me"); err != nil {
 		t.Fatal(err)
 	}
 	lost := waitLost(t, lock)
 	if lost.Lock != `slot 1 of `+ref.String() || lost.Broker != lock.Node() ||
-		!strings.Contains(lost.Reason, "slot check") || lost.Age <= 0 {
+		!strings.HasPrefix(lost.Reason, "evicted by me") || lost.Age <= 0 {
 		t.Errorf("%+v", lost)
 	}
 	if ttl := lock.TTL(); ttl != 0 {

@@ -18,53 +18,58 @@ type request struct {
 	parent context.Context // of Lock.Context
 }
 
-// WithCount takes n slots of a semaphore, all or none. Without it a lock is one slot. The wait of
-// one that wants several cannot block others that want several for ever: only the first in the
-// wait queue keeps a part.
+// WithCount takes n slots of a semaphore, all or none. Without it a lock is one slot. The
+// wait of one that wants several cannot block others that want several for ever: only the
+// first in the wait queue keeps a part.
 func WithCount(n int) Option { return func(r *request) { r.Count = n } }
 
-// WithGreedy takes all slots of a semaphore that are free, at least one. It excludes WithCount.
+// WithGreedy takes all slots of a semaphore that are free, at least one. It excludes
+// WithCount.
 func WithGreedy() Option { return func(r *request) { r.Greedy = true } }
 
-// WithElastic is WithGreedy, and goes on: the lock takes slots that come free, and lets go of slots
-// that are removed. It is lost with its last slot. changed, if not nil, is called with the slots
-// held, ascending, after each change. Its calls do not overlap, the last one has the newest slots,
-// and it must not block.
+// WithElastic is WithGreedy, and goes on: the lock takes slots that come free, and lets
+// go of slots that are removed. It is lost with its last slot. changed, if not nil, is
+// called with the slots held, ascending, after each change. Its calls do not overlap, the
+// last one has the newest slots, and it must not block.
 func WithElastic(changed func(slots []int)) Option {
 	return func(r *request) { r.Greedy, r.Elastic, r.OnChange = true, true, changed }
 }
 
-// WithSlots creates the semaphore with n slots where it does not exist. It never resizes one.
+// WithSlots creates the semaphore with n slots where it does not exist. It never resizes
+// one.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithCheckInterval sets the pause between two checks that the lock is held. 0 means
 // DefaultCheckInterval.
 func WithCheckInterval(d time.Duration) Option { return func(r *request) { r.CheckInterval = d } }
 
-// WithStopTime sets how long the holder needs to stop its work, 0 without it: where the broker falls
-// silent, Lock.Context ends so long before others may get the lock. The stop time and the check
-// interval together can be at most 1.4 heartbeats.
+// WithStopTime sets how long the holder needs to stop its work, 0 without it: where the
+// broker falls silent, Lock.Context ends so long before others may get the lock. The stop
+// time and the check interval together can be at most 1.4 heartbeats.
 func WithStopTime(d time.Duration) Option { return func(r *request) { r.StopTime = d } }
 
-// WithContext makes Lock.Context derive from parent. The end of parent is no loss: the lock is
-// checked and held until Release. Without it the parent is context.Background.
+// WithContext makes Lock.Context derive from parent. The end of parent is no loss: the
+// lock is checked and held until Release. Without it the parent is context.Background.
 func WithContext(parent context.Context) Option { return func(r *request) { r.parent = parent } }
 
-// OnWaiting has f called when Acquire begins to wait, and at each change of what it knows about
-// that. The calls do not overlap, and f must not block.
+// OnWaiting has f called when Acquire begins to wait, and at each change of what it knows
+// about that. The calls do not overlap, and f must not block.
 func OnWaiting(f func(Waiting)) Option {
 	return func(r *request) { r.OnWaiting = func(w waitq.Waiting) { f(Waiting(w)) } }
 }
 
 // Waiting is what a waiter knows of its wait.
 type Waiting struct {
-	Why   string // empty: others hold the lock; else what is unusual: "it is paused (0 slots)"
-	Ahead int    // at most so many wait before us; 0: we are first; -1: there is no wait queue, or we are not in it yet
+	// Why is empty where others hold the lock. Else it is what is unusual: "it is paused (0 slots)".
+	Why string
+	// Ahead is how many wait before us at most, 0 where we are first, and -1 where there is no wait
+	// queue, or we are not in it yet.
+	Ahead int
 }
 
-// WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does not show it,
-// and Evict cannot stop it. f is called by another goroutine, at most once for each connection to
-// the broker, and only for runs of a fifth of a second or more.
+// WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does not
+// show it, and Evict cannot stop it. f is called by another goroutine, at most once for
+// each connection to the broker, and only for runs of a fifth of a second or more.
 func WithAbout(f func() About) Option {
 	return func(r *request) { r.About = func() presence.About { return presence.About(f()) } }
 }

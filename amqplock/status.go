@@ -9,44 +9,50 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 )
 
-// Status is what can be seen of a lock from outside, at about one instant. Slots is 1 for a mutex;
-// Held + Free = Slots, where a slot about which the broker gave no answer counts as held. So far the
-// broker vouches for it, and for Waiting, the number of those in the wait queue. That is 0 also
-// where nobody in the queue answers. Holders and Waiters are what participants say of themselves: a
-// claim, no proof.
+// Status is what can be seen of a lock from outside, at about one instant. Slots is 1 for
+// a mutex; Held + Free = Slots, where a slot about which the broker gave no answer counts
+// as held. So far the broker vouches for it, and for Waiting, the number of those in the
+// wait queue. That is 0 also where nobody in the queue answers. Holders and Waiters are
+// what participants say of themselves: a claim, no proof.
 type Status struct {
-	Version int    `json:"version"` // of this structure, 1: fields may be added to it, none changed or removed
+	// Version, of this structure, is 1: fields may be added to it, none changed or removed.
+	Version int    `json:"version"`
 	Kind    Kind   `json:"kind"`
 	Name    string `json:"name"`
 	Slots   int    `json:"slots"`
 	Held    int    `json:"held"`
 	Free    int    `json:"free"`
 	Waiting int    `json:"waiting"`
-	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown: the holder
-	// is another program, has held it for less than a fifth of a second, lacks a permission, or does
-	// not answer.
+	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown:
+	// the holder is another program, has held it for less than a fifth of a second, lacks
+	// a permission, or does not answer.
 	Holders []Participant `json:"holders"`
-	// Waiters are in the order in which they joined the wait queue, by how long each says that it has
-	// stood there: two that joined within milliseconds may be the wrong way round. Those without a
-	// place in the queue come last.
+	// Waiters are in the order in which they joined the wait queue, by how long each says
+	// that it has stood there: two that joined within milliseconds may be the wrong way
+	// round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
 }
 
 // Participant is a holder or a waiter.
 type Participant struct {
-	Unknown  bool  `json:"unknown,omitempty"`  // then only Slots counts
-	Slots    []int `json:"slots,omitempty"`    // of a holder, from 1, ascending; a mutex has the one slot 1
-	Elastic  bool  `json:"elastic,omitempty"`  // a holder that takes more slots when they come free
-	Position int   `json:"position,omitempty"` // of a waiter, from 1, among those who answered; 0: without a place, it tries now and then
+	Unknown bool `json:"unknown,omitempty"` // then only Slots counts
+	// Slots, of a holder, are ascending, from 1; a mutex has the one slot 1.
+	Slots   []int `json:"slots,omitempty"`
+	Elastic bool  `json:"elastic,omitempty"` // a holder that takes slots when they come free
+	// Position, of a waiter, is from 1, among those who answered. 0 means that it has no place in
+	// the wait queue and tries now and then.
+	Position int `json:"position,omitempty"`
 	About
-	Since   time.Time `json:"since,omitzero"` // of the grant or the place in the queue, by the clock of the asker
-	Seconds float64   `json:"seconds"`        // since then
+	// Since is the time of the grant or of the place in the queue, by the clock of the asker.
+	Since   time.Time `json:"since,omitzero"`
+	Seconds float64   `json:"seconds"` // since then
 }
 
-// About is what a participant, a holder or a waiter, says of itself to every asker. All of it is its
-// own claim.
+// About is what a participant, a holder or a waiter, says of itself to every asker. All
+// of it is its own claim.
 type About struct {
-	ID       string            `json:"id,omitempty"` // unique to this run, and what Evict takes; at most 200 bytes, the rest is cut off
+	// ID is unique to this run, and what Evict takes; what is beyond 200 bytes is cut off.
+	ID       string            `json:"id,omitempty"`
 	Host     string            `json:"host,omitempty"`
 	PID      int               `json:"pid,omitempty"`
 	User     string            `json:"user,omitempty"`
@@ -82,8 +88,8 @@ func newStatus(seen locker.Seen) Status {
 	return s
 }
 
-// addHolders adds those who claim slots, and an unknown one for each slot that nobody claims. A
-// claim to a slot that the broker has just seen free is left out.
+// addHolders adds those who claim slots, and an unknown one for each slot that nobody
+// claims. A claim to a slot that the broker has just seen free is left out.
 func (s *Status) addHolders(free []int, said []presence.Answer) {
 	unclaimed := map[int]bool{} // of the slots that are held
 	for slot := 1; slot <= s.Slots; slot++ {

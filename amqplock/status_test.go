@@ -48,7 +48,8 @@ func seen(t *testing.T, c *Client, lock Ref, holders, waiters []string) Status {
 	return status
 }
 
-// startWaiter waits for the lock in the background and gives it back at once; the end of the test ends it.
+// startWaiter waits for the lock in the background and gives it back at once; the end of
+// the test ends it.
 func startWaiter(t *testing.T, c *Client, lock Ref, opts ...Option) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

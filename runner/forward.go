@@ -15,8 +15,8 @@ type ends struct {
 	last       map[os.Signal]time.Time
 }
 
-// togetherWithin is how close two equal requests are one: systemd signals the main process
-// and then everything in its group.
+// togetherWithin is how close two equal requests are one: systemd signals the main
+// process and then everything in its group.
 const togetherWithin = 100 * time.Millisecond
 
 // add reports whether s is a request of its own, and no echo of the one before.
@@ -39,9 +39,9 @@ func (e *ends) add(s os.Signal, now time.Time) bool {
 	return true
 }
 
-// forward passes s to the command's group. It reports whether s was a second SIGTERM, which
-// means: kill it. A second SIGINT has a meaning of its own for interactive programs, and for
-// those that clean up after the first.
+// forward passes s to the command's group. It reports whether s was a second SIGTERM,
+// which means: kill it. A second SIGINT has a meaning of its own for interactive
+// programs, and for those that clean up after the first.
 func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	sig, ok := s.(syscall.Signal)
 	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
@@ -80,8 +80,15 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	return false
 }
 
-// signalGroup is safe as long as the leader has not been collected. A group that has gone is
-// no error: the signal lost the race.
+// hangUp sends SIGHUP to the leader if it expects one. The rest of its group may not.
+func (r *run) hangUp() {
+	if handles(r.leader.pid, syscall.SIGHUP) {
+		_ = syscall.Kill(r.leader.pid, syscall.SIGHUP)
+	}
+}
+
+// signalGroup is safe as long as the leader has not been collected. A group that has gone
+// is no error: the signal lost the race.
 func (r *run) signalGroup(s syscall.Signal) {
 	if !r.leader.collected {
 		_ = syscall.Kill(-r.leader.pid, s)

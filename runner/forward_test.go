@@ -50,7 +50,8 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// Ctrl-Z is answered soon or not at all: who ignores it may be stopped by somebody much later.
+// Ctrl-Z is answered soon or not at all: who ignores it may be stopped by somebody much
+// later.
 func TestIsEcho(t *testing.T) {
 	for _, c := range []struct {
 		then, now time.Duration

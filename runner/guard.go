@@ -14,8 +14,8 @@ const guardName = "lock-guard"
 // guard by it. Without AMQPRUN_ID a guard belongs to no tree.
 var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
 
-// orders is all that a guard knows. Every message carries all of it, so the newest message
-// is all that a guard, also one that replaces another, has to read.
+// orders is all that a guard knows. Every message carries all of it, so the newest
+// message is all that a guard, also one that replaces another, has to read.
 type orders struct {
 	Amqprun   int32         // the process whose descendants belong to the tree while it lives
 	Group     int32         // 0: there is nothing to guard
@@ -102,9 +102,9 @@ func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 	}
 }
 
-// disconnected shortens the deadlines when the connection that holds the lock has ended: the
-// lock is free then. An amqprun that is not stopped sees the end too, and its next orders
-// replace these.
+// disconnected shortens the deadlines when the connection that holds the lock has ended:
+// the lock is free then. An amqprun that is not stopped sees the end too, and its next
+// orders replace these.
 func (w *watch) disconnected(now time.Duration) {
 	if w.Group == 0 || w.Stopping || w.abandoned {
 		return

@@ -15,8 +15,8 @@ import (
 
 // Guard is a small process that stops the command's tree when amqprun cannot, because
 // somebody has killed it, or has stopped it while the lease ends. The process holds a
-// duplicate of the connection's socket, so that the broker frees the lock when the command
-// is dead and not before.
+// duplicate of the connection's socket, so that the broker frees the lock when the
+// command is dead and not before.
 //
 // Run starts the process when the command has lived for guardAfter. All methods may be
 // called on nil, which does nothing, and by several goroutines.
@@ -33,9 +33,9 @@ type Guard struct {
 // NewGuard returns a Guard without a process.
 func NewGuard() *Guard { return &Guard{} }
 
-// KeepSocket sets the connection of which the process gets a duplicate. The duplicate keeps
-// the connection open when amqprun dies. A process that replaces another gets one too, so c
-// must stay usable until Done. Call KeepSocket before Run; nil keeps nothing.
+// KeepSocket sets the connection of which the process gets a duplicate. The duplicate
+// keeps the connection open when amqprun dies. A process that replaces another gets one
+// too, so c must stay usable until Done. Call KeepSocket before Run; nil keeps nothing.
 func (g *Guard) KeepSocket(c syscall.Conn) {
 	if g == nil {
 		return
@@ -52,8 +52,8 @@ func (g *Guard) Renew(stopAt, killAt time.Duration) {
 }
 
 // Done kills the process, if there is one, and returns when it is gone, after about a
-// millisecond. Call it when nothing is left to guard: if this process ended without it, the
-// guard would stop the tree. SIGKILL also reaches a guard that somebody has stopped.
+// millisecond. Call it when nothing is left to guard: if this process ended without it,
+// the guard would stop the tree. SIGKILL also reaches a guard that somebody has stopped.
 func (g *Guard) Done() error {
 	if g == nil {
 		return nil
@@ -103,8 +103,9 @@ func (g *Guard) start(o orders, id string) error {
 	return nil
 }
 
-// executeGuard executes this program again, as the guard, also when its file was replaced.
-// The process has its end of the socket pair, and no other descriptor that it keeps.
+// executeGuard executes this program again, as the guard, also when its file was
+// replaced. The process has its end of the socket pair, and no other descriptor that it
+// keeps.
 func executeGuard(socket int) (pid int, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -137,8 +138,8 @@ func (g *Guard) sendAll() error {
 	return nil
 }
 
-// send never blocks. The guard leaves messages unread until its deadline. The socket takes
-// more than a lease has renewals.
+// send never blocks. The guard leaves messages unread until its deadline. The socket
+// takes more than a lease has renewals.
 func (g *Guard) send(rights []byte) error {
 	message := g.orders.encode(g.id)
 	return unix.Sendmsg(g.socket, message, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
@@ -146,13 +147,13 @@ func (g *Guard) send(rights []byte) error {
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 
-// dismiss says that nothing is left to guard. It does not end the process: that would take
-// a processor from amqprun, which releases the lock next.
+// dismiss says that nothing is left to guard. It does not end the process: that would
+// take a processor from amqprun, which releases the lock next.
 func (g *Guard) dismiss() { g.update(func(o *orders) { *o = orders{} }) }
 
 // update changes the orders. A failure to send them is the end of the process, which Run
-// notices, but for a full socket: somebody has stopped the process, and it would act on old
-// orders when it goes on. So it is killed, and Run replaces it.
+// notices, but for a full socket: somebody has stopped the process, and it would act on
+// old orders when it goes on. So it is killed, and Run replaces it.
 func (g *Guard) update(change func(*orders)) {
 	if g == nil {
 		return

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRenewWithoutAProcess: the socket of a guard that has ended is full, and a signal to the
-// process 0 would be one to our own group.
+// TestRenewWithoutAProcess: the socket of a guard that has ended is full, and a signal to
+// the process 0 would be one to our own group.
 func TestRenewWithoutAProcess(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 
 const second = time.Second
 
-// leased is the state of a guard whose amqprun renews its lease: the stop signal at 100 s, SIGKILL at 105 s.
+// leased is the state of a guard whose amqprun renews its lease: the stop signal at 100
+// s, SIGKILL at 105 s.
 func leased() watch {
 	return watch{orders: orders{Group: 42, KillAfter: 5 * second, StopAt: 100 * second, KillAt: 105 * second}}
 }
@@ -71,8 +72,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun: at the end of the newest lease it kills, and never before
-// somebody's time is over.
+// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun: at the end of
+// the newest lease it kills, and never before somebody's time is over.
 func TestTheTreeIsDeadInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seconds := rapid.IntRange(0, 20)

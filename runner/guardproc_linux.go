@@ -15,8 +15,8 @@ import (
 // guardSocket is where the guard finds its end of the socket pair.
 const guardSocket = 3
 
-// guardThreads is how many threads the guard makes before the command can use up its limit
-// of processes.
+// guardThreads is how many threads the guard makes before the command can use up its
+// limit of processes.
 const guardThreads = 2
 
 // IsGuard reports whether this process was started as a guard. Ask before anything else,
@@ -43,9 +43,9 @@ func RunGuard() int {
 	return 0
 }
 
-// closeInherited closes the descriptors behind the socket that amqprun has inherited itself. Held
-// open here, one would keep `$(amqprun ...)` waiting. They are those that are not
-// close-on-exec. The Go runtime may have opened others.
+// closeInherited closes the descriptors behind the socket that amqprun has inherited
+// itself. Held open here, one would keep `$(amqprun ...)` waiting. They are those that
+// are not close-on-exec. The Go runtime may have opened others.
 func closeInherited() {
 	unix.CloseOnExec(guardSocket)
 	open, _ := os.ReadDir("/proc/self/fd")
@@ -61,8 +61,8 @@ func closeInherited() {
 	}
 }
 
-// ignoreSignals ignores every signal that can be ignored. Package os/signal would leave out
-// those of which the Go runtime panics. A real fault kills the process nevertheless.
+// ignoreSignals ignores every signal that can be ignored. Package os/signal would leave
+// out those of which the Go runtime panics. A real fault kills the process nevertheless.
 func ignoreSignals() {
 	const last = 64
 	for s := syscall.Signal(1); s <= last; s++ {
@@ -117,9 +117,9 @@ func (g *guardProcess) tree() tree {
 	return t
 }
 
-// signal sends signals to all members of the tree, and reports whether there are any, or may
-// be. It signals the group as such only if it has seen a member: amqprun may have collected
-// the leader, and the group's id may belong to others.
+// signal sends signals to all members of the tree, and reports whether there are any, or
+// may be. It signals the group as such only if it has seen a member: amqprun may have
+// collected the leader, and the group's id may belong to others.
 func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	grouped := false
 	members, more := t.look()
@@ -151,8 +151,8 @@ func (g *guardProcess) stop() {
 	g.tree().signal(signal)
 }
 
-// looks is how many looks in a row have to find nothing: a process can hide behind its own
-// forking.
+// looks is how many looks in a row have to find nothing: a process can hide behind its
+// own forking.
 const looks = 3
 
 // allDead reports whether the looks have found nothing. What they find gets signals.
@@ -167,8 +167,8 @@ func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 	return true
 }
 
-// signalGroup signals the group before the look through /proc, if its leader proves that it
-// is still the same group.
+// signalGroup signals the group before the look through /proc, if its leader proves that
+// it is still the same group.
 func (g *guardProcess) signalGroup(s syscall.Signal) {
 	pgid := int(g.watch.Group)
 	if leader, ok := readProc(pgid); ok && leader.start == g.watch.Born {
@@ -187,9 +187,9 @@ func (g *guardProcess) killAll() {
 	}
 }
 
-// wait returns at the instant until (0: none), when amqprun or the connection has ended, and
-// soon when amqprun is dead. It does not return for a message: to wake up is what a guard
-// costs. It reads renewals when there is something to decide.
+// wait returns at the instant until (0: none), when amqprun or the connection has ended,
+// and soon when amqprun is dead. It does not return for a message: to wake up is what a
+// guard costs. It reads renewals when there is something to decide.
 func (g *guardProcess) wait(until time.Duration) {
 	if g.watch.abandoned { // most commands die at once, and a waiter wants the lock
 		g.tick = min(max(2*g.tick, time.Millisecond), lookEvery)

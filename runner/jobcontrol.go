@@ -34,8 +34,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		// the terminal cannot get it, and would ask for ever. It gets what the kernel sends
 		// to a stopped group that loses its shell.
 		if asks {
-			r.warnf("the command wants the terminal, and there is no shell to give it: " +
-				"sending SIGHUP")
+			r.warnf("the command wants the terminal, and no shell can give it: sending SIGHUP")
 			r.signalGroup(syscall.SIGHUP)
 		}
 		r.signalGroup(syscall.SIGCONT)
@@ -44,18 +43,18 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 	}
 }
 
-// echoWithin is how long a command may take to stop after Ctrl-Z. Some put the terminal in
-// order first, and then stop by SIGSTOP. One that stops later has ignored Ctrl-Z, and
+// echoWithin is how long a command may take to stop after Ctrl-Z. Some put the terminal
+// in order first, and then stop by SIGSTOP. One that stops later has ignored Ctrl-Z, and
 // somebody else has stopped it.
 const echoWithin = 5 * time.Second
 
-// isEcho reports whether a stop at now may be the answer to a SIGTSTP that was passed on at
-// then, 0 for never.
+// isEcho reports whether a stop at now may be the answer to a SIGTSTP that was passed on
+// at then, 0 for never.
 func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoWithin }
 
-// suspend stops amqprun as its command was, so that the shell takes its terminal back, and
-// asks for verification when it is resumed. With paused the signal came to our group first,
-// so the rest of a pipeline has it already.
+// suspend stops amqprun as its command was, so that the shell takes its terminal back,
+// and asks for verification when it is resumed. With paused the signal came to our group
+// first, so the rest of a pipeline has it already.
 func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) {
 	r.startGuard() // while we are stopped, the guard alone enforces the lease
 	r.wants = asks || r.terminal.foreground() == r.leader.pid
@@ -76,16 +75,16 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) 
 	go func(answer chan<- error) { answer <- r.c.Verify(ctx) }(r.verified)
 }
 
-// suspendLate suspends when Ctrl-Z came while the command was ending: the processes that it
-// has left behind have stopped.
+// suspendLate suspends when Ctrl-Z came while the command was ending: the processes that
+// it has left behind have stopped.
 func (r *run) suspendLate(ctx context.Context) {
 	if isEcho(r.paused, sys.Boottime()) && Resumable() {
 		r.suspend(ctx, syscall.SIGTSTP, false, true)
 	}
 }
 
-// answered takes Verify's answer. It resumes the command, or returns why it must not go on. A
-// loss in the same instant must not resume anything.
+// answered takes Verify's answer. It resumes the command, or returns why it must not go
+// on. A loss in the same instant must not resume anything.
 func (r *run) answered(ctx context.Context, err error) error {
 	if err == nil {
 		err = context.Cause(ctx)
@@ -98,11 +97,27 @@ func (r *run) answered(ctx context.Context, err error) error {
 	return nil
 }
 
-// resume lets the command go on, with the terminal if it had it or asked for it, and a shell
-// has resumed us in the foreground.
+// resume lets the command go on, with the terminal if it had it or asked for it, and a
+// shell has resumed us in the foreground.
 func (r *run) resume() {
 	if r.wants {
 		r.terminal.give(r.leader.pid)
 	}
 	r.signalGroup(syscall.SIGCONT)
+}
+
+// takeTerminalBack settles what a command with the terminal leaves open. A command that
+// was killed could not restore the settings. And Ctrl-C has reached its group alone: a
+// shell that runs a script in our group ends that only if it gets SIGINT too.
+func (r *run) takeTerminalBack() {
+	if !r.terminal.takeBack(r.leader.pid) {
+		return
+	}
+	s, killed := r.status.Signal()
+	if killed {
+		r.terminal.restore()
+	}
+	if _, throughUs := r.ends.last[syscall.SIGINT]; s == syscall.SIGINT && !throughUs && !r.stopping {
+		interruptOthers()
+	}
 }

@@ -21,14 +21,14 @@ type proc struct {
 	start                    uint64 // in ticks since boot; with the pid it names a process for ever
 }
 
-// dead reports whether the process executes nothing any more. The kernel's letter is that of
-// the first thread, which others may outlive.
+// dead reports whether the process executes nothing any more. The kernel's letter is that
+// of the first thread, which others may outlive.
 func (p proc) dead() bool {
 	return p.threads <= 1 && (p.exiting || p.state == 'Z' || p.state == 'X')
 }
 
-// signal signals p itself, or nobody: if another process has its pid by now, that has another
-// start time.
+// signal signals p itself, or nobody: if another process has its pid by now, that has
+// another start time.
 func (p proc) signal(signals ...syscall.Signal) {
 	// Linux before 5.3, and some sandboxes, have no pidfd.
 	send := func(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
@@ -45,9 +45,27 @@ func (p proc) signal(signals ...syscall.Signal) {
 	}
 }
 
-// environ returns the environment that p was executed with, nil if there is none to see, and
-// whether that is sure: in the middle of execve(2) a process has lost one environment and
-// has not got the next.
+// handles reports whether a process catches or ignores s.
+func handles(pid int, s syscall.Signal) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		name, mask, _ := strings.Cut(line, ":")
+		if name == "SigCgt" || name == "SigIgn" {
+			set, _ := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			if set&(1<<(s-1)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// environ returns the environment that p was executed with, nil if there is none to see,
+// and whether that is sure: in the middle of execve(2) a process has lost one environment
+// and has not got the next.
 func (p proc) environ() (text []byte, sure bool) {
 	place := p.environPlace()
 	text, err := readProcFile(place, "environ")
@@ -64,8 +82,8 @@ func (p proc) environ() (text []byte, sure bool) {
 	return text, true
 }
 
-// environPlace is where under /proc the environment of p is. A first thread that has ended
-// has none, but others may have outlived it.
+// environPlace is where under /proc the environment of p is. A first thread that has
+// ended has none, but others may have outlived it.
 func (p proc) environPlace() string {
 	place := strconv.Itoa(p.pid)
 	if p.exiting {
@@ -79,7 +97,8 @@ func (p proc) environPlace() string {
 	return place
 }
 
-// carries reports whether the environment of p has AMQPRUN_ID=id, and whether that is sure.
+// carries reports whether the environment of p has AMQPRUN_ID=id, and whether that is
+// sure.
 func carries(p proc, id string) (yes, sure bool) {
 	if id == "" {
 		return false, true
@@ -122,8 +141,8 @@ func processes(skip map[int]bool) []proc {
 	return all
 }
 
-// children returns our children, zombies included. As nobody else collects them, their pids
-// are safe to signal. A list that changes while it is read can lack some.
+// children returns our children, zombies included. As nobody else collects them, their
+// pids are safe to signal. A list that changes while it is read can lack some.
 func children() (pids []int) {
 	pids, listed := childrenOf(os.Getpid())
 	if listed {

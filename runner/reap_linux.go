@@ -13,8 +13,8 @@ import (
 
 // leader is the command's own process, whose pid is also the id of its group.
 //
-// It is collected when its group has been signalled for the last time, and not before: until
-// then the pid, and with it the group's id, cannot belong to anybody else.
+// It is collected when its group has been signalled for the last time, and not before:
+// until then the pid, and with it the group's id, cannot belong to anybody else.
 type leader struct {
 	pid       int
 	ended     bool
@@ -22,7 +22,8 @@ type leader struct {
 	born      uint64 // see run.born
 }
 
-// born returns when the command was started. It can be seen until the leader is collected.
+// born returns when the command was started. It can be seen until the leader is
+// collected.
 func (r *run) born() uint64 {
 	if r.leader.born == 0 && !r.leader.collected {
 		p, _ := readProc(r.leader.pid)
@@ -119,9 +120,9 @@ func waitid(kind, id, options int) (pid int, status int32, err error) {
 	}
 }
 
-// ReapOthers collects the orphans that process 1 gets, until stop is called. Run does so too,
-// so call ReapOthers for the time before it. It does nothing in another process than 1, which
-// gets no orphans of others.
+// ReapOthers collects the orphans that process 1 gets, until stop is called. Run does so
+// too, so call ReapOthers for the time before it. It does nothing in another process than
+// 1, which gets no orphans of others.
 func ReapOthers() (stop func()) {
 	if os.Getpid() != 1 {
 		return func() {}

@@ -44,6 +44,8 @@ func (r *run) supervise(ctx context.Context) error {
 		case <-r.children:
 		case <-r.guardDue:
 			r.startGuard()
+		case <-r.c.Changed:
+			r.hangUp()
 		case s := <-r.signals:
 			if r.forward(ctx, s) {
 				r.logf("second SIGTERM: killing the command")
@@ -58,8 +60,8 @@ func (r *run) supervise(ctx context.Context) error {
 	}
 }
 
-// guardAfter is when the guard is started. A shorter command does not pay for its start, a
-// fifth of the time that amqprun takes.
+// guardAfter is when the guard is started. A shorter command does not pay for its start,
+// a fifth of the time that amqprun takes.
 const guardAfter = 50 * time.Millisecond
 
 // guardAgain is how long after a failure the guard is started again.
@@ -92,8 +94,8 @@ func (r *run) guardEnded(lived time.Duration) {
 
 func (r *run) guardFailed(err error) {
 	if !r.unarmed {
-		r.warnf("there is no guard process (%v): if amqprun is killed now, "+
-			"the lock is free before the command is dead; trying again each second", err)
+		r.warnf("there is no guard process (%v); "+
+			"until there is, kill -9 of amqprun frees the lock at once", err)
 	}
 	r.unarmed = true
 	r.guardDue = time.After(guardAgain)
@@ -157,6 +159,7 @@ func (r *run) ended(ctx context.Context) error {
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when
 // that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
+	r.terminal.takeBack(r.leader.pid) // no SIGCHLD announces that Ctrl-Z has stopped these
 	r.suspendLate(ctx)
 	tick := time.NewTicker(lookEvery * 10)
 	defer tick.Stop()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLossBesideTheAnswer: the lock is lost, and in the same instant Verify says that it is
-// ours.
+// TestLossBesideTheAnswer: the lock is lost, and in the same instant Verify says that it
+// is ours.
 func TestLossBesideTheAnswer(t *testing.T) {
 	loss := errors.New("lost")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -1,6 +1,6 @@
 // Package runner runs a command under a lock: it starts the command, passes signals on,
-// shares the terminal with it, and, when the lock is lost, stops everything that the command
-// has started. It knows nothing of locks: the loss is the end of a context.
+// shares the terminal with it, and, when the lock is lost, stops everything that the
+// command has started. It knows nothing of locks: the loss is the end of a context.
 //
 // docs/WRAPPER.md lists what it guarantees and what it does not.
 package runner
@@ -26,6 +26,10 @@ type Command struct {
 	// Signals delivers what to forward (package signals). The caller owns it. Nil forwards
 	// nothing.
 	Signals <-chan os.Signal
+	// Changed delivers a value when something has changed of which the command's own process
+	// gets a SIGHUP, if it catches or ignores that. The default action would kill it. Run
+	// does not always read, so send without blocking. Nil delivers nothing.
+	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
 	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
@@ -63,12 +67,13 @@ const (
 // or a pipe, in the timer of the grace, and one that goes on beside these.
 const spareThreads = 4
 
-// Run starts the command and returns when it has ended or, when ctx ends first, when it has
-// stopped the whole tree. It blocks without a limit of its own in the former case.
+// Run starts the command and returns when it has ended or, when ctx ends first, when it
+// has stopped the whole tree. It blocks without a limit of its own in the former case.
 //
 // The error is nil when the command ran to its own end, whatever its exit status. It is a
-// *StartError when the command was never started. It is context.Cause(ctx) when ctx ended, or
-// what Verify returned; the command was then stopped, or not even started (see Status).
+// *StartError when the command was never started. It is context.Cause(ctx) when ctx
+// ended, or what Verify returned; the command was then stopped, or not even started (see
+// Status).
 func (c *Command) Run(ctx context.Context) (Status, error) {
 	// Before the start, or Run would miss the death of a very short command.
 	children := make(chan os.Signal, 1)
@@ -82,22 +87,22 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
 	reserveThreads(spareThreads)
-	leader, release, err := c.start()
+	r := &run{c: c, children: children, signals: c.Signals}
+	defer r.terminal.close()
+	release, err := r.start()
 	if err != nil {
 		return Status{}, err
 	}
 	defer release()
-	r := &run{c: c, children: children, signals: c.Signals}
 	defer r.dismiss()
 	if c.Guard != nil {
 		r.guardDue = time.After(guardAfter)
 	}
-	r.logf("started %s as process %d", c.Args[0], leader)
-	r.leader.pid, r.status.Started = leader, true
+	r.logf("started %s as process %d", c.Args[0], r.leader.pid)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = r.supervise(ctx)
-	r.terminal.takeBack(leader, r.status)
+	r.takeTerminalBack()
 	return r.status, err
 }
 

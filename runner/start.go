@@ -9,13 +9,35 @@ import (
 // start executes the command as the leader of a new process group. When it returns, the
 // group exists and can be signalled: ForkExec answers after the child's exec, which comes
 // after its setpgid. The caller calls release when the command has ended.
-func (c *Command) start() (pid int, release func(), err error) {
-	path, err := Lookup(c.Args[0])
+//
+// A command that may have the terminal gets it before its exec. Others start in the
+// background and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU: given at
+// the start, the foreground would be taken from the rest of a pipeline, and `amqprun seq
+// 5000 | less` would hang.
+func (r *run) start() (release func(), err error) {
+	path, err := Lookup(r.c.Args[0])
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	// The parent-death signal comes when the *thread* that started the child dies, so this
-	// goroutine keeps its thread for as long as the command lives.
+	pid, release, err := r.execute(path, r.c.Args)
+	if errors.Is(err, syscall.ENOEXEC) {
+		// The kernel does not know how to execute it, so it is a script for /bin/sh, as for
+		// execvp(3).
+		const shell = "/bin/sh"
+		script := append([]string{shell, path}, r.c.Args[1:]...)
+		pid, release, err = r.execute(shell, script)
+	}
+	if err != nil {
+		return nil, startError(path, err)
+	}
+	r.leader.pid, r.status.Started = pid, true
+	return release, nil
+}
+
+// execute executes a program from a thread that lives until release is called: the
+// parent-death signal comes when the *thread* that started the child dies.
+func (r *run) execute(path string, args []string) (pid int, release func(), err error) {
+	foreground := r.terminal.offer()
 	type answer struct {
 		pid int
 		err error
@@ -24,7 +46,11 @@ func (c *Command) start() (pid int, release func(), err error) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		pid, err := c.execute(path)
+		// Our own descriptors are close-on-exec. The command gets those beyond 2 that we
+		// have inherited, as it does under flock(1).
+		pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{
+			Env: r.c.Env, Files: []uintptr{0, 1, 2}, Sys: childAttributes(foreground),
+		})
 		started <- answer{pid, err}
 		if err == nil {
 			<-done
@@ -32,24 +58,8 @@ func (c *Command) start() (pid int, release func(), err error) {
 	}()
 	a := <-started
 	if a.err != nil {
-		return 0, nil, startError(path, a.err)
+		r.terminal.takeBack(0) // from a child that had it and could not be executed
+		return 0, nil, a.err
 	}
 	return a.pid, func() { close(done) }, nil
-}
-
-// execute executes the file. One that the kernel does not know how to execute is a script for
-// /bin/sh, as for execvp(3).
-func (c *Command) execute(path string) (pid int, err error) {
-	// Our own descriptors are close-on-exec. The command gets those beyond 2 that we have
-	// inherited, as it does under flock(1).
-	attributes := &syscall.ProcAttr{
-		Env: c.Env, Files: []uintptr{0, 1, 2}, Sys: childAttributes(),
-	}
-	pid, err = syscall.ForkExec(path, c.Args, attributes)
-	if errors.Is(err, syscall.ENOEXEC) {
-		const shell = "/bin/sh"
-		script := append([]string{shell, path}, c.Args[1:]...)
-		pid, err = syscall.ForkExec(shell, script, attributes)
-	}
-	return pid, err
 }

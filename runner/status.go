@@ -6,24 +6,32 @@ import (
 	"time"
 )
 
-// The exit codes of shells for a command that could not be started, and of timeout(1) for its own failures.
+// The exit codes of shells for a command that could not be started, and of timeout(1) for its
+// own failures.
 const (
 	exitOwnFailure    = 125
 	exitNotExecutable = 126
 	exitNotFound      = 127
 )
 
-// Status tells how a command ended. It is valid when Started is true.
+// Status says how a command ended. It is valid when Started is true.
 type Status struct {
-	Started    bool          // the program was executed
-	Stopped    bool          // the end of the context, or Verify, made us stop it; it did not end by itself
-	StopTook   time.Duration // from the first signal to the proof that nothing is left; 0 if nothing had to be stopped
-	Unfinished bool          // something survived SIGKILL beyond the bound (it hangs in the kernel)
+	// Started: the program was executed.
+	Started bool
+	// Stopped: Run stopped the command, at the end of the context or because of Verify.
+	Stopped bool
+	// StopTook is the time from the first signal to the proof that nothing is left; 0 if
+	// nothing had to be stopped.
+	StopTook time.Duration
+	// Unfinished: something survived SIGKILL beyond the bound. It hangs in the kernel, or is
+	// not ours to kill.
+	Unfinished bool
 
 	wait syscall.WaitStatus
 }
 
-// ExitCode returns what a shell would report: the exit status itself, or 128+n after a death by signal n.
+// ExitCode returns what a shell would report: the exit status, or 128+n after a death by
+// signal n.
 func (s Status) ExitCode() int {
 	if n, ok := s.Signal(); ok {
 		return 128 + int(n)
@@ -41,9 +49,9 @@ func (s Status) Signal() (syscall.Signal, bool) {
 
 // StartError says why a command could not be started.
 type StartError struct {
-	Path string // what was looked for, or found
+	Path string // what Run has looked for, or found
 	Err  error
-	Code int // 127 not found, 126 found but not executable, 125 no fault of the command (no memory, too many processes)
+	Code int // 127 not found, 126 not executable, 125 not the command's fault (no memory)
 }
 
 func (e *StartError) Error() string { return fmt.Sprintf("cannot run %s: %v", e.Path, e.Err) }

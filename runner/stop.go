@@ -8,18 +8,19 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// lookEvery is how often amqprun looks at the tree for what no SIGCHLD announces: the end of
-// processes that are not its descendants.
+// lookEvery is how often amqprun looks at the tree for what no SIGCHLD announces: the end
+// of processes that are not its descendants.
 const lookEvery = 20 * time.Millisecond
 
-// unfinishedAfter is for how long amqprun waits for the dying tree after SIGKILL, or after
-// Until if that is later. SIGKILL takes a millisecond. A process that lives on for a second
-// hangs in the kernel (a dead network file system), or is not ours to kill (sudo).
+// unfinishedAfter is for how long amqprun waits for the dying tree after SIGKILL, or
+// after Until if that is later. SIGKILL takes a millisecond. A process that lives on for
+// a second hangs in the kernel (a dead network file system), or is not ours to kill
+// (sudo).
 const unfinishedAfter = time.Second
 
-// stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It returns
-// when all are dead, or when Until is over and something does not die. Without a grace it
-// sends nothing but SIGKILL.
+// stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It
+// returns when all are dead, or when Until is over and something does not die. Without a
+// grace it sends nothing but SIGKILL.
 func (r *run) stopTree(grace time.Duration) {
 	r.stopping = true
 	r.ends = ends{} // earlier signals were for the command, and do not end the grace
@@ -59,10 +60,10 @@ func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 }
 
 // grace returns when the tree is gone, when its time is over, or at a second SIGINT or
-// SIGTERM. A process that carries the command's AMQPRUN_ID but does not descend from it gets
-// the stop signal when the command has ended, or after a quarter of the grace. All of /proc
-// has to be read for that. Where one broker dies, hundreds of amqpruns do so at the same
-// time, and the commands must have their signals before.
+// SIGTERM. A process that carries the command's AMQPRUN_ID but does not descend from it
+// gets the stop signal when the command has ended, or after a quarter of the grace. All
+// of /proc has to be read for that. Where one broker dies, hundreds of amqpruns do so at
+// the same time, and the commands must have their signals before.
 func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -101,9 +102,9 @@ func (r *run) until() time.Duration {
 	return r.c.Until()
 }
 
-// overdue reports whether to give up on a tree that got SIGKILL at killed. While the command
-// itself lives, or after a loss, it is worth trying until the lock is somebody else's. What
-// the command has left behind is in nobody's way.
+// overdue reports whether to give up on a tree that got SIGKILL at killed. While the
+// command itself lives, or after a loss, it is worth trying until the lock is somebody
+// else's. What the command has left behind is in nobody's way.
 func (r *run) overdue(killed time.Duration) bool {
 	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {

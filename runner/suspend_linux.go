@@ -27,6 +27,14 @@ func Suspend(s syscall.Signal, everyone bool) {
 	sys.SetAction(s, &before, nil)
 }
 
+// interruptOthers sends SIGINT to the rest of the process group.
+func interruptOthers() {
+	var before sys.Action
+	sys.SetAction(syscall.SIGINT, nil, &before)
+	signalOthers(syscall.SIGINT)
+	sys.SetAction(syscall.SIGINT, &before, nil)
+}
+
 // signalOthers sends s to the rest of the process group and leaves s ignored here. Any
 // thread could take a signal to the process, at any time, and so stop us twice.
 func signalOthers(s syscall.Signal) {

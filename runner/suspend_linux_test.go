@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestSignalToOthersPassesUsBy: with the signal blocked in all threads, where the kernel keeps it although it is ignored.
+// TestSignalToOthersPassesUsBy: with the signal blocked in all threads, where the kernel
+// keeps it although it is ignored.
 func TestSignalToOthersPassesUsBy(t *testing.T) {
 	env, err := exec.LookPath("env")
 	if err != nil {

@@ -36,10 +36,10 @@ func (r *run) gone() bool {
 	return len(r.tree().members()) == 0
 }
 
-// sweep kills the tree until nothing is left. ECHILD proves that: we have no children, and
-// orphaned descendants become our children. Against a chain of processes that fork, setsid
-// and exit no reading of /proc is fast enough. But a link whose parent has ended is our
-// child, and so is the next.
+// sweep kills the tree until nothing is left. ECHILD proves that: we have no children,
+// and orphaned descendants become our children. Against a chain of processes that fork,
+// setsid and exit no reading of /proc is fast enough. But a link whose parent has ended
+// is our child, and so is the next.
 func (r *run) sweep() {
 	killed := sys.Boottime()
 	r.born() // before the leader is collected
@@ -89,14 +89,16 @@ func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 	return left, fresh
 }
 
-// onlyOthers reports whether our guard and those from before the command are all our children.
+// onlyOthers reports whether our guard and those from before the command are all our
+// children.
 func (r *run) onlyOthers() bool {
 	return !slices.ContainsFunc(children(), func(pid int) bool {
 		return !r.c.Guard.is(pid) && !r.older(pid)
 	})
 }
 
-// killMembers kills the members of the tree that it sees, also those that are no descendants.
+// killMembers kills the members of the tree that it sees, also those that are no
+// descendants.
 func (r *run) killMembers() (found bool) {
 	members := r.tree().members()
 	for _, p := range members {
@@ -105,7 +107,8 @@ func (r *run) killMembers() (found bool) {
 	return len(members) > 0
 }
 
-// reapAll collects all that has ended, the leader too, and reports whether no child is left.
+// reapAll collects all that has ended, the leader too, and reports whether no child is
+// left.
 func (r *run) reapAll() (none bool) {
 	for {
 		var status syscall.WaitStatus

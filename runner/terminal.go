@@ -9,8 +9,9 @@ import (
 
 // terminal is the controlling terminal, if there is one.
 type terminal struct {
-	fd     int // of /dev/tty; 0 is none yet
-	given  bool
+	fd     int           // of /dev/tty; 0 is none yet
+	given  bool          // the command has it, unless a shell has taken it
+	back   bool          // it was the command's, and is ours again
 	before *unix.Termios // the settings when it was given away
 }
 
@@ -39,9 +40,30 @@ func (t *terminal) foreground() int {
 	return pgid
 }
 
-// give makes group the foreground if our own group is, and reports whether it did.
+// offer reports whether the command may have the foreground from its start: it is ours,
+// and standard input and output are the terminal, so that no part of a pipeline needs it.
+// The child takes it before its exec.
+func (t *terminal) offer() bool {
+	for fd := range 2 {
+		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		if err != nil || group != unix.Getpgrp() {
+			return false
+		}
+	}
+	t.given, t.back = t.open(), false
+	if t.given {
+		t.before, _ = unix.IoctlGetTermios(t.fd, ioctlGetTermios)
+	}
+	return t.given
+}
+
+// give makes group the foreground if our own group is, and reports whether group has it.
 func (t *terminal) give(group int) bool {
-	if t.foreground() != unix.Getpgrp() {
+	switch t.foreground() {
+	case group:
+		return true
+	case unix.Getpgrp():
+	default:
 		return false
 	}
 	if t.before == nil {
@@ -51,24 +73,29 @@ func (t *terminal) give(group int) bool {
 	return t.given
 }
 
-// takeBack makes our group the foreground again if that is still the command's, or a group
-// that has died with it. It undoes the settings of a command that was killed before it could
-// do so itself.
-func (t *terminal) takeBack(group int, s Status) {
-	if t.fd == 0 {
-		return
+// takeBack makes our group the foreground again if that is group, or one that has died
+// with it, and reports whether it has done so, now or before.
+func (t *terminal) takeBack(group int) bool {
+	if t.given {
+		now := t.foreground()
+		lives := now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH
+		if (now == group || !lives) && t.setForeground(unix.Getpgrp()) {
+			t.given, t.back = false, true
+		}
 	}
-	defer unix.Close(t.fd)
-	if !t.given {
-		return
-	}
-	now := t.foreground()
-	lives := now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH
-	if now != group && lives || !t.setForeground(unix.Getpgrp()) {
-		return
-	}
-	if _, killed := s.Signal(); killed && t.before != nil {
+	return t.back
+}
+
+// restore undoes what has happened to the settings since the terminal was given away.
+func (t *terminal) restore() {
+	if t.before != nil {
 		Unstoppable(func() { _ = unix.IoctlSetTermios(t.fd, ioctlSetTermios, t.before) })
+	}
+}
+
+func (t *terminal) close() {
+	if t.fd != 0 {
+		unix.Close(t.fd)
 	}
 }
 
@@ -77,8 +104,9 @@ func (t *terminal) setForeground(group int) (ok bool) {
 	return ok
 }
 
-// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU blocked
-// in its thread the kernel does not stop us. The command would inherit an ignored signal.
+// Unstoppable calls f, which can use the terminal from the background: with SIGTTOU
+// blocked in its thread the kernel does not stop us. The command would inherit an ignored
+// signal.
 func Unstoppable(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

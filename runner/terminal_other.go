@@ -14,8 +14,8 @@ const (
 	ioctlSetTermios = unix.TIOCSETAW
 )
 
-// blockTTOU ignores the signal until restore is called. The standard library offers no mask
-// of a thread here. No command is started meanwhile, which would inherit that.
+// blockTTOU ignores the signal until restore is called. The standard library offers no
+// mask of a thread here. No command is started meanwhile, which would inherit that.
 func blockTTOU() (restore func()) {
 	signal.Ignore(syscall.SIGTTOU)
 	return func() { signal.Reset(syscall.SIGTTOU) }

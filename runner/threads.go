@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// reserveThreads makes n threads that the Go runtime keeps and uses instead of new ones. The
-// runtime ends the process when it can make no thread, and a command can use up the limit
-// of processes (RLIMIT_NPROC, pids.max), which counts threads of amqprun too.
+// reserveThreads makes n threads that the Go runtime keeps and uses instead of new ones.
+// The runtime ends the process when it can make no thread, and a command can use up the
+// limit of processes (RLIMIT_NPROC, pids.max), which counts threads of amqprun too.
 func reserveThreads(n int) {
 	var all sync.WaitGroup
 	all.Add(n)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// tree says which processes belong to a command: its group, the descendants of root, every
-// process that carries AMQPRUN_ID=id, and the descendants of all these.
+// tree says which processes belong to a command: its group, the descendants of root,
+// every process that carries AMQPRUN_ID=id, and the descendants of all these.
 type tree struct {
 	root int // 0: unknown or dead
 	pgid int // 0: unknown
@@ -17,8 +17,8 @@ type tree struct {
 	// the command. It may descend from root: a shell that executes amqprun in its own place
 	// leaves it its children.
 	born uint64
-	// unrelated are the processes that are known not to belong. A look skips them and adds to
-	// them. Nil remembers none.
+	// unrelated are the processes that are known not to belong. A look skips them and adds
+	// to them. Nil remembers none.
 	unrelated map[int]bool
 	// patient looks wait for processes that are in the middle of execve(2). That can take a
 	// while, and a look before a signal has no time.
@@ -31,16 +31,16 @@ type member struct {
 	adopted bool // it does not descend from root
 }
 
-// members returns the living processes of the tree without root, this process and the guards.
-// It is a snapshot: a process that forks while /proc is read can hide its child. Only an
-// answer of ECHILD from wait4 proves that nothing is left.
+// members returns the living processes of the tree without root, this process and the
+// guards. It is a snapshot: a process that forks while /proc is read can hide its child.
+// Only an answer of ECHILD from wait4 proves that nothing is left.
 func (t tree) members() []member {
 	found, _ := t.look()
 	return found
 }
 
-// look returns the members, and whether there are other processes of which nobody can say in
-// this instant whether they belong.
+// look returns the members, and whether there are other processes of which nobody can say
+// in this instant whether they belong.
 func (t tree) look() (found []member, more bool) {
 	s := t.survey()
 	others := make(map[int]bool) // and whether all their ancestors are known
@@ -100,14 +100,14 @@ func (t tree) survey() survey {
 	return s
 }
 
-// execTries is for how many milliseconds a patient look waits for a process in the middle of
-// execve(2). That takes less than one unless the machine is starved. It has an end, because
-// a machine on which much is executed must not keep every look from its end.
+// execTries is for how many milliseconds a patient look waits for a process in the middle
+// of execve(2). That takes less than one unless the machine is starved. It has an end,
+// because a machine on which much is executed must not keep every look from its end.
 const execTries = 20
 
-// orphaned reports whether the parent of p has ended, unseen, while /proc was read: it may
-// have been a member. A living parent that cannot be seen (hidepid of proc(5)) is another
-// user's.
+// orphaned reports whether the parent of p has ended, unseen, while /proc was read: it
+// may have been a member. A living parent that cannot be seen (hidepid of proc(5)) is
+// another user's.
 func (t tree) orphaned(p proc, parents map[int]int) bool {
 	if _, seen := parents[p.ppid]; seen || p.ppid <= 1 || t.unrelated[p.ppid] {
 		return false
@@ -134,14 +134,15 @@ func (t tree) belongs(pid int, parents map[int]int, marked, sure map[int]bool) (
 	return false, false
 }
 
-// walks is how often descendants walks through the tree, unless a walk finds no new process.
-// When the group has just got a signal, processes end, and their children move to an
-// ancestor whose list the walk has read.
+// walks is how often descendants walks through the tree, unless a walk finds no new
+// process. When the group has just got a signal, processes end, and their children move
+// to an ancestor whose list the walk has read.
 const walks = 5
 
-// descendants returns the living descendants of root, without guards, by the kernel's lists
-// of children. That takes as long as the tree is large. members reads all of /proc, which
-// must not come first where hundreds of commands have to be stopped at the same time.
+// descendants returns the living descendants of root, without guards, by the kernel's
+// lists of children. That takes as long as the tree is large. members reads all of /proc,
+// which must not come first where hundreds of commands have to be stopped at the same
+// time.
 func (t tree) descendants() (found []proc) {
 	known := make(map[int]bool)
 	for round, fresh := 0, true; fresh && round < walks; round++ {

@@ -16,7 +16,8 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process likes.
+// TestProcessesWithAwkwardNames: the name in /proc/PID/stat is whatever the process
+// likes.
 func TestProcessesWithAwkwardNames(t *testing.T) {
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
@@ -41,7 +42,8 @@ func TestProcessesWithAwkwardNames(t *testing.T) {
 	}
 }
 
-// TestTreeIsClosedUnderChildren: membership is inherited, whatever a process does to its environment and group.
+// TestTreeIsClosedUnderChildren: membership is inherited, whatever a process does to its
+// environment and group.
 func TestTreeIsClosedUnderChildren(t *testing.T) {
 	parents := map[int]int{10: 1, 11: 10, 12: 11, 20: 1, 21: 20, 30: 31, 31: 30}
 	for _, c := range []struct {
@@ -66,7 +68,8 @@ func TestTreeIsClosedUnderChildren(t *testing.T) {
 	}
 }
 
-// TestDescendants: by either way, whatever group and environment say, without who is older than the command.
+// TestDescendants: by either way, whatever group and environment say, without who is
+// older than the command.
 func TestDescendants(t *testing.T) {
 	run := func(name string, args ...string) (proc, *os.File) {
 		cmd := exec.Command(name, args...)
@@ -185,8 +188,9 @@ func TestLongFilesOfProcesses(t *testing.T) {
 	}
 }
 
-// TestProcessesInTheMiddleOfExec: the environment has to be there, or the answer unsure, from the fork on. Start returns in the middle of the
-// execution, when its end of a pipe is closed.
+// TestProcessesInTheMiddleOfExec: the environment has to be there, or the answer unsure,
+// from the fork on. Start returns in the middle of the execution, when its end of a pipe
+// is closed.
 func TestProcessesInTheMiddleOfExec(t *testing.T) {
 	unsure := 0
 	for deadline := time.Now().Add(10 * time.Second); unsure < 5 && time.Now().Before(deadline); {
@@ -215,7 +219,8 @@ func TestProcessesInTheMiddleOfExec(t *testing.T) {
 	}
 }
 
-// TestProcessWithoutEnvironment: it is no member, for sure, or whoever waits for the members to die would wait for it.
+// TestProcessWithoutEnvironment: it is no member, for sure, or whoever waits for the
+// members to die would wait for it.
 func TestProcessWithoutEnvironment(t *testing.T) {
 	cmd := exec.Command("sleep", "300")
 	cmd.Env = []string{}
@@ -235,7 +240,8 @@ func TestProcessWithoutEnvironment(t *testing.T) {
 	}
 }
 
-// TestGuardSparesAReusedGroup: its number belongs to a process that was started at another time.
+// TestGuardSparesAReusedGroup: its number belongs to a process that was started at
+// another time.
 func TestGuardSparesAReusedGroup(t *testing.T) {
 	self, _ := readProc(os.Getpid())
 	g := guardProcess{watch: watch{abandoned: true, orders: orders{Group: int32(self.pid), Born: self.start}}}
@@ -248,8 +254,9 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 	}
 }
 
-// A first thread that has ended leaves a zombie's letter, and no environment, in what the kernel tells of a process that goes on.
-// TestGuardRemembersUnrelatedProcesses: for a while, since their pids may be used again.
+// A first thread that has ended leaves a zombie's letter, and no environment, in what the
+// kernel tells of a process that goes on. TestGuardRemembersUnrelatedProcesses: for a
+// while, since their pids may be used again.
 func TestGuardRemembersUnrelatedProcesses(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}

@@ -12,7 +12,8 @@ import (
 // DieOf ends this process by s with the default action and without a core file, so that
 // the parent sees a death by signal. A shell ends its loop after a real death by SIGINT
 // and not after exit status 130. DieOf returns only when the kernel did not kill the
-// process: it spares process 1, and s may not be deadly. The caller then exits with 128+n.
+// process: it spares process 1, and s may not be deadly. The caller then exits with
+// 128+n.
 func DieOf(s syscall.Signal) {
 	sys.SetAction(s, &sys.Action{}, nil)
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,5 @@
-// Package signals holds the signal names and sets of amqprun, and the one way to die of a signal.
+// Package signals holds the signal names and sets of amqprun, and the one way to die of a
+// signal.
 package signals
 
 import (
@@ -13,21 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Forwarded is the set that reaches the command, verbatim. It has no fault (SEGV, BUS, ILL,
-// FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself: URG is how the Go
-// runtime preempts threads, CHLD is for children of amqprun, PIPE for its standard error,
-// XCPU and XFSZ for its own limits.
+// Forwarded is the set that reaches the command, verbatim. It has no fault (SEGV, BUS,
+// ILL, FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself: URG is how the
+// Go runtime preempts threads, CHLD is for children of amqprun, PIPE for its standard
+// error, XCPU and XFSZ for its own limits.
 var Forwarded = slices.Concat([]syscall.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
 	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT,
 	syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGIO,
 }, forwardedHere)
 
-// highest is the last signal number of Linux (SIGRTMAX). Other systems have fewer and refuse
-// the rest themselves.
+// highest is the last signal number of Linux (SIGRTMAX). Other systems have fewer and
+// refuse the rest themselves.
 const highest = 64
 
-// Parse returns the signal called name: TERM, SIGTERM, term or 15. The error lists the names.
+// Parse returns the signal called name: TERM, SIGTERM, term or 15. The error lists the
+// names.
 func Parse(name string) (syscall.Signal, error) {
 	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= highest {
 		return syscall.Signal(n), nil
@@ -58,14 +60,15 @@ func Name(s syscall.Signal) string {
 	return fmt.Sprintf("SIG%d", int(s))
 }
 
-// Notify starts to catch the forwarded set, SIGTSTP (Ctrl-Z stops the command before amqprun)
-// and SIGPIPE (so that a closed standard error gives an error instead of a death). HUP and
-// INT that were ignored on entry stay ignored, here and for the command: nohup and background
-// jobs of scripts rely on it. Go does not say whether other signals were ignored.
+// Notify starts to catch the forwarded set, SIGTSTP (Ctrl-Z stops the command before
+// amqprun) and SIGPIPE (so that a closed standard error gives an error instead of a
+// death). HUP and INT that were ignored on entry stay ignored, here and for the command:
+// nohup and background jobs of scripts rely on it. Go does not say whether other signals
+// were ignored.
 //
-// Notify returns at once, because to catch them all takes half a millisecond. It closes caught
-// when it has caught all. Until then all but SIGPIPE may have their default action. It never
-// closes ch, and delivery ends with the process.
+// Notify returns at once, because to catch them all takes half a millisecond. It closes
+// caught when it has caught all. Until then all but SIGPIPE may have their default
+// action. It never closes ch, and delivery ends with the process.
 func Notify() (ch <-chan os.Signal, caught <-chan struct{}) {
 	// os/signal drops what does not fit. A person or an init system sends no burst of 64
 	// while the reader is busy.

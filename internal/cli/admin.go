@@ -14,8 +14,8 @@ import (
 
 func changeOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o),
-		&option{names: []string{"to"}, set: number(&o.to)},
-		&option{names: []string{"drain"}, set: boolean(&o.drain), bool: true})
+		value("to", number(&o.to)),
+		toggle("drain", &o.drain))
 }
 
 // change prints what the original script prints.
@@ -56,11 +56,13 @@ func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) 
 	delta, err := strconv.Atoi(o.args[0])
 	switch {
 	case errors.Is(err, strconv.ErrRange), delta > amqplock.MaxSlots, delta < -amqplock.MaxSlots:
-		return nil, exit.Usagef("COUNT %q: a semaphore has at most %d slots", o.args[0], amqplock.MaxSlots)
+		return nil, exit.Usagef("COUNT %q: a semaphore has at most %d slots", o.args[0],
+			amqplock.MaxSlots)
 	case err != nil:
 		return nil, exit.Usagef("COUNT %q: must be a whole number, such as 3, +3 or -1", o.args[0])
 	case o.drain && delta >= 0:
-		return nil, exit.Usagef("COUNT %q: only slots that are removed, such as -1, can be drained", o.args[0])
+		return nil, exit.Usagef("COUNT %q: only slots that are removed, such as -1, can be drained",
+			o.args[0])
 	case o.drain:
 		return func(ctx context.Context, a *amqplock.Admin) error { return a.Drain(ctx, -delta) }, nil
 	}
@@ -90,7 +92,7 @@ func destroy(o *options, c *console.Console) error {
 
 func evictOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		&option{names: []string{"holder"}, set: once(&o.holder)})
+		value("holder", once(&o.holder)))
 }
 
 // evict returns when the holder has confirmed that it stops.

@@ -11,18 +11,18 @@ func brokerOptions(o *options) []*option {
 	b := &o.broker
 	return []*option{
 		// findBroker reads the variables of these two.
-		{names: []string{"url"}, set: urlList(&b.URLs)},
-		{names: []string{"url-file"}, set: nonEmpty(&o.urlFile)},
-		{names: []string{"password-file"}, set: nonEmpty(&o.passwordFile), env: "AMQPRUN_PASSWORD_FILE"},
-		{names: []string{"cacert"}, set: nonEmpty(&b.CACert), env: "AMQPRUN_CACERT"},
-		{names: []string{"cert"}, set: nonEmpty(&b.Cert), env: "AMQPRUN_CERT"},
-		{names: []string{"key"}, set: nonEmpty(&b.Key), env: "AMQPRUN_KEY"},
-		{names: []string{"connect-timeout"}, set: atLeast(&b.ConnectTimeout), env: "AMQPRUN_CONNECT_TIMEOUT"},
-		{names: []string{"heartbeat"}, set: atLeast(&b.Heartbeat), env: "AMQPRUN_HEARTBEAT"},
-		{names: []string{"verbose", "v"}, set: boolean(&o.messages.Verbose), env: "AMQPRUN_VERBOSE", bool: true},
-		{names: []string{"log-format"}, set: logFormat(&o.messages.JSON), env: "AMQPRUN_LOG_FORMAT"},
-		{names: []string{"quiet", "q"}, set: boolean(&o.messages.Quiet), env: "AMQPRUN_QUIET", bool: true},
-		{names: []string{"help", "h"}, set: boolean(&o.help), bool: true},
+		value("url", urlList(&b.URLs)),
+		value("url-file", nonEmpty(&o.urlFile)),
+		value("password-file", nonEmpty(&o.passwordFile)).orVariable(),
+		value("cacert", nonEmpty(&b.CACert)).orVariable(),
+		value("cert", nonEmpty(&b.Cert)).orVariable(),
+		value("key", nonEmpty(&b.Key)).orVariable(),
+		value("connect-timeout", atLeast(&b.ConnectTimeout)).orVariable(),
+		value("heartbeat", atLeast(&b.Heartbeat)).orVariable(),
+		toggle("verbose v", &o.messages.Verbose).orVariable(),
+		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		toggle("quiet q", &o.messages.Quiet).orVariable(),
+		toggle("help h", &o.help),
 	}
 }
 

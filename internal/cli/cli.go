@@ -50,7 +50,8 @@ func withHelp(err error, sub string) error {
 	if !errors.As(err, &usage) || usage.Hint != "" {
 		return err
 	}
-	hint := "amqprun --help lists the options; the command comes last, after -- if it begins with a dash"
+	hint := "amqprun --help lists the options; " +
+		"the command comes last, after -- if it begins with a dash"
 	if sub != "" {
 		hint = fmt.Sprintf("amqprun %s --help lists the options", sub)
 	}
@@ -78,8 +79,8 @@ var subcommands = []subcommand{
 	{"status", statusOptions, admin(status)},
 }
 
-// choose takes the name of a subcommand out of args. A command to run that is called like one
-// stands behind "--" or an option.
+// choose takes the name of a subcommand out of args. A command to run that is called like
+// one stands behind "--" or an option.
 func choose(args []string) (subcommand, []string) {
 	if len(args) > 1 {
 		for _, sub := range subcommands[1:] {

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// completers ask a real shell what may stand at the end of a command line; each is a script whose first argument is the line. The program
-// "neighbour" has a completion of its own.
+// completers ask a real shell what may stand at the end of a command line; each is a
+// script whose first argument is the line. The program "neighbour" has a completion of
+// its own.
 var completers = map[string][]string{
 	"bash": {"bash", "--norc", "--noprofile", "-c", `
 		source /usr/share/bash-completion/bash_completion
@@ -29,17 +30,21 @@ var completers = map[string][]string{
 		source scripts/completions/amqprun.fish
 		complete -c neighbour -f -a "alpha beta"
 		complete -C $argv[1] | string replace -r "\t.*" ""`},
-	// What the shell's own compadd would add is printed instead, between two marks.
+	// The script prints what the shell's own compadd would add, between two marks.
 	"zsh": {"zsh", "-f", "-c", `
 		zmodload zsh/zpty
 		zpty z zsh -f -i
 		ask() { zpty -w z "$1"; zpty -r z answer "*ready<$2>*" }
-		ask 'unsetopt prompt_cr prompt_sp; PROMPT=; stty -echo columns 1000; TERM=dumb; echo "ready<"1">"' 1
-		ask 'fpath=($PWD/scripts/completions $fpath); autoload -Uz compinit; compinit -u -d $ZDUMP; echo "ready<"2">"' 2
+		ask 'unsetopt prompt_cr prompt_sp; PROMPT=; stty -echo columns 1000; TERM=dumb
+			echo "ready<"1">"' 1
+		ask 'fpath=($PWD/scripts/completions $fpath); autoload -Uz compinit
+			compinit -u -d $ZDUMP; echo "ready<"2">"' 2
 		ask '_neighbour() { compadd alpha beta }; compdef _neighbour neighbour; echo "ready<"3">"' 3
 		ask 'compadd() { if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi
-			local -a hits; builtin compadd -A hits "$@"; (( $#hits )) || return 1; print -rl -- "hit<"$^hits">" }; echo "ready<"4">"' 4
-		ask 'finish() { zle complete-word; print "ready<"5">"; BUFFER= }; zle -N finish; bindkey "^T" finish; echo "ready<"6">"' 6
+			local -a hits; builtin compadd -A hits "$@"; (( $#hits )) || return 1
+			print -rl -- "hit<"$^hits">" }; echo "ready<"4">"' 4
+		ask 'finish() { zle complete-word; print "ready<"5">"; BUFFER= }
+			zle -N finish; bindkey "^T" finish; echo "ready<"6">"' 6
 		zpty -n -w z "$1"$'\x14'
 		zpty -r z answer "*ready<5>*"
 		print -r -- "$answer"`, "-"},
@@ -55,7 +60,8 @@ func completions(t *testing.T, shell, line string) []string {
 	command := append(slices.Clone(completers[shell]), line)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "TERM=dumb", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "XDG_DATA_HOME=")
+	cmd.Env = append(os.Environ(), "TERM=dumb", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=",
+		"XDG_DATA_HOME=")
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) { // 1: fish has nothing to offer
@@ -77,7 +83,8 @@ func completions(t *testing.T, shell, line string) []string {
 
 func inCompleters(t *testing.T, test func(t *testing.T, shell string)) {
 	t.Helper()
-	t.Setenv("ZDUMP", filepath.Join(t.TempDir(), "zcompdump")) // or zsh looks at all its functions again for each line
+	// Or zsh looks at all its functions again for each line.
+	t.Setenv("ZDUMP", filepath.Join(t.TempDir(), "zcompdump"))
 	for shell := range completers {
 		t.Run(shell, func(t *testing.T) {
 			_, err := exec.LookPath(shell)
@@ -92,7 +99,8 @@ func inCompleters(t *testing.T, test func(t *testing.T, shell string)) {
 	}
 }
 
-// TestCompletionOfOptions compares what the shells offer with the options there are, for each subcommand and none.
+// TestCompletionOfOptions compares what the shells offer with the options there are, for
+// each subcommand and none.
 func TestCompletionOfOptions(t *testing.T) {
 	inCompleters(t, func(t *testing.T, shell string) {
 		for sub, names := range optionNames() {

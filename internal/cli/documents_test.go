@@ -24,7 +24,8 @@ import (
 // root is the module's, where the documents are.
 const root = "../.."
 
-// optionNames are all options, such as -n and --nonblock, of each subcommand; of "" those to run a command.
+// optionNames are all options, such as -n and --nonblock, of each subcommand; of "" those
+// to run a command.
 func optionNames() map[string][]string {
 	all := map[string][]string{}
 	for sub, options := range allOptions() {
@@ -61,7 +62,8 @@ func sorted(words []string) []string {
 
 // optionsIn finds what looks like an option.
 func optionsIn(text string) (names []string) {
-	for _, m := range regexp.MustCompile("(?m)(?:^|[\\s,(|\\[`])(--[a-z][a-z-]*|-[a-zA-Z])\\b").FindAllStringSubmatch(text, -1) {
+	option := regexp.MustCompile("(?m)(?:^|[\\s,(|\\[`])(--[a-z][a-z-]*|-[a-zA-Z])\\b")
+	for _, m := range option.FindAllStringSubmatch(text, -1) {
 		names = append(names, m[1])
 	}
 	return sorted(names)
@@ -105,7 +107,10 @@ func TestStatusFieldsAreDocumented(t *testing.T) {
 		}
 		return names
 	}
-	for _, of := range []reflect.Type{reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](), reflect.TypeFor[console.AllLocks]()} {
+	for _, of := range []reflect.Type{
+		reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
+		reflect.TypeFor[console.AllLocks](),
+	} {
 		for _, name := range fields(of) {
 			if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(page) {
 				t.Errorf("docs/STATUS.md does not document the field %q of %v", name, of)
@@ -133,7 +138,8 @@ func TestHelpNamesEveryOption(t *testing.T) {
 	for sub, names := range optionNames() {
 		compareOptions(t, "amqprun "+sub+" --help", optionsIn(usage(sub)), names)
 		lines := strings.Join(regexp.MustCompile(`(?m)^  -.*$`).FindAllString(usage(sub), -1), "\n")
-		compareOptions(t, "the list of amqprun "+sub+" --help", append(optionsIn(lines), "--mutex", "--semaphore"),
+		compareOptions(t, "the list of amqprun "+sub+" --help",
+			append(optionsIn(lines), "--mutex", "--semaphore"),
 			append(names, "--mutex", "--semaphore"))
 		if !strings.HasPrefix(usage(sub), strings.TrimSpace("amqprun "+sub)+": ") {
 			t.Errorf("the help of %q begins with %.40q", sub, usage(sub))
@@ -180,7 +186,8 @@ func TestManualPageNamesEveryOption(t *testing.T) {
 		return sorted(names)
 	}
 	compareOptions(t, "a list of the manual page", flags(items), everyOption())
-	compareOptions(t, "the text of the manual page", sorted(append(flags(page), everyOption()...)), everyOption())
+	compareOptions(t, "the text of the manual page",
+		sorted(append(flags(page), everyOption()...)), everyOption())
 	for _, sub := range subcommands {
 		if !strings.Contains(items, ".It Cm "+sub.name) {
 			t.Errorf("the manual page does not list %s", sub.name)
@@ -202,15 +209,20 @@ func TestManualPageNamesEveryOption(t *testing.T) {
 
 func TestManualPageIsWellFormed(t *testing.T) {
 	t.Parallel()
-	for _, checker := range [][]string{{"mandoc", "-T", "lint", "-W", "style"}, {"groff", "-mdoc", "-ww", "-T", "utf8", "-z"}} {
+	for _, checker := range [][]string{
+		{"mandoc", "-T", "lint", "-W", "style"}, {"groff", "-mdoc", "-ww", "-T", "utf8", "-z"},
+	} {
 		path, err := exec.LookPath(checker[0])
 		if err != nil {
 			t.Log("not installed (make test-tools):", err)
 			continue
 		}
-		out, err := exec.CommandContext(t.Context(), path, append(checker[1:], filepath.Join(root, "docs/amqprun.1"))...).CombinedOutput()
+		args := append(checker[1:], filepath.Join(root, "docs/amqprun.1"))
+		out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
 		// Which manuals are installed says something about the machine.
-		complaints := regexp.MustCompile(`(?m)^mandoc: (outdated mandoc.db |.* referenced manual not found: ).*\n`).ReplaceAll(out, nil)
+		installed := regexp.MustCompile(
+			`(?m)^mandoc: (outdated mandoc.db |.* referenced manual not found: ).*\n`)
+		complaints := installed.ReplaceAll(out, nil)
 		if len(complaints) > 0 {
 			t.Errorf("%v: %v\n%s", checker, err, complaints)
 		}
@@ -226,7 +238,8 @@ func ownCodes(t *testing.T) map[int]bool {
 	}
 	codes := map[int]bool{126: true, 127: true} // from package runner
 	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 && ast.IsExported(spec.Names[0].Name) {
+		spec, ok := n.(*ast.ValueSpec)
+		if ok && len(spec.Values) == 1 && ast.IsExported(spec.Names[0].Name) {
 			if value, ok := spec.Values[0].(*ast.BasicLit); ok && value.Kind == token.INT {
 				code, _ := strconv.Atoi(value.Value)
 				codes[code] = true
@@ -241,17 +254,18 @@ func ownCodes(t *testing.T) map[int]bool {
 	return codes
 }
 
-func TestReadmeAndUsageTellTheSameExitCodes(t *testing.T) {
+func TestReadmeAndUsageHaveTheSameStatuses(t *testing.T) {
 	t.Parallel()
 	codes := ownCodes(t)
 	for code := range codes {
 		if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, code)).MatchString(usage("")) {
-			t.Errorf("--help does not tell of exit status %d", code)
+			t.Errorf("--help does not name exit status %d", code)
 		}
 	}
 	readme := readDocument(t, "README.md")
 	rows := map[int]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|").FindAllStringSubmatch(readme, -1) {
+	row := regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|")
+	for _, row := range row.FindAllStringSubmatch(readme, -1) {
 		code, _ := strconv.Atoi(row[1])
 		rows[code] = true
 		if !codes[code] && code != exit.OK {

@@ -11,7 +11,8 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// What people type who come from other programs gets a hint that says how amqprun writes it.
+// People who come from other programs get a hint that says how amqprun writes what they
+// typed.
 
 // noLock is the error for a command line that names no lock.
 func noLock(o *options) error {
@@ -49,11 +50,13 @@ func guessLock(o *options) string {
 	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
 }
 
-// guessSubcommand takes the first argument for a subcommand that does not exist, or not there.
+// guessSubcommand takes the first argument for a subcommand that does not exist, or not
+// there.
 func guessSubcommand(o *options) string {
 	switch word := o.args[0]; word {
 	case "run", "exec", "lock":
-		return fmt.Sprintf("amqprun needs no word like %q: amqprun --mutex NAME -- COMMAND [ARG...]", word)
+		return fmt.Sprintf("amqprun needs no word like %q: amqprun --mutex NAME -- COMMAND [ARG...]",
+			word)
 	case "help":
 		return "amqprun --help"
 	case "version":
@@ -82,7 +85,8 @@ func noArguments(o *options) error {
 	return e
 }
 
-// explainNumber adds a hint to the error of a command such as 3: "consul lock -n 3" is a semaphore.
+// explainNumber adds a hint to the error of a command such as 3: "consul lock -n 3" is a
+// semaphore.
 func explainNumber(o *options, err error) error {
 	var start *runner.StartError
 	if !o.noWait || !errors.As(err, &start) || len(o.args) == 0 {
@@ -92,6 +96,7 @@ func explainNumber(o *options, err error) error {
 	if notNumber != nil {
 		return err
 	}
-	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --slots %d", n, n)
+	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --slots %d",
+		n, n)
 	return exit.WithHint(err, hint)
 }

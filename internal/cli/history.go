@@ -12,12 +12,11 @@ import (
 func historyOptions(o *options) []*option {
 	o.last = 20
 	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		&option{names: []string{"n"}, set: number(&o.last)},
-		&option{names: []string{"json"}, set: boolean(&o.json), bool: true},
-		&option{names: []string{"follow"}, set: boolean(&o.follow), bool: true})
+		value("n", number(&o.last)), toggle("json", &o.json), toggle("follow", &o.follow))
 }
 
-// history shows the last runs under a lock, and with --follow goes on until a signal ends amqprun.
+// history shows the last runs under a lock, and with --follow goes on until a signal ends
+// amqprun.
 func history(o *options, c *console.Console) error {
 	if err := findLock(o); err != nil {
 		return err

@@ -8,16 +8,16 @@ import (
 )
 
 func semaphoreOption(o *options) *option {
-	return &option{names: []string{"semaphore"}, set: once(&o.semaphore)}
+	return value("semaphore", once(&o.semaphore))
 }
 
 func mutexOption(o *options) *option {
-	return &option{names: []string{"mutex"}, set: once(&o.mutex)}
+	return value("mutex", once(&o.mutex))
 }
 
 func conflictOption(o *options) *option {
 	o.conflictCode = exit.NotAcquired
-	return &option{names: []string{"conflict-exit-code", "E"}, set: exitStatus(&o.conflictCode)}
+	return value("conflict-exit-code E", exitStatus(&o.conflictCode))
 }
 
 // findLock fills in which lock is meant, and where it is.

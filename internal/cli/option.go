@@ -20,13 +20,28 @@ type option struct {
 	env   string             // the variable that it is also read from; empty: none
 	set   func(string) error // takes a value; it gets "true" where there is none
 	bool  bool               // it needs no value
-	many  bool               // it may be given under several of its names
 
 	given string // the name under which the command line has it; empty: it has not
 }
 
-// parse reads the options and returns what follows them. given has the first name of each option
-// that the command line has.
+// value is an option with a value. names has one or several, with spaces between them.
+func value(names string, set func(string) error) *option {
+	return &option{names: strings.Fields(names), set: set}
+}
+
+// toggle is an option without a value.
+func toggle(names string, b *bool) *option {
+	return &option{names: strings.Fields(names), set: boolean(b), bool: true}
+}
+
+// orVariable makes --some-option read AMQPRUN_SOME_OPTION too.
+func (o *option) orVariable() *option {
+	o.env = "AMQPRUN_" + strings.ToUpper(strings.ReplaceAll(o.names[0], "-", "_"))
+	return o
+}
+
+// parse reads the options and returns what follows them. given has the first name of each
+// option that the command line has.
 func parse(args []string, all []*option) (rest []string, given map[string]bool, err error) {
 	var wrong error
 	var flags []cli.Flag
@@ -39,7 +54,8 @@ func parse(args []string, all []*option) (rest []string, given map[string]bool, 
 		Name:     "amqprun",
 		HideHelp: true, // the option is ours, and "help" is a command to run like any other
 		Flags:    flags,
-		// The library would search all options for each of them, which takes a third of a millisecond.
+		// The library would search all options for each of them, which takes a third of a
+		// millisecond.
 		Before: func(c *cli.Context) error { c.Command.Flags = nil; return nil },
 		Action: func(c *cli.Context) error { rest = c.Args().Slice(); return nil },
 		// Without these two the library would print, and exit inside of Run.
@@ -62,8 +78,8 @@ func parse(args []string, all []*option) (rest []string, given map[string]bool, 
 	return rest, given, err
 }
 
-// spelling is one name of an option. It is both what the library calls a flag and the value of that
-// flag, so that an error can say which name the user wrote.
+// spelling is one name of an option: what the library calls a flag, and the value of that
+// flag. So an error can say which name the user wrote.
 type spelling struct {
 	name   string
 	option *option
@@ -98,8 +114,9 @@ func (s *spelling) Apply(set *flag.FlagSet) error {
 func (s *spelling) Set(text string) error {
 	o := s.option
 	var err error
-	if o.given != "" && o.given != s.name && !o.many {
-		err = exit.Usagef("%s and %s are the same option: give one of them", dashed(s.name), dashed(o.given))
+	if o.given != "" && o.given != s.name {
+		err = exit.Usagef("%s and %s are the same option: give one of them", dashed(s.name),
+			dashed(o.given))
 	} else if bad := o.set(text); bad != nil {
 		err = exit.Usagef("invalid value %q for option %s: %v", text, dashed(s.name), bad)
 	}
@@ -110,8 +127,8 @@ func (s *spelling) Set(text string) error {
 	return err
 }
 
-// explain turns what the library and Go's package flag say about a command line into an error of
-// ours, in one line. Three of their sentences remain that are not about a value.
+// explain turns what the library and Go's package flag say about a command line into an
+// error of ours, in one line. Three of their sentences remain that are not about a value.
 func explain(text string, args []string, all []*option) *exit.UsageError {
 	e := &exit.UsageError{Text: text}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {

@@ -29,7 +29,8 @@ func TestProtectCount(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheParser pins what becomes of the sentences of the library and of Go's package flag.
+// TestErrorsOfTheParser pins what becomes of the sentences of the library and of Go's
+// package flag.
 func TestErrorsOfTheParser(t *testing.T) {
 	t.Parallel()
 	const apart = "short options are written apart, and their values too, as in -n -E 0"
@@ -46,7 +47,8 @@ func TestErrorsOfTheParser(t *testing.T) {
 		{"-w soon", `invalid value "soon" for option -w: not a time: write 90, 1.5, 90s or 5m`, ""},
 		{"-w 1 --timeout 2", "--timeout and -w are the same option: give one of them", ""},
 		{"--mutex a --mutex b", `invalid value "b" for option --mutex: given twice`, ""},
-		{"-w soon --bogus", `invalid value "soon" for option -w: not a time: write 90, 1.5, 90s or 5m`, ""},
+		{"-w soon --bogus", `invalid value "soon" for option -w: not a time: write 90, 1.5, 90s or 5m`,
+			""},
 	} {
 		args := append([]string{"amqprun"}, strings.Split(c.args, " ")...)
 		_, _, err := parse(args, runOptions(new(options)))

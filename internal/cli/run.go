@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -15,33 +17,33 @@ import (
 	"github.com/amqprun/amqprun/internal/report"
 )
 
-// Options that say how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those
-// that say which lock, how many, or whether to wait are not: they would leak into an amqprun that the
-// command runs.
+// Options that say how to reach the broker, or the manner, are also read from
+// AMQPRUN_<OPTION>. Those that say which lock, how many, or whether to wait are not: they
+// would leak into an amqprun that the command runs.
 func runOptions(o *options) []*option {
 	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
 	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
-		{names: []string{"nonblock", "n"}, set: boolean(&o.noWait), bool: true},
-		{names: []string{"wait", "w", "timeout"}, set: duration(&o.wait)},
-		{names: []string{"slots"}, set: number(&o.slots)},
-		{names: []string{"count"}, set: number(&o.count)},
-		{names: []string{"greedy"}, set: boolean(&o.greedy), bool: true},
-		{names: []string{"elastic"}, set: boolean(&o.elastic), bool: true},
-		{names: []string{"command", "c"}, set: text(&o.command)},
-		{names: []string{"signal", "s"}, set: signal(&o.stopSignal), env: "AMQPRUN_SIGNAL"},
-		{names: []string{"kill-after", "k"}, set: duration(&o.stopTime), env: "AMQPRUN_KILL_AFTER"},
-		{names: []string{"check-interval"}, set: atLeast(&o.checkInterval), env: "AMQPRUN_CHECK_INTERVAL"},
-		{names: []string{"orphans"}, set: orphans(&o.orphans)},
-		{names: []string{"progress"}, set: zeroOr(&o.progress), env: "AMQPRUN_PROGRESS"},
-		{names: []string{"report"}, set: nonEmpty(&o.report)},
-		{names: []string{"metadata"}, set: metadata(&o.metadata)},
-		{names: []string{"history"}, set: boolean(&o.history), env: "AMQPRUN_HISTORY", bool: true},
-		{names: []string{"fence"}, set: boolean(&o.fence), env: "AMQPRUN_FENCE", bool: true},
-		{names: []string{"show-command"}, set: boolean(&o.showCommand), env: "AMQPRUN_SHOW_COMMAND", bool: true},
-		{names: []string{"hide-command"}, set: boolean(&o.hideCommand), env: "AMQPRUN_HIDE_COMMAND", bool: true},
-		{names: []string{"version"}, set: boolean(&o.version), bool: true},
+		toggle("nonblock n", &o.noWait),
+		value("wait w timeout", duration(&o.wait)),
+		value("slots", number(&o.slots)),
+		value("count", number(&o.count)),
+		toggle("greedy", &o.greedy),
+		toggle("elastic", &o.elastic),
+		value("command c", text(&o.command)),
+		value("signal s", signal(&o.stopSignal)).orVariable(),
+		value("kill-after k", duration(&o.stopTime)).orVariable(),
+		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
+		value("orphans", orphans(&o.orphans)),
+		value("progress", zeroOr(&o.progress)).orVariable(),
+		value("report", nonEmpty(&o.report)),
+		value("metadata", metadata(&o.metadata)),
+		toggle("history", &o.history).orVariable(),
+		toggle("fence", &o.fence).orVariable(),
+		toggle("show-command", &o.showCommand).orVariable(),
+		toggle("hide-command", &o.hideCommand).orVariable(),
+		toggle("version", &o.version),
 	}...)
 }
 
@@ -55,7 +57,8 @@ func run(o *options, c *console.Console) (exit.Outcome, error) {
 	return outcome, explainNumber(o, err)
 }
 
-// specOf returns the job that o describes, and refuses what cannot work before anything is contacted.
+// specOf returns the job that o describes, and refuses what cannot work before anything
+// is contacted.
 func specOf(o *options) (job.Spec, error) {
 	if err := findLock(o); err != nil {
 		return job.Spec{}, err
@@ -79,7 +82,24 @@ func specOf(o *options) (job.Spec, error) {
 		History: o.history, Fence: o.fence,
 		Verbose: o.messages.Verbose,
 	}
-	return spec, job.Check(spec)
+	return spec, explainTimes(o, job.Check(spec))
+}
+
+// explainTimes adds to an error about times that do not fit into the lease which options
+// do.
+func explainTimes(o *options, err error) error {
+	interval := cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
+	heartbeat := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)
+	need, room := interval+o.stopTime, heartbeat*14/10
+	if !errors.Is(err, amqplock.ErrConfig) || need <= room {
+		return err
+	}
+	longer := (need*10/14 + time.Second - 1).Truncate(time.Second)
+	hint := fmt.Sprintf("--heartbeat %s fits", longer)
+	if room > interval {
+		hint = fmt.Sprintf("--kill-after %s fits, or --heartbeat %s", room-interval, longer)
+	}
+	return exit.WithHint(err, hint)
 }
 
 func commandOf(o *options) ([]string, error) {
@@ -117,7 +137,7 @@ func checkRun(o *options) error {
 	return nil
 }
 
-// newID returns what tells this run from every other.
+// newID returns an identifier that no other run has.
 func newID() string {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails

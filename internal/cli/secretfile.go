@@ -15,8 +15,8 @@ import (
 // maxSecret is far more than URLs and passwords need. A longer file is another file.
 const maxSecret = 64 << 10
 
-// readSecret reads a file that holds a password. Like ssh with its keys it refuses a file of our own
-// that others may read. What belongs to somebody else is as its owner has decided.
+// readSecret reads a file that holds a password. Like ssh with its keys it refuses a file
+// of our own that others may read. The owner of another file has decided who may.
 func readSecret(what, name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -29,7 +29,8 @@ func readSecret(what, name string) (string, error) {
 	}
 	if isExposed(name, info) {
 		return "", &exit.UsageError{
-			Text: fmt.Sprintf("%s %s: others may read or write it (mode %04o)", what, name, info.Mode().Perm()),
+			Text: fmt.Sprintf("%s %s: others may read or write it (mode %04o)", what, name,
+				info.Mode().Perm()),
 			Hint: "it holds a password: chmod 600 " + name,
 		}
 	}
@@ -43,8 +44,9 @@ func readSecret(what, name string) (string, error) {
 	return string(bytes.TrimPrefix(data, []byte("\uFEFF"))), nil
 }
 
-// isExposed reports whether it is our own file and others may read or write it. Docker, Swarm and
-// systemd protect their secrets by the directory, and everybody who can enter it may read.
+// isExposed reports whether it is our own file and others may read or write it. Docker,
+// Swarm and systemd protect their secrets by the directory, and everybody who can enter
+// it may read.
 func isExposed(name string, info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	ours := ok && info.Mode().IsRegular() && int(stat.Uid) == os.Geteuid()
@@ -61,7 +63,8 @@ func isProvided(name string) bool {
 	if err != nil {
 		return false
 	}
-	for _, dir := range []string{"/run/secrets", "/var/run/secrets", os.Getenv("CREDENTIALS_DIRECTORY")} {
+	for _, dir := range []string{"/run/secrets", "/var/run/secrets",
+		os.Getenv("CREDENTIALS_DIRECTORY")} {
 		if dir != "" && strings.HasPrefix(path, filepath.Clean(dir)+"/") {
 			return true
 		}

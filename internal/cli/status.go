@@ -15,8 +15,8 @@ import (
 
 func statusOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		&option{names: []string{"json"}, set: boolean(&o.json), bool: true},
-		&option{names: []string{"watch"}, set: boolean(&o.watch), bool: true})
+		toggle("json", &o.json),
+		toggle("watch", &o.watch))
 }
 
 // status shows one lock, or, when none is named, all that somebody holds or waits for.
@@ -66,8 +66,8 @@ func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
 // watchInterval is that of watch(1).
 const watchInterval = 2 * time.Second
 
-// watch draws the status again and again, until a signal ends amqprun. A broker that goes away is
-// shown, and may come back.
+// watch draws the status again and again, until a signal ends amqprun. A broker that goes
+// away is shown, and may come back.
 func watch(o *options, client *amqplock.Client) error {
 	if o.json {
 		return &exit.UsageError{

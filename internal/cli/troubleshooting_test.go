@@ -88,7 +88,8 @@ func TestTroubleshootingQuotesTheProgram(t *testing.T) {
 		}
 	})
 	all := strings.Join(said, "\n")
-	quotes := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(troubleshooting(t), -1)
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	quotes := row.FindAllStringSubmatch(troubleshooting(t), -1)
 	if len(quotes) < 30 {
 		t.Fatalf("only %d messages are quoted", len(quotes))
 	}
@@ -105,8 +106,8 @@ func TestTroubleshootingQuotesTheProgram(t *testing.T) {
 	}
 }
 
-// TestTroubleshootingIsComplete: what the program says of brokers and locks, and every warning, is on the page. Complaints about the command line
-// speak for themselves.
+// TestTroubleshootingIsComplete: what the program says of brokers and locks, and every
+// warning, is on the page. Complaints about the command line speak for themselves.
 func TestTroubleshootingIsComplete(t *testing.T) {
 	t.Parallel()
 	page := troubleshooting(t)

@@ -13,7 +13,8 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// The functions here make the set of an option: it reads a value into the place that they get.
+// The functions here make the set of an option: it reads a value into the place that they
+// get.
 
 func text(s *string) func(string) error {
 	return func(value string) error { *s = value; return nil }
@@ -83,8 +84,8 @@ func duration(d *time.Duration) func(string) error {
 	}
 }
 
-// leastTime is the shortest interval or deadline that an option takes. A shorter one would make
-// amqprun spin, or give up before a broker on the same machine can answer.
+// leastTime is the shortest interval or deadline that an option takes. A shorter one
+// would make amqprun spin, or give up before a broker on the same machine can answer.
 const leastTime = 10 * time.Millisecond
 
 // atLeast is duration for a time of leastTime or more.
@@ -134,7 +135,8 @@ func signal(s *syscall.Signal) func(string) error {
 
 func orphans(o *runner.Orphans) func(string) error {
 	return func(value string) error {
-		known := map[string]runner.Orphans{"leave": runner.Leave, "wait": runner.Wait, "kill": runner.Kill}
+		known := map[string]runner.Orphans{"leave": runner.Leave, "wait": runner.Wait,
+			"kill": runner.Kill}
 		policy, ok := known[value]
 		if !ok {
 			return errors.New("neither leave, wait nor kill")
@@ -154,7 +156,8 @@ func logFormat(json *bool) func(string) error {
 	}
 }
 
-// maxMetadata bounds all notes of a run together, in bytes: status asks for them in one message.
+// maxMetadata bounds all notes of a run together, in bytes: status asks for them in one
+// message.
 const maxMetadata = 4000
 
 // metadata collects K=V.
@@ -191,8 +194,8 @@ func urlList(urls *[]string) func(string) error {
 	}
 }
 
-// splitURLs leaves a URL whole that a space in its password would tear, so that the error is about
-// that URL and not about the rest of its password.
+// splitURLs leaves a URL whole that a space in its password would tear. So the error is about
+// that URL, and not about the rest of its password.
 func splitURLs(text string) (urls []string) {
 	for i, word := range strings.Fields(text) {
 		if i > 0 && !strings.Contains(word, "://") {

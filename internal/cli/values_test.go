@@ -9,7 +9,8 @@ import (
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
-		"90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second, "5m": 5 * time.Minute,
+		"90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second,
+		"5m":    5 * time.Minute,
 		"1h30m": 90 * time.Minute, "0": 0, "0s": 0, ".5": 500 * time.Millisecond, "+2": 2 * time.Second,
 	} {
 		var d time.Duration
@@ -17,7 +18,8 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q is %v, %v; want %v", text, d, err, want)
 		}
 	}
-	for _, text := range []string{"", " ", "x", "-1", "-1s", "5 m", "5x", "1e300", "inf", "-inf", "nan", "9223372037", "1,5", "m"} {
+	for _, text := range []string{"", " ", "x", "-1", "-1s", "5 m", "5x", "1e300", "inf", "-inf",
+		"nan", "9223372037", "1,5", "m"} {
 		d := time.Minute
 		if err := duration(&d)(text); err == nil || d != time.Minute {
 			t.Errorf("%q is accepted as %v", text, d)
@@ -51,12 +53,14 @@ func TestMetadataHasABound(t *testing.T) {
 	if err := set("k=" + strings.Repeat("x", maxMetadata-1)); err != nil {
 		t.Error(err)
 	}
-	if err := set("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") || !strings.HasSuffix(err.Error(), " bytes in all") {
+	if err := set("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") ||
+		!strings.HasSuffix(err.Error(), " bytes in all") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestNonsense: a value that would make amqprun spin, or that a script has lost, is refused.
+// TestNonsense: a value that would make amqprun spin, or that a script has lost, is
+// refused.
 func TestNonsense(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ args, want string }{
@@ -78,7 +82,8 @@ func TestNonsense(t *testing.T) {
 		{"--conflict-exit-code 256", "an exit status is from 0 to 255"},
 		{"-E -1", "an exit status is from 0 to 255"},
 	} {
-		_, _, err := parse(append([]string{"amqprun"}, strings.Fields(c.args)...), runOptions(new(options)))
+		_, _, err := parse(append([]string{"amqprun"}, strings.Fields(c.args)...),
+			runOptions(new(options)))
 		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), ": "+c.want) {
 			t.Errorf("%s: %v, want %q", c.args, err, c.want)
 		}

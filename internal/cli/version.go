@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// versionLine is what --version prints: the version, the commit if it is known, and the version of
-// Go. A build without -buildvcs, outside a clone or in a worktree of git has no commit.
+// versionLine is what --version prints: the version, the commit if it is known, and the
+// version of Go. A build without -buildvcs, outside a clone or in a worktree of git has
+// no commit.
 func versionLine(version string, info *debug.BuildInfo) string {
 	settings := map[string]string{}
 	for _, s := range info.Settings {

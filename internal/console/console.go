@@ -1,10 +1,10 @@
-// Package console prints everything that amqprun says: messages, the line about a wait, and
-// tables.
+// Package console prints everything that amqprun says: messages, the line about a wait,
+// and tables.
 //
-// Messages go to standard error, in text after the name of the program; standard output is the
-// command's. They are lower case, without a full stop. A standard error that nobody reads is no
-// reason to fail. It also must not keep signals from the command, or the lock from its checks:
-// all messages except errors are left out then.
+// Messages go to standard error, in text after the name of the program; standard output
+// is the command's. They are lower case, without a full stop. A standard error that
+// nobody reads is no reason to fail. It also must not keep signals from the command, or
+// the lock from its checks: all messages except errors are left out then.
 package console
 
 import (
@@ -68,8 +68,8 @@ func (c *Console) sayf(level slog.Level, format string, args []any) {
 	}
 }
 
-// enabled reports whether messages of that level are printed. Steps are asked for by an option
-// of their own, which therefore wins over --quiet.
+// enabled reports whether messages of that level are printed. Steps are asked for by an
+// option of their own, which therefore wins over --quiet.
 func (c *Console) enabled(level slog.Level) bool {
 	switch {
 	case level >= slog.LevelError:
@@ -122,8 +122,8 @@ func (stderr) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// write works from the background too, also where the terminal is set to stop whoever does
-// that (stty tostop): messages must not stop the holder of a lock.
+// write works from the background too, also where the terminal stops whoever does that
+// (stty tostop). Messages must not stop the holder of a lock.
 func write(text string) {
 	runner.Unstoppable(func() { _, _ = os.Stderr.WriteString(text) })
 }

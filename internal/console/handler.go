@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// handler prints the records of a logger. Whoever logs here puts all in the message, so attributes
-// and groups are not printed.
+// handler prints the records of a logger. Whoever logs here puts all in the message, so
+// attributes and groups are not printed.
 type handler struct{ c *Console }
 
 func (h handler) Enabled(_ context.Context, level slog.Level) bool { return h.c.enabled(level) }

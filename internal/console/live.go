@@ -33,21 +33,22 @@ func (c *Console) beforeLive(text string) string {
 	return eraseLine + text + fitTerminal(c.live)
 }
 
-// canRedraw reports whether standard error is a terminal that can erase a line, for people.
+// canRedraw reports whether standard error is a terminal that can erase a line, for
+// people.
 func (c *Console) canRedraw() bool {
 	kind := os.Getenv("TERM")
 	return term.IsTerminal(unix.Stderr) && !c.settings.JSON && kind != "" && kind != "dumb"
 }
 
-// ownsTerminal reports whether the terminal is ours now: in the background our erasing would
-// hit somebody else's line. A terminal that controls no session has no background.
+// ownsTerminal reports whether the terminal is ours now: in the background our erasing
+// would hit somebody else's line. A terminal that controls no session has no background.
 func ownsTerminal() bool {
 	group, err := unix.IoctlGetInt(unix.Stderr, unix.TIOCGPGRP)
 	return (err != nil || group == unix.Getpgrp()) && writable(0)
 }
 
-// writable reports whether standard error takes a line within patience. A terminal after Ctrl-S
-// does not, nor does a full pipe.
+// writable reports whether standard error takes a line within patience. A terminal after
+// Ctrl-S and a full pipe do not.
 func writable(patience time.Duration) bool {
 	for deadline := time.Now().Add(patience); ; {
 		fds := []unix.PollFd{{Fd: int32(unix.Stderr), Events: unix.POLLOUT}}

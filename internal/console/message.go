@@ -65,5 +65,6 @@ func jsonLines(w io.Writer) slog.Handler {
 		}
 		return a
 	}
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: documented})
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug,
+		ReplaceAttr: documented})
 }

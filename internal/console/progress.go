@@ -9,12 +9,13 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 )
 
-// redraw is how often the line on a terminal is drawn, and so how long amqprun waits before it
-// shows one at all.
+// redraw is how often the line on a terminal is drawn, and so how long amqprun waits
+// before it shows one at all.
 const redraw = time.Second
 
-// askEvery is how often the line on a terminal asks who holds the lock. Each time it takes a
-// connection of its own: a waiter has none for that, because it is to cost the broker nothing.
+// askEvery is how often the line on a terminal asks who holds the lock. Each time it
+// takes a connection of its own: a waiter has none for that, because it is to cost the
+// broker nothing.
 const askEvery = 10 * time.Second
 
 // Wait describes a wait for a lock.
@@ -26,9 +27,9 @@ type Wait struct {
 	Holders func(context.Context) []amqplock.Participant
 }
 
-// Progress shows that amqprun waits for the lock. On a terminal one line is drawn again and again
-// and leaves nothing behind; elsewhere a message is printed now and then. Nothing is printed
-// before amqprun has waited for a while.
+// Progress shows that amqprun waits for the lock. On a terminal one line is drawn again
+// and again and leaves nothing behind; elsewhere a message is printed now and then.
+// Nothing is printed before amqprun has waited for a while.
 type Progress struct {
 	c    *Console
 	wait Wait
@@ -106,7 +107,8 @@ func (p *Progress) state() (known amqplock.Waiting, heldBy string, waited time.D
 	return p.known, p.heldBy, time.Since(p.c.began).Round(time.Second)
 }
 
-// askHolders keeps p.heldBy up to date. The first answer is there when the line is first drawn.
+// askHolders keeps p.heldBy up to date. The first answer is there when the line is first
+// drawn.
 func (p *Progress) askHolders(ctx context.Context) {
 	for pause := redraw / 2; ; pause = askEvery {
 		select {

@@ -38,8 +38,8 @@ func (s *Screen) Draw(text string) error {
 	return nil
 }
 
-// frame is what to send to a terminal of that size. Lines are overwritten one by one, so that
-// nothing flickers.
+// frame is what to send to a terminal of that size. Lines are overwritten one by one, so
+// that nothing flickers.
 func frame(text string, now time.Time, columns, rows int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	lines = append([]string{now.Format(time.DateTime)}, lines...)

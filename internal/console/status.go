@@ -41,7 +41,8 @@ func WriteLock(w io.Writer, s amqplock.Status) error {
 // WriteLocks writes the status of several locks for people.
 func WriteLocks(w io.Writer, all []amqplock.Status) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "no holder or waiter answered: no lock is in use, or permissions hide it")
+		_, err := fmt.Fprintln(w, "no holder or waiter answered: "+
+			"no lock is in use, or permissions hide it")
 		return err
 	}
 	for i, s := range all {
@@ -107,7 +108,8 @@ func summary(s amqplock.Status) string {
 	return text
 }
 
-// rows are the table of holders and waiters. A column for notes is there only where there is one.
+// rows are the table of holders and waiters. A column for notes is there only where there
+// is one.
 func rows(s amqplock.Status) [][]string {
 	header := []string{"PLACE", "ID", "WHO", "PID", "SINCE", "FOR", "NOTES", "COMMAND"}
 	rows := [][]string{header}

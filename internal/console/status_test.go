@@ -15,13 +15,16 @@ func TestStatusForPeople(t *testing.T) {
 		Holders: []amqplock.Participant{
 			{
 				Slots: []int{1, 2}, Elastic: true, Since: time.Unix(0, 0), Seconds: 61.4,
-				About: amqplock.About{ID: "a1", Host: "ci-7", PID: 42, User: "joe", Command: "make all", Metadata: map[string]string{"k": "v", "a": "b"}},
+				About: amqplock.About{ID: "a1", Host: "ci-7", PID: 42, User: "joe", Command: "make all",
+					Metadata: map[string]string{"k": "v", "a": "b"}},
 			},
 			{Slots: []int{3}, Unknown: true},
 		},
 		Waiters: []amqplock.Participant{
-			{Position: 1, Since: time.Unix(0, 0), About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43, User: "ann", Command: "make"}},
-			{Since: time.Unix(0, 0), About: amqplock.About{ID: "c3", Host: "ci-9", PID: 44, User: "bob", Command: "make"}},
+			{Position: 1, Since: time.Unix(0, 0), About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43,
+				User: "ann", Command: "make"}},
+			{Since: time.Unix(0, 0), About: amqplock.About{ID: "c3", Host: "ci-9", PID: 44, User: "bob",
+				Command: "make"}},
 		},
 	}
 	var b strings.Builder

@@ -12,7 +12,8 @@ import (
 // errUsage is the kind of every UsageError.
 var errUsage = errors.New("usage")
 
-// UsageError says what is wrong with the command line or the environment. Nothing was contacted.
+// UsageError says what is wrong with the command line or the environment. Nothing was
+// contacted.
 type UsageError struct{ Text, Hint string }
 
 // Usagef returns a UsageError without a hint.

@@ -1,5 +1,5 @@
-// Package exit knows how amqprun can end: the statuses, which error leads to which of them,
-// and what hint goes with an error.
+// Package exit knows how amqprun can end: the statuses, which error leads to which of
+// them, and what hint goes with an error.
 package exit
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// The statuses that are amqprun's own, after sysexits.h and timeout(1). README.md has the same
-// table. A command that cannot be executed gives 126 or 127 (package runner).
+// The statuses that are amqprun's own, after sysexits.h and timeout(1). README.md has the
+// same table. A command that cannot be executed gives 126 or 127 (package runner).
 const (
 	OK          = 0
 	Usage       = 64
@@ -78,9 +78,9 @@ func Of(err error, conflict int) Outcome {
 	return Outcome{Code: status}
 }
 
-// KilledBy ends us as signal s has ended the command. After SIGINT that has to be a real death,
-// or the loop of a shell script would go on. For other signals the status says the same, and
-// leaves no second core file.
+// KilledBy ends us as signal s has ended the command. After SIGINT that has to be a real
+// death, or the loop of a shell script would go on. For other signals the status says the
+// same, and leaves no second core file.
 func KilledBy(s syscall.Signal) Outcome {
 	o := Outcome{Code: bySignal + int(s)}
 	if s == syscall.SIGINT {

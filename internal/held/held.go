@@ -1,5 +1,6 @@
-// Package held shows amqprun's own wrapper what it needs of a lock and what the public API of
-// amqplock does not promise: instants on the clock of sys.Boottime, and the socket.
+// Package held shows amqprun's own wrapper what it needs of a lock and what the public
+// API of amqplock does not promise: instants on the clock of sys.Boottime, and the
+// socket.
 package held
 
 import (
@@ -10,18 +11,18 @@ import (
 
 // Lease is how long a lock is safe to rely on.
 type Lease interface {
-	// Until is the instant, on the clock of sys.Boottime, before which all work under the lock must
-	// have ended unless the lease is renewed.
+	// Until is the instant, on the clock of sys.Boottime, before which all work under the
+	// lock must have ended unless the lease is renewed.
 	Until() time.Duration
 	// StopAt is when the lock's context ends then: the stop time before Until.
 	StopAt() time.Duration
-	// OnRenew has f called with both, at once and each time that they have grown by a hundredth of
-	// the heartbeat. The calls do not overlap, and none has an earlier instant than the one before.
-	// f must not block. A second call replaces f.
+	// OnRenew has f called with both, at once and each time that they have grown by a
+	// hundredth of the heartbeat. The calls do not overlap, and none has an earlier
+	// instant than the one before. f must not block. A second call replaces f.
 	OnRenew(f func(stopAt, until time.Duration))
-	// Socket is the socket of the connection that holds the lock. As long as any process has it
-	// open, and for less than the lease, the lock stays. It is nil where amqplock.Broker.Dial made
-	// something that is no socket.
+	// Socket is the socket of the connection that holds the lock. As long as any process
+	// has it open, and for less than the lease, the lock stays. It is nil where
+	// amqplock.Broker.Dial made something that is no socket.
 	Socket() syscall.Conn
 }
 
@@ -30,7 +31,8 @@ type key struct{}
 // With returns a context of a lock with that lease.
 func With(ctx context.Context, l Lease) context.Context { return context.WithValue(ctx, key{}, l) }
 
-// Of returns the lease of the lock that ctx is the context of, or derives from; nil for others.
+// Of returns the lease of the lock that ctx is the context of, or derives from; nil for
+// others.
 func Of(ctx context.Context) Lease {
 	l, _ := ctx.Value(key{}).(Lease)
 	return l

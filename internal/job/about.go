@@ -14,8 +14,8 @@ import (
 	"github.com/amqprun/amqprun/internal/secret"
 )
 
-// maxShownCommand bounds what status shows of a command, in bytes. One message carries all that a
-// run publishes, and there may be a thousand runs.
+// maxShownCommand bounds what status shows of a command, in bytes. One message carries
+// all that a run publishes, and there may be a thousand runs.
 const maxShownCommand = 1000
 
 // about is what status shows of this run.
@@ -41,9 +41,9 @@ func WhoAmI() string {
 	return userName() + "@" + host
 }
 
-// Shown is what everybody who may look at the broker sees of a command, in status and in the name
-// of the connection: the program, since an argument may be a password. With arguments they are
-// quoted for a shell, cut, and without the passwords of URLs.
+// Shown is what others see of a command, in status and in the name of the connection: the
+// program, since an argument may be a password. With arguments they are quoted for a
+// shell and cut, and the passwords of URLs are missing.
 func Shown(command []string, arguments bool) string {
 	if !arguments {
 		command = command[:1]
@@ -61,23 +61,26 @@ func jobURL(getenv func(string) string) string {
 		server := cmp.Or(getenv("GITHUB_SERVER_URL"), "https://github.com")
 		return fmt.Sprintf("%s/%s/actions/runs/%s", server, getenv("GITHUB_REPOSITORY"), run)
 	}
-	if build, job := getenv("BUILDKITE_BUILD_URL"), getenv("BUILDKITE_JOB_ID"); build != "" && job != "" {
+	if build, job := getenv("BUILDKITE_BUILD_URL"), getenv("BUILDKITE_JOB_ID"); build != "" &&
+		job != "" {
 		return build + "#" + job
 	}
 	// GitLab, Buildkite, Jenkins
 	return cmp.Or(getenv("CI_JOB_URL"), getenv("BUILDKITE_BUILD_URL"), getenv("BUILD_URL"))
 }
 
-// ConnectionName says what a connection is for to those who look at the broker's connections.
+// ConnectionName says what a connection is for to those who look at the broker's
+// connections.
 func ConnectionName(what string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("amqprun %s @%s:%d", printable(what, maxWhat), printable(host, maxHost), os.Getpid())
+	return fmt.Sprintf("amqprun %s @%s:%d", printable(what, maxWhat), printable(host, maxHost),
+		os.Getpid())
 }
 
-// What the management UI can show in a column.
+// The management UI can show so much in a column.
 const (
 	maxWhat = 80
 	maxHost = 64

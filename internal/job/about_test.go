@@ -42,8 +42,10 @@ func TestJobURL(t *testing.T) {
 		{map[string]string{
 			"GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "o/r", "GITHUB_RUN_ID": "77",
 		}, "https://github.example/o/r/actions/runs/77"},
-		{map[string]string{"CI_JOB_URL": "https://gitlab.example/o/r/-/jobs/8"}, "https://gitlab.example/o/r/-/jobs/8"},
-		{map[string]string{"BUILD_URL": "https://jenkins.example/job/x/9/"}, "https://jenkins.example/job/x/9/"},
+		{map[string]string{"CI_JOB_URL": "https://gitlab.example/o/r/-/jobs/8"},
+			"https://gitlab.example/o/r/-/jobs/8"},
+		{map[string]string{"BUILD_URL": "https://jenkins.example/job/x/9/"},
+			"https://jenkins.example/job/x/9/"},
 		{map[string]string{
 			"BUILDKITE_BUILD_URL": "https://buildkite.com/o/p/builds/1", "BUILDKITE_JOB_ID": "ab-1",
 		}, "https://buildkite.com/o/p/builds/1#ab-1"},

@@ -43,9 +43,10 @@ func options(s Spec) []amqplock.Option {
 	return options
 }
 
-// acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives up the
-// place in the line, because a stopped waiter would block those behind it. When amqprun is resumed
-// it takes a new place. An elastic set reports its changes to changed.
+// acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives
+// up the place in the wait queue, because a stopped waiter would block those behind it.
+// When amqprun is resumed it takes a new place. An elastic set reports its changes to
+// changed.
 func acquire(
 	s Spec, c *console.Console, sigs <-chan os.Signal, changed func([]int),
 ) (*amqplock.Lock, error) {
@@ -87,12 +88,13 @@ func acquire(
 		if got.Signal != syscall.SIGTSTP {
 			return nil, got
 		}
-		c.Warnf("stopped; out of the line until resumed")
+		c.Warnf("stopped; out of the wait queue until resumed")
 		runner.Suspend(got.Signal, false) // the terminal has stopped the rest of the group
 	}
 }
 
-// holders asks who holds the lock. The question is no step of the wait, so it is not logged.
+// holders asks who holds the lock. The question is no step of the wait, so it is not
+// logged.
 func holders(ctx context.Context, s Spec) []amqplock.Participant {
 	s.Broker.Log = nil
 	client, err := amqplock.New(s.Broker)

@@ -5,19 +5,18 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 )
 
-// slotsFile shows the command which slots an elastic set holds: in a file that is replaced at
-// each change, and by a SIGHUP after it. It is nil, and its methods do nothing, for other locks.
+// slotsFile shows the command which slots an elastic set holds: in a file that is
+// replaced at each change, and by a SIGHUP after it. It is nil, and its methods do
+// nothing, for other locks.
 type slotsFile struct {
 	dir     string
 	writing sync.Mutex    // orders the lists, so that the newest one stays
 	listed  bool          // the file has a list
 	changed chan struct{} // holds one: changes that follow closely are one SIGHUP
-	done    chan struct{}
 	warnf   func(string, ...any)
 }
 
@@ -31,14 +30,15 @@ func newSlotsFile(elastic bool, warnf func(string, ...any)) (*slotsFile, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the list of slots: %w", err)
 	}
-	f := &slotsFile{dir: dir, changed: make(chan struct{}, 1), done: make(chan struct{}), warnf: warnf}
+	f := &slotsFile{dir: dir, changed: make(chan struct{}, 1), warnf: warnf}
 	return f, nil
 }
 
 func (f *slotsFile) path() string { return filepath.Join(f.dir, "slots") }
 
-// variables writes the slots that the command gets in its environment too, unless the set has
-// changed since: then the newer list stays. It returns the place of the file for the environment.
+// variables writes the slots that the command gets in its environment too, unless the set
+// has changed since: then the newer list stays. It returns the place of the file for the
+// environment.
 func (f *slotsFile) variables(slots []int) []string {
 	if f == nil {
 		return nil
@@ -55,8 +55,9 @@ func (f *slotsFile) variables(slots []int) []string {
 func (f *slotsFile) write(slots []int) {
 	f.listed = true
 	text := words(slots) + "\n"
-	if err := renameio.WriteFile(f.path(), []byte(text), 0o600, renameio.WithTempDir(f.dir)); err != nil {
-		f.warnf("the command cannot be told which slots are held: %v", err)
+	if err := renameio.WriteFile(f.path(), []byte(text), 0o600,
+		renameio.WithTempDir(f.dir)); err != nil {
+		f.warnf("the list of slots cannot be written for the command: %v", err)
 	}
 }
 
@@ -74,36 +75,17 @@ func (f *slotsFile) change(slots []int) {
 	}
 }
 
-// signals returns sigs, with a SIGHUP after each change, until close.
-func (f *slotsFile) signals(sigs <-chan os.Signal) <-chan os.Signal {
+// changes delivers a value after each change of the file.
+func (f *slotsFile) changes() <-chan struct{} {
 	if f == nil {
-		return sigs
+		return nil
 	}
-	both := make(chan os.Signal)
-	go func() {
-		for {
-			var s os.Signal
-			select {
-			case s = <-sigs:
-			case <-f.changed:
-				s = syscall.SIGHUP
-			case <-f.done:
-				return
-			}
-			select {
-			case both <- s:
-			case <-f.done:
-				return
-			}
-		}
-	}()
-	return both
+	return f.changed
 }
 
 func (f *slotsFile) close() {
 	if f == nil {
 		return
 	}
-	close(f.done)
 	_ = os.RemoveAll(f.dir)
 }

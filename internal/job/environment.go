@@ -14,18 +14,20 @@ import (
 // heldLocks is the variable that names the locks of all ancestors.
 const heldLocks = "AMQPRUN_LOCKS"
 
-// lockKeys name a lock in AMQPRUN_LOCKS, whose words are separated by spaces. There is a key for
-// each broker, so that a descendant that was given another selection of them knows the lock again.
+// lockKeys name a lock in AMQPRUN_LOCKS, whose words are separated by spaces. There is a
+// key for each broker, so that a descendant that was given another selection of them
+// knows the lock again.
 func lockKeys(s Spec) []string {
 	keys := s.Broker.Names()
 	for i, broker := range keys {
-		keys[i] = fmt.Sprintf("%s:%s@%s", s.Lock.Kind, url.QueryEscape(s.Lock.Name), url.QueryEscape(broker))
+		keys[i] = fmt.Sprintf("%s:%s@%s", s.Lock.Kind, url.QueryEscape(s.Lock.Name),
+			url.QueryEscape(broker))
 	}
 	return keys
 }
 
-// refuseNested reports a lock that an ancestor of ours holds: to wait for it would be to wait for
-// ever.
+// refuseNested reports a lock that an ancestor of ours holds: to wait for it would be to
+// wait for ever.
 func refuseNested(s Spec) error {
 	held, keys := strings.Fields(os.Getenv(heldLocks)), lockKeys(s)
 	if !slices.ContainsFunc(held, func(key string) bool { return slices.Contains(keys, key) }) {
@@ -59,8 +61,8 @@ func numbered(slots []int) []int {
 // tokenVariable holds the fencing token.
 const tokenVariable = "AMQPRUN_TOKEN"
 
-// environment is what the command gets: ours as we got it, and what describes the lock. It is
-// without what amqprun has set for a lock around this one. A token of 0 is none.
+// environment is what the command gets: ours as we got it, and what describes the lock.
+// It is without what amqprun has set for a lock around this one. A token of 0 is none.
 func environment(s Spec, slots []int, token int64) []string {
 	ours := []string{
 		"AMQPRUN_LOCK=" + s.Lock.Name,

@@ -10,10 +10,10 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// untilSignal returns a context that ends at deadline, if that is not zero, or at a signal that
-// ends or stops a process. Without a command yet, QUIT is another TERM, and the other signals mean
-// nothing to a waiter. handBack stops reading sigs and returns the signal that was taken from it,
-// so that none is lost.
+// untilSignal returns a context that ends at deadline, if that is not zero, or at a
+// signal that ends or stops a process. Without a command yet, QUIT is another TERM, and
+// the other signals mean nothing to a waiter. handBack stops reading sigs and returns the
+// signal that was taken from it, so that none is lost.
 func untilSignal(sigs <-chan os.Signal, deadline time.Time) (
 	_ context.Context, handBack func() *exit.Interrupted,
 ) {
@@ -49,8 +49,8 @@ func untilSignal(sigs <-chan os.Signal, deadline time.Time) (
 	}
 }
 
-// interrupts reports whether s ends the wait. The kernel does not stop a process that nobody could
-// resume, so such a process keeps its place in the line.
+// interrupts reports whether s ends the wait. The kernel does not stop a process that
+// nobody could resume, so such a process keeps its place in the wait queue.
 func interrupts(s os.Signal) bool {
 	switch s {
 	case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM:

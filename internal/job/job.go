@@ -21,7 +21,7 @@ import (
 // Spec is a job.
 type Spec struct {
 	Began   time.Time // the start of amqprun
-	ID      string    // tells this run from every other
+	ID      string    // no other run has it
 	Command []string  // the program and its arguments; not empty
 
 	Broker        amqplock.Broker
@@ -49,11 +49,12 @@ type Spec struct {
 	Verbose  bool
 }
 
-// releaseTimeout bounds the release. A broker that does not answer frees the lock when the socket
-// is closed.
+// releaseTimeout bounds the release. A broker that does not answer frees the lock when
+// the socket is closed.
 const releaseTimeout = 5 * time.Second
 
-// Run does the job. The error is nil if the command ran to its own end, whatever its status.
+// Run does the job. The error is nil if the command ran to its own end, whatever its
+// status.
 func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 	r := &report.Report{
 		Kind: s.Lock.Kind, Name: s.Lock.Name, ID: s.ID, Started: s.Began,
@@ -105,7 +106,8 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		Args:      s.Command,
 		Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
 		ID:        s.ID,
-		Signals:   file.signals(sigs),
+		Signals:   sigs,
+		Changed:   file.changes(),
 		Stop:      s.StopSignal,
 		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,
@@ -120,12 +122,12 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	endComparison := compareSize(s, c)
 	begun := time.Now()
 	status, err := command.Run(lock.Context())
-	endComparison()
 	if status.Started {
 		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
 	err = ended(lock, status, err)
 	r.Released(status)
+	endComparison(err)
 	return status, err
 }
 

@@ -8,15 +8,14 @@ import (
 	"github.com/amqprun/amqprun/internal/console"
 )
 
-// sizeTimeout bounds how long the end of a run waits for compareSize.
-const sizeTimeout = 100 * time.Millisecond
-
-// compareSize warns, beside the command, if the semaphore has another number of slots than --slots
-// says: --slots never resizes one. The function it returns ends that.
-func compareSize(s Spec, c *console.Console) (end func()) {
+// compareSize warns, beside the command, if the semaphore has another number of slots
+// than --slots says: --slots never resizes one. The function it returns ends that. It
+// waits for the answer of the broker, for releaseTimeout at most, unless the run has
+// failed.
+func compareSize(s Spec, c *console.Console) (end func(failed error)) {
 	want := s.Slots
 	if want == 0 {
-		return func() {}
+		return func(error) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -32,10 +31,12 @@ func compareSize(s Spec, c *console.Console) (end func()) {
 				want, seen.Slots, s.Lock.Name, want)
 		}
 	}()
-	return func() {
-		select {
-		case <-done:
-		case <-time.After(sizeTimeout):
+	return func(failed error) {
+		if failed == nil {
+			select {
+			case <-done:
+			case <-time.After(releaseTimeout):
+			}
 		}
 		cancel()
 		<-done

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write replaces the file at path in one step, so that nobody reads half a report, and syncs it.
-// The mode of an existing file stays.
+// write replaces the file at path in one step, so that nobody reads half a report, and
+// syncs it. The mode of an existing file stays.
 func write(path string, text []byte) error {
 	if fd, ok := descriptor(path); ok {
 		fd, err := unix.Dup(fd) // closing a File closes its descriptor
@@ -31,8 +31,8 @@ func write(path string, text []byte) error {
 	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(filepath.Dir(path)))
 }
 
-// Check refuses a path where no report can be written. It tries what write will do, as far as that
-// leaves nothing behind.
+// Check refuses a path where no report can be written. It tries what write will do, as
+// far as that leaves nothing behind.
 func Check(path string) error {
 	bad := func(format string, args ...any) error {
 		return exit.Usagef("--report %q: %s", path, fmt.Sprintf(format, args...))
@@ -67,7 +67,8 @@ func Check(path string) error {
 	return attempt.Cleanup()
 }
 
-// kept reports whether the sticky bit of dir, as that of /tmp, keeps us from replacing file.
+// kept reports whether the sticky bit of dir, as that of /tmp, keeps us from replacing
+// file.
 func kept(dir, file fs.FileInfo) bool {
 	of, ok := file.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -78,7 +79,8 @@ func kept(dir, file fs.FileInfo) bool {
 	return ok && dir.Mode()&fs.ModeSticky != 0 && us != 0 && int(of.Uid) != us && int(in.Uid) != us
 }
 
-// follow returns where the links at path lead. The last may lead to a file that is still to be made.
+// follow returns where the links at path lead. The last may lead to a file that is still
+// to be made.
 func follow(path string) string {
 	for range 40 { // the limit of the kernel
 		next, err := os.Readlink(path)
@@ -111,7 +113,8 @@ func descriptor(path string) (fd int, ok bool) {
 	return fd, err == nil
 }
 
-// writable reports whether fd is open for writing, and not one of the Go runtime, which have no type.
+// writable reports whether fd is open for writing, and not one of the Go runtime, which
+// have no type.
 func writable(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	var stat unix.Stat_t

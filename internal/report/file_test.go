@@ -80,7 +80,8 @@ func TestWriteToADescriptor(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	for _, closed := range []string{fmt.Sprintf("/dev/fd/%d", r.Fd()), "/dev/fd/12345"} {
-		if err := Check(closed); err == nil || !strings.HasSuffix(err.Error(), "is not open for writing") {
+		if err := Check(closed); err == nil || !strings.HasSuffix(err.Error(),
+			"is not open for writing") {
 			t.Errorf("%s: %v", closed, err)
 		}
 	}
@@ -100,7 +101,8 @@ func TestReportIsPlainJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"name":"a&b"`, `"error":"<x>"`, `"started":"2026-03-02T13:00:00Z"`} {
+	for _, want := range []string{`"name":"a&b"`, `"error":"<x>"`,
+		`"started":"2026-03-02T13:00:00Z"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// Report is what happened to one run. Kind, Name, Broker, ID and Started are for the caller to
-// set; the methods set the rest.
+// Report is what happened to one run. Kind, Name, Broker, ID and Started are for the
+// caller to set; the methods set the rest.
 type Report struct {
 	Result     string        `json:"result"`
 	ExitStatus int           `json:"exit_status"`
@@ -34,8 +34,8 @@ type Report struct {
 	granted, released time.Time
 }
 
-// Command is how the command ended: by itself with Status, or by Signal, which leaves Status at
-// 128+n.
+// Command is how the command ended: by itself with Status, or by Signal, which leaves
+// Status at 128+n.
 type Command struct {
 	Status int    `json:"status"`
 	Signal string `json:"signal,omitempty"`
@@ -57,8 +57,8 @@ func (r *Report) Released(status runner.Status) {
 	}
 }
 
-// Write completes the report with the end of the run, which was err if it is not nil, and replaces
-// the file at path.
+// Write completes the report with the end of the run, which was err if it is not nil, and
+// replaces the file at path.
 func (r *Report) Write(path string, err error, status int) error {
 	r.Result, r.ExitStatus = Result(err), status
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *Report) Write(path string, err error, status int) error {
 
 func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
-// Result is the word for how a run ended. The exit status tells the causes of "error" apart.
+// Result is the word for how a run ended. The exit status says more about an "error".
 func Result(err error) string {
 	var by *exit.Interrupted
 	var start *runner.StartError

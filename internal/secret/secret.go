@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// urlPassword matches a URL up to the end of its password: up to the last "@" of the word, so
-// that it matches in a URL with unescaped characters too.
+// urlPassword matches a URL up to the last "@" of the word. There the password ends, also
+// in a URL with unescaped characters.
 const urlPassword = `(://[^\s:@/]*:)([^\s]*)@`
 
 // Redact replaces the passwords of all URLs in text by "***".
@@ -20,11 +20,11 @@ func Redact(text string) string {
 	return regexp.MustCompile(urlPassword).ReplaceAllString(text, "${1}***@")
 }
 
-// HideArguments overwrites the passwords of URLs in this process's command line, as ps and
-// /proc show it. os.Args is a copy from before that.
+// HideArguments overwrites the passwords of URLs in this process's command line, as ps
+// and /proc show it. os.Args is a copy from before that.
 //
-// The strings of os.Args are that memory itself: the Go runtime makes them without copying,
-// on every system like Unix.
+// The strings of os.Args are that memory itself: the Go runtime makes them without
+// copying, on every system like Unix.
 func HideArguments() {
 	visible := os.Args
 	os.Args = make([]string, len(visible))

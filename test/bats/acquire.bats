@@ -66,7 +66,7 @@ load locks
   sane_run -78 amqprun --semaphore "$LOCK-other" -E 7 -n true
 }
 
-@test "-q says nothing of a lock that was not acquired, but tells errors" {
+@test "-q silences only the message about a lock that was not acquired" {
   hold --mutex "$LOCK"
   sane_run -75 --separate-stderr amqprun -q --mutex "$LOCK" -n true
   [ -z "$output$stderr" ]
@@ -74,7 +74,7 @@ load locks
   assert_error "there is no semaphore \"$LOCK\""
 }
 
-@test "-v tells each step, on standard error only" {
+@test "-v logs each step, on standard error only" {
   sane_run -0 --separate-stderr amqprun -v --mutex "$LOCK" echo hello
   [ "$output" = hello ]
   for step in 'connected to amqp://' "acquired mutex \"$LOCK\"" "released mutex \"$LOCK\""; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What cannot work is refused before any broker is contacted: exit status 64, one line that names the culprit.
+# amqprun refuses wrong calls before it contacts a broker: exit status 64, and one line that names
+# the cause.
 
 load helpers
 load locks
@@ -200,14 +201,14 @@ refused() { # PATTERN ARGUMENT...
   refused 'heartbeat of 2s' --mutex "$LOCK" --heartbeat 2 touch started
 }
 
-@test "a lock that the one who asks is holding already" {
+@test "a lock that the caller holds already" {
   key() { echo "$1:$LOCK@$(printf %s "amqp://$HOST" | sed 's|:|%3A|g; s|/|%2F|g')"; }
   AMQPRUN_LOCKS="mutex:other@x $(key mutex)" refused "mutex \"$LOCK\" is already held" --mutex "$LOCK" touch started
   AMQPRUN_LOCKS=$(key semaphore) refused "semaphore \"$LOCK\" is already held" --semaphore "$LOCK" touch started
 }
 
-# The last one: it shows that the listener of all those above would have heard.
-@test "what is not refused does contact the broker" {
+# This test comes last. It shows that the listener notices a connection.
+@test "a call that is not refused contacts the broker" {
   sane_run -69 --separate-stderr amqprun --mutex "$LOCK" -n touch started
   assert_error "cannot reach the broker amqp://$HOST"
   [[ $stderr != *"$SECRET"* ]]

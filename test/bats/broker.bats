@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
-# scripts/broker itself: every other test, and every demonstration, rests on it.
+# scripts/broker itself, which every other test and every demonstration needs.
 
 load helpers
 
 setup_file() {
-  # A directory of its own: the broker of the test run is not listed, and a name cannot meet another's.
+  # Its own folder: the broker of the test run is not listed, and no two names meet.
   export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers
   broker=$BATS_TEST_DIRNAME/../../scripts/broker
   command -v erl >/dev/null || skip "rabbitmq-server is not installed"
-  # Both at once, so that a shared port, cookie or epmd would show; one has a descriptor to inherit.
+  # Both start at once, so that a shared port, cookie or epmd would show.
   "$broker" start one >"$BATS_FILE_TMPDIR/one" 3>&- 9>"$BATS_FILE_TMPDIR/inherited" &
   "$broker" start two >"$BATS_FILE_TMPDIR/two" 3>&- &
   wait
@@ -37,7 +37,7 @@ members() { # NAME: the processes of that node
   broker probe "$two"
 }
 
-@test "what is declared on one broker is not on the other" {
+@test "a queue of one broker is not on the other" {
   sane_run -0 broker ctl -n one add_vhost "$LOCK"
   sane_run -0 broker ctl -n one -q list_vhosts
   [[ $output == *"$LOCK"* ]]
@@ -98,7 +98,7 @@ members() { # NAME: the processes of that node
 
 @test "a node whose scripts execute one another for long is waited for" {
   mkdir sbin
-  # The real scripts, behind many steps in each of which the process has no environment for a moment.
+  # Many steps come before the real scripts. In each the process has no environment for a moment.
   cat >sbin/rabbitmq-server <<'SCRIPT'
 #!/bin/bash
 if ((${STEPS:=0} < 300)); then export STEPS=$((STEPS + 1)) && exec "$0" "$@"; fi

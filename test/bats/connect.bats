@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Which broker is connected to: several of them, files with URLs and passwords, and what others see of it.
+# The choice of the broker: several URLs, files with URLs and passwords, and what others see of them.
 
 load helpers
 load locks
@@ -139,18 +139,18 @@ secret_file() { # NAME CONTENTS
   sane_run -1 grep -F s3cret cmdline env bg.1.err
   sane_run grep -lzsF "shown-$LOCK:s3cret" /proc/[0-9]*/cmdline
   [ -z "$output" ]
-  # The guard has neither, and there is one, once it is more than a stub.
+  # The guard has neither.
   wait_until 20 pgrep -P "$bg_pid" -f lock-guard
   guard=$(pgrep -P "$bg_pid" -f lock-guard)
   sane_run -1 grep -lzsF "shown-$LOCK" "/proc/$guard/cmdline" "/proc/$guard/environ"
-  # The command has its own arguments, whole, and connects by them.
+  # The command still has its own arguments, whole.
   command=$(pgrep -P "$bg_pid" sleep)
   sane_run -1 grep -zsF s3cret "/proc/$command/environ"
   release "$bg_pid"
   broker_ctl delete_user "shown-$LOCK"
 }
 
-@test "no mistake makes it tell a password" {
+@test "no mistake makes it show a password" {
   url='amqp://user:s3cret/x@127.0.0.1:1/'
   for arguments in "--mutex m --ulr=$url true" "--mutex m --ulr $url true" "--mutex m -w $url true" "--mutex m --heartbeat $url true" \
     "--mutex $url --mutex $url true" "--semaphore m --count $url true" "-s $url --mutex m true" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What the command learns from its environment, and what amqprun reads from its own.
+# The environment: variables that the command gets, and variables that amqprun reads.
 
 load helpers
 load locks
@@ -30,7 +30,7 @@ own() { env | grep '^AMQPRUN_' | grep -vE '^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)
   amqprun destroy --semaphore "$LOCK"
 }
 
-@test "what an outer amqprun has set is replaced, and its locks are kept" {
+@test "variables of an outer amqprun are replaced, and its locks are kept" {
   export -f own
   sane_run -0 amqprun --mutex "$LOCK-outer" bash -c "export AMQPRUN_SLOT=9 AMQPRUN_COUNT=9; amqprun --mutex $LOCK bash -c own; env | grep ^AMQPRUN_ID="
   for line in AMQPRUN_COUNT=1 "AMQPRUN_LOCK=$LOCK" AMQPRUN_SLOT=1; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The exit status is the command's own, or says what amqprun could not do. test/cli goes through all 256 codes, and
-# broker_errors.bats has those of a broker that refuses.
+# The exit status is the command's own, or says what amqprun could not do. test/cli tries all 256
+# codes; broker_errors.bats has those of a broker that refuses.
 
 load helpers
 load locks
@@ -11,7 +11,7 @@ setup() {
   ulimit -c 0
 }
 
-# The wait status as the kernel has it: -N after a death by signal N, which no shell tells from exit status 128+N.
+# The wait status of the kernel: -N after a death by signal N. A shell shows 128+N for both.
 wait_status() { # COMMAND...
   /usr/bin/python3 -c 'import subprocess, sys; print(subprocess.run(sys.argv[1:]).returncode)' "$@"
 }
@@ -39,7 +39,7 @@ wait_status() { # COMMAND...
 }
 
 @test "Ctrl-C ends the loop of a shell script" {
-  # The terminal sends INT to the foreground process group: the shell and amqprun, not the command, which amqprun tells.
+  # The terminal sends INT to the foreground process group: the shell and amqprun, which passes it on.
   start_bg setsid bash -c "for i in 1 2 3; do amqprun --mutex $LOCK sh -c 'echo run; exec sleep 600'; done"
   wait_until 20 file_has bg.1.out run
   kill -INT -- "-$bg_pid"
@@ -59,9 +59,13 @@ wait_status() { # COMMAND...
   assert_error 'cannot run \./directory: is a directory'
   sane_run -126 --separate-stderr amqprun --mutex "$LOCK" ./bad
   assert_error 'cannot run \./bad: .*/no/such/interpreter does not exist'
-  chmod +x plain # /bin/sh runs a script without #!, as execvp(3) says
-  sane_run -0 --separate-stderr amqprun --mutex "$LOCK" ./plain
-  [ "$output" = hello ]
+}
+
+@test "a script without a #! line is run by /bin/sh" {
+  echo 'echo "hello $1"; exit 7' >plain
+  chmod +x plain
+  sane_run -7 --separate-stderr amqprun --mutex "$LOCK" ./plain world
+  [ "$output" = 'hello world' ]
 }
 
 @test "127: not found" {
@@ -94,7 +98,7 @@ wait_status() { # COMMAND...
   assert_error 'cannot reach the broker amqp://127.0.0.1:1'
 }
 
-@test "75: not acquired, with -n, with -w, or what -E says" {
+@test "75: not acquired, with -n or -w; -E replaces it" {
   hold --mutex "$LOCK"
   sane_run -75 amqprun --mutex "$LOCK" -n true
   sane_run -75 amqprun --mutex "$LOCK" -w 0.7 true

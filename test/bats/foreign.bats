@@ -66,7 +66,7 @@ lost() { # REASON: what the holder ends with
   [ "$slot" -eq 2 ]
   sane_run -1 foreign acquire "$LOCK"
   [ "$output" = lost ]
-  # and the slot that the other gives back is ours without a hint
+  # We get the slot that the other releases, although it sends no hint.
   # shellcheck disable=SC2016 # for the inner shell
   start_waiter 1 --semaphore "$LOCK" sh -c 'echo "$AMQPRUN_SLOT"'
   release "$other"
@@ -113,7 +113,7 @@ lost() { # REASON: what the holder ends with
   wait_until 20 file_has bg.1.out gone
 }
 
-@test "what we destroy is gone for the other, and the other way round" {
+@test "a semaphore that either side destroys is gone for both" {
   sane_run -0 foreign change "$LOCK" 3
   sane_run -0 amqprun destroy --semaphore "$LOCK"
   sane_run -0 foreign count "$LOCK"

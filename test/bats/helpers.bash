@@ -1,17 +1,17 @@
-# Loaded by every file here. Needs bin/amqprun and, for most tests, AMQPRUN_URL: `make test-bats` provides both.
+# Every file here loads this one. `make test-bats` provides bin/amqprun and AMQPRUN_URL.
 # shellcheck shell=bash
 set -u
 bats_require_minimum_version 1.5.0
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 PATH=$ROOT/bin:$PATH
-# What the caller exported for amqprun would change what is tested; only the broker stays.
+# Settings of the caller would change the tests, so only the broker stays.
 for var in $(compgen -e AMQPRUN_); do
   [[ $var =~ ^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)$ ]] || unset "$var"
 done
 unset GITHUB_RUN_ID BUILDKITE_BUILD_URL BUILDKITE_JOB_ID CI_JOB_URL BUILD_URL # status would tell of the CI job that runs the tests
 
-# A lock of this test alone, and its own directory as the current one.
+# Gives each test a lock name of its own, and an empty current directory.
 setup() {
   LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
   BACKGROUND=()
@@ -22,7 +22,7 @@ teardown() {
   end_background
 }
 
-# Bats's run, which also prints what it ran, before it judges the status: shown when the test fails.
+# The run of Bats. It also prints what it ran, which Bats shows when the test fails.
 sane_run() { # [-STATUS | !] [OPTION-OF-RUN...] COMMAND...
   local options=() want=''
   while [[ $1 == -* || $1 == '!' ]]; do
@@ -33,7 +33,7 @@ sane_run() { # [-STATUS | !] [OPTION-OF-RUN...] COMMAND...
     esac
     shift
   done
-  # run warns of a 127 that nobody expected.
+  # Without this option run warns of a 127.
   [[ $want != 127 ]] || options+=(-127)
   run "${options[@]}" -- "$@"
   echo "$ $*"
@@ -46,7 +46,7 @@ sane_run() { # [-STATUS | !] [OPTION-OF-RUN...] COMMAND...
   esac
 }
 
-# Polls until the command succeeds; its output is that of the last try.
+# Polls until the command succeeds, and prints the output of the last try if it does not.
 wait_until() { # SECONDS COMMAND...
   local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) last
   shift
@@ -64,9 +64,9 @@ file_lines() { [[ -e $1 && $(wc -l <"$1") -ge $2 ]]; }          # FILE COUNT
 is_gone() { ! kill -0 "$1" 2>/dev/null || is_zombie "$1"; }     # PID
 is_zombie() { [[ $(ps -o stat= -p "$1" 2>/dev/null) == Z* ]]; } # PID
 
-# Starts a command whose process id is then in $bg_pid and its output in bg.N.out and bg.N.err, N counting from 1.
-# Descriptor 3 belongs to Bats, which waits for its end; and a shell without job control lets what it puts in the
-# background ignore INT and QUIT.
+# Starts a command in the background. Its process id is in $bg_pid, its output in bg.N.out and bg.N.err;
+# N counts from 1. Bats waits for everybody who has descriptor 3. A shell without job control starts
+# background commands that ignore INT and QUIT.
 start_bg() { # COMMAND...
   local n=$((${#BACKGROUND[@]} + 1))
   env --default-signal=INT,QUIT -- "$@" </dev/null >"bg.$n.out" 2>"bg.$n.err" 3>&- &
@@ -74,7 +74,7 @@ start_bg() { # COMMAND...
   BACKGROUND+=("$bg_pid")
 }
 
-# The exit status of a command of start_bg, in $status. The deadline ends a test that would hang.
+# Waits for a command of start_bg and sets $status. The deadline ends a test that would hang.
 wait_bg() { # SECONDS PID
   wait_until "$1" is_gone "$2" || return
   status=0
@@ -94,7 +94,7 @@ requires_broker() {
   [[ -n ${AMQPRUN_URL:-} ]] || skip "no broker: AMQPRUN_URL is not set"
 }
 
-# Tests that stop the broker, or look into it, do so only with the private one that scripts/test started.
+# Tests that change the broker, or look into it, run only with the one that scripts/test has started.
 requires_broker_ctl() {
   requires_broker
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || skip "the broker in AMQPRUN_URL is not ours to disturb"
@@ -102,13 +102,11 @@ requires_broker_ctl() {
 
 broker_ctl() { "$ROOT/scripts/broker" ctl -n "$AMQPRUN_TEST_BROKER" -q "$@" 3>&-; }
 broker_pid() { "$ROOT/scripts/broker" pid "$AMQPRUN_TEST_BROKER"; }
-broker_freeze() { kill -STOP "$(broker_pid)"; }
-broker_thaw() { kill -CONT "$(broker_pid)"; }
 
-# Closes every connection whose client calls itself NAME, as an operator would.
-broker_close_connections() { # NAME
-  local pid
-  broker_ctl list_connections pid client_properties | grep -F -- "$1" | cut -f1 | while read -r pid; do
-    broker_ctl close_connection "$pid" "closed by a test"
-  done
+# Closes every connection whose name has WORD in it, as an operator would.
+broker_close_connections() { # WORD
+  broker_ctl eval "
+    [rabbit_networking:close_connection(P, \"closed by a test\") ||
+      [{pid, P}, {client_properties, T}] <- rabbit_networking:connection_info_all([pid, client_properties]),
+      {<<\"connection_name\">>, _, Name} <- T, binary:match(Name, <<\"$1\">>) =/= nomatch]."
 }

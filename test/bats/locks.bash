@@ -1,7 +1,7 @@
-# What the tests of locks share; loaded after helpers.
+# Tests of locks load this after helpers.
 # shellcheck shell=bash
 
-# A lock of this test alone, and its own directory as the current one.
+# Gives each test a lock name of its own, and an empty current directory.
 new_lock() {
   LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
   BACKGROUND=()
@@ -13,10 +13,11 @@ setup() {
   new_lock
 }
 
-# A program at the same locks that is not amqprun.
+# Another program that takes the same locks.
 foreign() { /usr/bin/python3 "$BATS_TEST_DIRNAME/foreign.py" "$@"; }
 
-# Starts amqprun with a command that runs until it gets TERM, and returns when it runs. Its slot is then in $slot, its process in $bg_pid.
+# Starts amqprun with a command that runs until it gets TERM, and returns when the command runs. Sets
+# $slot and $bg_pid.
 hold() { # OPTION...
   # shellcheck disable=SC2016 # for the inner shell
   start_bg amqprun "$@" -- sh -c 'echo "$AMQPRUN_SLOT"; exec sleep 600'
@@ -36,7 +37,7 @@ await_slot() {
   read -r slot <"bg.${#BACKGROUND[@]}.out"
 }
 
-# Starts amqprun where it has to wait, and returns when it stands in the line, as the COUNTth.
+# Starts amqprun behind a holder, and returns when it is the COUNTth in the wait queue.
 start_waiter() { # COUNT ARGUMENT-OF-AMQPRUN...
   start_bg amqprun "${@:2}"
   foreign line "$LOCK" "$1"
@@ -58,7 +59,21 @@ slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
   esac
 }
 
-# What a failure looks like: one line that says what, and at most one that says what to do.
+json() { # PYTHON-EXPRESSION OPTION...; s is the status
+  amqprun status --json "${@:2}" >status.json && python3 -c '
+import json, sys
+s = json.load(open("status.json"))
+value = eval(sys.argv[1])
+print(value)
+sys.exit(not value)' "$1"
+}
+
+# Prints the ID of the one holder or waiter whose command has a word.
+id_of() { # WORD OPTION...
+  json "[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()][0]" "${@:2}"
+}
+
+# A failure is one line that says what failed, and at most one that says what to do.
 assert_error() { # PATTERN [HINT-PATTERN]
   local line error='' hint=''
   while IFS= read -r line; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# A lock that is lost ends the command: first the signal and its grace, then amqprun with 76 and one line that says what happened.
+# The loss of a lock ends the command: the signal, its grace, then amqprun with status 76 and one line
+# that says what happened.
 
 load helpers
 load locks
@@ -66,8 +67,8 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
 
 @test "the connections are closed" {
   slow_hold --mutex "$LOCK"
-  broker_ctl close_all_connections "for a test"
-  lost "lost mutex \"$LOCK\" on amqp://[^ ]*: the broker closed the connection: .*for a test"
+  broker_close_connections "$LOCK"
+  lost "lost mutex \"$LOCK\" on amqp://[^ ]*: the broker closed the connection: .*closed by a test"
 }
 
 @test "a command that ignores the signal is killed when its grace is over" {
@@ -81,7 +82,7 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
   assert_error 'the command was stopped in [^ ]* and died of SIGKILL$'
 }
 
-@test "what the command has started ends with it" {
+@test "the processes that the command has started end with it" {
   sane_run -0 amqprun change --semaphore "$LOCK" 1
   # shellcheck disable=SC2016 # for the inner shell
   start_bg amqprun --check-interval 0.1 -k 0.3 --semaphore "$LOCK" sh -c 'setsid sleep 600 & echo $!; wait'
@@ -92,9 +93,9 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
   is_gone "$(<bg.1.out)"
 }
 
-@test "a loss that nobody noticed while the command ran is told at its end" {
+@test "a loss that no check noticed while the command ran is reported at its end" {
   sane_run -0 amqprun change --semaphore "$LOCK" 1
-  # The command makes the loss itself and ends before a check comes, or while it is being stopped: both are a loss.
+  # The command destroys its own lock. It ends before the next check, or while amqprun stops it.
   sane_run -76 --separate-stderr amqprun --semaphore "$LOCK" amqprun destroy --semaphore "$LOCK"
   assert_error "lost slot 1 of semaphore \"$LOCK\""
 }

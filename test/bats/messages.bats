@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# The form of what amqprun says.
+# The form of messages.
 
 load helpers
 load locks
 
 setup() { new_lock; }
 
-# Every line of standard input is a message; prints level and text of each, and its hint.
+# Prints level, text and hint of each message on standard input.
 json_messages() {
   /usr/bin/python3 -c '
 import json, re, sys
@@ -26,7 +26,7 @@ for line in sys.stdin:
   requires_broker
   sane_run -78 --separate-stderr amqprun --log-format json --semaphore "$LOCK" true
   run -0 json_messages <<<"$stderr"
-  [[ $output =~ ^"error: there is no semaphore \"$LOCK\" on amqp"s?://[^\ ]+"; hint: create it with: amqprun change --semaphore $LOCK N, or give --slots N"$ ]]
+  [[ $output =~ ^"error: there is no semaphore \"$LOCK\" on amqp"s?://[^\ ]+"; hint: create it with: amqprun change --semaphore $LOCK --to N, or give --slots N"$ ]]
 }
 
 @test "--log-format json: steps" {
@@ -84,7 +84,7 @@ told_in_order() { # STEP...
   return 1
 }
 
-@test "-v tells each step of a mutex, when, and how long it took" {
+@test "-v logs each step of a mutex, its time, and how long it took" {
   requires_broker
   sane_run -3 --separate-stderr amqprun -v --mutex "$LOCK" -- sh -c 'sleep 0.5; exit 3'
   time='[0-9.]+(µs|ms|s)'
@@ -94,7 +94,7 @@ told_in_order() { # STEP...
     "released mutex \"$LOCK\" in $time"
 }
 
-@test "-v tells each step of a semaphore, and of a wait" {
+@test "-v logs each step of a semaphore, and of a wait" {
   requires_broker
   hold --semaphore "$LOCK" --slots 1
   holder=$bg_pid

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# What the command leaves behind when it ends by itself.
+# Processes that the command leaves behind when it ends by itself.
 
 load helpers
 load locks
 
-# A command that leaves a process behind, whose number is then in the file left.
+# A command that leaves a process behind. Its number is in the file "left".
 LEAVES='sleep 600 >/dev/null 2>&1 3>&- & echo $! >left; exit 3'
 
 teardown() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The permissions that README.md says are enough, taken from there; and what each missing one costs.
+# The permissions of README.md are enough; without any of them something fails.
 
 load helpers
 load locks
@@ -10,7 +10,7 @@ erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   local users='' name user
-  # The lines are commands, whose arguments are taken as a shell would.
+  # The lines are commands, so a shell takes their arguments apart.
   # shellcheck disable=SC2317 # eval calls it
   rabbitmqctl() {
     [[ $users != *"<<\"may-$2\">>"* ]] || set -- "$1" "$2-seen" "${@:3}" # the second line for ci
@@ -24,7 +24,7 @@ setup_file() {
     users+="User(<<\"may-$user\">>, $(erl "$configure"), $(erl "$write"), $(erl "$read")),"
   done <<'USERS'
 ci-no-line ^builds-(B-[0-9]+|H)$ ^amq\.default$ ^builds-(A-[0-9]+|H)$
-ci-no-tripwire ^builds-(B-[0-9]+|W)$ ^amq\.default$ ^builds-(A-[0-9]+|W)$
+ci-no-will ^builds-(B-[0-9]+|W)$ ^amq\.default$ ^builds-(A-[0-9]+|W)$
 ci-no-claim ^builds-[WH]$ ^amq\.default$ ^builds-(A-[0-9]+|[WH])$
 ci-no-check ^builds-(B-[0-9]+|[WH])$ ^amq\.default$ ^builds-[WH]$
 ci-no-probe ^builds-(B-[0-9]+|[WH])$ ^$ ^builds-(A-[0-9]+|[WH])$
@@ -67,15 +67,15 @@ as() { # USER COMMAND...
   AMQPRUN_URL=${GUEST/guest:guest/may-$1:s3cret} "${@:2}"
 }
 
-# Holds the lock as the user, lets another of the same user wait for it in line, and hand it over; nothing is refused to either, except
-# perhaps to be seen.
+# One run of the user holds the lock and hands it to another one that waits. The broker refuses them
+# nothing, except perhaps to be seen.
 hand_over() { # USER OPTION...
   as "$1" hold -v "${@:2}"
   local holder=$bg_pid
   as "$1" start_bg amqprun -v "${@:2}" echo next
   wait_until 20 file_has bg.2.err 'first in the wait queue'
-  # When the tripwire is armed, a message waits for its acknowledgement.
-  wait_until 20 tripwire_is_armed
+  # The last will is armed when a message waits for its acknowledgement.
+  wait_until 20 will_is_armed
   release "$holder"
   wait_bg 20 "${BACKGROUND[1]}"
   [ "$status" -eq 0 ]
@@ -84,7 +84,7 @@ hand_over() { # USER OPTION...
   sane_run -1 grep -iE 'refused|late|no wait queue|no hint|warning|not shown' bg.1.err bg.2.err
 }
 
-tripwire_is_armed() {
+will_is_armed() {
   broker_ctl list_queues -p rights name messages_unacknowledged | grep -qE -- '-H[[:space:]]1$'
 }
 
@@ -94,12 +94,12 @@ denied() { # USER PATTERN ARGUMENT...
   [ ! -e started ]
 }
 
-@test "a holder and a waiter of a semaphore, with what README gives them" {
+@test "a holder and a waiter of a semaphore, with the permissions of the README" {
   amqprun change --semaphore builds --to 1
   hand_over ci --semaphore builds
 }
 
-@test "the same, who are seen by an operator" {
+@test "the same, visible to an operator" {
   amqprun change --semaphore builds --to 1
   hand_over ci-seen --semaphore builds
   as operator sane_run -0 --separate-stderr amqprun status --semaphore builds
@@ -111,7 +111,7 @@ denied() { # USER PATTERN ARGUMENT...
   hand_over cron --mutex nightly
 }
 
-@test "an administrator, with what README gives one" {
+@test "an administrator, with the permissions of the README" {
   amqprun destroy --semaphore builds
   as admin sane_run -0 amqprun change --semaphore builds 2
   as admin sane_run -0 amqprun change --semaphore builds --to 3
@@ -130,7 +130,7 @@ denied() { # USER PATTERN ARGUMENT...
   denied ci '' --semaphore builds --slots 2 touch started
 }
 
-@test "without the line one waits without any order" {
+@test "without the wait queue the waiters have no order" {
   amqprun change --semaphore builds --to 1
   as ci-no-line hold -v --semaphore builds
   as ci-no-line start_bg amqprun -v --semaphore builds echo next
@@ -141,10 +141,10 @@ denied() { # USER PATTERN ARGUMENT...
   [ "$(<bg.2.out)" = next ]
 }
 
-@test "without the tripwire only the crash is noticed late" {
+@test "without the last will only a crash is noticed late" {
   amqprun change --semaphore builds --to 1
-  as ci-no-tripwire hold -v --semaphore builds
-  as ci-no-tripwire start_bg amqprun -v --semaphore builds echo next
+  as ci-no-will hold -v --semaphore builds
+  as ci-no-will start_bg amqprun -v --semaphore builds echo next
   wait_until 20 file_has bg.2.err 'first in the wait queue'
   wait_until 20 file_has bg.1.err 'a crash will be noticed late: .*ACCESS_REFUSED'
   release "${BACKGROUND[0]}"
@@ -164,7 +164,7 @@ denied() { # USER PATTERN ARGUMENT...
   [ "$(<bg.2.out)" = next ]
 }
 
-@test "what a lock cannot do without" {
+@test "permissions that a lock cannot do without" {
   amqprun change --semaphore builds --to 1
   as cron sane_run -0 amqprun --mutex nightly true
   denied ci-no-claim 'builds-B-1' --semaphore builds touch started

@@ -4,7 +4,7 @@
 load helpers
 load locks
 
-# The report says so: each FIELD=VALUE, the value as Python reads it, or FIELD~REGULAR-EXPRESSION, and has just those fields.
+# The report has these fields and no others. A VALUE is Python; FIELD~PATTERN is a regular expression.
 reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
   cat report.json
   /usr/bin/python3 - "$LOCK" "$@" <<-'PYTHON'
@@ -57,7 +57,7 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
   reported 'result="not-started"' exit_status=126 'error~cannot run /: .*'
 }
 
-@test "not-acquired, also where it is not told" {
+@test "not-acquired, also with -q" {
   hold --mutex "$LOCK"
   sane_run -75 amqprun --report report.json --mutex "$LOCK" -n true
   reported 'result="not-acquired"' exit_status=75 'error~mutex ".*" on .* was not acquired: it is held by others'
@@ -94,7 +94,7 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
   reported 'result="error"' exit_status=69 'broker="amqp://127.0.0.1:1"' 'error~cannot reach the broker .*' hint
 }
 
-@test "no report of a wrong command line" {
+@test "a wrong command line writes no report" {
   echo old >report.json
   sane_run -64 amqprun --report report.json --mutex "$LOCK" --bogus
   sane_run -64 amqprun --report report.json --mutex "$LOCK"

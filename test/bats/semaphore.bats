@@ -33,7 +33,7 @@ teardown() {
   [ "$output" = "$freed" ]
 }
 
-@test "a semaphore that does not exist is an error at once, also for those who would wait" {
+@test "a semaphore that does not exist is an error at once, also with -w" {
   for how in -n '-w 60' -q; do
     # shellcheck disable=SC2086 # two words
     sane_run -78 --separate-stderr amqprun --semaphore "$LOCK" $how touch started
@@ -61,7 +61,7 @@ teardown() {
   slots 0 0
 }
 
-@test "those who create the same semaphore at the same time make one" {
+@test "runs that create the same semaphore at the same time make one" {
   for n in 1 2 3 4; do
     start_bg amqprun --semaphore "$LOCK" --slots 3 true
   done
@@ -107,7 +107,7 @@ teardown() {
   [ "$(<bg.2.out)" = 2 ]
 }
 
-@test "the waiters of a semaphore that is destroyed are told" {
+@test "the waiters of a semaphore that is destroyed end with an error" {
   sane_run -0 amqprun change --semaphore "$LOCK" 0
   start_waiter 1 --semaphore "$LOCK" touch started
   start_waiter 2 --semaphore "$LOCK" touch started
@@ -133,7 +133,7 @@ teardown() {
   sane_run -0 amqprun --semaphore "$LOCK" --count 1 -n true
 }
 
-@test "who waits for several slots gets them together" {
+@test "a waiter for several slots gets them together" {
   sane_run -0 amqprun change --semaphore "$LOCK" 2
   hold --semaphore "$LOCK"
   holder=$bg_pid
@@ -155,7 +155,7 @@ teardown() {
   sane_run -75 amqprun --semaphore "$LOCK" --greedy -n true
 }
 
-@test "an elastic set is told to the command, in a file and by HUP" {
+@test "the command learns its elastic set from a file and by HUP" {
   sane_run -0 amqprun change --semaphore "$LOCK" 1
   # shellcheck disable=SC2016 # for the inner shell
   start_bg amqprun --check-interval 0.1 --semaphore "$LOCK" --greedy --elastic sh -c '
@@ -174,7 +174,7 @@ teardown() {
   [ "$status" -eq 76 ]
 }
 
-@test "the command of a lock within an elastic set is told of its own slots" {
+@test "the command of a lock within an elastic set learns its own slots" {
   amqprun change --semaphore "$LOCK" 3
   amqprun change --semaphore "$LOCK-inner" 2
   sane_run -0 amqprun --semaphore "$LOCK" --greedy --elastic -- amqprun --mutex "$LOCK-mutex" -- env

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Help, version, and where the options end. test/cli tests the arguments of commands far more closely.
+# Help, version, and where the options end. test/cli has many more arguments of commands.
 
 load helpers
 load locks

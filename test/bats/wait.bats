@@ -37,7 +37,7 @@ no_trace() { # of a waiter, but for the line that serves the next one
   sane_run -0 amqprun --mutex "$LOCK" -n -w 0 true
 }
 
-@test "those who came first are served first" {
+@test "the first to come is served first" {
   hold --mutex "$LOCK"
   holder=$bg_pid
   for n in 1 2 3 4 5; do
@@ -48,7 +48,7 @@ no_trace() { # of a waiter, but for the line that serves the next one
   [ "$(xargs <order)" = "1 2 3 4 5" ]
 }
 
-@test "a waiter that is killed does not keep those behind it waiting" {
+@test "a waiter that is killed does not delay the next one" {
   hold --mutex "$LOCK"
   holder=$bg_pid
   start_waiter 1 --mutex "$LOCK" touch started
@@ -96,13 +96,13 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
   [ ! -e started ]
 }
 
-@test "-v tells that it waits, and what for" {
+@test "-v names the lock that it waits for" {
   hold --mutex "$LOCK"
   start_waiter 1 -v --mutex "$LOCK" true
   wait_until 5 file_has bg.2.err "waiting for mutex \"$LOCK\""
 }
 
-@test "--progress tells that it waits, where, and for how long" {
+@test "--progress shows the lock, the broker, and how long it has waited" {
   hold --mutex "$LOCK"
   start_waiter 1 --mutex "$LOCK" --progress 0.4 true
   line="^amqprun: waiting for mutex \"$LOCK\" on amqps?://[^ ]+ for [0-9]+s: next in line\$"

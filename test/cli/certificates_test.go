@@ -46,7 +46,7 @@ func (a *authority) server(name string, expires time.Time) (cert, key string) {
 	})
 }
 
-// client makes a certificate for who is called name.
+// client makes a certificate for a client called name.
 func (a *authority) client(name string, expires time.Time) (cert, key string) {
 	return a.sign(name, &x509.Certificate{
 		NotAfter:    expires,
@@ -87,7 +87,8 @@ func (a *authority) sign(name string, template *x509.Certificate) (certFile, key
 
 func writePEM(t *testing.T, file, kind string, data []byte) {
 	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }

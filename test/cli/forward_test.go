@@ -8,9 +8,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
-// forward listens at address for the broker of the tests, and closes the first connections at once. It returns the URL of itself.
+// forward listens at address for the broker of the tests, and closes the first
+// connections at once. It returns the URL of itself.
 func forward(t *testing.T, address string, spoiled int32) string {
 	t.Helper()
 	broker, err := url.Parse(os.Getenv("AMQPRUN_URL"))
@@ -51,27 +54,33 @@ func forward(t *testing.T, address string, spoiled int32) string {
 }
 
 func TestIPv6(t *testing.T) {
-	lock := lockName(t)
+	t.Parallel()
+	lock := program.LockName(t)
 	at := forward(t, "[::1]:0", 0)
-	got, err := run(nil, "-v", "-n", "--url", at, "--mutex", lock, "echo", "ran")
-	if err != nil || got.code != 0 || got.stdout != "ran\n" || !strings.Contains(got.stderr, "connected to amqp://[::1]:") {
-		t.Errorf("got %+v, %v", got, err)
+	got := program.Run(t, nil, "-v", "-n", "--url", at, "--mutex", lock, "echo", "ran")
+	if got.Code != 0 || got.Stdout != "ran\n" ||
+		!strings.Contains(got.Stderr, "connected to amqp://[::1]:") {
+		t.Errorf("got %+v", got)
 	}
 }
 
-// TestConnectionThatEndsEarly is tried again by who waits; the broker may be starting.
+// TestConnectionThatEndsEarly: a waiter tries again, because the broker may be starting.
 func TestConnectionThatEndsEarly(t *testing.T) {
-	lock := lockName(t)
-	got, err := run(nil, "--url", forward(t, "127.0.0.1:0", 2), "--mutex", lock, "echo", "ran")
-	if err != nil || got.code != 0 || got.stdout != "ran\n" {
-		t.Errorf("got %+v, %v", got, err)
+	t.Parallel()
+	lock := program.LockName(t)
+	got := program.Run(t, nil, "--url", forward(t, "127.0.0.1:0", 2), "--mutex", lock, "echo", "ran")
+	if got.Code != 0 || got.Stdout != "ran\n" {
+		t.Errorf("got %+v", got)
 	}
 	const reason = "; trying again for 10s\n"
-	if strings.Count(got.stderr, "\n") != 1 || !strings.HasPrefix(got.stderr, "amqprun: warning: cannot reach the broker ") || !strings.HasSuffix(got.stderr, reason) {
-		t.Errorf("stderr %q", got.stderr)
+	if strings.Count(got.Stderr, "\n") != 1 || !strings.HasPrefix(got.Stderr,
+		"amqprun: warning: cannot reach the broker ") || !strings.HasSuffix(got.Stderr, reason) {
+		t.Errorf("stderr %q", got.Stderr)
 	}
-	got, err = run(nil, "--url", forward(t, "127.0.0.1:0", 2), "-n", "--mutex", lock, "echo", "ran")
-	if err != nil || got.code != 69 || got.stdout != "" || !strings.HasPrefix(got.stderr, "amqprun: error: ") {
-		t.Errorf("got %+v, %v", got, err)
+	got = program.Run(t, nil, "--url", forward(t, "127.0.0.1:0", 2), "-n", "--mutex", lock,
+		"echo", "ran")
+	if got.Code != 69 || got.Stdout != "" ||
+		!strings.HasPrefix(got.Stderr, "amqprun: error: ") {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -3,18 +3,21 @@ package cli
 import (
 	"fmt"
 	"testing"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
-// TestOtherNumberOfSlots: --slots resizes nothing, so the user has to know that there are others.
+// TestOtherNumberOfSlots: --slots resizes nothing, so the user has to know that there are
+// others.
 func TestOtherNumberOfSlots(t *testing.T) {
 	t.Parallel()
-	name := lockName(t)
+	name := program.LockName(t)
 	lock := []string{"--semaphore", name}
 	check := func(want string, args ...string) {
 		t.Helper()
-		got, err := run(nil, append(args, "true")...)
-		if err != nil || got.code != 0 || got.stderr != want {
-			t.Errorf("%q: %+v, %v; want %q", args, got, err, want)
+		got := program.Run(t, nil, append(args, "true")...)
+		if got.Code != 0 || got.Stderr != want {
+			t.Errorf("%q: %+v; want %q", args, got, want)
 		}
 	}
 	warning := fmt.Sprintf("amqprun: warning: --slots 3: the semaphore has 2; "+
@@ -23,7 +26,7 @@ func TestOtherNumberOfSlots(t *testing.T) {
 	check("", append(lock, "--slots", "2")...)
 	check(warning, append(lock, "--slots", "3")...)
 	check("", append(lock, "--slots", "3", "-q")...)
-	if got, err := run(nil, append([]string{"destroy"}, lock...)...); err != nil || got.code != 0 {
-		t.Errorf("%+v, %v", got, err)
+	if got := program.Run(t, nil, append([]string{"destroy"}, lock...)...); got.Code != 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-)
 
-const brokerScript = "../../scripts/broker"
+	"github.com/amqprun/amqprun/test/program"
+)
 
 // password is in every URL of these tests, and in no output.
 const password = "sEcReT"
 
-// tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user "certified" log in by certificate and by password.
+// tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user
+// "certified" log in by certificate and by password.
 type tlsBroker struct {
 	clients *authority
 	servers *authority
@@ -29,10 +29,10 @@ type tlsBroker struct {
 
 func startTLSBroker(t *testing.T) *tlsBroker {
 	t.Helper()
-	lockName(t) // or skip: no broker is wanted
+	program.LockName(t) // or skip: no broker is wanted
 	b := &tlsBroker{clients: newAuthority(t, "clients"), servers: newAuthority(t, "servers")}
 	cert, key := b.servers.server("server", tomorrow())
-	b.address = freeAddress(t)
+	b.address = program.FreeAddress(t)
 	conf := filepath.Join(t.TempDir(), "conf")
 	lines := fmt.Sprintf(`listeners.ssl.local = %s
 num_acceptors.ssl = 4
@@ -50,10 +50,12 @@ auth_mechanisms.3 = EXTERNAL
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
-	t.Cleanup(func() { script(t, nil, "stop", name) })
-	b.plain = script(t, []string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"}, "start", name)
-	script(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
-	script(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
+	t.Cleanup(func() { program.Broker(t, nil, "stop", name) })
+	b.plain = program.Broker(t,
+		[]string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
+		"start", name)
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
+	program.Broker(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
 	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp", b.address)
@@ -68,29 +70,8 @@ auth_mechanisms.3 = EXTERNAL
 	}
 }
 
-// script runs scripts/broker and returns what it prints.
-func script(t *testing.T, env []string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(brokerScript, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Errorf("broker %q: %v: %s%s", args, err, out, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// noTLS begins an error about TLS.
+const noTLS = `no secure connection to the broker \S+: tls: `
 
 // attempt is a run at a broker, and what it says.
 type attempt struct {
@@ -107,43 +88,46 @@ type attempt struct {
 func (a attempt) test(t *testing.T) {
 	t.Helper()
 	t.Parallel()
-	args := []string{"-v", "--mutex", lockName(t)}
+	args := []string{"-v", "--mutex", program.LockName(t)}
 	if !a.final {
 		args = append(args, "-n")
 	}
 	args = append(append(args, a.args...), "echo", "ran")
-	got, err := run(append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
-	if err != nil {
-		t.Fatal(err)
+	got := program.Run(t, append([]string{"AMQPRUN_URL=" + a.url}, a.env...), args...)
+	if strings.Contains(got.Stdout+got.Stderr, password) {
+		t.Errorf("the password is shown: %s", got.Stderr)
 	}
-	if strings.Contains(got.stdout+got.stderr, password) {
-		t.Errorf("the password is told: %s", got.stderr)
-	}
-	if got.code != a.code || (got.stdout == "ran\n") != (a.error == "") {
-		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.code, a.code, got.stdout, got.stderr)
+	if got.Code != a.code || (got.Stdout == "ran\n") != (a.error == "") {
+		t.Errorf("status %d, want %d; stdout %q, stderr %s", got.Code, a.code, got.Stdout, got.Stderr)
 	}
 	if a.error == "" {
 		return
 	}
 	want := regexp.MustCompile("(?m)^amqprun: error: " + a.error + "\namqprun: hint: " + a.hint + "$")
-	if !want.MatchString(got.stderr) {
-		t.Errorf("got %s, want %s", got.stderr, want)
+	if !want.MatchString(got.Stderr) {
+		t.Errorf("got %s, want %s", got.Stderr, want)
 	}
-	// The reset that follows a broker's verdict can overtake it, and a reset is worth another try.
-	if strings.Contains(got.stderr, "trying again") && !strings.Contains(got.stderr, "connection reset by peer") {
-		t.Errorf("what would fail again is tried again: %s", got.stderr)
+	// The reset that follows a broker's verdict can overtake it, and a reset is worth
+	// another try.
+	if strings.Contains(got.Stderr, "trying again") &&
+		!strings.Contains(got.Stderr, "connection reset by peer") {
+		t.Errorf("what would fail again is tried again: %s", got.Stderr)
 	}
 }
 
 // TestTLS: what works, and each way in which it does not.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	b := startTLSBroker(t)
 	base := "amqps://certified:" + password + "@" + b.address + "/"
 	nobody := "amqps://" + b.address + "/"
 	ca := []string{"--cacert", b.servers.file}
-	with := func(cert, key string) []string { return append([]string{"--cert", cert, "--key", key}, ca...) }
+	with := func(cert, key string) []string {
+		return append([]string{"--cert", cert, "--key", key},
+			ca...)
+	}
 	good := with(b.clients.client("certified", tomorrow()))
-	stranger := with(b.clients.client("stranger", tomorrow()))
+	untrusted := with(b.clients.client("untrusted", tomorrow()))
 	old := with(b.clients.client("expired", yesterday()))
 	foreign := with(newAuthority(t, "others").client("foreign", tomorrow()))
 	_, otherKey := b.clients.client("other", tomorrow())
@@ -158,46 +142,75 @@ func TestTLS(t *testing.T) {
 		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.file},
 		{name: "certificate and password", url: base, args: good},
 		{name: "certificate alone", url: nobody, args: good},
-		{name: "certificate, named in the environment", url: nobody, env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" + b.servers.file}},
-		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" + good[1] + "&keyfile=" + good[3], args: ca},
+		{name: "certificate, named in the environment", url: nobody,
+			env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" +
+				b.servers.file}},
+		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" +
+			good[1] + "&keyfile=" + good[3], args: ca},
 		{name: "amqplain", url: base + "?auth_mechanism=amqplain", args: ca},
-		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" + port + "/?server_name_indication=broker.test", args: ca},
+		{name: "another name of the server", url: "amqps://certified:" + password + "@localhost:" +
+			port + "/?server_name_indication=broker.test", args: ca},
 
-		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port + "/", args: ca, code: 69,
+		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port +
+			"/", args: ca, code: 69,
 			error: `no secure connection to the broker amqps://localhost:\d+: tls: failed to verify certificate: x509: certificate is valid for broker.test, not localhost`,
-			hint:  "connect by a name that is in the certificate, or give that as server_name_indication in the URL"},
+			hint: "connect by a name that is in the certificate, " +
+				"or give that as server_name_indication in the URL"},
 		{name: "unknown authority", final: true, url: base, code: 69,
-			error: cannot + "tls: failed to verify certificate: x509: certificate signed by unknown authority.*",
-			hint:  "name the CA file that signed the broker's certificate with --cacert"},
-		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca, code: 69,
-			error: `no secure connection to the broker \S+: tls: first record does not look like a TLS handshake`,
+			error: cannot + "tls: failed to verify certificate: x509: " +
+				"certificate signed by unknown authority.*",
+			hint: "name the CA file that signed the broker's certificate with --cacert"},
+		{name: "plain port", final: true, url: "amqps" + strings.TrimPrefix(b.plain, "amqp"), args: ca,
+			code:  69,
+			error: noTLS + `first record does not look like a TLS handshake`,
 			hint:  "the port does not speak TLS: amqps is usually 5671, amqp 5672"},
 		{name: "TLS port without TLS", url: "amqp" + strings.TrimPrefix(base, "amqps"), code: 69,
-			error: `cannot reach the broker \S+: (it closed the connection before the login was done|who listens there does not speak AMQP)`,
-			hint:  ".*TLS.*amqps://.*"},
-		{name: "certificate of nobody", final: true, url: nobody, args: stranger, code: 77,
-			error: "the broker amqps://" + b.address + " refused the login by certificate", hint: ".*ssl_cert_login_from"},
+			error: `cannot reach the broker \S+: (it closed the connection before the login was done|` +
+				`who listens there does not speak AMQP)`,
+			hint: ".*TLS.*amqps://.*"},
+		{name: "certificate of nobody", final: true, url: nobody, args: untrusted, code: 77,
+			error: "the broker amqps://" + b.address + " refused the login by certificate",
+			hint:  ".*ssl_cert_login_from"},
 		{name: "expired certificate of the client", final: true, url: nobody, args: old, code: 69,
-			error: cannot + ".*tls: expired certificate.*", hint: "the client certificate has expired: renew it"},
-		{name: "a client certificate that the broker does not trust", final: true, url: nobody, args: foreign, code: 69,
-			error: cannot + ".*tls: unknown certificate authority.*", hint: "the broker does not trust who signed the client certificate: .*"},
-		{name: "wrong password", final: true, url: strings.Replace(base, password, "wrong", 1), args: ca, code: 77,
-			error: `the broker \S+ refused the login of user "certified"`, hint: "check user and password; .*"},
+			error: cannot + ".*tls: expired certificate.*",
+			hint:  "the client certificate has expired: renew it"},
+		{name: "a client certificate that the broker does not trust", final: true, url: nobody,
+			args: foreign, code: 69,
+			error: cannot + ".*tls: unknown certificate authority.*",
+			hint:  "the broker does not trust who signed the client certificate: .*"},
+		{name: "wrong password", final: true, url: strings.Replace(base, password, "wrong", 1), args: ca,
+			code:  77,
+			error: `the broker \S+ refused the login of user "certified"`,
+			hint:  "check user and password; .*"},
 
-		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"}, code: 64,
-			error: "certificate authority: open /nowhere.pem: no such file or directory", hint: "a PEM file"},
-		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text}, code: 64,
-			error: "certificate authority: " + text + " holds no certificate in PEM form", hint: "it begins with -----BEGIN CERTIFICATE-----"},
-		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]), code: 64,
-			error: "client certificate: " + good[1] + " has no key", hint: "name the file of its private key too"},
-		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]), code: 64,
-			error: "client certificate: there is none for the key " + good[3], hint: "name the file of the certificate too"},
+		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"},
+			code:  64,
+			error: "certificate authority: open /nowhere.pem: no such file or directory",
+			hint:  "a PEM file"},
+		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text},
+			code:  64,
+			error: "certificate authority: " + text + " holds no certificate in PEM form",
+			hint:  "it begins with -----BEGIN CERTIFICATE-----"},
+		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]),
+			code:  64,
+			error: "client certificate: " + good[1] + " has no key",
+			hint:  "name the file of its private key too"},
+		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]),
+			code:  64,
+			error: "client certificate: there is none for the key " + good[3],
+			hint:  "name the file of the certificate too"},
 		{name: "certificate that is none", final: true, url: base, args: with(text, good[3]), code: 64,
-			error: "client certificate " + text + " with key .*: tls: failed to find any PEM data in certificate input", hint: "both are PEM files, and the key has no passphrase"},
+			error: "client certificate " + text + " with key .*: " +
+				"tls: failed to find any PEM data in certificate input",
+			hint: "both are PEM files, and the key has no passphrase"},
 		{name: "another's key", final: true, url: base, args: with(good[1], otherKey), code: 64,
-			error: "client certificate .*: tls: private key does not match public key", hint: "both are PEM files, .*"},
-		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]), code: 64,
-			error: "client certificate /nowhere.pem with key .*: open /nowhere.pem: no such file or directory", hint: "both are PEM files, .*"},
+			error: "client certificate .*: tls: private key does not match public key",
+			hint:  "both are PEM files, .*"},
+		{name: "no such certificate", final: true, url: base, args: with("/nowhere.pem", good[3]),
+			code: 64,
+			error: "client certificate /nowhere.pem with key .*: " +
+				"open /nowhere.pem: no such file or directory",
+			hint: "both are PEM files, .*"},
 		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
 			error: "certificates are given, and the broker URL says amqp://", hint: "write amqps://"},
 	} {
@@ -205,12 +218,15 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it does not matter that they are not.
+// TestTLSOfOthers: servers that no RabbitMQ of ours would be, up to the point where it
+// does not matter that they are not.
 func TestTLSOfOthers(t *testing.T) {
-	lockName(t)
+	t.Parallel()
+	program.LockName(t)
 	ours := newAuthority(t, "authority")
 	listen := func(expires time.Time, config *tls.Config) string {
-		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()), expires))
+		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()),
+			expires))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,12 +259,16 @@ func TestTLSOfOthers(t *testing.T) {
 	pool.AppendCertsFromPEM(pem)
 	for _, a := range []attempt{
 		{name: "expired", final: true, url: listen(yesterday(), &tls.Config{}), args: ca, code: 69,
-			error: `no secure connection to the broker \S+: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: .*`,
-			hint:  "renew the broker's certificate, or set the clock of this machine"},
-		{name: "client certificate wanted", final: true, url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}), args: ca, code: 69,
+			error: noTLS + `failed to verify certificate: ` +
+				`x509: certificate has expired or is not yet valid: .*`,
+			hint: "renew the broker's certificate, or set the clock of this machine"},
+		{name: "client certificate wanted", final: true,
+			url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert,
+				ClientCAs: pool}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: certificate required.*`,
 			hint:  "the broker wants a client certificate: --cert and --key"},
-		{name: "TLS 1.1", final: true, url: listen(tomorrow(), &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
+		{name: "TLS 1.1", final: true, url: listen(tomorrow(),
+			&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: .*protocol version.*`,
 			hint:  "amqprun speaks TLS 1.2 and 1.3"},
 		{name: "closes after the handshake", url: listen(tomorrow(), &tls.Config{}), args: ca, code: 69,

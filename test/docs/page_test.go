@@ -22,7 +22,8 @@ func read(t *testing.T, path string) string {
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
 
-// blocks are the fenced blocks of a language under a heading of a page, which has at least one.
+// blocks are the fenced blocks of a language under a heading of a page, which has at
+// least one.
 func blocks(t *testing.T, page, heading, language string) []string {
 	t.Helper()
 	_, section, found := strings.Cut(read(t, page), "\n## "+heading+"\n")

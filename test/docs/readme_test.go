@@ -43,6 +43,7 @@ func TestReadmeSemaphore(t *testing.T) {
 func TestReadmeStep(t *testing.T) {
 	s := open(t, true, "make")
 	s.destroys("builds")
-	s.start(s.broker(), "sh", "-e", "-c", blocks(t, "README.md", "Recipes", "sh")[0]).ends(0).silent()
+	step := blocks(t, "README.md", "Recipes", "sh")[0]
+	s.start(s.broker(), "sh", "-e", "-c", step).ends(0).silent()
 	s.journalHas("make all", "make ends")
 }

@@ -28,7 +28,8 @@ func lookPath(t *testing.T, program string) string {
 	return path
 }
 
-// TestCron runs each job of a crontab as cron does, once alone, and while another holds its lock.
+// TestCron runs each job of a crontab as cron does, once alone, and while another holds
+// its lock.
 func TestCron(t *testing.T) {
 	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"}, {"docs/CONNECTIONS.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
@@ -133,13 +134,16 @@ func TestSystemd(t *testing.T) {
 	if first.ends(143); !slices.Contains(success, strconv.Itoa(first.ProcessState.ExitCode())) {
 		t.Error("systemctl stop is a failure")
 	}
-	verify := exec.Command(lookPath(t, "systemd-analyze"), append([]string{"verify", "--man=no"}, paths...)...)
+	verify := exec.Command(
+		lookPath(t, "systemd-analyze"),
+		append([]string{"verify", "--man=no"}, paths...)...)
 	if out, err := verify.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
 
-// shellSteps runs commands of a CI system by bash -e, with a Makefile that has the goals they make.
+// shellSteps runs commands of a CI system by bash -e, with a Makefile that has the goals
+// they make.
 func shellSteps(t *testing.T, commands []string, journal ...string) {
 	t.Helper()
 	s := open(t, true, "make")
@@ -206,18 +210,21 @@ func TestGitLab(t *testing.T) {
 			} `json:"allow_failure"`
 		} `json:"deploy"`
 	}
-	if err := yaml.UnmarshalStrict([]byte(blocks(t, page, "GitLab CI", "yaml")[0]), &pipeline); err != nil {
+	text := []byte(blocks(t, page, "GitLab CI", "yaml")[0])
+	if err := yaml.UnmarshalStrict(text, &pipeline); err != nil {
 		t.Fatal(err)
 	}
 	if pipeline.Deploy.AllowFailure.ExitCodes != 75 {
 		t.Error("75 is not the status of a lock that was not acquired")
 	}
-	shellSteps(t, slices.Concat(pipeline.Deploy.BeforeScript, pipeline.Deploy.Script), "make deploy", "make ends")
+	shellSteps(t, slices.Concat(pipeline.Deploy.BeforeScript, pipeline.Deploy.Script),
+		"make deploy", "make ends")
 }
 
 // TestJenkins runs the shell steps; nothing here can judge the Groovy around them.
 func TestJenkins(t *testing.T) {
-	steps := regexp.MustCompile(`(?m)^\s*sh '([^'\n]+)'$`).FindAllStringSubmatch(blocks(t, page, "Jenkins", "groovy")[0], -1)
+	steps := regexp.MustCompile(`(?m)^\s*sh '([^'\n]+)'$`).
+		FindAllStringSubmatch(blocks(t, page, "Jenkins", "groovy")[0], -1)
 	if len(steps) != 1 {
 		t.Fatalf("%d shell steps, want 1", len(steps))
 	}
@@ -271,7 +278,8 @@ func TestResourceForEachSlot(t *testing.T) {
 	got := map[string]bool{}
 	var runs []*run
 	for range 3 {
-		runs = append(runs, s.start(s.broker(), "sh", "-e", "-c", strings.ReplaceAll(command, "databases", "three")))
+		command = strings.ReplaceAll(command, "databases", "three")
+		runs = append(runs, s.start(s.broker(), "sh", "-e", "-c", command))
 	}
 	lines := s.journalLines(3)
 	for _, line := range lines {
@@ -320,10 +328,12 @@ func TestBats(t *testing.T) {
 	if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
 		t.Errorf("bats says %q, want %q", &r.out, want)
 	}
-	s.start(s.broker(), "amqprun", "--mutex", "test-database", "-w", "10", "--", "true").ends(0).silent()
+	s.start(s.broker(), "amqprun", "--mutex", "test-database", "-w", "10", "--", "true").
+		ends(0).silent()
 }
 
-// TestKubernetes decodes the manifest as the API server does, refusing what it does not know, and runs the container's command.
+// TestKubernetes decodes the manifest as the API server does, refusing what it does not
+// know, and runs the container's command.
 func TestKubernetes(t *testing.T) {
 	manifest := []byte(blocks(t, page, "Kubernetes", "yaml")[0])
 	var job batchv1.CronJob

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// shop is a machine on which the recipes run: amqprun, programs that recipes call by name and that write down their calls, and a broker.
+// shop is a machine on which the recipes run: amqprun, programs that recipes call by name
+// and that write down their calls, and a broker.
 type shop struct {
 	t       *testing.T
 	bin     string // stands for /usr/local/bin
@@ -97,7 +98,8 @@ type run struct {
 	out, err bytes.Buffer
 }
 
-// start runs a command with little more than cron's environment, in the shop's home, for a minute at most.
+// start runs a command with little more than cron's environment, in the shop's home, for
+// a minute at most.
 func (s *shop) start(env []string, command ...string) *run {
 	s.t.Helper()
 	if command[0] == "amqprun" {
@@ -107,8 +109,13 @@ func (s *shop) start(env []string, command ...string) *run {
 	r := &run{t: s.t, Cmd: exec.CommandContext(ctx, command[0], command[1:]...)}
 	r.Dir = s.home
 	r.Env = append([]string{
-		"PATH=" + s.bin + ":/usr/bin:/bin", "HOME=" + s.home, "LOGNAME=recipe", "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"JOURNAL=" + s.journal, "RELEASE=" + s.release,
+		"PATH=" + s.bin + ":/usr/bin:/bin",
+		"HOME=" + s.home,
+		"LOGNAME=recipe",
+		"SHELL=/bin/sh",
+		"LANG=C.UTF-8",
+		"JOURNAL=" + s.journal,
+		"RELEASE=" + s.release,
 	}, env...)
 	r.Stdout, r.Stderr = &r.out, &r.err
 	r.WaitDelay = 5 * time.Second
@@ -152,7 +159,8 @@ func (r *run) silent() {
 
 // destroys removes a semaphore at the end of the test.
 func (s *shop) destroys(semaphore string) {
-	s.t.Cleanup(func() { s.start(s.broker(), "amqprun", "destroy", "--semaphore", semaphore).ends(0) })
+	s.t.Cleanup(
+		func() { s.start(s.broker(), "amqprun", "destroy", "--semaphore", semaphore).ends(0) })
 }
 
 // journalHas waits until the programs have written down these lines and nothing else.

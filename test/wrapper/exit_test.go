@@ -13,6 +13,7 @@ import (
 )
 
 func TestEveryExitStatusIsPassedOn(t *testing.T) {
+	t.Parallel()
 	for status := range 256 {
 		if got := start(t, "--", "sh", "-c", "exit "+strconv.Itoa(status)).end(); got != status {
 			t.Errorf("exit %d became %d", status, got)
@@ -21,6 +22,7 @@ func TestEveryExitStatusIsPassedOn(t *testing.T) {
 }
 
 func TestDeathBySignalIs128PlusN(t *testing.T) {
+	t.Parallel()
 	for s := syscall.Signal(1); s < 32; s++ {
 		switch s {
 		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
@@ -37,10 +39,12 @@ func TestDeathBySignalIs128PlusN(t *testing.T) {
 }
 
 func TestCommandsThatCannotBeStarted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	script := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		writeProgram(t, path, []byte(text))
+		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -74,13 +78,13 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 	}
 }
 
-// TestScriptWithoutInterpreterLine: execvp, and so flock and timeout, run it with /bin/sh.
+// TestScriptWithoutInterpreterLine: execvp, and so flock and timeout, run it with
+// /bin/sh.
 func TestScriptWithoutInterpreterLine(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "--", "script", "a  b", "c")
 	p.Env = append(p.Env, "PATH="+p.dir+":"+os.Getenv("PATH"))
-	if err := os.WriteFile(p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"))
 	p.begin()
 	if got, want := p.end(), 9; got != want {
 		t.Errorf("exit status %d, want %d", got, want)
@@ -91,15 +95,17 @@ func TestScriptWithoutInterpreterLine(t *testing.T) {
 }
 
 func TestArgumentListTooLong(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-long", "--", "true")
 	if got := p.end(); got != 126 || !strings.Contains(p.stderr.String(), "argument list too long") {
 		t.Errorf("exit status %d, want 126 and the reason", got)
 	}
 }
 
-// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors, limits and signals of who called the
-// wrapper, and none of the wrapper's own.
+// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors,
+// limits and signals of who called the wrapper, and none of the wrapper's own.
 func TestNothingLeaksIntoTheCommand(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -127,10 +133,12 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	}
 }
 
-// signalState prints which signals are blocked and ignored. What a test inherits need not be nothing: make ignores 32.
+// signalState prints which signals are blocked and ignored. What a test inherits need not
+// be nothing: make ignores 32.
 const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
 	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; ` + signalState + ` >inherited; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
@@ -156,14 +164,17 @@ func release(t *testing.T, fifo string) {
 	f.Close()
 }
 
-// TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread that started the command.
+// TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread
+// that started the command.
 func TestCommandOutlivesThreads(t *testing.T) {
+	t.Parallel()
 	if got := start(t, "-churn", "--", "sh", "-c", "sleep 0.5; exit 8").end(); got != 8 {
 		t.Errorf("exit status %d, want 8", got)
 	}
 }
 
 func TestNoGoroutineIsLeft(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]string{
 		"normal end": {"--", "true"},
 		"not found":  {"--", "no-such-command"},
@@ -177,8 +188,10 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 }
 
-// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot die of a signal.
+// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot
+// die of a signal.
 func TestInit(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace needs root")
 	}
@@ -195,7 +208,8 @@ func TestInit(t *testing.T) {
 			t.Errorf("exit status %d, want 4", got)
 		}
 	})
-	// Descendants of process 1 are known by that too, where group and environment do not tell.
+	// Descendants of process 1 are known by that too, where group and environment do not
+	// tell.
 	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done' & sleep 300`
 	t.Run("stops all", func(t *testing.T) {
 		option, now := lose(t)
@@ -224,7 +238,8 @@ func TestInit(t *testing.T) {
 		p.begin()
 		eventually(t, func() bool { return strings.Contains(p.stderr.String(), "waiting for ") }, "it to wait")
 		wrapper := childOf(p.Process.Pid)
-		// Who looks into a container is no child of its process 1, but what it leaves behind becomes one.
+		// Who looks into a container is no child of its process 1, but what it leaves behind
+		// becomes one.
 		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid", "sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -259,6 +274,11 @@ func childrenOf(pid int) (all []string) {
 		all = append(all, strings.Fields(string(text))...)
 	}
 	return all
+}
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
 }
 
 func mustLook(t *testing.T, name string) string {

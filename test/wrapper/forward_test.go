@@ -21,6 +21,7 @@ func listener(t *testing.T, options ...string) *process {
 }
 
 func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
+	t.Parallel()
 	p := listener(t, "-guard")
 	var want strings.Builder
 	want.WriteString("ready\n")
@@ -38,8 +39,10 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 	}
 }
 
-// TestSignalsThatAreAmqprunsOwnAreNotForwarded: they speak of amqprun, not of the command.
+// TestSignalsThatAreAmqprunsOwnAreNotForwarded: they speak of amqprun, not of the
+// command.
 func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "--", "env", "GODEBUG=asyncpreemptoff=1", os.Args[0], "print-all-signals", "log")
 	p.begin()
 	p.await("log", "ready")
@@ -63,8 +66,10 @@ func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 	}
 }
 
-// TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a signal to the leader alone would be late.
+// TestGroupGetsForwardedSignals: a shell does not pass a signal on to what it runs, so a
+// signal to the leader alone would be late.
 func TestGroupGetsForwardedSignals(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals", "log")
 	p.await("log", "ready")
 	p.send(syscall.SIGTERM)
@@ -74,8 +79,10 @@ func TestGroupGetsForwardedSignals(t *testing.T) {
 	p.await("log", "terminated")
 }
 
-// TestTwoSignalsTogetherAreOne tries again when the machine is too busy for the wrapper to see two signals within 100 ms.
+// TestTwoSignalsTogetherAreOne tries again when the machine is too busy for the wrapper
+// to see two signals within 100 ms.
 func TestTwoSignalsTogetherAreOne(t *testing.T) {
+	t.Parallel()
 	for range 5 {
 		p := start(t, "--", "sh", "-c", `trap 'echo TERM >>log' TERM; trap 'exit 4' USR2; echo ready >>log; while :; do sleep 0.01; done`)
 		p.await("log", "ready")
@@ -94,6 +101,7 @@ func TestTwoSignalsTogetherAreOne(t *testing.T) {
 }
 
 func TestSecondTermKills(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `trap 'echo TERM >>log' TERM; setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' & echo ready >>log; while :; do sleep 0.01; done`)
 	p.await("log", "ready")
 	daemon := p.pid("pid")
@@ -110,6 +118,7 @@ func TestSecondTermKills(t *testing.T) {
 }
 
 func TestSecondInterruptIsTheCommandsToInterpret(t *testing.T) {
+	t.Parallel()
 	p := listener(t, "-kill-after", "1h")
 	for n := 1; n <= 3; n++ {
 		p.send(syscall.SIGINT)
@@ -122,8 +131,10 @@ func TestSecondInterruptIsTheCommandsToInterpret(t *testing.T) {
 	}
 }
 
-// TestSignalRacingTheEnd: a signal that arrives while the command ends neither changes its status nor hits another process.
+// TestSignalRacingTheEnd: a signal that arrives while the command ends neither changes
+// its status nor hits another process.
 func TestSignalRacingTheEnd(t *testing.T) {
+	t.Parallel()
 	for range 50 {
 		p := start(t, "--", "sh", "-c", `trap "" USR1; echo ready >log; exit 7`)
 		p.await("log", "ready")
@@ -143,5 +154,36 @@ func TestSignalRacingTheEnd(t *testing.T) {
 		} else if got != 7 && p.diedOf() != syscall.SIGUSR1 {
 			t.Fatal("the command's status became a death by signal")
 		}
+	}
+}
+
+// TestChangeHangsUpTheLeader: and nobody else, and not while the default action would
+// kill it.
+func TestChangeHangsUpTheLeader(t *testing.T) {
+	t.Parallel()
+	p := prepare(t, "-changed", "changed", "--", "sh", "-c", `sh -c 'echo ready >worker; while :; do sleep 0.01; done' & worker=$!
+		echo ready >>log; until [ -e catch ]; do sleep 0.01; done
+		trap 'echo hup >>log' HUP; echo catches >>log; until [ -e go ]; do sleep 0.01; done
+		kill -0 $worker && kill $worker && exit 7`)
+	if err := syscall.Mkfifo(p.path("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.begin()
+	p.await("log", "ready")
+	p.await("worker", "ready")
+	release(t, p.path("changed"))
+	release(t, p.path("changed")) // Run may look at this one when the leader catches SIGHUP
+	if err := os.WriteFile(p.path("catch"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.await("log", "catches")
+	release(t, p.path("changed"))
+	p.await("log", "hup")
+	p.let()
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+	if got := p.read("log"); strings.TrimRight(got, "hup\n") != "ready\ncatches" {
+		t.Errorf("the leader wrote %q", got)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// connection is what the guard keeps open: the test's end of it sees the end of file when all holders have let go.
+// connection is what the guard keeps open: the test's end of it sees the end of file when
+// all holders have let go.
 type connection struct {
 	address  string
 	accepted chan net.Conn
@@ -68,11 +69,13 @@ func (c *connection) awaitClosed(t *testing.T, pids ...int) {
 	}
 }
 
-// stubborn is a shell function: it starts a process in a session of its own that notes SIGTERM and does not die of it.
+// stubborn is a shell function: it starts a process in a session of its own that notes
+// SIGTERM and does not die of it.
 const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
 `
 
 func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
@@ -90,8 +93,10 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard nor the command, which have groups of their own.
+// TestKillOfAmqprunsGroup: what ends a job of a shell by SIGKILL hits neither the guard
+// nor the command, which have groups of their own.
 func TestKillOfAmqprunsGroup(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := prepare(t, "-guard", "-keep", c.address, "-kill-after", "500ms", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -106,8 +111,10 @@ func TestKillOfAmqprunsGroup(t *testing.T) {
 	p.noneLeft()
 }
 
-// TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the lease ends.
+// TestGuardSeesTheConnectionEndForAStoppedAmqprun: the lock is free then, long before the
+// lease ends.
 func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
@@ -121,6 +128,7 @@ func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 
 // TestKillDuringTheStartOfTheGuard: the guard reads its orders, whenever it gets there.
 func TestKillDuringTheStartOfTheGuard(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		c := listen(t)
 		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
@@ -135,9 +143,10 @@ func TestKillDuringTheStartOfTheGuard(t *testing.T) {
 	}
 }
 
-// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What else
-// the command has started goes on.
+// TestKillBeforeTheGuard: the leader dies with amqprun, and the connection ends. What
+// else the command has started goes on.
 func TestKillBeforeTheGuard(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		c := listen(t)
 		p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
@@ -152,6 +161,7 @@ func TestKillBeforeTheGuard(t *testing.T) {
 }
 
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
@@ -162,6 +172,7 @@ func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 }
 
 func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1h", "--", "no-such-command")
 	if got := p.end(); got != 127 {
@@ -170,9 +181,11 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 	c.awaitClosed(t)
 }
 
-// TestGuardEnforcesTheLeaseOnAStoppedAmqprun: SIGSTOP hits amqprun alone, its command runs on, the lease does not wait. The daemon has
-// left group, session and environment, but not its parents.
+// TestGuardEnforcesTheLeaseOnAStoppedAmqprun: SIGSTOP hits amqprun alone, its command
+// runs on, the lease does not wait. The daemon has left group, session and environment,
+// but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
 	daemon := p.pid("pid")
 	p.await("log", "ready")
@@ -189,8 +202,10 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
-// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped amqprun.
+// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped
+// amqprun.
 func TestGuardReachesWhoCarriesTheID(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
 	stranger := prepare(t)
@@ -211,6 +226,7 @@ func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 
 // TestGuardKnowsTheNewestLease: it reads renewals late, and goes by the last of them.
 func TestGuardKnowsTheNewestLease(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "3s", "-renew", "100ms", "-kill-after", "500ms", "--", "sh", "-c",
 		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	command := p.pid("pid")
@@ -231,9 +247,11 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 	p.endsLost()
 }
 
-// TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has slept for 11 days since it was booted. A
-// deadline by any other clock would be 11 days off.
+// TestDeadlinesAreOnTheClockThatCountsSuspend: in a time namespace where the machine has
+// slept for 11 days since it was booted. A deadline by any other clock would be 11 days
+// off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	unshare := []string{"--time", "--boottime", "1000000"}
 	if out, err := exec.Command(mustLook(t, "unshare"), append(unshare, "true")...).CombinedOutput(); err != nil {
@@ -253,6 +271,7 @@ func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 
 // TestStopSignalComesOnce: amqprun and its guard have the same deadline.
 func TestStopSignalComesOnce(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms", "log")
 	p.await("log", "ready")
 	p.guard()
@@ -262,8 +281,10 @@ func TestStopSignalComesOnce(t *testing.T) {
 	}
 }
 
-// TestGuardOfANestedRunIsSpared: the loss of the outer lock kills the inner amqprun, whose guard then has to outlive its tree.
+// TestGuardOfANestedRunIsSpared: the loss of the outer lock kills the inner amqprun,
+// whose guard then has to outlive its tree.
 func TestGuardOfANestedRunIsSpared(t *testing.T) {
+	t.Parallel()
 	outer, inner := listen(t), listen(t)
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-keep", outer.address, "-kill-after", "100ms", "--",
@@ -296,6 +317,7 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 }
 
 func TestGuardLetsOrphansOfANormalEndLive(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; exit 0`)
 	if got := p.end(); got != 0 {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestIdleGuardUsesNoProcessor(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1m", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	passes(100 * time.Millisecond)
@@ -27,6 +28,7 @@ func TestIdleGuardUsesNoProcessor(t *testing.T) {
 
 // TestRenewalsDoNotWakeTheGuard: it reads them at its deadline.
 func TestRenewalsDoNotWakeTheGuard(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "1m", "-renew", "10ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	n := 0
@@ -66,6 +68,7 @@ func ticks(pid int) int {
 }
 
 func TestKilledGuardIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
@@ -84,6 +87,7 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 
 // TestGuardThatDiesAtOnceIsReported: and it is started again a second later.
 func TestGuardThatDiesAtOnceIsReported(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "--", "sh", "-c", `while ! [ -e release ]; do sleep 0.01; done; exit 5`)
 	first := p.guard()
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
@@ -103,6 +107,7 @@ func TestGuardThatDiesAtOnceIsReported(t *testing.T) {
 }
 
 func TestCommandDiesWithBothAmqprunAndGuard(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "--", "sh", "-c", `trap "" HUP INT TERM; echo $$ >pid; while :; do sleep 1; done`)
 	pid, guard := p.pid("pid"), p.guard()
 	for _, victim := range []int{p.Process.Pid, guard} {
@@ -114,6 +119,7 @@ func TestCommandDiesWithBothAmqprunAndGuard(t *testing.T) {
 }
 
 func TestGuardKeepsNothingButItsSocket(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]string{"close_range": nil, "an old kernel": {"-old-kernel"}} {
 		t.Run(name, func(t *testing.T) { guardKeepsNothing(t, options) })
 	}
@@ -151,7 +157,8 @@ func guardKeepsNothing(t *testing.T, options []string) {
 	p.end()
 }
 
-// guardsFiles is all that a guard has open: its end of the socket pair, and the duplicate of the connection.
+// guardsFiles is all that a guard has open: its end of the socket pair, and the duplicate
+// of the connection.
 const guardsFiles = "/dev/null /dev/null /dev/null socket socket"
 
 // openFiles lists what pid has open, without what the Go runtime opens for itself: epoll,
@@ -169,8 +176,8 @@ func openFiles(pid int) string {
 	return strings.Join(open, " ")
 }
 
-// memory returns the KiB that pid shares with no other process: amqprun and its guard are one
-// program, whose code is in memory once.
+// memory returns the KiB that pid shares with no other process: amqprun and its guard are
+// one program, whose code is in memory once.
 func memory(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -186,6 +193,7 @@ func memory(t *testing.T, pid int) int {
 }
 
 func TestGuardSurvivesEveryCatchableSignal(t *testing.T) {
+	t.Parallel()
 	c := listen(t)
 	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
 	daemon, guard := p.pid("pid"), p.guard()
@@ -202,8 +210,10 @@ func TestGuardSurvivesEveryCatchableSignal(t *testing.T) {
 	c.awaitClosed(t, daemon)
 }
 
-// TestCommandSubstitutionDoesNotWaitForTheGuard: `$(amqprun ...)` reads until every holder of the pipe has closed it.
+// TestCommandSubstitutionDoesNotWaitForTheGuard: `$(amqprun ...)` reads until every
+// holder of the pipe has closed it.
 func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
+	t.Parallel()
 	p := prepare(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' >/dev/null 2>&1 & while ! [ -s pid ]; do :; done; echo out; kill -9 $PPID`)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -225,8 +235,10 @@ func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 	}
 }
 
-// TestStoppedGuardHoldsNothingUp: whatever state it is in, it goes when it is not needed any more.
+// TestStoppedGuardHoldsNothingUp: whatever state it is in, it goes when it is not needed
+// any more.
 func TestStoppedGuardHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-kill-after", "0s", "--", "sh", "-c", "echo ready >log; sleep 300")...)
 	p.await("log", "ready")
@@ -242,8 +254,10 @@ func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// TestGuardStoppedForLongIsReplaced: when it goes on it would act on the lease of the time when its socket was full.
+// TestGuardStoppedForLongIsReplaced: when it goes on it would act on the lease of the
+// time when its socket was full.
 func TestGuardStoppedForLongIsReplaced(t *testing.T) {
+	t.Parallel()
 	p := start(t, "-guard", "-lease", "5s", "-renew", "10ms", "-kill-after", "1s", "--", "sh", "-c", "while ! [ -e release ]; do sleep 0.01; done; exit 3")
 	guard := p.guard()
 	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {

@@ -12,9 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSignalBetweenGrantAndStart: the signals that end a waiter are never lost in the instant in which it becomes a holder. They come at
-// moments from before the grant until after the start; whatever they meet, the command does not run without having got them.
+// TestSignalBetweenGrantAndStart: the signals that end a waiter are never lost in the
+// instant in which it becomes a holder. They come at moments from before the grant until
+// after the start; whatever they meet, the command does not run without having got them.
 func TestSignalBetweenGrantAndStart(t *testing.T) {
+	t.Parallel()
 	b := dial(t)
 	for _, sig := range sent {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
@@ -53,7 +55,8 @@ var catcher = func() string {
 	return script + "echo ready >>log; while :; do sleep 0.01; done"
 }()
 
-// untilStart gives the mutex to a waiter, calls then, and returns how long the grant and the start of the command took.
+// untilStart gives the mutex to a waiter, calls then, and returns how long the grant and
+// the start of the command took.
 func (b *broker) untilStart(t *testing.T, lock string, then func(*process)) (took time.Duration) {
 	t.Helper()
 	var holder *amqp.Channel
@@ -86,7 +89,8 @@ func (b *broker) untilStart(t *testing.T, lock string, then func(*process)) (too
 	return took
 }
 
-// endsOfOne checks the end of a catcher that was sent s, and reports whether it ran and got it.
+// endsOfOne checks the end of a catcher that was sent s, and reports whether it ran and
+// got it.
 func (p *process) endsOfOne(s syscall.Signal) (ran bool) {
 	p.t.Helper()
 	code, log := p.end(), p.read("log")

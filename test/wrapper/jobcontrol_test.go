@@ -9,6 +9,7 @@ import (
 )
 
 func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -lease 1m -verify verify -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -30,12 +31,15 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 	})
 }
 
-// TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for the rest of its tree.
+// TestCtrlZStopsThoseThatTheCommandHasLeft: the command has ended, and amqprun waits for
+// the rest of its tree.
 func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; exit 5'`)
 		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
 		s.awaitState(leader, "Z")
+		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper }, "the wrapper to have the terminal")
 		for range 2 {
 			s.key(ctrlZ)
 			s.expect("stopped; the lock ends in")
@@ -54,9 +58,10 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
-// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree has
-// not. A stopped amqprun could not kill that when the grace is over.
+// TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree
+// has not. A stopped amqprun could not kill that when the grace is over.
 func TestCtrlZDuringTheGrace(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo lose; AW -lose lose -kill-after 1s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
 			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; while :; do sleep 0.01; done'`)
@@ -73,6 +78,7 @@ func TestCtrlZDuringTheGrace(t *testing.T) {
 // TestStopDuringTheGrace: a command that is stopped in its grace is woken, so that it can
 // clean up.
 func TestStopDuringTheGrace(t *testing.T) {
+	t.Parallel()
 	p := lost(t, []string{"-kill-after", "1h"}, "sh", "-c",
 		`trap "echo term >>log; kill -STOP $$; echo clean >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.await("log", "term")
@@ -80,8 +86,10 @@ func TestStopDuringTheGrace(t *testing.T) {
 	p.await("log", "clean")
 }
 
-// TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z that has come in between.
+// TestFgContinuesTheCommandOnce: a second SIGCONT, passed on late, would undo a Ctrl-Z
+// that has come in between.
 func TestFgContinuesTheCommandOnce(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec "$W" print-signals log'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -108,9 +116,11 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 }
 
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of dash gives the terminal to its job before: so it has to be up
-		// before the command asks.
+		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of
+		// dash gives the terminal to its job before: so it has to be up before the command
+		// asks.
 		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
 		for range 2 {
@@ -129,6 +139,7 @@ func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 }
 
 func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s &`, asker)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -144,6 +155,7 @@ func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
 }
 
 func TestBackgroundJobThatDoesNot(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo "background=<$((6*7))>"' &`)
 		s.awaitState(s.pid("pid"), "SR")
@@ -154,8 +166,10 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 	})
 }
 
-// TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it must not stop for ever.
+// TestOrphanedJobThatReadsTheTerminal: there is no shell that could ever resume it, so it
+// must not stop for ever.
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; while ! [ -e release ]; do sleep 0.01; done; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
@@ -169,6 +183,7 @@ func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 }
 
 func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -verify verify -kill-after 1h -- "$W" tick log`)
 		command := s.pid("pid")
@@ -187,6 +202,7 @@ func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
 
 // TestNothingResumesTheCommandBeforeVerification: SIGCONT is forwarded, but not then.
 func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -210,6 +226,7 @@ func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
 }
 
 func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`AW -guard -verify verify -lease 4s -kill-after 200ms -- "$W" tick log`)
 		command := s.pid("pid")
@@ -227,6 +244,7 @@ func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
 }
 
 func TestCtrlZAgainWhileVerifying(t *testing.T) {
+	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -254,6 +272,7 @@ func TestCtrlZAgainWhileVerifying(t *testing.T) {
 
 // TestStoppedCommandAloneKeepsTheLock: SIGSTOP to the command is nobody's Ctrl-Z.
 func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; echo $PPID >wrapper; while ! [ -e release ]; do sleep 0.01; done; exit 6'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
@@ -272,8 +291,10 @@ func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
 	})
 }
 
-// TestSessionLeaderCannotBeStopped: the kernel discards our stop, as in a container, and the command goes on.
+// TestSessionLeaderCannotBeStopped: the kernel discards our stop, as in a container, and
+// the command goes on.
 func TestSessionLeaderCannotBeStopped(t *testing.T) {
+	t.Parallel()
 	s := onTerminal(t, os.Args[0], "wrap", "-guard", "-verify", "verify", "--", "sh", "-c",
 		`echo $$ >pid; echo asking >>log; read x </dev/tty; echo "got=<$x>"; read x </dev/tty`)
 	s.await("asking")

@@ -1,8 +1,10 @@
-// Package wrapper tests the process wrapper with real processes, terminals and shells. The test binary runs itself again as the
-// wrapper (package wrap), so that the reaper under test does not collect the children of the tests.
+// Package wrapper tests the process wrapper with real processes, terminals and shells.
+// The test binary runs itself again as the wrapper (package wrap), so that the reaper
+// under test does not collect the children of the tests.
 package wrapper
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +42,12 @@ func TestMain(m *testing.M) {
 			os.Exit(tick(os.Args[2]))
 		}
 	}
+	// Most tests wait for processes. Each has its own, and its own terminal and lock, so
+	// many can wait at once.
+	flag.Parse()
+	if !flagIsSet("test.parallel") {
+		_ = flag.Set("test.parallel", "12")
+	}
 	code := m.Run()
 	if path, err := program(); err == nil && path != "" {
 		_ = os.RemoveAll(filepath.Dir(path))
@@ -47,9 +55,27 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// writeProgram writes a file that can be executed at once. A child that another test
+// forks meanwhile would hold it open for writing until its exec, and the kernel executes
+// no such file.
+func writeProgram(t *testing.T, path string, text []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flagIsSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
 var all = make(chan os.Signal, 64)
 
-// printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM ends it with status 3, or does not.
+// printSignals appends "ready" and then the name of each signal it gets to file; SIGTERM
+// ends it with status 3, or does not.
 func printSignals(file string, mortal bool) int {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -72,8 +98,9 @@ func printSignals(file string, mortal bool) int {
 	return 0
 }
 
-// tick writes its pid to the file pid and then appends a line to file every 10 ms. It is no shell loop, because a shell
-// whose child is stopped between vfork and exec does not stop itself: nobody's Ctrl-Z works then.
+// tick writes its pid to the file pid and then appends a line to file every 10 ms. It is
+// no shell loop, because a shell whose child is stopped between vfork and exec does not
+// stop itself: nobody's Ctrl-Z works then.
 func tick(file string) int {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -235,7 +262,8 @@ func eventually(t *testing.T, cond func() bool, format string, args ...any) {
 // passes lets d pass. It is never a way to wait for something, only for the time itself.
 func passes(d time.Duration) { <-time.After(d) }
 
-// alive reports whether pid exists and executes something, or may: a process that has begun to end does not.
+// alive reports whether pid exists and executes something, or may: a process that has
+// begun to end does not.
 func alive(pid int) bool {
 	const exiting = 0x4 // PF_EXITING of the kernel's sched.h
 	fields := statFields(pid)

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// place is a script of bash around amqprun: "$A" is the program and $L the options that name a mutex of this test.
+// place is a script of bash around amqprun: "$A" is the program and $L the options that
+// name a mutex of this test.
 type place struct {
 	*process
 	b    *broker
@@ -28,7 +29,8 @@ func inPlace(t *testing.T, script string) *place {
 	return p
 }
 
-// endsWith checks the exit status and the output, and that neither a lock nor a process is left.
+// endsWith checks the exit status and the output, and that neither a lock nor a process
+// is left.
 func (p *place) endsWith(code int, out string) {
 	p.t.Helper()
 	if got := p.end(); got != code {
@@ -43,6 +45,7 @@ func (p *place) endsWith(code int, out string) {
 
 // TestPlaces are those that can be told by what a script prints and how it ends.
 func TestPlaces(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, script string
 		needs        string // a program
@@ -56,7 +59,8 @@ func TestPlaces(t *testing.T) {
 		{"amqprun setsid", `exec "$A" $L -- setsid -w sh -c 'exit 6'`, "setsid", 6, ""},
 		{"xargs", `seq 8 | xargs -P 4 -I{} "$A" $L -- sh -c 'echo in >>log; sleep 0.02; echo out >>log'; echo $?; uniq -c <log | sort -u | xargs; wc -l <log`,
 			"xargs", 0, "0\n1 in 1 out\n16\n"},
-		// The end of its input would be typed on the terminal as Ctrl-D, perhaps before the word is read.
+		// The end of its input would be typed on the terminal as Ctrl-D, perhaps before the
+		// word is read.
 		{"script", `mkfifo in; exec 9<>in; echo word >&9; script -qec "$A $L -- sh -c 'tty -s; echo tty=\$?; read x; echo got=\$x; exit 5'" /dev/null <in | tr -d '\r' | grep =; echo ${PIPESTATUS[0]}`,
 			"script", 0, "tty=0\ngot=word\n5\n"},
 		{"niceness and umask and directory and limits", `umask 027; ulimit -Sn 512; ulimit -c 0; ulimit -St 1000; mkdir sub; cd sub
@@ -83,6 +87,7 @@ func TestPlaces(t *testing.T) {
 		{"amqprun sudo", `"$A" $L -- sudo -n sh -c 'id -u; exit 6'`, "sudo", 6, "0\n"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			if c.needs != "" {
 				mustLook(t, c.needs)
 			}
@@ -96,6 +101,7 @@ func TestPlaces(t *testing.T) {
 
 // TestUnderTimeout does not wait for the time: SIGALRM tells timeout that it is over.
 func TestUnderTimeout(t *testing.T) {
+	t.Parallel()
 	mustLook(t, "timeout")
 	for _, c := range []struct {
 		option, log string
@@ -116,8 +122,10 @@ func TestUnderTimeout(t *testing.T) {
 	}
 }
 
-// TestUnderNohup: the command would catch a SIGHUP, but amqprun leaves it ignored. The others pass.
+// TestUnderNohup: the command would catch a SIGHUP, but amqprun leaves it ignored. The
+// others pass.
 func TestUnderNohup(t *testing.T) {
+	t.Parallel()
 	mustLook(t, "nohup")
 	p := inPlace(t, `exec nohup "$A" $L -- "$SELF" print-signals log`)
 	p.await("log", "ready")

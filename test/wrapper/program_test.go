@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// program builds amqprun itself, once, and returns its path; "" without a broker to use it with.
+// program builds amqprun itself, once, and returns its path; "" without a broker to use
+// it with.
 var program = sync.OnceValues(func() (string, error) {
 	if os.Getenv("AMQPRUN_URL") == "" {
 		return "", nil
@@ -32,7 +33,8 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// inShellsWithProgram is inShells, first with the test's own wrapper and then with amqprun holding a mutex.
+// inShellsWithProgram is inShells, first with the test's own wrapper and then with
+// amqprun holding a mutex.
 func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	inShells(t, test)
@@ -57,6 +59,7 @@ func withProgram(t *testing.T, options []string, command ...string) *process {
 
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
 func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
+	t.Parallel()
 	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	first.begin()
 	daemon, leader := first.pid("pid"), first.pid("leader")
@@ -75,6 +78,7 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 }
 
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
+	t.Parallel()
 	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after", "1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
@@ -89,7 +93,8 @@ func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	p.noneLeft()
 }
 
-// unread is a pipe that is full, for standard error; read empties it and returns, at the end, all that came after.
+// unread is a pipe that is full, for standard error; read empties it and returns, at the
+// end, all that came after.
 func unread(t *testing.T, p *process) (read func() string) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -127,8 +132,10 @@ func unread(t *testing.T, p *process) (read func() string) {
 	}
 }
 
-// TestUnreadMessagesHoldNothingUp: a standard error that nobody reads, as that of a pager that shows its first page.
+// TestUnreadMessagesHoldNothingUp: a standard error that nobody reads, as that of a pager
+// that shows its first page.
 func TestUnreadMessagesHoldNothingUp(t *testing.T) {
+	t.Parallel()
 	const command = `exec 2>/dev/null; trap "echo term >>log" TERM; echo ready >>log; while ! [ -e release ]; do sleep 0.01; done; exit 3`
 	start := func(t *testing.T) (*process, func() string) {
 		p := withProgram(t, []string{"-v", "--heartbeat", "3s", "--check-interval", "500ms", "-k", "1"}, "sh", "-c", command)
@@ -138,6 +145,7 @@ func TestUnreadMessagesHoldNothingUp(t *testing.T) {
 		return p, read
 	}
 	t.Run("checks", func(t *testing.T) {
+		t.Parallel()
 		p, read := start(t)
 		passes(7 * time.Second) // longer than the lease
 		if said := read(); !strings.Contains(said, " messages were left out") {
@@ -148,6 +156,7 @@ func TestUnreadMessagesHoldNothingUp(t *testing.T) {
 		}
 	})
 	t.Run("signals", func(t *testing.T) {
+		t.Parallel()
 		p, _ := start(t)
 		p.send(syscall.SIGTERM)
 		p.await("log", "term")

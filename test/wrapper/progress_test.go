@@ -14,7 +14,8 @@ import (
 
 const erased = "\r\x1b[K"
 
-// besideAHolder starts a shell in whose terminal $WAIT is amqprun that waits for a mutex; release lets it have it.
+// besideAHolder starts a shell in whose terminal $WAIT is amqprun that waits for a mutex;
+// release lets it have it.
 func besideAHolder(t *testing.T) (s *shell, release func()) {
 	t.Helper()
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
@@ -38,6 +39,7 @@ func (s *shell) since() string {
 }
 
 func TestLiveLineLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT sh -c 'echo started; exit 3'`)
 	s.expect("exit 3'\r\n")
@@ -54,6 +56,7 @@ func TestLiveLineLeavesNothingBehind(t *testing.T) {
 
 // TestLiveLineNamesTheHolder: who waits at a terminal wants to know for whom.
 func TestLiveLineNamesTheHolder(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 250}); err != nil {
 		t.Fatal(err)
@@ -72,6 +75,7 @@ func TestLiveLineNamesTheHolder(t *testing.T) {
 }
 
 func TestLiveLineFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	for _, columns := range []uint16{30, 80, 200} {
 		if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
@@ -92,6 +96,7 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 }
 
 func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT -v sh -c 'echo started'`)
 	s.expect("started'\r\n")
@@ -109,12 +114,13 @@ func TestLiveLineAndLogLinesDoNotMix(t *testing.T) {
 }
 
 func TestLiveLineEndsBeforeTheStop(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	s.line("WAIT true")
 	for range 2 {
 		s.expect(erased + "amqprun: waiting for ")
 		s.key(ctrlZ)
-		s.expect(erased + "amqprun: warning: stopped; out of the line until resumed\r\n")
+		s.expect(erased + "amqprun: warning: stopped; out of the wait queue until resumed\r\n")
 		s.expect("$> ")
 		if got := s.since(); strings.Contains(got, "amqprun") {
 			t.Errorf("behind the prompt: %q", got)
@@ -127,8 +133,10 @@ func TestLiveLineEndsBeforeTheStop(t *testing.T) {
 	s.expectStatus(130)
 }
 
-// TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a terminal. The kernel would not stop it.
+// TestWaiterThatCannotBeStoppedWaitsOn: a session leader, as in a container with a
+// terminal. The kernel would not stop it.
 func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
+	t.Parallel()
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
 	holder.begin()
 	holder.pid("pid")
@@ -139,13 +147,14 @@ func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	s.expect("amqprun: waiting for ")
 	holder.send(syscall.SIGTERM)
 	s.expect("it=<runs>")
-	if strings.Contains(s.output(), "out of the line") {
+	if strings.Contains(s.output(), "out of the wait queue") {
 		t.Errorf("the terminal got %q", s.output())
 	}
 }
 
 // TestWaiterInTheBackgroundIsSilent: also where the terminal stops those who are not.
 func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line("stty tostop; echo set=$?")
 	s.expect("set=0\r\n")
@@ -162,8 +171,10 @@ func TestWaiterInTheBackgroundIsSilent(t *testing.T) {
 	s.expectStatus(0)
 }
 
-// TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be written.
+// TestStoppedTerminalDoesNotKeepTheCommandFromItsStart: after Ctrl-S nothing can be
+// written.
 func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
+	t.Parallel()
 	s, release := besideAHolder(t)
 	s.line(`WAIT touch log.started`)
 	s.expect(erased + "amqprun: waiting for ")
@@ -177,6 +188,7 @@ func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
 
 // TestTerminalThatCannotEraseGetsLines: and who wants none gets nothing at all.
 func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
+	t.Parallel()
 	s, _ := besideAHolder(t)
 	s.line(`TERM=dumb WAIT --progress 300ms true`)
 	s.expect("\r\namqprun: waiting for mutex ")
@@ -195,8 +207,10 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 	}
 }
 
-// TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the terminal stops who writes from elsewhere.
+// TestMessageFromTheBackgroundDoesNotStopAHolder: the command has the foreground, and the
+// terminal stops who writes from elsewhere.
 func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	s := onTerminal(t, shells["bash"]...)
 	s.expect("$> ")

@@ -31,11 +31,13 @@ var shells = map[string][]string{
 	"zsh":  {"zsh", "-f", "-i", "-o", "nozle", "-o", "nopromptsp", "-o", "nopromptcr", "-o", "interactivecomments"},
 }
 
-// inShells runs test in each shell. In the shell $A starts the wrapper without options, $AW does up to them.
+// inShells runs test in each shell. In the shell $A starts the wrapper without options,
+// $AW does up to them.
 func inShells(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Helper()
 	for _, name := range []string{"bash", "dash", "zsh"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mustLook(t, name)
 			s := onTerminal(t, shells[name]...)
 			s.expect("$> ")
@@ -90,9 +92,7 @@ func onTerminal(t *testing.T, command ...string) *shell {
 
 func (s *shell) script(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-		s.t.Fatal(err)
-	}
+	writeProgram(s.t, filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"))
 }
 
 // killAll ends what the test has left: every process with its MARK.
@@ -152,7 +152,8 @@ func (s *shell) expectStatus(want int) {
 	s.expect("$> ")
 }
 
-// expectStoppedJob waits until the shell itself has noticed that its job is stopped; bash does not resume it before.
+// expectStoppedJob waits until the shell itself has noticed that its job is stopped; bash
+// does not resume it before.
 func (s *shell) expectStoppedJob() {
 	s.t.Helper()
 	for round := 1; ; round++ {
@@ -201,7 +202,8 @@ func (s *shell) awaitState(pid int, want string) {
 	eventually(s.t, func() bool { return strings.ContainsRune(want, rune(state(pid))) }, "%d to be in state %s, it is %c", pid, want, state(pid))
 }
 
-// awaitForeground waits until the terminal belongs to another group than the shell's job: to the command.
+// awaitForeground waits until the terminal belongs to another group than the shell's job:
+// to the command.
 func awaitForeground(s *shell) {
 	s.t.Helper()
 	eventually(s.t, func() bool {
@@ -211,7 +213,8 @@ func awaitForeground(s *shell) {
 	}, "the command to have the terminal")
 }
 
-// awaitInForeground waits until a program with this command line has the terminal, and is not stopped.
+// awaitInForeground waits until a program with this command line has the terminal, and is
+// not stopped.
 func (s *shell) awaitInForeground(command string) {
 	s.t.Helper()
 	eventually(s.t, func() bool {

@@ -43,6 +43,7 @@ type staged struct {
 }
 
 func TestSignalAtEveryStage(t *testing.T) {
+	t.Parallel()
 	b := dial(t)
 	for _, stage := range []struct {
 		name  string
@@ -133,7 +134,8 @@ func (s *staged) hasIgnored(sig syscall.Signal) {
 	}
 }
 
-// amqprun prepares a process of amqprun itself, with a broker other than the test's unless broker is empty.
+// amqprun prepares a process of amqprun itself, with a broker other than the test's
+// unless broker is empty.
 func amqprun(t *testing.T, broker string, args ...string) *process {
 	t.Helper()
 	p := withProgram(t, nil)
@@ -155,7 +157,8 @@ func (p *process) let() {
 	}
 }
 
-// connecting: somebody has accepted the connection, has read the greeting, and says nothing.
+// connecting: somebody has accepted the connection, has read the greeting, and says
+// nothing.
 func connecting(t *testing.T, _ *broker, lock string) *staged {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -179,7 +182,8 @@ func connecting(t *testing.T, _ *broker, lock string) *staged {
 	}}
 }
 
-// waiting: another amqprun holds the mutex, and a third stands behind, who has to get it in the end.
+// waiting: another amqprun holds the mutex, and a third stands behind, who has to get it
+// in the end.
 func waiting(t *testing.T, b *broker, lock string) *staged {
 	holder := amqprun(t, "", "--mutex", lock, "--", "sh", "-c", untilGo)
 	holder.begin()
@@ -215,8 +219,8 @@ func running(t *testing.T, _ *broker, lock string) *staged {
 	}}
 }
 
-// stopping: the lock is lost, and the command, which does not die of SIGTERM, is in its grace. That is long: only a second INT or
-// TERM ends it.
+// stopping: the lock is lost, and the command, which does not die of SIGTERM, is in its
+// grace. That is long: only a second INT or TERM ends it.
 func stopping(t *testing.T, b *broker, lock string) *staged {
 	way, through := b.behindProxy()
 	p := amqprun(t, through, "--heartbeat", "60s", "--kill-after", "60s", "--mutex", lock, "--", os.Args[0], "count-terms", "log")
@@ -233,7 +237,8 @@ func stopping(t *testing.T, b *broker, lock string) *staged {
 	}}
 }
 
-// releasing: the command has ended and been collected, and the broker does not answer; amqprun hangs until it gives up.
+// releasing: the command has ended and been collected, and the broker does not answer;
+// amqprun hangs until it gives up.
 func releasing(t *testing.T, b *broker, lock string) *staged {
 	way, through := b.behindProxy()
 	p := amqprun(t, through, "--mutex", lock, "--", "sh", "-c", "echo $$ >pid; "+untilGo)
@@ -294,7 +299,8 @@ func (b *broker) behindProxy() (*proxy.Proxy, string) {
 	return way, through.String()
 }
 
-// ask runs f on a channel of its own, because a refusal closes it, and returns the refusal's number.
+// ask runs f on a channel of its own, because a refusal closes it, and returns the
+// refusal's number.
 func (b *broker) ask(f func(*amqp.Channel) error) (refusal int) {
 	b.t.Helper()
 	channel, err := b.conn.Channel()

@@ -30,6 +30,7 @@ func (p *process) endsLost() {
 }
 
 func TestLossSendsTheStopSignalFirst(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"TERM", "INT", "USR1"} {
 		p := lost(t, []string{"-guard", "-signal", name, "-kill-after", "1h"}, "sh", "-c",
 			`trap 'echo got >>log; exit 0' `+name+`; echo ready >>log; while :; do sleep 0.01; done`)
@@ -39,6 +40,7 @@ func TestLossSendsTheStopSignalFirst(t *testing.T) {
 }
 
 func TestLossKillsAfterTheGrace(t *testing.T) {
+	t.Parallel()
 	begun := time.Now()
 	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.endsLost()
@@ -49,6 +51,7 @@ func TestLossKillsAfterTheGrace(t *testing.T) {
 }
 
 func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	p := start(t, append(option, "-kill-after", "1h", "--", "sh", "-c", `trap "echo got >>log; exit" TERM; echo $$ >pid; kill -STOP $$; while :; do sleep 0.01; done`)...)
 	pid := p.pid("pid")
@@ -58,8 +61,10 @@ func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
 	p.await("log", "got")
 }
 
-// TestLossReachesTheWholeTree: each of these processes has left the command in another way. All ignore the stop signal.
+// TestLossReachesTheWholeTree: each of these processes has left the command in another
+// way. All ignore the stop signal.
 func TestLossReachesTheWholeTree(t *testing.T) {
+	t.Parallel()
 	const stubborn = `sh -c 'trap "" TERM HUP; echo $$ >pid; while :; do sleep 1; done'`
 	for _, c := range []struct{ name, command string }{
 		{"in the group", stubborn + ` &`},
@@ -87,9 +92,11 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command gets the stop signal and the grace too, when the command has
-// ended or, where that does not heed the signal, during its grace.
+// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command
+// gets the stop signal and the grace too, when the command has ended or, where that does
+// not heed the signal, during its grace.
 func TestLossReachesWhoCarriesTheID(t *testing.T) {
+	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "", "the command stays": `trap "" TERM; `} {
 		t.Run(name, func(t *testing.T) {
 			option, now := lose(t)
@@ -121,9 +128,10 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 	}
 }
 
-// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every 2 ms, with its environment wiped, escapes
-// every reading of /proc.
+// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every
+// 2 ms, with its environment wiped, escapes every reading of /proc.
 func TestLossOutrunsAForkingChain(t *testing.T) {
+	t.Parallel()
 	perl := mustLook(t, "perl")
 	const chain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; close $f; select undef, undef, undef, 0.002 }`
 	for _, grace := range []string{"0s", "50ms"} {
@@ -143,10 +151,12 @@ func TestLossOutrunsAForkingChain(t *testing.T) {
 }
 
 func TestSecondSignalSkipsTheGrace(t *testing.T) {
+	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := lost(t, []string{"-guard", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM INT; echo ready >>log; while :; do sleep 0.01; done`)
 		p.await("log", "got")
-		// On a busy machine both may be looked at within 100 ms, however far apart they were sent.
+		// On a busy machine both may be looked at within 100 ms, however far apart they were
+		// sent.
 		p.sendUntilEnd(s)
 		p.endsLost()
 	}
@@ -154,6 +164,7 @@ func TestSecondSignalSkipsTheGrace(t *testing.T) {
 
 // TestEarlierInterruptsDoNotShortenTheGrace: nor does any other signal in it.
 func TestEarlierInterruptsDoNotShortenTheGrace(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-kill-after", "1h", "--", "sh", "-c",
 		`trap "echo int >>log" INT; trap "echo usr1 >>log" USR1; trap "echo term >>log" TERM; trap "echo end >>log; exit" USR2; echo ready >>log; while :; do sleep 0.01; done`)...)
@@ -186,12 +197,14 @@ func (p *process) sendUntilEnd(s syscall.Signal) {
 }
 
 func TestGraceEndsWithTheLease(t *testing.T) {
+	t.Parallel()
 	p := lost(t, []string{"-until", "2s", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.endsLost()
 	p.await("log", "got")
 }
 
-// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy of perl, is root's.
+// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy
+// of perl, is root's.
 func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -202,22 +215,11 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(p.path("root"), perl, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, p.path("root"), perl)
 	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.ReadFile(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.path("wrapper"), self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	p.Path = p.path("wrapper")
-	accessible(t, p.dir)
-	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	p.as(65534)
 	p.begin()
 	command = p.pid("pid")
 	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
@@ -225,6 +227,7 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 }
 
 func TestUnkillableIsReported(t *testing.T) {
+	t.Parallel()
 	p, _ := unkillable(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status")
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
@@ -237,8 +240,10 @@ func TestUnkillableIsReported(t *testing.T) {
 	}
 }
 
-// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock while it lives.
+// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock
+// while it lives.
 func TestUnkillableKeepsTheLock(t *testing.T) {
+	t.Parallel()
 	p, command := unkillable(t, "-lease", "5s", "-renew", "50ms", "-kill-after", "100ms")
 	eventually(t, func() bool {
 		p.send(syscall.SIGTERM)
@@ -258,6 +263,19 @@ func TestUnkillableKeepsTheLock(t *testing.T) {
 	}
 }
 
+// as makes p another user's, who has a copy of its program.
+func (p *process) as(uid uint32) {
+	p.t.Helper()
+	self, err := os.ReadFile(p.Path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	writeProgram(p.t, p.path("wrapper"), self)
+	p.Path = p.path("wrapper")
+	accessible(p.t, p.dir)
+	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+}
+
 // accessible lets everybody use dir.
 func accessible(t *testing.T, dir string) {
 	t.Helper()
@@ -268,9 +286,11 @@ func accessible(t *testing.T, dir string) {
 	}
 }
 
-// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place leaves it its children, such as one that takes in the
-// output of both, and would be waited for for ever.
+// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place
+// leaves it its children, such as one that takes in the output of both, and would be
+// waited for for ever.
 func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
+	t.Parallel()
 	option, now := lose(t)
 	for name, options := range map[string][]string{
 		"wait": {"-orphans", "1"}, "kill": {"-orphans", "2"}, "loss": option,
@@ -301,6 +321,7 @@ func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 }
 
 func TestOrphansOfANormalEnd(t *testing.T) {
+	t.Parallel()
 	const command = `setsid sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo end >>log' & while ! [ -s pid ]; do sleep 0.01; done; exit 6`
 	t.Run("are left alone", func(t *testing.T) {
 		p := start(t, "-guard", "-v", "--", "sh", "-c", command)
@@ -366,6 +387,7 @@ func (p *process) release() {
 
 // TestOldKernel: without pidfds and close_range the whole tree is stopped as well.
 func TestOldKernel(t *testing.T) {
+	t.Parallel()
 	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "100ms"}, "sh", "-c",
 		stubborn+`stubborn env -i; echo ready >>log; sleep 300`)
 	daemon := p.pid("pid")

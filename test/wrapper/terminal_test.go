@@ -12,7 +12,54 @@ import (
 
 const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"; exit 5'`
 
+// inForeground is a command that says whether it has the terminal.
+const inForeground = `sh -c 'set -- $(cut -d")" -f2 /proc/$$/stat); [ $3 = $6 ] && echo "front=<yes>" >>log || echo "front=<no>" >>log; exit 4'`
+
+// TestCommandStartsInTheForeground: wget and git ask once, at their start.
+func TestCommandStartsInTheForeground(t *testing.T) {
+	t.Parallel()
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		for range 3 {
+			s.line(`rm -f log; A %s`, inForeground)
+			s.expectStatus(4)
+			if got := s.read("log"); got != "front=<yes>\n" {
+				t.Errorf("alone on the terminal: %q", got)
+			}
+		}
+		s.script("twice", `A `+inForeground+`; A `+inForeground)
+		s.line("rm -f log; twice")
+		s.expectStatus(4)
+		if got := s.read("log"); got != "front=<yes>\nfront=<yes>\n" {
+			t.Errorf("in a script: %q", got)
+		}
+		for _, line := range []string{`A %s | cat`, `true | A %s`, `A %s </dev/null`, `A %s >out`, `A %s &`} {
+			s.line("rm -f log; "+line, inForeground)
+			s.expect("$> ")
+			s.await("front=<no>")
+		}
+	})
+}
+
+// TestCommandThatCannotStartReturnsTheTerminal: a child has it, and is not executed.
+func TestCommandThatCannotStartReturnsTheTerminal(t *testing.T) {
+	t.Parallel()
+	inShellsWithProgram(t, func(t *testing.T, s *shell) {
+		s.script("script", `A ./bad; A ./plain; read x; echo "got=<$x>"`)
+		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n", "plain": `read x; echo "plain=<$x>"` + "\n"} {
+			writeProgram(t, s.file(name), []byte(text))
+		}
+		s.line("script")
+		s.expect("interpreter")
+		s.line("one")
+		s.expect("plain=<one>")
+		s.line("two")
+		s.expect("got=<two>")
+		s.expectStatus(0)
+	})
+}
+
 func TestPipelineIntoAPager(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "less")
 		s.line(`A seq 5000 | less`)
@@ -25,6 +72,7 @@ func TestPipelineIntoAPager(t *testing.T) {
 }
 
 func TestPagerUnderTheLock(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "less")
 		s.line(`seq 5000 | A less`)
@@ -37,6 +85,7 @@ func TestPagerUnderTheLock(t *testing.T) {
 }
 
 func TestEditor(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		mustLook(t, "vim")
 		s.line(`A vim -u NONE -N -n text`)
@@ -50,6 +99,7 @@ func TestEditor(t *testing.T) {
 }
 
 func TestCommandReadsTheTerminal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A %s`, asker)
 		s.await("asking")
@@ -65,6 +115,7 @@ func TestCommandReadsTheTerminal(t *testing.T) {
 }
 
 func TestShellUnderTheLock(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A bash --norc --noprofile -i`)
 		s.expect("$> ")
@@ -87,6 +138,7 @@ func TestShellUnderTheLock(t *testing.T) {
 }
 
 func TestCtrlCReachesTheCommandOnce(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A "$W" print-signals log`)
 		s.await("ready")
@@ -109,6 +161,7 @@ func TestCtrlCReachesTheCommandOnce(t *testing.T) {
 
 // TestWindowSizeArrives once, whoever has the terminal.
 func TestWindowSizeArrives(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'echo $$ >pid; trap "stty size </dev/tty >>log" WINCH; echo ready >>log; until [ -e asks ]; do sleep 0.01; done; echo asking >>log; until read x </dev/tty && [ "$x" = end ]; do :; done'`)
 		s.await("ready")
@@ -136,8 +189,10 @@ func TestWindowSizeArrives(t *testing.T) {
 	})
 }
 
-// TestPasswordPrompt: what is typed is not shown, and the terminal shows what is typed after it.
+// TestPasswordPrompt: what is typed is not shown, and the terminal shows what is typed
+// after it.
 func TestPasswordPrompt(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A bash -c 'read -rsp "pass""word: " x </dev/tty; echo; echo "length=<${#x}>"'`)
 		s.expect("password: ")
@@ -153,10 +208,13 @@ func TestPasswordPrompt(t *testing.T) {
 	})
 }
 
-// TestLoopEndsWithCtrlC: a shell ends its loop when a command died of SIGINT, and not when it exited with 130.
+// TestLoopEndsWithCtrlC: a shell ends its loop when a command died of SIGINT, and not
+// when it exited with 130.
 func TestLoopEndsWithCtrlC(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"bash", "dash", "zsh"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mustLook(t, name)
 			s := onTerminal(t, shells[name]...)
 			s.expect("$> ")
@@ -173,6 +231,7 @@ func TestLoopEndsWithCtrlC(t *testing.T) {
 }
 
 func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line(`A sh -c 'trap "echo int >>log" INT; echo asking >>log; read x </dev/tty; read x </dev/tty; echo "got=<$x>"'`)
 		s.await("asking")
@@ -188,8 +247,10 @@ func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	})
 }
 
-// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do it, nor does a script.
+// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do
+// it, nor does a script.
 func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A sh -c 'stty -echo -icanon </dev/tty; kill -9 $$'; echo "ended=<$?>"; stty -a </dev/tty | tr ";" "\n" | grep -E "icanon|echo " >settings; echo "done=<$((1+1))>"`)
 		s.line("script")
@@ -204,8 +265,10 @@ func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 	})
 }
 
-// TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the terminal; it has to be given.
+// TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the
+// terminal; it has to be given.
 func TestScriptGetsTheTerminalBack(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A `+asker+`; read y </dev/tty; echo "second=<$y>"`)
 		s.line("script")
@@ -219,6 +282,7 @@ func TestScriptGetsTheTerminalBack(t *testing.T) {
 }
 
 func TestOutputWithTostop(t *testing.T) {
+	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.line("stty tostop; echo set=$?")
 		s.expect("set=0")

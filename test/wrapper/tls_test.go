@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// tlsBroker starts a private broker that listens for TLS too. It returns both URLs and the file of the certificate to trust.
+// tlsBroker starts a private broker that listens for TLS too. It returns both URLs and
+// the file of the certificate to trust.
 func tlsBroker(t *testing.T) (plain, url, cacert string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -17,7 +17,8 @@ import (
 // tickEvery is how exactly the end of a traced process is known.
 const tickEvery = 2 * time.Millisecond
 
-// The test binary runs itself again as the commands under the lock: "traced ROLE FILE [MARK]".
+// The test binary runs itself again as the commands under the lock: "traced ROLE FILE
+// [MARK]".
 func init() {
 	if len(os.Args) < 4 || os.Args[1] != "traced" {
 		return
@@ -48,7 +49,8 @@ func init() {
 	os.Exit(1)
 }
 
-// begetTraced starts a process in the leader's group and one that has left it and the session.
+// begetTraced starts a process in the leader's group and one that has left it and the
+// session.
 func begetTraced(file string) error {
 	for role, attributes := range map[string]*syscall.SysProcAttr{"grandchild": nil, "daemon": {Setsid: true}} {
 		c := exec.Command(os.Args[0], "traced", role, file)
@@ -82,7 +84,8 @@ type trace struct {
 	late    []string        // what shows that both ran at once
 }
 
-// readTrace reads a trace file. A line behind that of the second command is late whatever its instant: it was written later.
+// readTrace reads a trace file. A line behind that of the second command is late whatever
+// its instant: it was written later.
 func readTrace(t *testing.T, file string) trace {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// withSlot makes a semaphore of this test with one slot; change is `amqprun change` of it.
+// withSlot makes a semaphore of this test with one slot; change is `amqprun change` of
+// it.
 func withSlot(t *testing.T) (name string, change func(args ...string)) {
 	t.Helper()
 	path := mustProgram(t)
@@ -36,8 +37,10 @@ func onSlot(t *testing.T, options string, test func(t *testing.T, s *shell, chan
 	})
 }
 
-// TestAmqprunVerifiesBeforeItResumes: with amqprun itself, the slot of a stopped command is still its own, or is gone.
+// TestAmqprunVerifiesBeforeItResumes: with amqprun itself, the slot of a stopped command
+// is still its own, or is gone.
 func TestAmqprunVerifiesBeforeItResumes(t *testing.T) {
+	t.Parallel()
 	onSlot(t, "--heartbeat 30s --kill-after 10s", func(t *testing.T, s *shell, change func(args ...string)) {
 		s.line(`A "$W" tick log`)
 		command := s.pid("pid")
@@ -63,8 +66,10 @@ func TestAmqprunVerifiesBeforeItResumes(t *testing.T) {
 	})
 }
 
-// TestAmqprunStoppedBeyondTheLeaseResumesNothing: Ctrl-Z is forgotten, and the lock with it.
+// TestAmqprunStoppedBeyondTheLeaseResumesNothing: Ctrl-Z is forgotten, and the lock with
+// it.
 func TestAmqprunStoppedBeyondTheLeaseResumesNothing(t *testing.T) {
+	t.Parallel()
 	onSlot(t, "--heartbeat 3s --check-interval 500ms --kill-after 500ms", func(t *testing.T, s *shell, _ func(args ...string)) {
 		s.line(`A "$W" tick log`)
 		command := s.pid("pid")

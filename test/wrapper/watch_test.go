@@ -12,8 +12,10 @@ import (
 	"github.com/creack/pty"
 )
 
-// TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it has come.
+// TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it
+// has come.
 func TestWatchOutlivesTheBroker(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	broker, err := url.Parse(os.Getenv("AMQPRUN_URL"))
 	if err != nil {
@@ -51,8 +53,10 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 	s.expect(`mutex "wrapper-watch": free`)
 }
 
-// TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends no signal.
+// TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends
+// no signal.
 func TestWatchEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
 	path := mustProgram(t)
 	master, tty, err := pty.Open()
 	if err != nil {

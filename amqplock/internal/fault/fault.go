@@ -1,5 +1,5 @@
-// Package fault has the errors of amqplock. They are here and not in the public package, so that
-// every package below it can make one; amqplock.Error is the same structure.
+// Package fault has the errors of amqplock. They are here and not in the public package,
+// so that every package below it can make one; amqplock.Error is the same structure.
 package fault
 
 import (
@@ -25,6 +25,9 @@ var (
 // ErrBusy says that others hold the lock. It does not leave amqplock.
 var ErrBusy = errors.New("it is held by others")
 
+// ErrTooFew is an ErrBusy for somebody who wants more slots than there are, whoever holds them.
+var ErrTooFew = fmt.Errorf("more are wanted than there are: %w", ErrBusy)
+
 // Error has the fields of amqplock.Error, which documents them, in the same order.
 type Error struct {
 	Kind error
@@ -48,8 +51,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// Lost is the error of a lock that was lost. The lock is as messages name it, and age is how old
-// the last proof was that it was held.
+// Lost is the error of a lock that was lost. The lock is as messages name it, and age is
+// how old the last proof was that it was held.
 func Lost(lock, broker string, reason error, age time.Duration) *Error {
 	return &Error{
 		Kind: ErrLost,

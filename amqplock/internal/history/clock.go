@@ -11,23 +11,25 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// clock is the time of the broker. Tokens come from it and not from the clocks of the clients, so
-// that an hour between those does no damage when the log is lost. RabbitMQ shows its time in one
-// place only, to the second: in the header of a message that was dead-lettered.
+// clock is the time of the broker. Tokens come from it and not from the clocks of the
+// clients, so that an hour between those does no damage when the log is lost. RabbitMQ
+// shows its time in one place only, to the second: in the header of a message that was
+// dead-lettered.
 type clock struct {
 	second          int64 // Unix time, at some instant between asked and answered
 	asked, answered time.Time
 }
 
-// now is the time of the broker in Unix milliseconds. It is that of our own clock, as far as it
-// agrees with the second that the broker has named.
+// now is the time of the broker in Unix milliseconds. It is that of our own clock, as far
+// as it agrees with the second that the broker has named.
 func (c clock) now(own time.Time) int64 {
 	earliest := c.second*1000 + time.Since(c.answered).Milliseconds()
 	latest := c.second*1000 + 999 + time.Since(c.asked).Milliseconds()
 	return min(max(own.UnixMilli(), earliest), latest)
 }
 
-// askClock has the broker dead-letter a message from a queue of our own into the same queue.
+// askClock has the broker dead-letter a message from a queue of our own into the same
+// queue.
 func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
 	var c clock
 	channel, err := open(ctx, conn)
@@ -37,7 +39,8 @@ func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
 	defer closeLater(channel)
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
 	queue := "amqprun.clock." + rand.Text()
-	// Nothing waits for an answer until the message is there: an error closes the channel.
+	// Nothing waits for an answer until the message is there: an error closes the
+	// channel.
 	if _, err := channel.QueueDeclare(queue, false, false, true, true, amqp.Table{
 		"x-queue-type":              "classic",
 		"x-dead-letter-exchange":    "",

@@ -28,8 +28,8 @@ func open(ctx context.Context, conn *wire.Conn) (*amqp.Channel, error) {
 	return wire.CallFor(ctx, conn.Channel)
 }
 
-// closeLater closes a channel. The answer is not worth a round trip: it comes, or the connection
-// ends.
+// closeLater closes a channel. The answer is not worth a round trip: it comes, or the
+// connection ends.
 func closeLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
 
 // receive waits for a message.
@@ -47,7 +47,8 @@ func receive(ctx context.Context, messages <-chan amqp.Delivery, closed <-chan *
 	}
 }
 
-// reason replaces err, if there is one, by the reason for which the broker has closed the channel.
+// reason replaces err, if there is one, by the reason for which the broker has closed the
+// channel.
 func reason(err error, closed <-chan *amqp.Error) error {
 	if err == nil {
 		return nil
@@ -71,8 +72,8 @@ func reason(err error, closed <-chan *amqp.Error) error {
 // alarmPoll is between two looks whether there is an alarm. It makes no answer late.
 const alarmPoll = 20 * time.Millisecond
 
-// untilAlarm returns a context that ends with ctx, and with errAlarm when the broker stops reading
-// from conn.
+// untilAlarm returns a context that ends with ctx, and with errAlarm when the broker
+// stops reading from conn.
 func untilAlarm(ctx context.Context, conn *wire.Conn) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
@@ -96,8 +97,8 @@ func isGone(err error) bool {
 	return errors.Is(err, errGone) || wire.Code(err) == amqp.NotFound || isWithoutReplica(err)
 }
 
-// isWithoutReplica is how RabbitMQ answers where this node has no copy of the stream, and for a
-// moment while the stream is deleted.
+// isWithoutReplica is how RabbitMQ answers where this node has no copy of the stream, and
+// for a moment while the stream is deleted.
 func isWithoutReplica(err error) bool {
 	return wire.Code(err) == amqp.PreconditionFailed && strings.Contains(err.Error(), "replica")
 }

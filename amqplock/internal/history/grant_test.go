@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ledger notes tokens in an order in which they have to grow: a token is larger than those that
-// had been given out when it was asked for.
+// ledger notes tokens in an order in which they have to grow: a token is larger than
+// those that had been given out when it was asked for.
 type ledger struct {
 	mu     sync.Mutex
 	top    int64
@@ -38,7 +38,8 @@ func (l *ledger) note(before, token int64) error {
 	return nil
 }
 
-// grantsEach is how many grants each contender takes. AMQPRUN_TEST_GRANTS makes a long run of it.
+// grantsEach is how many grants each contender takes. AMQPRUN_TEST_GRANTS makes a long
+// run of it.
 func grantsEach() int {
 	if n, err := strconv.Atoi(os.Getenv("AMQPRUN_TEST_GRANTS")); err == nil {
 		return n
@@ -46,7 +47,8 @@ func grantsEach() int {
 	return 40
 }
 
-// Of 20 contenders each clock is wrong by up to an hour, and the log is deleted in between.
+// Of 20 contenders each clock is wrong by up to an hour, and the log is deleted in
+// between.
 func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	const contenders = 20
 	each := grantsEach()
@@ -63,8 +65,8 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 				id := fmt.Sprintf("%d-%d", i, n)
 				granted, err := grant(ctx, mine, id)
 				for err != nil && mine.conn.IsClosed() {
-					// RabbitMQ closes a connection (541) that begins to read a stream which is just
-					// being deleted.
+					// RabbitMQ closes a connection (541) that begins to read a stream
+					// which is just being deleted.
 					mine = l.at(t, time.Duration(i-contenders/2)*6*time.Minute)
 					granted, err = grant(ctx, mine, id)
 				}

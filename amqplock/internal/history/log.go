@@ -1,9 +1,9 @@
-// Package history keeps the log of one lock: a stream with a record of each grant and of each
-// end. The log is also where fencing tokens come from.
+// Package history keeps the log of one lock: a stream with a record of each grant and of
+// each end. The log is also where fencing tokens come from.
 //
-// Everything here publishes or consumes on the publish connection, and takes a context. A call
-// that hangs at the broker when its context ends leaves a goroutine, which ends with the
-// connection.
+// Everything here publishes or consumes on the publish connection, and takes a context. A
+// call that hangs at the broker when its context ends leaves a goroutine, which ends with
+// the connection.
 package history
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// The bounds of a log. The broker deletes whole segments from its beginning, so the log holds at
-// least maxBytes less a segment, and at most a segment more.
+// The bounds of a log. The broker deletes whole segments from its beginning, so the log
+// holds at least maxBytes less a segment, and at most a segment more.
 const (
 	maxBytes     = 8_000_000
 	segmentBytes = 500_000
@@ -43,8 +43,9 @@ func New(conn *wire.Conn, lock wire.Ref) *Log {
 	return &Log{conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now}
 }
 
-// Append adds a record, and returns when a majority of the log's replicas has it. A grant makes the
-// log if need be. An end does not: whoever has deleted the log with the lock wants none.
+// Append adds a record, and returns when a majority of the log's replicas has it. A grant
+// makes the log if need be. An end does not: whoever has deleted the log with the lock
+// wants none.
 func (l *Log) Append(ctx context.Context, r Record) error {
 	ctx, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
@@ -56,8 +57,8 @@ func (l *Log) Append(ctx context.Context, r Record) error {
 	return l.explain("write to", err)
 }
 
-// declare also proves that a queue of that name is a log: with other arguments the broker answers
-// 406, and for an exclusive queue 405.
+// declare also proves that a queue of that name is a log: with other arguments the broker
+// answers 406, and for an exclusive queue 405.
 func (l *Log) declare(channel *amqp.Channel) error {
 	_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
 	return err

@@ -21,8 +21,8 @@ const (
 // recordVersion is that of the records. Fields are added without a new one.
 const recordVersion = 1
 
-// Record is one message of the log, as it is on the wire. A reader ignores fields that it does
-// not know.
+// Record is one message of the log, as it is on the wire. A reader ignores fields that it
+// does not know.
 type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`

@@ -22,15 +22,15 @@ type entry struct {
 	record *Record // nil for one that cannot be read
 }
 
-// Runs returns the last n runs under the lock, those first that began first. It reads, and appends
-// nothing. The error matches ErrNotFound if there is no log.
+// Runs returns the last n runs under the lock, those first that began first. It reads,
+// and appends nothing. The error matches ErrNotFound if there is no log.
 func (l *Log) Runs(ctx context.Context, n int) ([]Run, error) {
 	runs, _, err := l.runs(ctx, n)
 	return runs, err
 }
 
-// Follow calls began with the last n runs, and then f with each run that is granted or ends,
-// until ctx ends. Then it returns nil.
+// Follow calls began with the last n runs, and then f with each run that is granted or
+// ends, until ctx ends. Then it returns nil.
 func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run)) error {
 	runs, next, err := l.runs(ctx, n)
 	if err != nil {
@@ -86,12 +86,12 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 	return nil, 0, l.explain("read", err)
 }
 
-// margin is how many runs before the last n are read too: one that began before them may have
-// ended among them.
+// margin is how many runs before the last n are read too: one that began before them may
+// have ended among them.
 const margin = 10
 
-// pair makes runs of records, in the order of their grants. An end without a grant counts from
-// when it must have begun.
+// pair makes runs of records, in the order of their grants. An end without a grant counts
+// from when it must have begun.
 func (l *Log) pair(entries []entry) []Run {
 	var runs []Run
 	index := map[string]int{}
@@ -115,8 +115,8 @@ func (l *Log) pair(entries []entry) []Run {
 	return runs
 }
 
-// concerns reports whether an entry is of this lock: a mutex and a semaphore of one name share a
-// log.
+// concerns reports whether an entry is of this lock: a mutex and a semaphore of one name
+// share a log.
 func (l *Log) concerns(e entry) bool { return e.record != nil && e.record.Kind == l.kind }
 
 // Began is when the lock was granted.
@@ -127,12 +127,12 @@ func (r Run) Began() time.Time {
 	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
 }
 
-// emptyTime is how long the first record of a log may take to come. A log is made by somebody who
-// then writes to it, so it is empty only for a moment.
+// emptyTime is how long the first record of a log may take to come. A log is made by
+// somebody who then writes to it, so it is empty only for a moment.
 const emptyTime = time.Second
 
-// collect reads the log from an offset, or with -1 its last chunk, at least up to an offset. It
-// returns nothing for an empty log.
+// collect reads the log from an offset, or with -1 its last chunk, at least up to an
+// offset. It returns nothing for an empty log.
 func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
 	for {
 		batch, err := l.batch(ctx, begin)
@@ -151,9 +151,9 @@ func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, 
 // maxBatch is the largest prefetch that there is.
 const maxBatch = 65535
 
-// batch reads what the broker has from an offset on, at most maxBatch records. The broker sends all
-// of it in one go; so when it has sent the first one and we stop consuming, the others come
-// before its answer.
+// batch reads what the broker has from an offset on, at most maxBatch records. The broker
+// sends all of it in one go; so when it has sent the first one and we stop consuming, the
+// others come before its answer.
 func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Tail stands at the end of a log to give out one token. It is opened while the lock is being
-// claimed, so that the token costs one append. Its methods may not be called at the same time.
+// Tail stands at the end of a log to give out one token. It is opened while the lock is
+// being claimed, so that the token costs one append. Its methods may not be called at the
+// same time.
 type Tail struct {
 	log   *Log
 	clock clock
@@ -29,8 +30,8 @@ type Tail struct {
 	err    error              // of Open, then of warm
 }
 
-// Open stands at the end of the log. Where there is none yet, Grant makes it: there may be no such
-// lock. Close has to be called in the end.
+// Open stands at the end of the log. Where there is none yet, Grant makes it: there may
+// be no such lock. Close has to be called in the end.
 //
 // What is in the log is read in the background until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
@@ -88,10 +89,11 @@ func (t *Tail) stand(ctx context.Context) (err error) {
 // prefetch bounds what the broker sends ahead of our acknowledgements.
 const prefetch = 512
 
-// attach begins to read at an offset, or with -1 at the last chunk; find proves that there is a log.
+// attach begins to read at an offset, or with -1 at the last chunk; find proves that
+// there is a log.
 //
-// The broker handles the requests of a channel in their order, so what is published on this one
-// comes behind the place at which it began to read.
+// The broker handles the requests of a channel in their order, so what is published on
+// this one comes behind the place at which it began to read.
 func (t *Tail) attach(
 	ctx context.Context, offset int64, find func(*amqp.Channel) error,
 ) error {
@@ -112,7 +114,8 @@ func (t *Tail) attach(
 	return reason(err, t.closed)
 }
 
-// from are the arguments of a consumer that begins at an offset, or with -1 at the last chunk.
+// from are the arguments of a consumer that begins at an offset, or with -1 at the last
+// chunk.
 func from(offset int64) amqp.Table {
 	if offset < 0 {
 		return amqp.Table{"x-stream-offset": "last"}
@@ -134,8 +137,8 @@ func (t *Tail) Close() {
 	t.detach()
 }
 
-// warm reads what is in the log, so that Grant does not have to. It ends when it knows enough, or
-// is stopped, which is how it ends at an empty log.
+// warm reads what is in the log, so that Grant does not have to. It ends when it knows
+// enough, or is stopped, which is how it ends at an empty log.
 func (t *Tail) warm(ctx, stopped context.Context) {
 	defer close(t.warmed)
 	for !t.known.complete() {
@@ -171,9 +174,9 @@ func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
 	return message, reason(message.Ack(false), t.closed)
 }
 
-// Grant appends a grant, made at the broker's time, and returns it when it is in the log for good:
-// with its token, and with what its end may vouch for. It may append several records with this
-// ID; the last one counts.
+// Grant appends a grant, made at the broker's time, and returns it when it is in the log
+// for good: with its token, and with what its end may vouch for. It may append several
+// records with this ID; the last one counts.
 func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	ctx, cancel := untilAlarm(ctx, t.log.conn)
 	defer cancel()

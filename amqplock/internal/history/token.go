@@ -2,15 +2,16 @@ package history
 
 import "github.com/amqprun/amqprun/amqplock/internal/fault"
 
-// A token is valid when it is larger than all tokens before it in the log. So the place of a
-// record in the log decides, and valid tokens grow in that order whatever the clocks say. A writer
-// appends its grant, reads the log up to that record, and appends another one if it finds that
-// the first is not valid.
+// A token is valid when it is larger than all tokens before it in the log. So the place
+// of a record in the log decides, and valid tokens grow in that order whatever the clocks
+// say. A writer appends its grant, reads the log up to that record, and appends another
+// one if it finds that the first is not valid.
 //
-// It does not read the whole log for that: a record says what its writer had read (Mark), and a
-// reader begins where such a record leaves off.
+// It does not read the whole log for that: a record says what its writer had read (Mark),
+// and a reader begins where such a record leaves off.
 
-// known is what a reader knows of the tokens in a log, from the records that it has read so far.
+// known is what a reader knows of the tokens in a log, from the records that it has read
+// so far.
 type known struct {
 	any      bool  // it has read a record
 	from, to int64 // the offsets it has read, without a gap
@@ -32,14 +33,16 @@ func (k *known) add(offset int64, r *Record) {
 		return
 	}
 	k.top = max(k.top, r.Token)
-	// A record cannot vouch for what comes behind it. One that does is of a log that was deleted.
+	// A record cannot vouch for what comes behind it. One that does is of a log that was
+	// deleted.
 	if r.Read != nil && r.Read.Offset < offset {
 		k.top = max(k.top, r.Read.Token)
 		k.marked = max(k.marked, r.Read.Offset)
 	}
 }
 
-// complete reports whether top is the largest token in the log up to the last record read.
+// complete reports whether top is the largest token in the log up to the last record
+// read.
 func (k *known) complete() bool { return k.any && (k.whole || k.marked >= k.from-1) }
 
 // mark is what a record may vouch for that is written now.
@@ -50,7 +53,8 @@ func (k *known) mark() *Mark {
 	return &Mark{Offset: k.to, Token: k.top}
 }
 
-// lookBack is how far a reader goes back that has met no record which vouches for anything.
+// lookBack is how far a reader goes back that has met no record which vouches for
+// anything.
 const lookBack = 256
 
 // start is the offset at which reading has to begin so that nothing is missing.
@@ -64,10 +68,10 @@ func (k *known) start() int64 {
 	return max(0, k.from-lookBack)
 }
 
-// What a log that was deleted had given out is not known any more; then only the clock makes
-// tokens grow. It is known to the second (see clock), so tokens of the old log may be two seconds
-// ahead of what it says now. In a log that begins, with less than youngLog records before, tokens
-// are later by newLogLift.
+// What a log that was deleted had given out is not known any more; then only the clock
+// makes tokens grow. It is known to the second (see clock), so tokens of the old log may
+// be two seconds ahead of what it says now. In a log that begins, with less than youngLog
+// records before, tokens are later by newLogLift.
 const (
 	youngLog   = 64
 	newLogLift = 3000
@@ -94,8 +98,8 @@ func (k *known) next(now int64) (int64, error) {
 	return token, nil
 }
 
-// valid reports whether the last record read, a grant made with this token at the time now, is
-// valid. It takes what was known before that record, all of it.
+// valid reports whether the last record read, a grant made with this token at the time
+// now, is valid. It takes what was known before that record, all of it.
 func (k *known) valid(before known, token, now int64) bool {
 	return token > before.top && token >= k.floor(now)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// Clock tells the time by which leases run. It must count the time in which the machine is
-// suspended, which Go's monotonic clock does not: the broker's clock goes on.
+// Clock tells the time by which leases run. It must count the time in which the machine
+// is suspended, which Go's monotonic clock does not: the broker's clock goes on.
 type Clock interface {
 	Now() time.Duration // since an arbitrary start
 	NewAlarm() (Alarm, error)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewAlarm uses a timer of the kernel, because a Go timer sleeps on through a suspend and fires
-// late.
+// NewAlarm uses a timer of the kernel, because a Go timer sleeps on through a suspend and
+// fires late.
 func (BootClock) NewAlarm() (Alarm, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -31,8 +31,8 @@ type bootAlarm struct {
 	c    chan struct{}
 }
 
-// Set goes through raw, which refuses after Stop: by then the number of the descriptor may be
-// another file's.
+// Set goes through raw, which refuses after Stop: by then the number of the descriptor
+// may be another file's.
 func (a *bootAlarm) Set(at time.Duration) {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(int64(at), 1))}
 	_ = a.raw.Control(func(fd uintptr) {

@@ -1,10 +1,11 @@
-// Package lease is the arithmetic of how long a lock is safe to rely on without an answer from
-// the broker, and the clock that it runs on.
+// Package lease is the arithmetic of how long a lock is safe to rely on without an answer
+// from the broker, and the clock that it runs on.
 //
 // RabbitMQ frees the queues of a silent client 2T to 3T after the last byte from it
-// (rabbit_heartbeat.erl: "between 2 and 3 intervals after the last data has been received").
-// T is the negotiated heartbeat. So what a request proved that was sent at t holds until t + 2T.
-// A request counts from when it was sent: its answer may be old when it arrives.
+// (rabbit_heartbeat.erl: "between 2 and 3 intervals after the last data has been
+// received"). T is the negotiated heartbeat. So what a request proved that was sent at t
+// holds until t + 2T. A request counts from when it was sent: its answer may be old when
+// it arrives.
 package lease
 
 import (
@@ -14,7 +15,8 @@ import (
 	"time"
 )
 
-// Lease is how long one lock is safe to rely on. Its methods may be called at the same time.
+// Lease is how long one lock is safe to rely on. Its methods may be called at the same
+// time.
 type Lease struct {
 	heartbeat time.Duration // T
 	stopTime  time.Duration
@@ -24,16 +26,16 @@ type Lease struct {
 	reported time.Duration // the oldest of them when Prove last said that the lease has grown
 }
 
-// Proof is one kind of check, and when its newest request was sent that was answered well. The
-// kinds are kept apart: at a node that is cut off one kind stalls while the other goes on, so
-// the newest of all proves nothing.
+// Proof is one kind of check, and when its newest request was sent that was answered
+// well. The kinds are kept apart: at a node that is cut off one kind stalls while the
+// other goes on, so the newest of all proves nothing.
 type Proof struct {
 	Check string
 	Sent  time.Duration
 }
 
-// New makes a lease for a holder that needs stopTime to stop its work, with one proof for each
-// of the checks. Nothing is proven yet.
+// New makes a lease for a holder that needs stopTime to stop its work, with one proof for
+// each of the checks. Nothing is proven yet.
 func New(heartbeat, stopTime time.Duration, checks []string) *Lease {
 	l := &Lease{heartbeat: heartbeat, stopTime: stopTime, proofs: make([]Proof, len(checks))}
 	for i, name := range checks {
@@ -42,9 +44,10 @@ func New(heartbeat, stopTime time.Duration, checks []string) *Lease {
 	return l
 }
 
-// Prove records that a request of check i, sent at that instant, was answered well. It reports
-// whether the lease has grown by a hundredth of the heartbeat since it last reported that: the
-// answers to the requests of one instant are one growth, and each report wakes somebody.
+// Prove records that a request of check i, sent at that instant, was answered well. It
+// reports whether the lease has grown by a hundredth of the heartbeat since it last
+// reported that: the answers to the requests of one instant are one growth, and each
+// report wakes somebody.
 func (l *Lease) Prove(i int, sent time.Duration) (grown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

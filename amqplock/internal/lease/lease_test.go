@@ -51,8 +51,8 @@ func TestLeaseRunsFromTheOlderProof(t *testing.T) {
 	}
 }
 
-// A lease has to end before the broker frees the lock at the earliest. The broker counts from
-// the last byte that it got, and frees after 2T.
+// A lease has to end before the broker frees the lock at the earliest. The broker counts
+// from the last byte that it got, and frees after 2T.
 func TestLeaseEndsBeforeTheBrokerFrees(t *testing.T) {
 	t.Parallel()
 	for heartbeat := 2 * second; heartbeat <= 120*second; heartbeat += second {

@@ -19,7 +19,9 @@ import (
 func Acquire(ctx context.Context, cfg Config) (*Holder, error) { return acquire(ctx, cfg, true) }
 
 // TryAcquire does not wait. amqplock.Client.TryAcquire documents it.
-func TryAcquire(ctx context.Context, cfg Config) (*Holder, error) { return acquire(ctx, cfg, false) }
+func TryAcquire(ctx context.Context, cfg Config) (*Holder, error) {
+	return acquire(ctx, cfg, false)
+}
 
 func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	cfg, err := cfg.withDefaults()
@@ -88,9 +90,9 @@ func (c *contender) acquire(ctx context.Context, waiter *waitq.Waiter, wait bool
 	return waiter.Wait(ctx, err)
 }
 
-// abandon ends a contender that did not get the lock. Where the broker does not answer it takes a
-// second for that, and one more for what was collected. The caller's context has often ended by
-// then.
+// abandon ends a contender that did not get the lock. Where the broker does not answer it
+// takes a second for that, and one more for what was collected. The caller's context has
+// often ended by then.
 func (c *contender) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -99,8 +101,8 @@ func (c *contender) abandon() {
 	c.who.Wait()
 }
 
-// notAcquired is the error when the caller's patience, ctx, has ended, or there was none. busy is
-// why the newest try found the lock taken, nil before.
+// notAcquired is the error when the caller's patience, ctx, has ended, or there was none.
+// busy is why the newest try found the lock taken, nil before.
 func notAcquired(ctx context.Context, cfg Config, broker string, busy error) error {
 	e := &fault.Error{Kind: fault.ErrNotAcquired, Err: context.Cause(ctx)}
 	e.Text = fmt.Sprintf("%s on %s was not acquired", cfg.Ref, broker)
@@ -117,9 +119,9 @@ func notAcquired(ctx context.Context, cfg Config, broker string, busy error) err
 	return e
 }
 
-// connect opens what a contender needs; not the first time it pauses before, because a broker may
-// accept each connection and close it at the first request. With wait it tries as often as
-// connectAgain does. When ctx is canceled the error matches its cause.
+// connect opens what a contender needs; not the first time it pauses before, because a
+// broker may accept each connection and close it at the first request. With wait it tries
+// as often as connectAgain does. When ctx is canceled the error matches its cause.
 func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
 ) (*contender, error) {
@@ -149,13 +151,14 @@ func connect(
 	return c, err
 }
 
-// connectOnce opens the connections. The broker may have lowered the heartbeat so far that a lease
-// cannot work.
+// connectOnce opens the connections. The broker may have lowered the heartbeat so far
+// that a lease cannot work.
 func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	publish := make(chan *wire.Conn, 1)
 	if cfg.Kind == wire.Semaphore || cfg.Fence { // which has to look for a slot first, or into the log
 		go func() {
-			c, _ := cfg.Open(ctx, wire.ForPublish) // the lock connection reports what is wrong, or the next use
+			// The lock connection reports what is wrong, or the next use of this one.
+			c, _ := cfg.Open(ctx, wire.ForPublish)
 			publish <- c
 		}()
 	} else {
@@ -188,9 +191,9 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 }
 
 // connectAgain is connectOnce, again and again while no broker can be reached, for
-// Broker.ConnectTimeout after the first failure; one warning says so. Errors that would come again
-// end it, a refusal when it has come twice: a RabbitMQ that is ending has no users any more, and no
-// virtual hosts.
+// Broker.ConnectTimeout after the first failure; one warning says so. Errors that would
+// come again end it, a refusal when it has come twice: a RabbitMQ that is ending has no
+// users any more, and no virtual hosts.
 func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))

@@ -94,8 +94,9 @@ func DestroyMutex(ctx context.Context, b wire.Broker, name string) error {
 	})
 }
 
-// admin changes a semaphore. All it writes goes over the connection that holds the administration
-// mutex: an administrator that loses the mutex with its connection can not go on writing.
+// admin changes a semaphore. All it writes goes over the connection that holds the
+// administration mutex: an administrator that loses the mutex with its connection can not
+// go on writing.
 type admin struct {
 	ref    wire.Ref
 	link   *wire.Link
@@ -111,9 +112,9 @@ func administer(
 	return administerLock(ctx, b, wire.Ref{Kind: wire.Semaphore, Name: name}, f)
 }
 
-// administerLock runs f under the administration mutex. Where the broker fails itself (541) before
-// that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does when the claim
-// crosses the death of another administrator.
+// administerLock runs f under the administration mutex. Where the broker fails itself (541)
+// before that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does
+// when the claim crosses the death of another administrator.
 func administerLock(
 	ctx context.Context, b wire.Broker, lock wire.Ref, f func(context.Context, *admin) error,
 ) error {
@@ -137,8 +138,8 @@ func administerLock(
 	return err
 }
 
-// withAdmin connects for f. It closes the connections in the protocol's way also after an error:
-// see attempt.giveBack.
+// withAdmin connects for f. It closes the connections in the protocol's way also after an
+// error: see attempt.giveBack.
 func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin) error) error {
 	if err := lock.Check(); err != nil {
 		return err
@@ -181,15 +182,16 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 	return err
 }
 
-// claim declares an exclusive queue. The error matches fault.ErrBusy when it is another's.
+// claim declares an exclusive queue. The error matches fault.ErrBusy when it is
+// another's.
 func (a *admin) claim(ctx context.Context, doing, queue string) error {
 	err := a.link.Timed(ctx, doing, func() error { return a.link.Requests.Claim(queue) })
 	return notGranted(ctx, a.link, a.ref, queue, err, &a.looked)
 }
 
-// create makes the semaphore with n slots unless it is there by now: it never resizes. It begins
-// with the last slot and ends with the first and slot 0, which say that there is a semaphore. So
-// one that was interrupted is not there, and the next one completes it.
+// create makes the semaphore with n slots unless it is there by now: it never resizes. It
+// begins with the last slot and ends with the first and slot 0, which say that there is a
+// semaphore. So one that was interrupted is not there, and the next one completes it.
 func (a *admin) create(ctx context.Context, n int) error {
 	return a.exclusively(ctx, func() error {
 		found, err := a.link.Survey(ctx, a.ref.Name)
@@ -248,8 +250,8 @@ func (a *admin) shrink(ctx context.Context, found wire.Slots, n int) error {
 	return nil
 }
 
-// deleteDown removes the slots from the last to the first, so that a half-done removal leaves no
-// hole.
+// deleteDown removes the slots from the last to the first, so that a half-done removal
+// leaves no hole.
 func (a *admin) deleteDown(ctx context.Context, last, first int) error {
 	for i := last; i >= first; i-- {
 		if err := a.delete(ctx, wire.SlotQueue(a.ref.Name, i)); err != nil {
@@ -259,18 +261,20 @@ func (a *admin) deleteDown(ctx context.Context, last, first int) error {
 	return nil
 }
 
-// ensure creates slot i unless there is one, perhaps of the original's kind: to declare that again
-// with other arguments would be an error.
+// ensure creates slot i unless there is one, perhaps of the original's kind: to declare
+// that again with other arguments would be an error.
 func (a *admin) ensure(ctx context.Context, i int) error {
 	queue := wire.SlotQueue(a.ref.Name, i)
 	if missing, err := a.link.Missing(ctx, queue); err != nil || !missing {
 		return err
 	}
-	return a.link.Timed(ctx, "create queue "+queue, func() error { return a.link.Requests.Create(queue) })
+	create := func() error { return a.link.Requests.Create(queue) }
+	return a.link.Timed(ctx, "create queue "+queue, create)
 }
 
 func (a *admin) delete(ctx context.Context, queue string) error {
-	return a.link.Timed(ctx, "delete queue "+queue, func() error { return a.link.Requests.Remove(queue) })
+	remove := func() error { return a.link.Requests.Remove(queue) }
+	return a.link.Timed(ctx, "delete queue "+queue, remove)
 }
 
 // NoSemaphore is the error where a semaphore does not exist.
@@ -278,7 +282,7 @@ func NoSemaphore(name, broker string) error {
 	return &fault.Error{
 		Kind: fault.ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
-		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s N, or give --slots N",
+		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --slots N",
 			shellWord(name)),
 	}
 }

@@ -2,17 +2,21 @@ package locker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// axe ends all connections of one party, as its death does, when it has sent so many methods.
+// axe ends all connections of one party, as its death does, when it has sent so many
+// methods.
 type axe struct {
 	mu     sync.Mutex
 	left   int
@@ -71,9 +75,11 @@ func holesIn(numbers []int) bool {
 	return len(numbers) > 0 && numbers[len(numbers)-1] != len(numbers)-1
 }
 
-// An administrator that is killed after any of the methods that it sends leaves slots without a hole, their number is one that it passed through, and
-// the next administrator is not in its way.
+// An administrator that is killed after any of the methods that it sends leaves slots
+// without a hole, their number is one that it passed through, and the next administrator
+// is not in its way.
 func TestKilledAdministratorLeavesNoHole(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name       string
 		from, to   int
@@ -115,7 +121,8 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 	}
 }
 
-// Of two administrators at once one is killed: the other does all of its work, and what the first has done is a part of its own from the beginning.
+// Of two administrators at once one is killed: the other does all of its work, and what
+// the first has done is a part of its own from the beginning.
 func TestAdministratorKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -151,5 +158,55 @@ func TestAdministratorKilledBesideAnother(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// A contender that is killed while it creates a semaphore leaves none, or all of it, and the next
+// one makes what is asked for.
+func TestKilledCreatorLeavesNoPart(t *testing.T) {
+	t.Parallel()
+	for n := 1; ; n++ {
+		cfg := testConfig(t, wire.Semaphore)
+		cfg.Log, cfg.Slots = nil, 3
+		fate := &axe{left: n}
+		mine := cfg
+		mine.Dial = fate.dial
+		if lock, err := TryAcquire(t.Context(), mine); err == nil {
+			_ = lock.Release(t.Context())
+		}
+		seen, err := Look(t.Context(), cfg.Broker, cfg.Ref)
+		if !errors.Is(err, fault.ErrNotFound) && (err != nil || seen.Slots != 3) {
+			t.Errorf("killed after %d methods: %d slots, %v", n, seen.Slots, err)
+		}
+		if got := mustAcquire(t, cfg); got.Release(t.Context()) != nil {
+			t.Error("the next one has lost its slot")
+		}
+		got := slotNumbers(t, cfg.Name, 5)
+		if got[0] == 0 { // which the others do without
+			got = got[1:]
+		}
+		if !slices.Equal(got, []int{1, 2, 3}) {
+			t.Fatalf("killed after %d methods: the next one made %v, want 1 to 3", n, got)
+		}
+		if !fate.fallen {
+			t.Logf("%d methods", n-1)
+			return
+		}
+	}
+}
+
+// What is left of a creation with more slots is no part of the next one.
+func TestCreationForgetsALargerOne(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	for i := 3; i <= 5; i++ {
+		if err := testSession(t, cfg).Requests.Create(wire.SlotQueue(cfg.Name, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.Slots = 2
+	mustAcquire(t, cfg)
+	if got := slotNumbers(t, cfg.Name, 5); len(got) != 3 || holesIn(got) {
+		t.Errorf("slots %v, want 0 to 2", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,7 @@ func slotsOf(t *testing.T, cfg Config) int {
 }
 
 func TestAdjust(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
 		t.Fatalf("removing from nothing: %v", err)
@@ -41,6 +43,7 @@ func TestAdjust(t *testing.T) {
 }
 
 func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 0); err != nil {
 		t.Fatal(err)
@@ -66,6 +69,7 @@ func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
 }
 
 func TestDestroyReachesBehindAHole(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 5); err != nil {
 		t.Fatal(err)
@@ -86,8 +90,10 @@ func TestDestroyReachesBehindAHole(t *testing.T) {
 	}
 }
 
-// The original's slots are transient classic queues. We count and remove them, and the last one leaves a paused semaphore.
+// The original's slots are transient classic queues. We count and remove them, and the
+// last one leaves a paused semaphore.
 func TestAdjustForeignSlots(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	for i := range 2 {
 		if _, err := testChannel(t).QueueDeclare(wire.SlotQueue(cfg.Name, i+1), false, false, false, false, amqp.Table{"x-max-length": 0}); err != nil {
@@ -105,8 +111,10 @@ func TestAdjustForeignSlots(t *testing.T) {
 	}
 }
 
-// Administrators wait for one another, so that all slots are there and none is missing in the middle.
+// Administrators wait for one another, so that all slots are there and none is missing in
+// the middle.
 func TestAdministratorsExcludeEachOther(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	var admins errgroup.Group
 	for range 5 {
@@ -121,6 +129,7 @@ func TestAdministratorsExcludeEachOther(t *testing.T) {
 }
 
 func TestWaiterOfADestroyedSemaphore(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 1
 	mustAcquire(t, cfg)
@@ -155,8 +164,10 @@ func testChannel(t *testing.T) *amqp.Channel {
 	return channel
 }
 
-// The broker fails itself, as when the claim of the administration mutex crosses the death of another administrator.
+// The broker fails itself, as when the claim of the administration mutex crosses the
+// death of another administrator.
 func TestAdministratorTriesOnceMore(t *testing.T) {
+	t.Parallel()
 	for failures, want := range map[int]int{0: 1, 1: 2, 2: 2} {
 		t.Run(fmt.Sprint(failures), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -189,6 +200,7 @@ func TestAdministratorTriesOnceMore(t *testing.T) {
 
 // What fails later is not done again: a part of it may have been.
 func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 1)
 		claims := 0
@@ -204,6 +216,28 @@ func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 		})
 		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); wire.Code(err) != amqp.InternalError || claims != 1 {
 			t.Errorf("%d claims: %v", claims, err)
+		}
+	})
+}
+
+// While it waits for the holder of the last slot a drain asks about that slot, and not about all.
+func TestDrainAsksAboutOneSlot(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 100)
+		p.heldFor(wire.HeldQueue("x", 100), 10*time.Second)
+		asked := 0
+		p.answer(func(r *request) bool {
+			if r.method == "publish" {
+				asked++
+			}
+			return false
+		})
+		if err := Drain(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
+			t.Fatal(err)
+		}
+		if looks := int(10 * time.Second / drainPoll); asked > 3*looks+5*200 {
+			t.Errorf("asked %d times in %d looks", asked, looks)
 		}
 	})
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// What an answer to each request after the first second means to a lock that is held: "held" until it is released, "lost" at
-// once, or "unknown": the lease runs out if nothing better comes.
+// What an answer to each request after the first second means to a lock that is held:
+// "held" until it is released, "lost" at once, or "unknown": the lease runs out if
+// nothing better comes.
 func TestAnswersToHolder(t *testing.T) {
+	t.Parallel()
 	each(t, []question{
 		{"ownership mutex", wire.Mutex, "look", "x"},
 		{"ownership slot", wire.Semaphore, "look", "x-B-1"},
@@ -78,8 +80,10 @@ func TestAnswersToHolder(t *testing.T) {
 		})
 }
 
-// What an answer during Release means: a "late" loss is told, and nothing else keeps the caller.
+// What an answer during Release means: a "late" loss is told, and nothing else keeps the
+// caller.
 func TestAnswersToRelease(t *testing.T) {
+	t.Parallel()
 	each(t, []question{
 		{"ownership", wire.Semaphore, "look", "x-B-1"},
 		{"slot", wire.Semaphore, "look", "x-A-1"},

@@ -44,7 +44,8 @@ type question struct {
 
 func (q question) is(r *request) bool { return r.method == q.method && r.queue == q.queue }
 
-// each runs a test for each reply to each question, with what table says that it means: a line for a reply, a column for a question.
+// each runs a test for each reply to each question, with what table says that it means: a
+// line for a reply, a column for a question.
 func each(t *testing.T, questions []question, table string,
 	test func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string),
 ) {
@@ -74,9 +75,11 @@ func each(t *testing.T, questions []question, table string,
 	}
 }
 
-// What an answer means to one who wants the lock. The broker answers so three times and is well then. "later" means that who does not
-// wait is told that the broker did not answer well (69), and who waits gets the lock when it does.
+// What an answer means to one who wants the lock. The broker answers so three times and
+// is well then. "later" means that who does not wait is told that the broker did not
+// answer well (69), and who waits gets the lock when it does.
 func TestAnswersToAcquire(t *testing.T) {
+	t.Parallel()
 	each(t, []question{
 		{"claim mutex", wire.Mutex, "claim", "x"},
 		{"claim slot", wire.Semaphore, "claim", "x-B-1"},
@@ -136,8 +139,10 @@ func TestAnswersToAcquire(t *testing.T) {
 		})
 }
 
-// That others hold the lock is the answer, also where the checks that run beside the claim fail, and whichever is faster.
+// That others hold the lock is the answer, also where the checks that run beside the
+// claim fail, and whichever is faster.
 func TestHeldByOthersWhateverTheChecksSay(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			p.queues[cfg.Name] = &peerConn{}
@@ -154,8 +159,10 @@ func TestHeldByOthersWhateverTheChecksSay(t *testing.T) {
 	}
 }
 
-// A waiting line is a convenience: nothing that goes wrong with it keeps anybody from the lock.
+// A waiting line is a convenience: nothing that goes wrong with it keeps anybody from the
+// lock.
 func TestAnswersToTheLine(t *testing.T) {
+	t.Parallel()
 	each(t, []question{
 		{"declare", wire.Mutex, "declare", wire.WaitQueue("x")},
 		{"consume", wire.Mutex, "consume", wire.WaitQueue("x")},
@@ -200,8 +207,10 @@ func TestAnswersToTheLine(t *testing.T) {
 		})
 }
 
-// A broker that accepts each connection and closes it at the first request is not run down.
+// A broker that accepts each connection and closes it at the first request is not run
+// down.
 func TestPatienceWithABrokerThatHangsUp(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		p.answer(func(r *request) bool {
 			if r.method == "claim" {

@@ -24,8 +24,8 @@ type attempt struct {
 	link    *wire.Link
 	checker *checker
 	held    *collection
-	// set is that of a Holder whose lock connection we share, nil for an attempt of its own. Only
-	// the end of that Holder closes the connection.
+	// set is that of a Holder whose lock connection we share, nil for an attempt of its
+	// own. Only the end of that Holder closes the connection.
 	set *collection
 
 	newcomer bool  // the next try is the first of one that may wait
@@ -39,7 +39,8 @@ type attempt struct {
 	ours bool          // a success: the slots are quorum queues
 }
 
-// newAttempt makes an attempt over link; newcomer says that it is the first of one that may wait.
+// newAttempt makes an attempt over link; newcomer says that it is the first of one that
+// may wait.
 func newAttempt(cfg Config, link *wire.Link, newcomer bool) *attempt {
 	return &attempt{
 		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{}, newcomer: newcomer,
@@ -54,8 +55,8 @@ func newSetAttempt(k *keeper) *attempt {
 	}
 }
 
-// try makes one attempt; first says that we are first in the wait queue. The error matches
-// fault.ErrBusy when others hold the lock.
+// try makes one attempt; first says that we are first in the wait queue. The error
+// matches fault.ErrBusy when others hold the lock.
 func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	a.first = first
 	take := a.takeSlots
@@ -76,8 +77,8 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	return err
 }
 
-// noProcess recognises the answer of RabbitMQ 4.3 to a question about a queue that is just being
-// deleted: 541, noproc.
+// noProcess recognises the answer of RabbitMQ 4.3 to a question about a queue that is
+// just being deleted: 541, noproc.
 func noProcess(err error) bool {
 	var reply *amqp.Error
 	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
@@ -91,12 +92,12 @@ func (a *attempt) takeMutex(ctx context.Context) (err error) {
 	return err
 }
 
-// takeSlots collects the slots that the configuration asks for: Count, all or none, or with Greedy
-// all that are free.
+// takeSlots collects the slots that the configuration asks for: Count, all or none, or
+// with Greedy all that are free.
 //
-// An attempt that gets some of several and waits for the rest could wait for another that does the
-// same, for ever. So only the first in the wait queue keeps a part, of whom there is one; everybody
-// else gives all back.
+// An attempt that gets some of several and waits for the rest could wait for another that
+// does the same, for ever. So only the first in the wait queue keeps a part, of whom
+// there is one; everybody else gives all back.
 func (a *attempt) takeSlots(ctx context.Context) (err error) {
 	want := a.cfg.Count
 	if a.cfg.Greedy {
@@ -114,6 +115,11 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 			return err
 		}
 		a.ours = found.Ours
+		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
+			a.putBack(ctx) // others can use them
+			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
+				"there are %d slots, %d are wanted", found.Count, want)}
+		}
 		var collided bool
 		if a.first || a.cfg.Greedy || len(found.Free)+len(a.held.list()) >= want {
 			if collided, err = a.claimFree(ctx, found, want); err != nil {
@@ -141,9 +147,9 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 	}
 }
 
-// find looks for the slots that are still wanted, and creates the semaphore where that is asked
-// for. An own slot that is missing was lost: an attempt forgets it, and may claim it like any
-// other; that of a set is for the checks to find, and nothing to take here.
+// find looks for the slots that are still wanted, and creates the semaphore where that is
+// asked for. An own slot that is missing was lost: an attempt forgets it, and may claim
+// it like any other; that of a set is for the checks to find, and nothing to take here.
 func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
 	most := wire.MaxSlots + wire.Overshoot
 	if a.newcomer && !a.cfg.Greedy {
@@ -185,9 +191,11 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 	return found, err
 }
 
-// claimFree claims free slots in random order until want are held, and reports whether others were
-// faster somewhere.
-func (a *attempt) claimFree(ctx context.Context, found wire.Slots, want int) (collided bool, err error) {
+// claimFree claims free slots in random order until want are held, and reports whether
+// others were faster somewhere.
+func (a *attempt) claimFree(
+	ctx context.Context, found wire.Slots, want int,
+) (collided bool, err error) {
 	for _, i := range rand.Perm(len(found.Free)) {
 		if len(a.held.list()) >= want {
 			break
@@ -212,9 +220,10 @@ func (a *attempt) claimFree(ctx context.Context, found wire.Slots, want int) (co
 	return collided, nil
 }
 
-// claim tries to get one slot, and checks at once that the grant means something: a contender that
-// was granted the lock in a minority stops here. The checks that do not need the grant run beside
-// it. The error matches fault.ErrBusy when the slot is somebody else's.
+// claim tries to get one slot, and checks at once that the grant means something: a
+// contender that was granted the lock in a minority stops here. The checks that do not
+// need the grant run beside it. The error matches fault.ErrBusy when the slot is somebody
+// else's.
 //
 // It returns when it began: the grant and all checks prove the lock from then on.
 func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
@@ -240,8 +249,8 @@ func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 		err = unproven
 	}
 	if err == nil {
-		// Once more: the claim of another that died with its connection may take the queue away in
-		// the first milliseconds, see giveBack.
+		// Once more: the claim of another that died with its connection may take the
+		// queue away in the first milliseconds, see giveBack.
 		err = a.checkOne(ctx, list[0], slot)
 	}
 	switch {
@@ -264,9 +273,9 @@ func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) er
 		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
 }
 
-// notGranted explains why an exclusive declare failed; nil stays nil. 405 is the answer also where
-// the queue is not exclusive at all: then it is no lock but somebody's work queue, and the wait
-// would be for ever. looked remembers that it is a lock.
+// notGranted explains why an exclusive declare failed; nil stays nil. 405 is the answer
+// also where the queue is not exclusive at all: then it is no lock but somebody's work
+// queue, and the wait would be for ever. looked remembers that it is a lock.
 func notGranted(
 	ctx context.Context, link *wire.Link, lock wire.Ref, queue string, err error, looked *bool,
 ) error {
@@ -282,8 +291,8 @@ func notGranted(
 	return fault.ErrBusy
 }
 
-// prove runs all checks on the slots collected, at the same time. A slot that is gone is dropped
-// from the collection; the error then matches fault.ErrBusy.
+// prove runs all checks on the slots collected, at the same time. A slot that is gone is
+// dropped from the collection; the error then matches fault.ErrBusy.
 func (a *attempt) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
@@ -307,8 +316,8 @@ func (a *attempt) leaseIsOver() bool {
 	return a.cfg.clock.Now() >= end-a.cfg.StopTime
 }
 
-// proveAgain is for what was granted too long ago to be handed out. What it cannot prove it gives
-// back.
+// proveAgain is for what was granted too long ago to be handed out. What it cannot prove
+// it gives back.
 func (a *attempt) proveAgain(ctx context.Context) error {
 	err := a.prove(ctx)
 	if err == nil && a.leaseIsOver() {
@@ -324,12 +333,12 @@ func (a *attempt) proveAgain(ctx context.Context) error {
 	return err
 }
 
-// giveBack deletes what was claimed. Where the broker does not answer, the connection is closed,
-// which does it too; but one that holds a set is kept, and the slot is owed.
+// giveBack deletes what was claimed. Where the broker does not answer, the connection is
+// closed, which does it too; but one that holds a set is kept, and the slot is owed.
 //
-// It is closed in the protocol's way, so that the broker deals with the claim first. When a
-// connection breaks while its exclusive declare is under way RabbitMQ deletes the queue by its
-// name, even if it is another's by then
+// It is closed in the protocol's way, so that the broker deals with the claim first. When
+// a connection breaks while its exclusive declare is under way RabbitMQ deletes the queue
+// by its name, even if it is another's by then
 // (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
 func (a *attempt) giveBack(ctx context.Context, slot int) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)

@@ -17,9 +17,11 @@ func (p *peer) sawAll(method string) (n int) {
 	return n
 }
 
-// A waiter asks now and then whether a mutex has come free without a hint. A claim that is refused would be an error in the broker's log each
-// time, so it only claims what is free; unless it may not publish, and so not ask.
+// A waiter asks now and then whether a mutex has come free without a hint. A claim that
+// is refused would be an error in the broker's log each time, so it only claims what is
+// free; unless it may not publish, and so not ask.
 func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		script func(*request) bool

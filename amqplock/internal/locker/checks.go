@@ -17,8 +17,8 @@ type check struct {
 	each  bool // asked for each slot held; else once for all
 }
 
-// run asks about all slots. It returns nil if all are held, a *goneError for the first that is
-// not, or the answer that proves nothing.
+// run asks about all slots. It returns nil if all are held, a *goneError for the first
+// that is not, or the answer that proves nothing.
 func (c check) run(ctx context.Context, slots []int) error {
 	if !c.each {
 		slots = slots[:min(1, len(slots))]
@@ -50,8 +50,8 @@ func (e *goneError) Error() string {
 func (e *goneError) Unwrap() error        { return e.err }
 func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 
-// checker has what the checks of one lock connection need: a channel of its own for each kind, so
-// that one that hangs keeps up no other.
+// checker has what the checks of one lock connection need: a channel of its own for each
+// kind, so that one that hangs keeps up no other.
 type checker struct {
 	lock     wire.Ref
 	own      *wire.RequestChannel
@@ -67,13 +67,14 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 	}
 }
 
-// checks are all that must keep answering well: the own queue is still the own connection's, and,
-// through a quorum queue, the node is with the majority of its cluster. A node that is cut off
-// answers the first for many seconds while the other side grants the lock again. ours says that
-// the slots are quorum queues: the original's are classic queues, which prove no majority.
+// checks are all that must keep answering well: the own queue is still the own
+// connection's, and, through a quorum queue, the node is with the majority of its
+// cluster. A node that is cut off answers the first for many seconds while the other side
+// grants the lock again. ours says that the slots are quorum queues: the original's are
+// classic queues, which prove no majority.
 //
-// A publish would not do for the first: it is confirmed just as well when the queue has become
-// somebody else's.
+// A publish would not do for the first: it is confirmed just as well when the queue has
+// become somebody else's.
 func (c *checker) checks(ours bool) []check {
 	list := []check{{
 		name: "ownership check",
@@ -105,8 +106,8 @@ func (c *checker) checks(ours bool) []check {
 
 const slotCheck = "slot check"
 
-// askWitness declares the witness where it is missing: the first lock of a virtual host does, or
-// one after somebody removed it.
+// askWitness declares the witness where it is missing: the first lock of a virtual host
+// does, or one after somebody removed it.
 func (c *checker) askWitness(ctx context.Context) error {
 	err := c.get(ctx, c.majority, wire.Witness)
 	if !wire.Absent(err) {

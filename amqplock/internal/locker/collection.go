@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// collection is the slots that one party holds. It changes only while they are collected, and in
-// an elastic set.
+// collection is the slots that one party holds. It changes only while they are collected,
+// and in an elastic set.
 type collection struct {
 	mu      sync.Mutex
 	slots   []int        // ascending

@@ -1,5 +1,5 @@
-// Package locker takes, checks and gives back locks, and administers semaphores. An attempt claims
-// a lock, a Holder has one, and the wait between the two is waitq's.
+// Package locker takes, checks and gives back locks, and administers semaphores. An
+// attempt claims a lock, a Holder has one, and the wait between the two is waitq's.
 package locker
 
 import (
@@ -105,7 +105,8 @@ func setDefault(d *time.Duration, def time.Duration) {
 	}
 }
 
-// timingError explains that a check and a stop do not fit into the lease that heartbeat gives.
+// timingError explains that a check and a stop do not fit into the lease that heartbeat
+// gives.
 func (c Config) timingError(kind error, heartbeat time.Duration, with string) error {
 	return &fault.Error{
 		Kind: kind,
@@ -118,11 +119,12 @@ func (c Config) timingError(kind error, heartbeat time.Duration, with string) er
 // errPaused matches fault.ErrBusy.
 var errPaused = &fault.Error{Kind: fault.ErrBusy, Text: "it is paused (0 slots)"}
 
-// maxRounds bounds how often in a row others may be faster before we stand in the wait queue.
+// maxRounds bounds how often in a row others may be faster before we stand in the wait
+// queue.
 const maxRounds = 20
 
-// secondThought is when to ask a broker again that has refused us: by then one that is ending has
-// ended.
+// secondThought is when to ask a broker again that has refused us: by then one that is
+// ending has ended.
 const secondThought = time.Second
 
 func isBusy(err error) bool { return errors.Is(err, fault.ErrBusy) }

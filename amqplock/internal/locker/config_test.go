@@ -11,6 +11,7 @@ import (
 )
 
 func TestValidate(t *testing.T) {
+	t.Parallel()
 	good := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}}
 	tests := []struct {
 		name   string

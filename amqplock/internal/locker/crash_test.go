@@ -19,9 +19,11 @@ func isArmed(holder *Holder) bool {
 // crash does what a kernel does for a process that was killed.
 func crash(holder *Holder) { _ = wireOf(holder).Conn.Close() }
 
-// Hints of crashes at the same time are merged into one, and with those of releases: every slot that came free is taken all the same, with the
-// slow retry switched off, by waiters who hold on, so that no later release helps.
+// Hints of crashes at the same time are merged into one, and with those of releases:
+// every slot that came free is taken all the same, with the slow retry switched off, by
+// waiters who hold on, so that no later release helps.
 func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name                       string
 		crashing, leaving, waiters int
@@ -76,8 +78,10 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 	}
 }
 
-// RabbitMQ closes the channel of a consumer that keeps a message for half an hour. The one that takes its place does the same.
+// RabbitMQ closes the channel of a consumer that keeps a message for half an hour. The
+// one that takes its place does the same.
 func TestRearmedTripwireWakesTheLine(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour
 	holderCfg := cfg

@@ -14,7 +14,8 @@ import (
 // meanwhile, so there is no hurry.
 const drainPoll = 50 * time.Millisecond
 
-// Drain removes the last n slots, each when its holder has left. amqplock.Admin.Drain documents it.
+// Drain removes the last n slots, each when its holder has left. amqplock.Admin.Drain
+// documents it.
 func Drain(ctx context.Context, b wire.Broker, name string, n int) error {
 	return withAdmin(ctx, b, wire.Ref{Kind: wire.Semaphore, Name: name}, func(a *admin) error {
 		mark := wire.DrainQueue(name)
@@ -37,8 +38,9 @@ func Drain(ctx context.Context, b wire.Broker, name string, n int) error {
 	})
 }
 
-// drainOne waits until the last slot is free and removes it; done says that there is none. It asks
-// about that slot only, and looks at all of them again when it could not remove it.
+// drainOne waits until the last slot is free and removes it; done says that there is
+// none. It asks about that slot only, and looks at all of them again when it could not
+// remove it.
 func (a *admin) drainOne(ctx context.Context) (done bool, err error) {
 	for {
 		found, err := a.link.Survey(ctx, a.ref.Name)
@@ -76,8 +78,8 @@ func (a *admin) awaitFree(ctx context.Context, last int) error {
 	}
 }
 
-// removeFree removes slot last if it can be taken and is still the last: another administrator may
-// have added slots.
+// removeFree removes slot last if it can be taken and is still the last: another
+// administrator may have added slots.
 func (a *admin) removeFree(ctx context.Context, last int) (removed bool, err error) {
 	held := a.ref.Held(last)
 	err = a.claim(ctx, fmt.Sprintf("take slot %d", last), held)

@@ -32,7 +32,8 @@ func atClaim(then func(*wireConn)) func(context.Context, string, string) (net.Co
 	}
 }
 
-// claimSoon claims a mutex again and again without a pause, and returns the session that has it: RabbitMQ 4 may end one with 541 meanwhile.
+// claimSoon claims a mutex again and again without a pause, and returns the session that
+// has it: RabbitMQ 4 may end one with 541 meanwhile.
 func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); s.Requests.Claim(cfg.Name) != nil; {
@@ -46,8 +47,10 @@ func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 	return s
 }
 
-// Who gives up in the very moment of its claim does no harm to another who claims at the same time.
+// Who gives up in the very moment of its claim does no harm to another who claims at the
+// same time.
 func TestInterruptedClaimHarmsNobody(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Log = nil
 	other := testSession(t, cfg)
@@ -77,8 +80,10 @@ func TestInterruptedClaimHarmsNobody(t *testing.T) {
 	}
 }
 
-// A claim that dies with its connection may take another's lock with it. Who holds that finds out, mostly before Acquire returns.
+// A claim that dies with its connection may take another's lock with it. Who holds that
+// finds out, mostly before Acquire returns.
 func TestClaimThatDiesIsNoticed(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Log = nil
 	prober, plain := testSession(t, cfg), testSession(t, cfg)
@@ -127,6 +132,7 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 
 // A grant that is gone before the command could start is none.
 func TestGrantThatVanishesAtOnce(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		claims := 0
 		p.answer(func(r *request) bool {
@@ -149,8 +155,10 @@ func TestGrantThatVanishesAtOnce(t *testing.T) {
 	})
 }
 
-// Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of each that just ends.
+// Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of
+// each that just ends.
 func TestWhoGivesUpSaysGoodbye(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		p.queues[cfg.Name], p.queues[wire.HeldQueue("x", 1)] = &peerConn{}, &peerConn{}
 		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
@@ -164,8 +172,10 @@ func TestWhoGivesUpSaysGoodbye(t *testing.T) {
 	})
 }
 
-// An elastic set that is lost while it claims one more slot says goodbye too: the claim is not to die with the connection.
+// An elastic set that is lost while it claims one more slot says goodbye too: the claim
+// is not to die with the connection.
 func TestLostSetSaysGoodbye(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 2)
 		cfg.Greedy, cfg.Elastic = true, true
@@ -198,6 +208,7 @@ func TestLostSetSaysGoodbye(t *testing.T) {
 
 // The first checks of a lock come at once, and then ever more rarely.
 func TestEarlyChecks(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		lock := mustAcquire(t, cfg)
 		var looks atomic.Int32

@@ -28,7 +28,8 @@ func (f *fakeClock) NewAlarm() (lease.Alarm, error) {
 	return a, nil
 }
 
-// jump moves the clock before any alarm has been noticed, as for a process that was stopped.
+// jump moves the clock before any alarm has been noticed, as for a process that was
+// stopped.
 func (f *fakeClock) jump(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

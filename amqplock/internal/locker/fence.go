@@ -7,8 +7,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// try is that of the attempt. With Config.Fence its success is a grant that is in the log, and has
-// a token. The log is opened beside the claim.
+// try is that of the attempt. With Config.Fence its success is a grant that is in the
+// log, and has a token. The log is opened beside the claim.
 func (c *contender) try(ctx context.Context, first bool) error {
 	if !c.cfg.Fence {
 		return c.attempt.try(ctx, first)
@@ -39,7 +39,8 @@ type opening struct {
 	err    error
 }
 
-// open opens the log, and notes what the grant will say, in the background. close has to be called.
+// open opens the log, and notes what the grant will say, in the background. close has to
+// be called.
 func (r *recorder) open(ctx context.Context, publish *wire.Conn) *opening {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
 	o := &opening{done: make(chan struct{}), cancel: cancel}
@@ -59,8 +60,8 @@ func (o *opening) close() {
 	}
 }
 
-// maxReopened bounds how often the publish connection is opened again for one token. RabbitMQ closes
-// one (541) that begins to read a stream while that is deleted.
+// maxReopened bounds how often the publish connection is opened again for one token.
+// RabbitMQ closes one (541) that begins to read a stream while that is deleted.
 const maxReopened = 3
 
 // fence writes the grant of what is held, and gets its token.

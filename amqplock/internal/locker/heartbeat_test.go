@@ -11,8 +11,10 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// What the broker insists on counts: with its heartbeat the lease may be too short to stop the command in.
+// What the broker insists on counts: with its heartbeat the lease may be too short to
+// stop the command in.
 func TestHeartbeatOfTheBroker(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		broker uint16
 		want   time.Duration // 0: refused
@@ -45,9 +47,10 @@ func TestHeartbeatOfTheBroker(t *testing.T) {
 	}
 }
 
-// The talk connection of one who stands in line has the heartbeat of the lock, so that a place in the line ends with its machine; that of a holder
-// has a slow one.
+// The talk connection of one who stands in line has the heartbeat of the lock, so that a
+// place in the line ends with its machine; that of a holder has a slow one.
 func TestTalkHeartbeat(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		waits   bool

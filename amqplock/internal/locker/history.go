@@ -32,7 +32,8 @@ func History(ctx context.Context, b wire.Broker, lock wire.Ref, n int) ([]Run, e
 	})
 }
 
-// Follow reads the last n runs and then what is added. amqplock.Client.FollowHistory documents it.
+// Follow reads the last n runs and then what is added. amqplock.Client.FollowHistory
+// documents it.
 func Follow(ctx context.Context, b wire.Broker, lock wire.Ref, n int, f func(Run)) error {
 	_, err := inspect(ctx, b, lock, func(link *wire.Link) (struct{}, error) {
 		if err := link.OpenPublish(ctx); err != nil {
@@ -52,8 +53,8 @@ func Follow(ctx context.Context, b wire.Broker, lock wire.Ref, n int, f func(Run
 // young is how old a holder may be that does not answer yet.
 const young = time.Second
 
-// running finds out which of the runs without an end hold the lock now. That the holders cannot be
-// asked is logged and no error.
+// running finds out which of the runs without an end hold the lock now. That the holders
+// cannot be asked is logged and no error.
 func running(ctx context.Context, link *wire.Link, lock wire.Ref, runs []history.Run) []Run {
 	list := make([]Run, len(runs))
 	open := 0

@@ -48,13 +48,14 @@ func newHolder(c *contender) (*Holder, error) {
 	return h, nil
 }
 
-// holderHeartbeat, RabbitMQ's own choice, is for a publish connection on which nobody stands in
-// the wait queue. That it is dead the checks find out much sooner, by their scouts. And the ticks
-// of a quick heartbeat, at other instants than those of the lock connection, would be a quarter of
-// what an idle holder costs.
+// holderHeartbeat, RabbitMQ's own choice, is for a publish connection on which nobody
+// stands in the wait queue. That it is dead the checks find out much sooner, by their
+// scouts. And the ticks of a quick heartbeat, at other instants than those of the lock
+// connection, would be a quarter of what an idle holder costs.
 const holderHeartbeat = time.Minute
 
-// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number 0.
+// Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number
+// 0.
 func (h *Holder) Slots() []int { return h.held.list() }
 
 // Token is the fencing token, 0 without Config.Fence.
@@ -63,28 +64,21 @@ func (h *Holder) Token() int64 { return h.log.grant.Token }
 // Node is the broker that has granted the lock.
 func (h *Holder) Node() string { return h.link.Lock.Broker }
 
-// Context ends when the lock is lost, with a *fault.Error as its cause, and when it is released.
+// Context ends when the lock is lost, with a *fault.Error as its cause, and when it is
+// released.
 func (h *Holder) Context() context.Context { return h.ctx }
-
-// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the same error.
-func (h *Holder) OnLost(f func(error)) { h.watchLoss(f) }
-
-// Verify asks the broker now. amqplock.Lock.Verify documents it.
-func (h *Holder) Verify(ctx context.Context) error { return h.verify(ctx) }
 
 // TTL is the time until Until.
 func (h *Holder) TTL() time.Duration { return max(h.Until()-h.cfg.clock.Now(), 0) }
 
-// Until is the instant before which all work under the lock must have ended unless the lease is
-// renewed. StopAt is when Context ends then.
+// Until is the instant before which all work under the lock must have ended unless the
+// lease is renewed. StopAt is when Context ends then.
 func (h *Holder) Until() time.Duration  { return h.lease.Until() }
 func (h *Holder) StopAt() time.Duration { return h.lease.StopAt() }
 
-// OnRenew has f called with StopAt and Until, at once and each time that they have grown.
-func (h *Holder) OnRenew(f func(stopAt, until time.Duration)) { h.watchLease(f) }
-
-// Socket is the socket of the lock connection. As long as any process has it open, and for less
-// than the lease, the lock stays. It is nil when Broker.Dial made something that is no socket.
+// Socket is the socket of the lock connection. As long as any process has it open, and
+// for less than the lease, the lock stays. It is nil when Broker.Dial made something that
+// is no socket.
 func (h *Holder) Socket() syscall.Conn {
 	socket, _ := h.link.Lock.Socket.(syscall.Conn)
 	return socket
@@ -123,9 +117,9 @@ func (h *Holder) release(ctx context.Context) error {
 	return err
 }
 
-// handBack looks once more whether the lock is held, deletes its queues and sends a hint to the
-// next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2 the end of a
-// connection alone frees its queues some time later.
+// handBack looks once more whether the lock is held, deletes its queues and sends a hint
+// to the next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2
+// the end of a connection alone frees its queues some time later.
 func (h *Holder) handBack(ctx context.Context) error {
 	begun := time.Now()
 	if h.link.Lock.IsClosed() {
@@ -156,9 +150,9 @@ func (h *Holder) handBack(ctx context.Context) error {
 	return nil
 }
 
-// delete looks whether all queues are ours and all slots stand, and deletes the queues. Otherwise
-// it ends the lock, unless the set is elastic and others are left. It reports whether somebody
-// stands in the wait queue.
+// delete looks whether all queues are ours and all slots stand, and deletes the queues.
+// Otherwise it ends the lock, unless the set is elastic and others are left. It reports
+// whether somebody stands in the wait queue.
 //
 // The slots are looked at before the deletion: once a slot is free a drain may remove it.
 func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err error) {
@@ -195,8 +189,9 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 	}
 }
 
-// checkStand looks whether the slots held still exist. Unlike the slot check it proves no majority,
-// and it is safe for a slot that is just being removed, see wire.RequestChannel.AwaitRemoval.
+// checkStand looks whether the slots held still exist. Unlike the slot check it proves no
+// majority, and it is safe for a slot that is just being removed, see
+// wire.RequestChannel.AwaitRemoval.
 func (h *Holder) checkStand(ctx context.Context) {
 	if h.cfg.Kind == wire.Mutex {
 		return
@@ -210,9 +205,9 @@ func (h *Holder) checkStand(ctx context.Context) {
 	}
 }
 
-// aside is how long a releaser leaves the broker, and the processors, to the next in the wait
-// queue: about as long as it takes to claim the lock and start a command. The end of two
-// connections, and of what they have declared, would make that half as long again.
+// aside is how long a releaser leaves the broker, and the processors, to the next in the
+// wait queue: about as long as it takes to claim the lock and start a command. The end of
+// two connections, and of what they have declared, would make that half as long again.
 const aside = 5 * time.Millisecond
 
 func stepAside(ctx context.Context) {

@@ -13,17 +13,19 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// settling are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1 and 2 s. A
-// granted exclusive queue can vanish without notice in the first milliseconds, when another's claim
-// has died with its connection (https://github.com/rabbitmq/rabbitmq-server/pull/15276). So it can
-// in the first second or two after another node of the cluster has died, or with 4.3 is back
+// settling are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1
+// and 2 s. A granted exclusive queue can vanish without notice in the first milliseconds,
+// when another's claim has died with its connection
+// (https://github.com/rabbitmq/rabbitmq-server/pull/15276). So it can in the first second
+// or two after another node of the cluster has died, or with 4.3 is back
 // (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
 var settling = []time.Duration{
 	20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond,
 	700 * time.Millisecond, time.Second,
 }
 
-// afterVain is how long a check that has proven nothing is left before all are asked again.
+// afterVain is how long a check that has proven nothing is left before all are asked
+// again.
 const afterVain = time.Second
 
 // keeper checks a lock that was granted, until it is lost or the checks are stopped.
@@ -84,8 +86,9 @@ func newKeeper(a *attempt) (*keeper, error) {
 	return k, nil
 }
 
-// verify asks all checks now, and again while the answers prove nothing.
-func (k *keeper) verify(ctx context.Context) error {
+// Verify asks all checks now, and again while the answers prove nothing. amqplock.Lock.Verify
+// documents it.
+func (k *keeper) Verify(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(k.ctx, cancel)() // no answer is waited for beyond the loss
@@ -114,9 +117,9 @@ func (k *keeper) verify(ctx context.Context) error {
 	return context.Cause(k.ctx)
 }
 
-// keepChecking runs all checks again and again, at the same instants: to wake up is most of what
-// they cost. A check that hangs is left out until it is answered, or the connection ends; the
-// lease runs meanwhile.
+// keepChecking runs all checks again and again, at the same instants: to wake up is most
+// of what they cost. A check that hangs is left out until it is answered, or the
+// connection ends; the lease runs meanwhile.
 func (k *keeper) keepChecking() {
 	defer k.pacer.Stop()
 	hangs := make([]atomic.Bool, len(k.checks))
@@ -150,7 +153,8 @@ func (k *keeper) keepChecking() {
 	}
 }
 
-// checkInTurn returns false when the check has proven nothing, and logs that; and the first one.
+// checkInTurn returns false when the check has proven nothing, and logs that; and the
+// first one.
 func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	begun := time.Now()
 	err := k.check(k.checking, i, c)
@@ -166,8 +170,8 @@ func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	return true
 }
 
-// sleep returns at the instant due, or afterVain after a check was in vain, if that is earlier, and
-// which it was; and false when the checks are stopped.
+// sleep returns at the instant due, or afterVain after a check was in vain, if that is
+// earlier, and which it was; and false when the checks are stopped.
 func (k *keeper) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Duration, ok bool) {
 	for k.pacer.Set(due); k.cfg.clock.Now() < due; {
 		select {
@@ -182,8 +186,8 @@ func (k *keeper) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Du
 	return due, true
 }
 
-// check runs check i once. A slot that is gone ends the lock, unless the set is elastic and has
-// others.
+// check runs check i once. A slot that is gone ends the lock, unless the set is elastic
+// and has others.
 func (k *keeper) check(ctx context.Context, i int, c check) error {
 	for {
 		sent := k.cfg.clock.Now()
@@ -203,8 +207,8 @@ func (k *keeper) check(ctx context.Context, i int, c check) error {
 	}
 }
 
-// survive drops a slot that is gone from an elastic set that has others; else it ends the lock and
-// returns false.
+// survive drops a slot that is gone from an elastic set that has others; else it ends the
+// lock and returns false.
 func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
 	if !k.cfg.Elastic {
 		k.lose(k.cfg.Describe([]int{gone.slot}), gone)
@@ -237,8 +241,8 @@ func (k *keeper) changed(format string, args ...any) {
 	}
 }
 
-// watchLease has f called at once and each time that the lease has grown, with the newest one.
-func (k *keeper) watchLease(f func(stopAt, until time.Duration)) {
+// OnRenew has f called with StopAt and Until, at once and each time that they have grown.
+func (k *keeper) OnRenew(f func(stopAt, until time.Duration)) {
 	k.renewing.Lock()
 	k.onRenew = f
 	k.renewing.Unlock()
@@ -294,8 +298,8 @@ func (k *keeper) lose(what string, reason error) {
 	k.reportLoss()
 }
 
-// watchLoss has f called when the lock is lost, before anybody else can know of it.
-func (k *keeper) watchLoss(f func(error)) {
+// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the same error.
+func (k *keeper) OnLost(f func(error)) {
 	k.losing.Lock()
 	k.onLost = f
 	k.losing.Unlock()

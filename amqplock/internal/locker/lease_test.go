@@ -8,8 +8,10 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// The lease is counted from the check that is behind, to the millisecond, whichever that is.
+// The lease is counted from the check that is behind, to the millisecond, whichever that
+// is.
 func TestLeaseOfTheCheckThatStalls(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		kind   wire.Kind
 		method string

@@ -14,9 +14,11 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Hints alone keep the line moving, also where several slots come free at once and a hint is merged with another: with the slow retry
-// switched off a single lost hint would stall it.
+// Hints alone keep the line moving, also where several slots come free at once and a hint
+// is merged with another: with the slow retry switched off a single lost hint would stall
+// it.
 func TestHintsAloneServeEveryone(t *testing.T) {
+	t.Parallel()
 	for _, slots := range []int{1, 3} {
 		cfg := testConfig(t, wire.Semaphore)
 		cfg.Slots, cfg.retry, cfg.Log = slots, time.Hour, nil
@@ -49,8 +51,10 @@ func TestHintsAloneServeEveryone(t *testing.T) {
 	}
 }
 
-// Who got a slot is out of the line while it holds: the next waiter is woken for the next slot.
+// Who got a slot is out of the line while it holds: the next waiter is woken for the next
+// slot.
 func TestHolderStandsInNobodysWay(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.retry = 2, time.Hour
 	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
@@ -83,6 +87,7 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 
 // The same where the slot came free without a hint, just before the time was over.
 func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.retry = time.Hour
 	other := holdAll(t, cfg, 2)
@@ -128,8 +133,10 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 	}
 }
 
-// A waiter that has heard nothing for long has the first in the line try, and does not try itself: it would overtake those before it.
+// A waiter that has heard nothing for long has the first in the line try, and does not
+// try itself: it would overtake those before it.
 func TestNobodyOvertakesInLine(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	holder := testSession(t, cfg)
 	if err := holder.Requests.Claim(cfg.Name); err != nil {
@@ -174,8 +181,10 @@ func TestNobodyOvertakesInLine(t *testing.T) {
 	}
 }
 
-// A crash is known to the line within milliseconds: the tripwire's message expires into it.
+// A crash is known to the line within milliseconds: the tripwire's message expires into
+// it.
 func TestCrashWakesTheLine(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
 			cfg := testConfig(t, kind)
@@ -209,8 +218,10 @@ func TestCrashWakesTheLine(t *testing.T) {
 	}
 }
 
-// Who releases closes its connections only when the next in the line has had the time to claim the lock. Where there is no line it ends at once.
+// Who releases closes its connections only when the next in the line has had the time to
+// claim the lock. Where there is no line it ends at once.
 func TestStepAside(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		for _, line := range []bool{false, true} {
 			for _, held := range []time.Duration{presence.Delay / 2, 2 * presence.Delay} {
@@ -248,10 +259,13 @@ func TestStepAside(t *testing.T) {
 	})
 }
 
-// In an alarm the broker does not read what a releaser has to say to the line, who does not wait for it.
+// In an alarm the broker does not read what a releaser has to say to the line, who does
+// not wait for it.
 func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		lock := mustAcquire(t, cfg)
+		synctest.Wait() // for what is prepared at once
 		if err := lock.link.OpenPublish(t.Context()); err != nil {
 			t.Fatal(err)
 		}

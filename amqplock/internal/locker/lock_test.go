@@ -17,6 +17,7 @@ import (
 )
 
 func TestMutexExcludes(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	lock := mustAcquire(t, cfg)
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
@@ -41,6 +42,7 @@ func TestMutexExcludes(t *testing.T) {
 }
 
 func TestSemaphoreHasItsSlots(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotFound) {
 		t.Fatalf("no semaphore: %v, want ErrNotFound", err)
@@ -63,6 +65,7 @@ func TestSemaphoreHasItsSlots(t *testing.T) {
 }
 
 func TestWaitersAreServedInOrder(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour // hints alone
 	holder := mustAcquire(t, cfg)
@@ -141,6 +144,7 @@ func consumers(t *testing.T, queue string) int {
 }
 
 func TestCancelledWaitLeavesNothing(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	mustAcquire(t, cfg)
 	why := errors.New("enough")
@@ -159,6 +163,7 @@ func TestCancelledWaitLeavesNothing(t *testing.T) {
 }
 
 func TestWaitEndsInTime(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	mustAcquire(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -168,8 +173,10 @@ func TestWaitEndsInTime(t *testing.T) {
 	}
 }
 
-// In an alarm the broker stops reading from a connection that has published: the one that holds must not have.
+// In an alarm the broker stops reading from a connection that has published: the one that
+// holds must not have.
 func TestHoldConnectionNeverPublishes(t *testing.T) {
+	t.Parallel()
 	const basic, publish, queue, declare = 60, 40, 50, 10
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -210,6 +217,7 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 }
 
 func TestRecoveryIsOff(t *testing.T) {
+	t.Parallel()
 	lock := mustAcquire(t, testConfig(t, wire.Mutex))
 	if lock.link.Lock.IsRecoveryEnabled() || lock.link.Lock.Config.Recovery != nil {
 		t.Error("a connection that comes back by itself would take a lost lock again in silence")
@@ -217,6 +225,7 @@ func TestRecoveryIsOff(t *testing.T) {
 }
 
 func TestLostWhenTheQueueIsDeleted(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.CheckInterval = 1, 50*time.Millisecond
 	lock := mustAcquire(t, cfg)
@@ -232,8 +241,10 @@ func TestLostWhenTheQueueIsDeleted(t *testing.T) {
 	}
 }
 
-// The broker confirms a publish to the queue just as well when it has become another's; only its owner can declare it.
+// The broker confirms a publish to the queue just as well when it has become another's;
+// only its owner can declare it.
 func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	lock := mustAcquire(t, cfg)
 	lock.stop() // the checks are the test's to call
@@ -250,6 +261,7 @@ func TestLostWhenTheQueueBelongsToAnother(t *testing.T) {
 }
 
 func TestLostWhenTheSlotIsRemoved(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.CheckInterval = 2, 50*time.Millisecond
 	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
@@ -267,8 +279,10 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 	}
 }
 
-// A loss that no check has seen yet is found at the release: a command that ran without the lock shall not count as a success.
+// A loss that no check has seen yet is found at the release: a command that ran without
+// the lock shall not count as a success.
 func TestReleaseTellsALateLoss(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	lock := mustAcquire(t, cfg)
 	lock.stop()
@@ -281,6 +295,7 @@ func TestReleaseTellsALateLoss(t *testing.T) {
 }
 
 func TestLostWhenTheConnectionBreaks(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Dial = dialWire
 	lock := mustAcquire(t, cfg)
@@ -290,9 +305,11 @@ func TestLostWhenTheConnectionBreaks(t *testing.T) {
 	}
 }
 
-// Silence: the context ends StopTime before the lease, to the millisecond, and the socket stays open, because closing it would free the
-// lock while the command is still being stopped.
+// Silence: the context ends StopTime before the lease, to the millisecond, and the socket
+// stays open, because closing it would free the lock while the command is still being
+// stopped.
 func TestLeaseEndsInSilence(t *testing.T) {
+	t.Parallel()
 	clock := &fakeClock{now: 1000 * time.Second}
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Dial, cfg.clock = dialWire, clock
@@ -320,8 +337,10 @@ func TestLeaseEndsInSilence(t *testing.T) {
 	}
 }
 
-// A machine that was suspended finds its lease over when it goes on, whatever the broker would answer.
+// A machine that was suspended finds its lease over when it goes on, whatever the broker
+// would answer.
 func TestLeaseCountsSuspend(t *testing.T) {
+	t.Parallel()
 	clock := &fakeClock{now: time.Hour}
 	cfg := testConfig(t, wire.Mutex)
 	cfg.clock = clock
@@ -332,8 +351,10 @@ func TestLeaseCountsSuspend(t *testing.T) {
 	}
 }
 
-// amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may reach the socket.
+// amqp091-go closes a silent connection after 1.5 heartbeats, and on Close: neither may
+// reach the socket.
 func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Dial = dialWire
 	lock := mustAcquire(t, cfg)
@@ -348,6 +369,7 @@ func TestLibraryCannotCloseTheHoldSocket(t *testing.T) {
 }
 
 func TestWorkQueueIsNoLock(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	conn, err := amqp.Dial(cfg.URLs[0])
 	if err != nil {
@@ -376,6 +398,7 @@ func TestWorkQueueIsNoLock(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Broker: wire.Broker{URLs: []string{"amqp://user:secret@127.0.0.1:1/"}, ConnectTimeout: 10 * time.Millisecond}, Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}}
 	_, err := Acquire(t.Context(), cfg)
 	if !errors.Is(err, fault.ErrUnreachable) || strings.Contains(err.Error(), "secret") {
@@ -383,8 +406,10 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Who is told to stop before there is a connection gets the same kind of error as one who is told while it waits.
+// Who is told to stop before there is a connection gets the same kind of error as one who
+// is told while it waits.
 func TestCancelledWhileConnecting(t *testing.T) {
+	t.Parallel()
 	why := errors.New("enough")
 	for _, acquire := range []func(context.Context, Config) (*Holder, error){Acquire, TryAcquire} {
 		ctx, cancel := context.WithCancelCause(t.Context())

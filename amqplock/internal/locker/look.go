@@ -31,8 +31,8 @@ func Look(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) { return count(ctx, link, lock) })
 }
 
-// Inspect asks the broker, and then the participants. That they cannot be asked is logged and no
-// error.
+// Inspect asks the broker, and then the participants. That they cannot be asked is logged
+// and no error.
 func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
 		seen, err := count(ctx, link, lock)
@@ -59,8 +59,8 @@ func Said(ctx context.Context, b wire.Broker, lock wire.Ref) ([]presence.Answer,
 	})
 }
 
-// InspectAll looks at all locks that have participants, sorted by kind and name. One that cannot be
-// counted does not hide the others.
+// InspectAll looks at all locks that have participants, sorted by kind and name. One that
+// cannot be counted does not hide the others.
 func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 	return inspectOver(ctx, b, func(link *wire.Link) ([]Seen, error) {
 		answers, err := presence.Ask(ctx, link, presence.Everybody, math.MaxInt)
@@ -150,8 +150,8 @@ func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 	return seen, err
 }
 
-// hear adds what the participants say, in the order in which they came, those without a place in
-// the wait queue last.
+// hear adds what the participants say, in the order in which they came, those without a
+// place in the wait queue last.
 func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
 	slices.SortFunc(said, func(a, b presence.Answer) int {
 		if a.InLine != b.InLine {

@@ -90,6 +90,7 @@ func blackHole(t *testing.T, ip string, port int) int {
 }
 
 func TestNodesAreTriedInOrder(t *testing.T) {
+	t.Parallel()
 	var d dials
 	cfg := testConfig(t, wire.Mutex)
 	hole := blackHole(t, "127.0.0.1", 0)
@@ -114,6 +115,7 @@ func TestNodesAreTriedInOrder(t *testing.T) {
 
 // TestConnectionsAtDifferentNodes: a node may take the one connection and not the other.
 func TestConnectionsAtDifferentNodes(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 1
 	d := dials{fail: func(name string, before int) error {
@@ -135,6 +137,7 @@ func TestConnectionsAtDifferentNodes(t *testing.T) {
 }
 
 func TestNoNodeAnswers(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Broker: wire.Broker{URLs: []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@no-such-host.invalid/v"}}}
 	_, err := TryAcquire(t.Context(), cfg)
 	if !errors.Is(err, fault.ErrUnreachable) || !wire.Temporary(err) {
@@ -154,7 +157,8 @@ func TestNoNodeAnswers(t *testing.T) {
 	}
 }
 
-// TestBrokerThatIsAway is waited for by one who waits, and by nobody else.
+// TestBrokerThatIsAway is waited for by one who waits, and by nobody else. It runs alone,
+// because it counts tries in 0.3 s.
 func TestBrokerThatIsAway(t *testing.T) {
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		cfg := testConfig(t, kind)
@@ -202,6 +206,7 @@ func TestBrokerThatIsAway(t *testing.T) {
 
 // TestAddressThatDoesNotAnswer leaves time for the other addresses of the same host.
 func TestAddressThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	_, port, _ := net.SplitHostPort(address(t))
 	number, _ := strconv.Atoi(port)
 	blackHole(t, "127.0.0.2", number) // the broker listens at 127.0.0.1 only
@@ -229,7 +234,8 @@ func TestAddressThatDoesNotAnswer(t *testing.T) {
 	_ = lock.Release(t.Context())
 }
 
-// answerAddresses is a name server for which every name has the same addresses, and no others.
+// answerAddresses is a name server for which every name has the same addresses, and no
+// others.
 func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 	question := make([]byte, 512)
 	for {
@@ -256,9 +262,10 @@ func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 	}
 }
 
-// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single try that fails takes less than the connect timeout,
-// except for the one that uses it up.
+// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single
+// try that fails takes less than the connect timeout, except for the one that uses it up.
 func TestWhatIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	at := address(t)
 	says := func(greeting string) func(context.Context, string, string) (net.Conn, error) {
 		return func(context.Context, string, string) (net.Conn, error) {

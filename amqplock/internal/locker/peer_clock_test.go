@@ -7,7 +7,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
 )
 
-// bubbleClock goes with the time of a synctest bubble, and, like CLOCK_BOOTTIME, on while the machine is suspended; Go's timers do not.
+// bubbleClock goes with the time of a synctest bubble, and, like CLOCK_BOOTTIME, on while
+// the machine is suspended; Go's timers do not.
 type bubbleClock struct {
 	start time.Time
 
@@ -24,7 +25,8 @@ func (b *bubbleClock) Now() time.Duration {
 
 func (b *bubbleClock) now() time.Duration { return 1000*time.Second + time.Since(b.start) + b.slept }
 
-// suspend lets the clock jump. No alarm has been noticed when it returns: whatever else the machine does first has the old lease.
+// suspend lets the clock jump. No alarm has been noticed when it returns: whatever else
+// the machine does first has the old lease.
 func (b *bubbleClock) suspend(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

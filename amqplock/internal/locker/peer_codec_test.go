@@ -9,7 +9,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// The codec of the peer: amqp091-go has one and exports nothing of it. https://www.rabbitmq.com/amqp-0-9-1-reference
+// The codec of the peer: amqp091-go has one and exports nothing of it.
+// https://www.rabbitmq.com/amqp-0-9-1-reference
 
 const (
 	frameMethod    = 1

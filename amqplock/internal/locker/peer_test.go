@@ -16,10 +16,12 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// peer is the broker's side of AMQP 0-9-1 as far as this package uses it, for answers that a real broker gives in rare trouble only. It
-// lives in a synctest bubble: nothing there takes any time, and time passes when all wait.
+// peer is the broker's side of AMQP 0-9-1 as far as this package uses it, for answers
+// that a real broker gives in rare trouble only. It lives in a synctest bubble: nothing
+// there takes any time, and time passes when all wait.
 //
-// It answers like a broker in good health, with queues that have owners, unless script answers instead.
+// It answers like a broker in good health, with queues that have owners, unless script
+// answers instead.
 type peer struct {
 	t         *testing.T
 	heartbeat uint16 // seconds, in connection.tune

@@ -12,14 +12,14 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// rearmAfter is well within the half hour after which RabbitMQ closes the channel of a consumer
-// that does not acknowledge.
+// rearmAfter is well within the half hour after which RabbitMQ closes the channel of a
+// consumer that does not acknowledge.
 const rearmAfter = 20 * time.Minute
 
-// prepare makes the hand-over fast. Nothing of it is needed for it to be right, so a failure is
-// only logged. A command that ends at once is spared what only a longer one needs: the second
-// connection, with which a lock that others wait for is handed over, the last will, and the notice
-// of removed slots.
+// prepare makes the hand-over fast. Nothing of it is needed for it to be right, so a
+// failure is only logged. A command that ends at once is spared what only a longer one
+// needs: the second connection, with which a lock that others wait for is handed over,
+// the last will, and the notice of removed slots.
 func (h *Holder) prepare() {
 	h.log.record(context.Background(), h.link) // also if the work ends meanwhile
 	if h.link.Publish() != nil {               // others may wait: the hint shall not wait for its channel
@@ -31,10 +31,10 @@ func (h *Holder) prepare() {
 		return
 	}
 	if h.cfg.Kind == wire.Semaphore {
-		h.background.Go(h.watchSlots)
+		h.background.Go(func() { watchSlots(h.keeper) })
 	}
 	if h.cfg.Elastic {
-		h.publishing.Go(h.grow)
+		h.publishing.Go(func() { grow(h.keeper) })
 	}
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
@@ -72,19 +72,20 @@ func (h *Holder) prepare() {
 	}
 }
 
-// will is the last will of a holder: a message that it keeps unacknowledged on the lock connection.
-// When that dies the broker puts the message back into its queue, where it expires at once, and by
-// the queue's arguments expired messages go to the wait queue. So the next waiter knows of a crash
-// within milliseconds.
+// will is the last will of a holder: a message that it keeps unacknowledged on the lock
+// connection. When that dies the broker puts the message back into its queue, where it
+// expires at once, and by the queue's arguments expired messages go to the wait queue. So
+// the next waiter knows of a crash within milliseconds.
 type will struct {
 	mu      sync.Mutex
 	channel *amqp.Channel // nil until armed
 	message *amqp.Delivery
 }
 
-// arm is called again before the broker loses its patience with the consumer. The message that
-// arrives may be that of another who arms at the same time, which gets ours: so nobody waits for
-// it. consuming gets the goroutine of the consumer, which ends with lock.
+// arm is called again before the broker loses its patience with the consumer. The message
+// that arrives may be that of another who arms at the same time, which gets ours: so
+// nobody waits for it. consuming gets the goroutine of the consumer, which ends with
+// lock.
 func (w *will) arm(
 	lock *wire.Conn, tell *wire.RequestChannel, name string, consuming *sync.WaitGroup,
 ) error {
@@ -97,7 +98,8 @@ func (w *will) arm(
 			return err
 		}
 		queue := wire.WillQueue(name)
-		if _, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name)); err != nil {
+		_, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name))
+		if err != nil {
 			return err
 		}
 		if err := channel.Qos(1, 0, false); err != nil {

@@ -6,6 +6,7 @@ import (
 
 // A broker that fails itself (541) is asked once more, and no oftener.
 func TestProbeAfterAFailureOfTheBroker(t *testing.T) {
+	t.Parallel()
 	for failures, fails := range []bool{false, false, true} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			s := testSession(t, cfg)
@@ -31,6 +32,7 @@ func TestProbeAfterAFailureOfTheBroker(t *testing.T) {
 
 // A probe has six outcomes, of which one alone says that a queue is missing.
 func TestOutcomesOfProbes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		answer  func(*request)

@@ -12,7 +12,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// refuses answers a login as a RabbitMQ does that has another password, or that is ending and has no users any more.
+// refuses answers a login as a RabbitMQ does that has another password, or that is ending
+// and has no users any more.
 func refuses(r *request) bool {
 	if r.method == "start-ok" {
 		r.closeConnection(403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.")
@@ -22,6 +23,7 @@ func refuses(r *request) bool {
 
 // A waiter outlives a broker that refuses it for a while, if that has accepted it before.
 func TestRefusalByABrokerThatHasAcceptedUs(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		away time.Duration
@@ -57,8 +59,10 @@ func TestRefusalByABrokerThatHasAcceptedUs(t *testing.T) {
 	}
 }
 
-// Who was never accepted and is refused twice has the wrong password. Who will not wait asks once.
+// Who was never accepted and is refused twice has the wrong password. Who will not wait
+// asks once.
 func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		acquire func(context.Context, Config) (*Holder, error)
@@ -91,6 +95,7 @@ func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
 
 // A broker that is ending refuses everybody, and is back a little later.
 func TestNewcomerOutlivesABrokerThatRestarts(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		restarts, dial := 0, cfg.Dial
 		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -114,8 +119,10 @@ func TestNewcomerOutlivesABrokerThatRestarts(t *testing.T) {
 	})
 }
 
-// A connection that breaks in the middle of the login is no refusal: it is tried again, and the error says what has happened.
+// A connection that breaks in the middle of the login is no refusal: it is tried again,
+// and the error says what has happened.
 func TestCutInTheLoginIsNoRefusal(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"start-ok", "open"} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			cuts := 0

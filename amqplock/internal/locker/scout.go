@@ -13,14 +13,16 @@ import (
 
 // scout asks a quorum queue on the publish connection before the lock connection does.
 //
-// When the node that leads a quorum queue has died, RabbitMQ (3.10 to 4.3) answers basic.get with
-// 541, INTERNAL_ERROR, at healthy nodes too, and 541 ends the connection. It goes on for as long as
-// a channel remembers the leader that is dead. That must not hit the lock connection. So the lock
-// connection asks only what the publish connection has just been answered, and on a channel that
-// is younger than the publish connection and remembers nothing.
+// When the node that leads a quorum queue has died, RabbitMQ (3.10 to 4.3) answers
+// basic.get with 541, INTERNAL_ERROR, at healthy nodes too, and 541 ends the connection.
+// It goes on for as long as a channel remembers the leader that is dead. That must not
+// hit the lock connection. So the lock connection asks only what the publish connection
+// has just been answered, and on a channel that is younger than the publish connection
+// and remembers nothing.
 //
-// To ask on the publish connection alone would not do. It may have been opened to another node, by
-// a load balancer for one, and what has to be with the majority is the node where the lock is held.
+// To ask on the publish connection alone would not do. It may have been opened to another
+// node, by a load balancer for one, and what has to be with the majority is the node
+// where the lock is held.
 type scout struct {
 	publish  *wire.Conn // nil: it is being opened
 	ahead    map[*wire.RequestChannel]*wire.RequestChannel
@@ -30,8 +32,9 @@ type scout struct {
 	patience time.Duration // with an answer, and with a publish connection that is not there
 }
 
-// get reads from a quorum queue, which is always empty, on a channel of the lock connection, after
-// the scout. An attempt has nothing to lose on that connection and sends none.
+// get reads from a quorum queue, which is always empty, on a channel of the lock
+// connection, after the scout. An attempt has nothing to lose on that connection and
+// sends none.
 func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
 	since := time.Time{}
 	if s := c.scout.Load(); s != nil {
@@ -43,8 +46,9 @@ func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue s
 	return wire.Call(ctx, func() error { return channel.Get(since, queue) })
 }
 
-// openScout lets a scout go ahead on the publish connection of link from now on. All channels are
-// open by then: else the first question would take several times as long as an answer.
+// openScout lets a scout go ahead on the publish connection of link from now on. All
+// channels are open by then: else the first question would take several times as long as
+// an answer.
 func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
 	if old := c.scout.Load(); old != nil && old.publish == link.Publish() {
 		return nil
@@ -68,9 +72,9 @@ func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
 	return nil
 }
 
-// newScout makes a scout for publish, or one that stands for none until publish is open (nil). The
-// lease outlasts the patience with a publish connection that has fallen silent, the one until the
-// lock connection asks without it, and then its answer.
+// newScout makes a scout for publish, or one that stands for none until publish is open
+// (nil). The lease outlasts the patience with a publish connection that has fallen
+// silent, the one until the lock connection asks without it, and then its answer.
 func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
 	now := time.Now()
 	next := &scout{
@@ -93,9 +97,10 @@ func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
 // errNoScout proves nothing: to ask might be fatal.
 var errNoScout = errors.New("the publish connection is not open")
 
-// ask returns nil when the lock connection may ask too. Either the answer was good, or the publish
-// connection gives none: the broker is in an alarm and does not read from it, or it is gone and
-// does not come back. Without a majority check the lease would run out over that.
+// ask returns nil when the lock connection may ask too. Either the answer was good, or
+// the publish connection gives none: the broker is in an alarm and does not read from it,
+// or it is gone and does not come back. Without a majority check the lease would run out
+// over that.
 func (s *scout) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
 	switch {
 	case s.publish == nil:

@@ -40,7 +40,8 @@ func eachHolder(t *testing.T, test func(h *holder)) {
 	}
 }
 
-// pass lets time pass, and tells how often the hold connection and all others were asked meanwhile whether there is a majority.
+// pass lets time pass, and tells how often the hold connection and all others were asked
+// meanwhile whether there is a majority.
 func (h *holder) pass(d time.Duration) (hold, others int) {
 	count := func() (hold, others int) {
 		h.mu.Lock()
@@ -82,6 +83,7 @@ func (h *holder) getOnTalk(reply func(*request)) {
 
 // Every get on the hold connection comes behind one on the talk connection.
 func TestScoutGoesAhead(t *testing.T) {
+	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
 			t.Errorf("asked %d times, and %d times before", hold, others)
@@ -89,9 +91,11 @@ func TestScoutGoesAhead(t *testing.T) {
 	})
 }
 
-// A get that is answered badly on the talk connection, as with 541 when the leader of the queue has died, proves nothing and costs nothing
-// but that connection: the hold connection is not asked until a new one has been answered well.
+// A get that is answered badly on the talk connection, as with 541 when the leader of the
+// queue has died, proves nothing and costs nothing but that connection: the hold
+// connection is not asked until a new one has been answered well.
 func TestScoutTakesTheBlow(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"541", "320", "cut", "silence", "403", "404 down", "404 timeout"} {
 		t.Run(name, func(t *testing.T) {
 			eachHolder(t, func(h *holder) {
@@ -114,8 +118,10 @@ func TestScoutTakesTheBlow(t *testing.T) {
 	}
 }
 
-// The broker does not read from a talk connection in an alarm: the hold connection, which never published, asks alone, however long it takes.
+// The broker does not read from a talk connection in an alarm: the hold connection, which
+// never published, asks alone, however long it takes.
 func TestScoutInAnAlarm(t *testing.T) {
+	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		h.mu.Lock()
 		h.talk.alarm("low on memory")
@@ -133,8 +139,10 @@ func TestScoutInAnAlarm(t *testing.T) {
 	})
 }
 
-// Without a second connection (a limit is reached, from the start or from some time on) the hold connection asks alone.
+// Without a second connection (a limit is reached, from the start or from some time on)
+// the hold connection asks alone.
 func TestScoutThatIsRefused(t *testing.T) {
+	t.Parallel()
 	refuse := func(r *request) bool {
 		if r.method == "open" {
 			r.closeConnection(530, "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached")
@@ -171,6 +179,7 @@ func TestScoutThatIsRefused(t *testing.T) {
 
 // A talk connection that comes, and goes before it could ask anything, is none.
 func TestScoutThatComesAndGoes(t *testing.T) {
+	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		h.answer(func(r *request) bool {
 			bad := r.method == "publish" && r.queue == wire.WillQueue("x")
@@ -184,8 +193,10 @@ func TestScoutThatComesAndGoes(t *testing.T) {
 	})
 }
 
-// With a new talk connection the hold connection asks on new channels: an older one may remember a leader that is dead.
+// With a new talk connection the hold connection asks on new channels: an older one may
+// remember a leader that is dead.
 func TestScoutIsFollowedOnYoungerChannels(t *testing.T) {
+	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		young := map[uint16]bool{}
 		h.answer(func(r *request) bool {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestCountTakesAllOrNone(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Count = 5, 3
 	lock := mustAcquire(t, cfg)
@@ -36,6 +37,7 @@ func TestCountTakesAllOrNone(t *testing.T) {
 }
 
 func TestGreedyTakesWhatIsFree(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 4
 	one := mustAcquire(t, cfg)
@@ -53,6 +55,7 @@ func TestGreedyTakesWhatIsFree(t *testing.T) {
 
 // Many who want several would wait for one another for ever if each kept a part.
 func TestSeveralWithoutDeadlock(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.retry, cfg.Log = 5, time.Hour, nil
 	var party errgroup.Group
@@ -81,6 +84,7 @@ func TestSeveralWithoutDeadlock(t *testing.T) {
 }
 
 func TestElasticSetGrowsAndShrinks(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 1, true, true
 	changes := make(chan []int, 16)
@@ -121,8 +125,10 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	}
 }
 
-// An elastic set that begins while others stand in line joins behind them, and grows when it is its turn.
+// An elastic set that begins while others stand in line joins behind them, and grows when
+// it is its turn.
 func TestElasticSetGrowsBehindWaiters(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic, cfg.retry = 1, true, true, time.Hour
 	changes := make(chan []int, 16)
@@ -146,6 +152,7 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 
 // A removal may be found by two checks at once: it is told once, and the set is not lost.
 func TestRemovalIsToldOnce(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
 	changes := make(chan []int, 16)
@@ -162,8 +169,10 @@ func TestRemovalIsToldOnce(t *testing.T) {
 	}
 }
 
-// What goes wrong with two slots at once is told one after the other, and at last what is left of the set.
+// What goes wrong with two slots at once is told one after the other, and at last what is
+// left of the set.
 func TestChangesAreToldInOrder(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
 	telling, goOn := make(chan []int), make(chan struct{})
@@ -197,8 +206,10 @@ func TestChangesAreToldInOrder(t *testing.T) {
 	_ = both.Wait()
 }
 
-// Of several slots only the first in the line may keep a part while it waits for the rest.
+// Of several slots only the first in the line may keep a part while it waits for the
+// rest.
 func TestOnlyTheFirstKeepsAPart(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
 		t.Fatal(err)
@@ -228,8 +239,10 @@ func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	}
 }
 
-// An error ends a try in the middle of collecting: then, too, only the first in the line keeps what it has got.
+// An error ends a try in the middle of collecting: then, too, only the first in the line
+// keeps what it has got.
 func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		reply string
 		nth   int // of the questions about slot 2
@@ -267,4 +280,132 @@ func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A part that vanishes is forgotten, and claimed like any other slot: it never counts twice.
+func TestPartThatVanishesCountsOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 3)
+		cfg.Count = 2
+		p.queues[wire.HeldQueue("x", 2)], p.queues[wire.HeldQueue("x", 3)] = &peerConn{}, &peerConn{}
+		c := testContender(t, cfg)
+		for range 3 {
+			if err := c.try(t.Context(), true); !isBusy(err) {
+				t.Fatalf("one of three slots is free, two are wanted: %v", err)
+			}
+			if held := c.held.list(); !slices.Equal(held, []int{1}) {
+				t.Errorf("holds %v, want slot 1", held)
+			}
+			p.mu.Lock()
+			delete(p.queues, wire.HeldQueue("x", 1)) // an operator, by name
+			p.mu.Unlock()
+		}
+	})
+}
+
+// An own slot that is missing is lost, and not free for the set that has lost it.
+func TestSetDoesNotTakeItsOwnSlotAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		lock, _ := elastic(t, p, cfg)
+		claims := 0
+		p.answer(func(r *request) bool {
+			if r.method == "claim" && r.queue == wire.HeldQueue("x", 1) {
+				claims++
+			}
+			if r.method == "look" && r.queue == wire.HeldQueue("x", 1) { // no check finds out
+				r.declareOk()
+				return true
+			}
+			return false
+		})
+		p.mu.Lock()
+		delete(p.queues, wire.HeldQueue("x", 1))
+		p.mu.Unlock()
+		pass(10 * time.Second) // some slow tries
+		if claims > 0 || !slices.Equal(lock.Slots(), []int{1}) {
+			t.Errorf("claimed it %d times, holds %v", claims, lock.Slots())
+		}
+		p.answer(nil)
+		_ = lock.Release(t.Context())
+	})
+}
+
+// The claim that others won proves nothing of the slot that a greedy set has got.
+func TestLeaseOfAGreedySet(t *testing.T) {
+	t.Parallel()
+	for range 10 { // slots are claimed in random order
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, 2)
+			cfg.Greedy = true
+			clock := cfg.clock
+			var granted time.Duration // the newest time of a claim that was granted
+			p.delay = 100 * time.Millisecond
+			p.answer(func(r *request) bool {
+				if r.method != "claim" {
+					return false
+				}
+				if r.queue == wire.HeldQueue("x", 2) {
+					replies["405"](r)
+					return true
+				}
+				granted = clock.Now()
+				return false
+			})
+			lock := mustAcquire(t, cfg)
+			if got, most := lock.Until(), granted+19*time.Second; got > most {
+				t.Errorf("until %s, at most %s is proven", got, most)
+			}
+			p.mu.Lock()
+			p.delay = 0
+			p.mu.Unlock()
+			_ = lock.Release(t.Context())
+		})
+	}
+}
+
+// To a claim of a slot that is just being removed RabbitMQ 4.3 answers 541: then it is busy, or
+// gone.
+func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		failures := 0
+		p.answer(func(r *request) bool {
+			if r.method == "get" && r.queue == wire.SlotQueue("x", 1) && failures < 2 {
+				failures++
+				r.closeConnection(541, "INTERNAL_ERROR - {noproc,{gen_statem,call}}")
+				return true
+			}
+			return false
+		})
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+		lock := mustAcquire(t, cfg)
+		if failures != 2 {
+			t.Errorf("%d failures", failures)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// As soon as a slot is free a drain may remove it: that is no loss of its last holder.
+func TestSlotThatIsDrainedAtTheRelease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		lock, _ := held5s(t, p.semaphore(cfg, 1))
+		p.answer(func(r *request) bool {
+			if r.method == "delete" && r.queue == wire.HeldQueue("x", 1) {
+				delete(p.queues, wire.SlotQueue("x", 1))
+			}
+			return false
+		})
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

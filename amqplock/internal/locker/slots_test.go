@@ -29,6 +29,7 @@ func holdAll(t *testing.T, cfg Config, slots int) *wire.Link {
 
 // The number of slots is found by bisecting, and the one that is free wherever it is.
 func TestFindAmongMany(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	const count = 40
 	holder := holdAll(t, cfg, count)
@@ -50,9 +51,10 @@ func TestFindAmongMany(t *testing.T) {
 	}
 }
 
-// A newcomer does not ask for every slot of a long row before it has looked whether others wait;
-// a waiter does, and one that will not wait.
+// A newcomer does not ask for every slot of a long row before it has looked whether
+// others wait; a waiter does, and one that will not wait.
 func TestNewcomerGlances(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	const first = 8
 	const count = first + wire.Glance + 16
@@ -75,6 +77,7 @@ func TestNewcomerGlances(t *testing.T) {
 
 // A removal is told by the broker, long before the next check.
 func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Heartbeat, cfg.CheckInterval, cfg.Dial = 1, 60*time.Second, 70*time.Second, dialWire
 	lock := mustAcquire(t, cfg)
@@ -89,8 +92,10 @@ func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
 	}
 }
 
-// Draining takes no slot from its holder, and lets nobody new have it; it goes on when the holder has left.
+// Draining takes no slot from its holder, and lets nobody new have it; it goes on when
+// the holder has left.
 func TestDrainWaitsForTheHolder(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Count = 2, 2
 	holder := mustAcquire(t, cfg)
@@ -122,6 +127,7 @@ func TestDrainWaitsForTheHolder(t *testing.T) {
 }
 
 func TestNobodyTakesTheSlotThatIsDrained(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots = 2
 	s := testSession(t, cfg)
@@ -141,6 +147,7 @@ func TestNobodyTakesTheSlotThatIsDrained(t *testing.T) {
 }
 
 func TestResizeMendsHoles(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	for _, n := range []int{4, 2, 0, 5} {
 		if err := Resize(t.Context(), cfg.Broker, cfg.Name, n); err != nil {
@@ -173,6 +180,7 @@ func TestResizeMendsHoles(t *testing.T) {
 
 // find takes a hole among the slots for a free one; the claim finds out.
 func TestHoleIsNoFreeSlot(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	const count, hole = 12, 11
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, count); err != nil {

@@ -4,35 +4,84 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// slotWatch consumes from the queues of slots, for the broker's notice that one is being deleted.
+// slotWatch consumes from the queues of the slots held. The broker notifies a consumer that its
+// queue is being deleted; without that the next check in turn finds out. What arrives are probes,
+// of no interest.
 type slotWatch struct {
-	name    string
+	*keeper
 	channel *amqp.Channel
 	removed <-chan string // the consumer tags of deleted queues, see forget
 	watched map[int]bool
 }
 
-func newSlotWatch(ctx context.Context, lock *wire.Conn, cfg Config) (*slotWatch, error) {
-	channel, err := wire.CallFor(ctx, func() (*amqp.Channel, error) { return lock.Channel() })
+// watchSlots watches until the checks are stopped.
+func watchSlots(k *keeper) {
+	channel, err := wire.CallFor(k.checking, func() (*amqp.Channel, error) {
+		return k.link.Lock.Channel()
+	})
 	if err != nil {
-		return nil, err
+		return
 	}
-	return &slotWatch{
-		name: cfg.Name, channel: channel, watched: map[int]bool{},
+	defer channel.Close()
+	w := &slotWatch{
+		keeper: k, channel: channel, watched: map[int]bool{},
 		// Room for many: the library's reader hands them over, and would wait for us while we wait
 		// for an answer that it reads.
 		removed: channel.NotifyCancel(make(chan string, 1024)),
-	}, nil
+	}
+	var again <-chan time.Time
+	if k.cfg.Elastic { // then there are new slots
+		ticker := time.NewTicker(k.cfg.CheckInterval)
+		defer ticker.Stop()
+		again = ticker.C
+	}
+	w.run(again)
 }
 
-// follow watches the slots, and no others any more.
-func (w *slotWatch) follow(ctx context.Context, slots []int) error {
+func (w *slotWatch) run(again <-chan time.Time) {
+	for {
+		if slot, err := w.follow(w.checking, w.held.list()); err != nil {
+			if wire.Absent(err) { // it was removed before we could watch it
+				w.verifyRemoval(slot)
+			}
+			w.cfg.Debugf("the checks alone will find the removal of a slot: %v", err)
+			return
+		}
+		select {
+		case tag, ok := <-w.removed:
+			if !ok {
+				return
+			}
+			w.verifyRemoval(w.forget(tag))
+		case <-again:
+		case <-w.checking.Done():
+			return
+		}
+	}
+}
+
+// verifyRemoval looks whether a slot is gone whose queue, by the broker's notice, is being deleted.
+// It may also have moved to another node.
+func (w *slotWatch) verifyRemoval(slot int) {
+	if !w.held.concerns(slot) {
+		return
+	}
+	queue := wire.SlotQueue(w.cfg.Name, slot)
+	err := wire.Call(w.checking, func() error { return w.checker.slots.AwaitRemoval(queue) })
+	if wire.SlotStands(err) == wire.Lost {
+		w.survive(w.checking, &goneError{slot: slot, check: slotCheck, err: err})
+	}
+}
+
+// follow watches the slots, and no others any more. An error is that of slot failed.
+func (w *slotWatch) follow(ctx context.Context, slots []int) (failed int, err error) {
 	for slot := range w.watched {
 		if !slices.Contains(slots, slot) { // lost from an elastic set, and perhaps another's now
 			_ = w.channel.Cancel(strconv.Itoa(slot), true)
@@ -44,11 +93,11 @@ func (w *slotWatch) follow(ctx context.Context, slots []int) error {
 			continue
 		}
 		probes, err := wire.CallFor(ctx, func() (<-chan amqp.Delivery, error) {
-			queue, tag := wire.SlotQueue(w.name, slot), strconv.Itoa(slot)
+			queue, tag := wire.SlotQueue(w.cfg.Name, slot), strconv.Itoa(slot)
 			return w.channel.Consume(queue, tag, true, false, false, false, nil)
 		})
 		if err != nil {
-			return err
+			return slot, err
 		}
 		w.watched[slot] = true
 		go func() { // ends with the channel, or the consumer
@@ -56,7 +105,7 @@ func (w *slotWatch) follow(ctx context.Context, slots []int) error {
 			}
 		}()
 	}
-	return nil
+	return 0, nil
 }
 
 // forget is for a notice: it returns the slot, whose consumer is gone.

@@ -9,8 +9,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// eachInstant runs test with a lock that was taken a moment ago: for both kinds, short and long heartbeats, and moments from at once to one and a half
-// heartbeats ago.
+// eachInstant runs test with a lock that was taken a moment ago: for both kinds, short
+// and long heartbeats, and moments from at once to one and a half heartbeats ago.
 func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 	t.Helper()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
@@ -46,9 +46,11 @@ func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 	}
 }
 
-// A lock is kept where all answers begin to take three tenths of a heartbeat, though a talk connection that is being opened then takes longer than
-// the lease with its channels.
+// A lock is kept where all answers begin to take three tenths of a heartbeat, though a
+// talk connection that is being opened then takes longer than the lease with its
+// channels.
 func TestSlowAnswersAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	eachInstant(t, func(_ *testing.T, p *peer, lock *Holder) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -58,6 +60,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 
 // A lock is kept where the talk connection falls silent, and each new one is.
 func TestSilentTalk(t *testing.T) {
+	t.Parallel()
 	eachInstant(t, func(t *testing.T, p *peer, lock *Holder) {
 		hold := p.connOf(lock.link.Lock)
 		p.answer(func(r *request) bool { return r.peerConn != hold })

@@ -25,8 +25,10 @@ func elastic(t *testing.T, p *peer, cfg Config) (lock *Holder, free func()) {
 	}
 }
 
-// An elastic set tries for more on the connection that holds what it has: nothing that goes wrong with that may close it.
+// An elastic set tries for more on the connection that holds what it has: nothing that
+// goes wrong with that may close it.
 func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
+	t.Parallel()
 	for _, q := range []question{
 		{"claim", wire.Semaphore, "claim", wire.HeldQueue("x", 2)},
 		{"ownership", wire.Semaphore, "look", wire.HeldQueue("x", 2)},
@@ -71,8 +73,10 @@ func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
 	}
 }
 
-// Nothing that hangs delays the end of Context, and no call closes the socket before Release does.
+// Nothing that hangs delays the end of Context, and no call closes the socket before
+// Release does.
 func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			if kind == wire.Semaphore {
@@ -118,8 +122,10 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 	}
 }
 
-// Who gives a lock back to a broker that has just fallen silent does not wait for it for ever, whatever the patience of the caller.
+// Who gives a lock back to a broker that has just fallen silent does not wait for it for
+// ever, whatever the patience of the caller.
 func TestReleaseEndsInTime(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg.ConnectTimeout = 7 * time.Second
 		lock, _ := held5s(t, cfg)
@@ -136,8 +142,10 @@ func TestReleaseEndsInTime(t *testing.T) {
 	})
 }
 
-// An alarm that was over long ago does not cut the farewell short, which makes sure that the broker has read the hint for the next waiter.
+// An alarm that was over long ago does not cut the farewell short, which makes sure that
+// the broker has read the hint for the next waiter.
 func TestFarewellAfterAnAlarm(t *testing.T) {
+	t.Parallel()
 	for alarm, want := range map[bool]time.Duration{false: wire.CloseTime, true: 0} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			lock, _ := held5s(t, cfg)
@@ -161,8 +169,10 @@ func TestFarewellAfterAnAlarm(t *testing.T) {
 	}
 }
 
-// A whole life of each kind: the peer fails the test when a connection that has declared an exclusive queue publishes anything.
+// A whole life of each kind: the peer fails the test when a connection that has declared
+// an exclusive queue publishes anything.
 func TestWhoHoldsDoesNotPublish(t *testing.T) {
+	t.Parallel()
 	set := func(count int, greedy, elastic bool) func(*peer, Config) Config {
 		return func(p *peer, cfg Config) Config {
 			cfg = p.semaphore(cfg, 2)
@@ -232,6 +242,7 @@ func takeLater(t *testing.T, cfg Config) <-chan *Holder {
 
 // So it is with who changes a semaphore, also while it drains one.
 func TestWhoAdministersDoesNotPublish(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg.Kind = wire.Semaphore
 		steps := []struct {

@@ -15,9 +15,11 @@ import (
 // long is a suspend after which no lease is left.
 const long = 20 * time.Hour
 
-// A suspend is a jump of the clock that no alarm has noticed yet, at the worst instant: before the answer to one request. Whatever Acquire
-// was doing, it hands out no lock whose proof is older than the lease.
+// A suspend is a jump of the clock that no alarm has noticed yet, at the worst instant:
+// before the answer to one request. Whatever Acquire was doing, it hands out no lock
+// whose proof is older than the lease.
 func TestSuspendWhileAcquiring(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		kind   wire.Kind
@@ -70,8 +72,10 @@ func TestSuspendWhileAcquiring(t *testing.T) {
 	}
 }
 
-// The broker need not be asleep for that: it may take longer than a lease to grant the lock.
+// The broker need not be asleep for that: it may take longer than a lease to grant the
+// lock.
 func TestSlowGrantIsProvenAgain(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg.Heartbeat, cfg.StopTime, cfg.CheckInterval = 2*time.Second, time.Second, time.Second
 		slow := true
@@ -102,6 +106,7 @@ func TestSlowGrantIsProvenAgain(t *testing.T) {
 
 // A lock that cannot be proven after that is given back.
 func TestSuspendAndTheLockIsGone(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		reply string
 		want  error
@@ -130,8 +135,10 @@ func TestSuspendAndTheLockIsGone(t *testing.T) {
 	}
 }
 
-// One who waits goes on waiting, on the old connection or on a new one, and gets a whole lease in the end.
+// One who waits goes on waiting, on the old connection or on a new one, and gets a whole
+// lease in the end.
 func TestSuspendWhileWaiting(t *testing.T) {
+	t.Parallel()
 	for _, cut := range []bool{false, true} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			clock := cfg.clock.(*bubbleClock)
@@ -161,8 +168,10 @@ func TestSuspendWhileWaiting(t *testing.T) {
 	}
 }
 
-// While the lock is held, a suspend that was longer than the lease is a loss, whoever is first to notice.
+// While the lock is held, a suspend that was longer than the lease is a loss, whoever is
+// first to notice.
 func TestSuspendWhileHolding(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		d    time.Duration // from just after a check
@@ -202,7 +211,8 @@ func resume(_ *testing.T, lock *Holder, clock *bubbleClock) error {
 	return context.Cause(lock.Context())
 }
 
-// held5s is a lock that was taken five seconds ago, so that it has been checked a few times.
+// held5s is a lock that was taken five seconds ago, so that it has been checked a few
+// times.
 func held5s(t *testing.T, cfg Config) (*Holder, *bubbleClock) {
 	t.Helper()
 	lock, err := Acquire(t.Context(), cfg)
@@ -213,8 +223,10 @@ func held5s(t *testing.T, cfg Config) (*Holder, *bubbleClock) {
 	return lock, cfg.clock.(*bubbleClock)
 }
 
-// A suspend in the middle of a check: the good answer is to a question from before, and proves nothing about now.
+// A suspend in the middle of a check: the good answer is to a question from before, and
+// proves nothing about now.
 func TestSuspendDuringACheck(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"look", "get"} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			lock, clock := held5s(t, cfg)
@@ -236,8 +248,10 @@ func TestSuspendDuringACheck(t *testing.T) {
 	}
 }
 
-// After a loss nothing changes any more: the reason stays, and the socket is open until Release.
+// After a loss nothing changes any more: the reason stays, and the socket is open until
+// Release.
 func TestSuspendBetweenLossAndStop(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		lock, clock := held5s(t, cfg)
 		hold := p.connOf(lock.link.Lock)
@@ -271,6 +285,7 @@ func TestSuspendBetweenLossAndStop(t *testing.T) {
 
 // A suspend during Release is none of the command's business: the work has ended in time.
 func TestSuspendWhileReleasing(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"look", "delete", "close"} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			lock, clock := held5s(t, p.semaphore(cfg, 1))

@@ -10,6 +10,7 @@ import (
 
 // A wait that ends before the broker has answered once says so.
 func TestTextsOfWaiting(t *testing.T) {
+	t.Parallel()
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
 	cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}}
@@ -21,6 +22,7 @@ func TestTextsOfWaiting(t *testing.T) {
 
 // What a hint says to type has to arrive as it was meant.
 func TestShellWord(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"builds", "a/b_c.d-e:f@g%20+,", "two words", "it's", "$HOME", "`id`", "*", `back\slash`, "ü", "~"} {
 		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(name)).Output()
 		if err != nil || string(out) != name {

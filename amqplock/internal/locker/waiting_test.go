@@ -12,8 +12,10 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter is told that it waits, then its place in the line, and each change of that; and nothing any more once it has the lock.
+// A waiter is told that it waits, then its place in the line, and each change of that;
+// and nothing any more once it has the lock.
 func TestOnWaiting(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour
 	holder := mustAcquire(t, cfg)
@@ -58,6 +60,7 @@ func TestOnWaiting(t *testing.T) {
 
 // What is unusual about the wait is told as it changes.
 func TestOnWaitingForAPausedSemaphore(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.retry = 50 * time.Millisecond
 	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 0); err != nil {
@@ -93,8 +96,10 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	}
 }
 
-// Who waits at the end of the line learns that those ahead have left it. Nothing else tells: only the first gets hints.
+// Who waits at the end of the line learns that those ahead have left it. Nothing else
+// tells: only the first gets hints.
 func TestOnWaitingMovesUp(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = 100 * time.Millisecond
 	mustAcquire(t, cfg)

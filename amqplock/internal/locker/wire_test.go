@@ -20,7 +20,8 @@ func dialWire(ctx context.Context, network, addr string) (net.Conn, error) {
 // wireOf is the hold connection of a lock that was dialed over a wire.
 func wireOf(l *Holder) *wireConn { return l.link.Lock.Socket.(*wireConn) }
 
-// wireConn records the methods that the client sends, and can swallow all that goes either way.
+// wireConn records the methods that the client sends, and can swallow all that goes
+// either way.
 type wireConn struct {
 	net.Conn
 	blackHole atomic.Bool
@@ -61,8 +62,8 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
-// record splits the stream into frames: type, channel, size, payload, end; a method's payload begins with its ids. It returns how many methods
-// p completes.
+// record splits the stream into frames: type, channel, size, payload, end; a method's
+// payload begins with its ids. It returns how many methods p completes.
 func (c *wireConn) record(p []byte) (methods int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,8 +15,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// For how long an asker waits for the next answer: where a holder is missing, and where none is.
-// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
+// For how long an asker waits for the next answer: where a holder is missing, and where
+// none is. askAtMost bounds it all, and maxAnswers what untrusted participants can make
+// it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
@@ -24,9 +25,9 @@ const (
 	maxAnswers      = 20_000
 )
 
-// Ask collects the answers of the participants to whom key leads, the newest of each, until
-// enough slots are claimed and no answer came for a moment. An error that comes with answers says
-// why there are no more; silence is no error.
+// Ask collects the answers of the participants to whom key leads, the newest of each,
+// until enough slots are claimed and no answer came for a moment. An error that comes
+// with answers says why there are no more; silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
@@ -52,7 +53,8 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 			all[a.About.ID] = a
 		}
 	}
-	if errors.Is(err, errSilence) || errors.Is(err, errNobody) || bounded.Err() != nil && ctx.Err() == nil {
+	late := bounded.Err() != nil && ctx.Err() == nil
+	if late || errors.Is(err, errSilence) || errors.Is(err, errNobody) {
 		err = nil
 	}
 	return slices.Collect(maps.Values(all)), wire.Refused(link.Lock.Broker, "ask who holds", err)
@@ -67,8 +69,8 @@ func Claimed(answers []Answer) int {
 	return n
 }
 
-// Evict makes the holder with that ID lose lock, and returns when it has confirmed that. by is
-// the person who wants it.
+// Evict makes the holder with that ID lose lock, and returns when it has confirmed that.
+// by is the person who wants it.
 func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) error {
 	order, err := json.Marshal(eviction{
 		Version: answerVersion, Kind: lock.Kind, Name: lock.Name, By: short(by),
@@ -136,8 +138,8 @@ func describe(link *wire.Link, lock wire.Ref, id string) string {
 	return fmt.Sprintf("holder %s of %s on %s", wire.QuoteName(id), lock, link.Lock.Broker)
 }
 
-// inquiry is a question that has been asked, on a channel of its own of the publish connection.
-// Nobody knows how many answers will come.
+// inquiry is a question that has been asked, on a channel of its own of the publish
+// connection. Nobody knows how many answers will come.
 type inquiry struct {
 	channel *amqp.Channel
 	answers <-chan amqp.Delivery
@@ -146,8 +148,8 @@ type inquiry struct {
 	alarms  <-chan amqp.Blocking
 }
 
-// inquire publishes the question to exchange with key. The answers come by direct reply-to, so the
-// asker needs no queue.
+// inquire publishes the question to exchange with key. The answers come by direct
+// reply-to, so the asker needs no queue.
 func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inquiry, error) {
 	channel, err := c.Channel()
 	if err != nil {
@@ -166,7 +168,8 @@ func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inq
 	return q, channel.Publish(exchange, key, true, false, question)
 }
 
-// end closes the channel. That hangs in an alarm, until it is over or the connection ends.
+// end closes the channel. That hangs in an alarm, until it is over or the connection
+// ends.
 func (q *inquiry) end() { go func() { _ = q.channel.Close() }() }
 
 var (
@@ -174,7 +177,8 @@ var (
 	errSilence = errors.New("no answer in time")
 )
 
-// next returns the next answer, errSilence when patience is over, or why there can be none.
+// next returns the next answer, errSilence when patience is over, or why there can be
+// none.
 func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

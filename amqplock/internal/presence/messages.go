@@ -10,8 +10,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// About is what a participant, a holder or a waiter, says of itself. amqplock.About documents the
-// fields; it has the same ones in the same order.
+// About is what a participant, a holder or a waiter, says of itself. amqplock.About
+// documents the fields; it has the same ones in the same order.
 type About struct {
 	ID       string            `json:"id,omitempty"`
 	Host     string            `json:"host,omitempty"`
@@ -25,23 +25,25 @@ type About struct {
 // maxID bounds IDs: one is a routing key, which has at most 255 bytes.
 const maxID = 200
 
-// The exchanges, both direct and durable, on which participants are asked and evicted. They are
-// two because permissions are per exchange: a user may be allowed to ask and not to evict. The
-// queues of participants begin with the name of the first.
+// The exchanges, both direct and durable, on which participants are asked and evicted.
+// They are two because permissions are per exchange: a user may be allowed to ask and not
+// to evict. The queues of participants begin with the name of the first.
 const (
 	whoExchange   = "amqprun.who"
 	evictExchange = "amqprun.evict"
 )
 
-// Everybody is the routing key of a question to the participants of all locks; Key makes no such
-// key.
+// Everybody is the routing key of a question to the participants of all locks; Key makes
+// no such key.
 const Everybody = "all"
 
-// Key is the routing key of a question to the participants of one lock, at most 248 bytes.
+// Key is the routing key of a question to the participants of one lock, at most 248
+// bytes.
 func Key(lock wire.Ref) string { return string(lock.Kind[0]) + "/" + lock.Name }
 
-// replyPrefix begins the addresses of direct reply-to. Answers go nowhere else: a question must
-// not make a participant publish, with its own permissions, to a queue of the asker's choice.
+// replyPrefix begins the addresses of direct reply-to. Answers go nowhere else: a
+// question must not make a participant publish, with its own permissions, to a queue of
+// the asker's choice.
 const replyPrefix = "amq.rabbitmq.reply-to"
 
 // answerVersion is that of the messages; fields are added without a new one.
@@ -55,9 +57,9 @@ type Answer struct {
 	About   About     `json:"about"`
 	Slots   []int     `json:"slots,omitempty"`   // held; none while it waits
 	Elastic bool      `json:"elastic,omitempty"` // it holds and stands in the queue for more
-	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue; else, without slots, it tries now and then
+	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue; else it tries now and then
 	Millis  int64     `json:"ms"`                // for how long it has held or waited
-	Evicted bool      `json:"evicted,omitempty"` // it has begun to stop its work, because of the question
+	Evicted bool      `json:"evicted,omitempty"` // it stops its work, because of the question
 
 	arrived time.Time
 }
@@ -123,7 +125,8 @@ func short(name string) string {
 	return string(runes[:min(len(runes), 200)])
 }
 
-// printable keeps what others say of themselves from driving a terminal: it may be a forgery.
+// printable keeps what others say of themselves from driving a terminal: it may be a
+// forgery.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {

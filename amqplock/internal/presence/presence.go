@@ -1,6 +1,6 @@
-// Package presence is who holds a lock and who waits for it: participants answer questions about
-// themselves, and holders stop when they are evicted. What they say is a claim, no proof. Nothing
-// is stored on the broker that could become stale.
+// Package presence is who holds a lock and who waits for it: participants answer
+// questions about themselves, and holders stop when they are evicted. What they say is a
+// claim, no proof. Nothing is stored on the broker that could become stale.
 package presence
 
 import (
@@ -20,9 +20,9 @@ import (
 // Delay spares a run that ends at once what only a longer one needs.
 const Delay = 200 * time.Millisecond
 
-// What bounds the work that questions make. A question that nobody takes in time is dropped, and
-// one is delivered only when the one before has been answered. So a flood of them costs the broker
-// and the participant next to nothing, and the asker an answer.
+// What bounds the work that questions make. A question that nobody takes in time is
+// dropped, and one is delivered only when the one before has been answered. So a flood of
+// them costs the broker and the participant next to nothing, and the asker an answer.
 const (
 	maxQuestions   = 8
 	questionExpiry = 5 * time.Second
@@ -39,9 +39,9 @@ type Holding struct {
 	Evict   func(reason error) // ends the context of the lock
 }
 
-// Participant answers questions about this holder or waiter. It lives on the publish connection,
-// of which there may be several, one after the other. The methods do nothing on nil, which is a
-// participant that says nothing of itself.
+// Participant answers questions about this holder or waiter. It lives on the publish
+// connection, of which there may be several, one after the other. The methods do nothing
+// on nil, which is a participant that says nothing of itself.
 type Participant struct {
 	lock   wire.Ref
 	broker wire.Broker // to log
@@ -117,7 +117,8 @@ func (p *Participant) Appear(c *wire.Conn) {
 	})
 }
 
-// Wait returns when nothing answers any more, which takes the end of all publish connections.
+// Wait returns when nothing answers any more, which takes the end of all publish
+// connections.
 func (p *Participant) Wait() {
 	if p != nil {
 		p.answering.Wait()
@@ -159,8 +160,8 @@ func (p *Participant) listen(c *wire.Conn) (*amqp.Channel, <-chan amqp.Delivery,
 	return channel, questions, err
 }
 
-// declare makes the queue of this participant. Its name is new each time: the broker may not have
-// noticed yet that an earlier connection, which owns the earlier queue, is dead.
+// declare makes the queue of this participant. Its name is new each time: the broker may
+// not have noticed yet that an earlier connection, which owns the earlier queue, is dead.
 func (p *Participant) declare(channel *amqp.Channel) (<-chan amqp.Delivery, error) {
 	if err := channel.Qos(1, 0, false); err != nil {
 		return nil, err
@@ -197,8 +198,8 @@ func declareExchanges(c *wire.Conn) error {
 	return channel.Close()
 }
 
-// answer obeys and answers one question. The broker, and not the asker, says that it came through
-// evictExchange, and so that the asker may evict us.
+// answer obeys and answers one question. The broker, and not the asker, says that it came
+// through evictExchange, and so that the asker may evict us.
 func (p *Participant) answer(c *wire.Conn, channel *amqp.Channel, question amqp.Delivery) {
 	if !strings.HasPrefix(question.ReplyTo, replyPrefix) {
 		return

@@ -186,8 +186,8 @@ func TestLongIDs(t *testing.T) {
 	}
 }
 
-// More questions come than anybody answers. The holder goes on, and answers the next one that comes
-// after.
+// More questions come than anybody answers. The holder goes on, and answers the next one
+// that comes after.
 func TestFloodOfQuestions(t *testing.T) {
 	t.Parallel()
 	h := newHolder(t, "flood-"+rand.Text())

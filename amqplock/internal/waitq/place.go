@@ -12,9 +12,9 @@ type Place struct {
 	hints   <-chan amqp.Delivery // closed when the place is lost
 }
 
-// Declare makes sure that hints are kept from now on. A waiter declares before the try whose
-// failure sends it into the queue: a hint of a release after that try then finds the queue.
-// It returns the number of waiters in the queue.
+// Declare makes sure that hints are kept from now on. A waiter declares before the try
+// whose failure sends it into the queue: a hint of a release after that try then finds
+// the queue. It returns the number of waiters in the queue.
 func Declare(channel *amqp.Channel, name string) (int, error) {
 	q, err := channel.QueueDeclare(wire.WaitQueue(name), true, false, false, false, wire.WaitArgs())
 	return q.Consumers, err
@@ -33,8 +33,8 @@ func join(channel *amqp.Channel, name string) (*Place, error) {
 }
 
 // leave closes the channel, which gives an unacknowledged hint to the next in the queue.
-// basic.cancel would not do: on RabbitMQ 3.10 it loses the hint of a single active consumer and
-// then crashes the queue.
+// basic.cancel would not do: on RabbitMQ 3.10 it loses the hint of a single active
+// consumer and then crashes the queue.
 func (p *Place) leave() error { return p.channel.Close() }
 
 // wake sends a hint. Without a queue it goes nowhere.

@@ -1,9 +1,10 @@
-// Package waitq is the wait queue of a lock: waiters are its consumers, and its messages are
-// hints. The queue has a single active consumer: the broker keeps the consumers in order, and
-// makes the next one active when the first leaves or dies. A message there means "you are first,
-// try now"; the queue holds one at most.
+// Package waitq is the wait queue of a lock: waiters are its consumers, and its messages
+// are hints. The queue has a single active consumer: the broker keeps the consumers in
+// order, and makes the next one active when the first leaves or dies. A message there
+// means "you are first, try now"; the queue holds one at most.
 //
-// All of that is a hint. The truth is the exclusive declare, and slow retries cover lost hints.
+// All of that is a hint. The truth is the exclusive declare, and slow retries cover lost
+// hints.
 package waitq
 
 import (
@@ -19,11 +20,12 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter also tries without a hint, now and then: for locks that are released without one, and
-// for hints that were lost. The first in the queue does so at intervals from FirstRetry to
-// LastRetry. The others, who may have become the first without notice, let the first try. They
-// share the rate that it comes to in the end, since many may have joined at the same time, up to
-// an interval of rareRetry each. So the broker has no more to do where many wait.
+// A waiter also tries without a hint, now and then: for locks that are released without
+// one, and for hints that were lost. The first in the queue does so at intervals from
+// FirstRetry to LastRetry. The others, who may have become the first without notice, let
+// the first try. They share the rate that it comes to in the end, since many may have
+// joined at the same time, up to an interval of rareRetry each. So the broker has no more
+// to do where many wait.
 const (
 	FirstRetry  = 500 * time.Millisecond
 	retryGrowth = 10
@@ -31,14 +33,15 @@ const (
 	rareRetry   = 5 * time.Minute
 )
 
-// afterCrash is when to try again after a failed try with the hint of a last will: that comes a
-// few milliseconds before the broker has removed the dead holder's queue.
+// afterCrash is when to try again after a failed try with the hint of a last will: that
+// comes a few milliseconds before the broker has removed the dead holder's queue.
 var afterCrash = []time.Duration{
 	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
 	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
 }
 
-// maxRemoved bounds how often in a row others may remove an unused queue before we join it.
+// maxRemoved bounds how often in a row others may remove an unused queue before we join
+// it.
 const maxRemoved = 20
 
 // Waiting is what a waiter knows of its wait. amqplock.Waiting documents the fields.
@@ -51,8 +54,9 @@ type Waiting struct {
 type Waiter struct {
 	Lock wire.Ref
 	Link *wire.Link // its publish connection stands in the queue
-	// Try makes an attempt to get the lock: it returns nil, an error that matches fault.ErrBusy, or
-	// one that ends the wait. The first in the queue may keep a part of what it wants.
+	// Try makes an attempt to get the lock: it returns nil, an error that matches
+	// fault.ErrBusy, or one that ends the wait. The first in the queue may keep a part of
+	// what it wants.
 	Try func(ctx context.Context, first bool) error
 	// PutBack gives up what Try has kept, because we are not the first any more.
 	PutBack   func(context.Context)
@@ -68,8 +72,8 @@ type Waiter struct {
 	leaving sync.WaitGroup
 }
 
-// Wait stands in the queue until Try has succeeded, ctx ends, or the lock connection is gone. why
-// is the error of the last try.
+// Wait stands in the queue until Try has succeeded, ctx ends, or the lock connection is
+// gone. why is the error of the last try.
 func (w *Waiter) Wait(ctx context.Context, why error) error {
 	w.Report(why)
 	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(w.Retry),
@@ -91,7 +95,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 		}
 		w.report(place)
 		soon := w.nextRetry(place, slow)
-		if others > 0 && w.ahead == 0 { // they have gone, and perhaps nobody got the hint of what came free
+		if others > 0 && w.ahead == 0 { // they have gone, and perhaps nobody got their hint
 			soon = 0
 		}
 		err = w.stand(ctx, place, soon, slow)
@@ -109,7 +113,8 @@ func (w *Waiter) Report(why error) {
 	w.report(nil)
 }
 
-// Left blocks until we have left the queue after a success, and the next in it has its hint.
+// Left blocks until we have left the queue after a success, and the next in it has its
+// hint.
 func (w *Waiter) Left(ctx context.Context) {
 	_ = wire.Call(ctx, func() error { w.leaving.Wait(); return nil })
 }
@@ -117,8 +122,8 @@ func (w *Waiter) Left(ctx context.Context) {
 // errPlaceLost says that the place in the queue is gone, and nothing else.
 var errPlaceLost = errors.New("the place in the wait queue is gone")
 
-// stand waits in one place of the queue; without one (nil) it only retries slowly, at first after
-// soon.
+// stand waits in one place of the queue; without one (nil) it only retries slowly, at
+// first after soon.
 func (w *Waiter) stand(
 	ctx context.Context, place *Place, soon time.Duration, slow backoff.BackOff,
 ) error {
@@ -141,6 +146,10 @@ func (w *Waiter) stand(
 			w.first = true
 			w.report(place)
 			err := w.tryHint(ctx, hint)
+			if errors.Is(err, fault.ErrTooFew) {
+				_ = place.leave() // with the hint, which goes to the next: that may want less
+				continue
+			}
 			if errors.Is(err, fault.ErrBusy) {
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 				w.report(place)
@@ -193,9 +202,9 @@ func (w *Waiter) tryHint(ctx context.Context, hint amqp.Delivery) error {
 	return err
 }
 
-// tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that it
-// refuses as an error, and a waiter may wait for days. So it asks first whether a mutex is free,
-// if it can. The search for slots always asks.
+// tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
+// it refuses as an error, and a waiter may wait for days. So it asks first whether a
+// mutex is free, if it can. The search for slots always asks.
 func (w *Waiter) tryCautiously(ctx context.Context) error {
 	if w.Lock.Kind == wire.Mutex {
 		if free, sure := w.Link.MissingNow(ctx, w.Lock.Name); sure && !free {
@@ -221,7 +230,8 @@ func (w *Waiter) try(ctx context.Context) error {
 		return fault.ErrBusy
 	}
 	if errors.Is(err, fault.ErrBusy) {
-		_ = wire.Call(ctx, w.Link.Requests.Open) // the refusal has closed the channel; the next try shall not wait for it
+		// The refusal has closed the channel; the next try shall not wait for a new one.
+		_ = wire.Call(ctx, w.Link.Requests.Open)
 	}
 	return err
 }
@@ -236,8 +246,9 @@ func (w *Waiter) lastTry(ctx context.Context) error {
 	return w.Try(ctx, w.first)
 }
 
-// nudge has the first in the queue try: one of those behind it would overtake it by a try of its
-// own. It reports whether that can work: the broker has taken the hint, and is in no alarm.
+// nudge has the first in the queue try: one of those behind it would overtake it by a try
+// of its own. It reports whether that can work: the broker has taken the hint, and is in
+// no alarm.
 func (w *Waiter) nudge(ctx context.Context) bool {
 	missing, sure := w.Link.MissingNow(ctx, wire.WaitQueue(w.Lock.Name)) // the question is a hint
 	return sure && !missing
@@ -252,8 +263,8 @@ func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
 	return d
 }
 
-// moveUp asks how many stand in the queue: no more than the others can be ahead of us. The broker
-// does not report an order.
+// moveUp asks how many stand in the queue: no more than the others can be ahead of us.
+// The broker does not report an order.
 func (w *Waiter) moveUp(ctx context.Context, place *Place) {
 	if w.first || w.ahead == 0 {
 		return
@@ -266,9 +277,9 @@ func (w *Waiter) moveUp(ctx context.Context, place *Place) {
 	}
 }
 
-// pass leaves the queue after a success with a hint in hand. A semaphore may have more free slots,
-// so the hint goes on to the next waiter; a mutex has not. The answers are not waited for: they
-// concern those who still stand in the queue.
+// pass leaves the queue after a success with a hint in hand. A semaphore may have more
+// free slots, so the hint goes on to the next waiter; a mutex has not. The answers are
+// not waited for: they concern those who still stand in the queue.
 func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
 	w.leaving.Go(func() { // ends with the publish connection at the latest
 		if w.Lock.Kind == wire.Mutex {
@@ -278,9 +289,10 @@ func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
 	})
 }
 
-// leave leaves the queue after a try without a hint in hand that has succeeded, and sends a hint
-// to the next in it: more may have come free than this. A holder that went on standing there would
-// take the hints that are for others. It returns err, which is that of the try.
+// leave leaves the queue after a try without a hint in hand that has succeeded, and sends
+// a hint to the next in it: more may have come free than this. A holder that went on
+// standing there would take the hints that are for others. It returns err, which is that
+// of the try.
 func (w *Waiter) leave(place *Place, err error) error {
 	if place == nil || err != nil {
 		return err
@@ -294,9 +306,9 @@ func (w *Waiter) leave(place *Place, err error) error {
 	return nil
 }
 
-// open declares the queue and returns the channel to stand in it with, or nil where there can be
-// no queue (no permission, a policy, no connection): then the slow retry is all there is.
-// w.ahead is how many stand in it.
+// open declares the queue and returns the channel to stand in it with, or nil where there
+// can be no queue (no permission, a policy, no connection): then the slow retry is all
+// there is. w.ahead is how many stand in it.
 func (w *Waiter) open(ctx context.Context) *amqp.Channel {
 	w.ahead = 0
 	channel, err := (*amqp.Channel)(nil), w.Link.OpenPublish(ctx)
@@ -332,14 +344,15 @@ func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error
 		*Place
 		n int
 	}
-	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue", func(context.Context) (joined, error) {
-		place, err := join(channel, w.Lock.Name)
-		if err != nil {
-			return joined{}, err
-		}
-		n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
-		return joined{place, n}, err
-	})
+	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue",
+		func(context.Context) (joined, error) {
+			place, err := join(channel, w.Lock.Name)
+			if err != nil {
+				return joined{}, err
+			}
+			n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
+			return joined{place, n}, err
+		})
 	if err == nil {
 		w.ahead = max(all.n-1, 0)
 	}
@@ -359,8 +372,8 @@ func (w *Waiter) joined(inQueue bool) {
 	}
 }
 
-// report calls OnWaiting if something has changed since it was called before. Without a place in
-// the queue that is nil.
+// report calls OnWaiting if something has changed since it was called before. Without a
+// place in the queue that is nil.
 func (w *Waiter) report(place *Place) {
 	now := Waiting{Ahead: -1}
 	if w.why != fault.ErrBusy { //nolint:errorlint // an error that wraps it says more

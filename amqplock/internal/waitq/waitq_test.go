@@ -40,8 +40,8 @@ func testWaiter(t *testing.T, name string, try func(context.Context, bool) error
 
 func testName() string { return "test-" + rand.Text() }
 
-// Who stands behind others has the first in the queue try so rarely that many together do it no
-// more often than one would.
+// Who stands behind others has the first in the queue try so rarely that many together do
+// it no more often than one would.
 func TestNextRetry(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -67,8 +67,8 @@ func TestNextRetry(t *testing.T) {
 	}
 }
 
-// A waiter that loses a place far behind others tries by itself from then on, and not when it
-// would have had the first in the queue try.
+// A waiter that loses a place far behind others tries by itself from then on, and not
+// when it would have had the first in the queue try.
 func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 	t.Parallel()
 	tried := false
@@ -87,8 +87,8 @@ func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 	}
 }
 
-// A releaser that found the queue unused has removed it: a waiter that comes to join then has to
-// try again.
+// A releaser that found the queue unused has removed it: a waiter that comes to join then
+// has to try again.
 func TestJoinARemovedQueue(t *testing.T) {
 	t.Parallel()
 	name := testName()
@@ -120,8 +120,8 @@ func TestJoinARemovedQueue(t *testing.T) {
 	}
 }
 
-// Those who declared the queue before anybody stood in it know of one another when they have
-// joined.
+// Those who declared the queue before anybody stood in it know of one another when they
+// have joined.
 func TestThoseWhoJoinTogetherShareTheTries(t *testing.T) {
 	t.Parallel()
 	name := testName()
@@ -137,7 +137,8 @@ func TestThoseWhoJoinTogetherShareTheTries(t *testing.T) {
 	}
 }
 
-// resetOnly is a backoff that gives no more tries until it is reset: one that has waited for long.
+// resetOnly is a backoff that gives no more tries until it is reset: one that has waited
+// for long.
 type resetOnly struct{ reset bool }
 
 func (b *resetOnly) Reset() { b.reset = true }
@@ -149,10 +150,10 @@ func (b *resetOnly) NextBackOff() time.Duration {
 	return time.Hour
 }
 
-// A hint may come before the broker has done what it is about: the removal of a dead holder's queue
-// has to get through the metadata store, and the hint of the crash may have been replaced by that
-// of a release, after which there is one try. Then the slow tries begin anew, and do not wait as
-// long as they do in the end.
+// A hint may come before the broker has done what it is about: the removal of a dead
+// holder's queue has to get through the metadata store, and the hint of the crash may
+// have been replaced by that of a release, after which there is one try. Then the slow
+// tries begin anew, and do not wait as long as they do in the end.
 func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -46,9 +46,9 @@ func Ownership(err error) Verdict {
 	return Unknown // 403 after a change of permissions, a dead connection, ...
 }
 
-// SlotStands judges basic.get on the slot's own queue. Of the texts of a 404 only "no queue" says
-// that the slot was removed. "down or inaccessible", "crashed" and "timeout" say that the broker
-// cannot tell.
+// SlotStands judges basic.get on the slot's own queue. Of the texts of a 404 only "no
+// queue" says that the slot was removed. "down or inaccessible", "crashed" and "timeout"
+// say that the broker cannot tell.
 func SlotStands(err error) Verdict {
 	switch {
 	case err == nil:
@@ -59,8 +59,8 @@ func SlotStands(err error) Verdict {
 	return Unknown
 }
 
-// Majority judges basic.get on the witness. No error answer proves that the lock is lost: a
-// witness that does not exist is declared again.
+// Majority judges basic.get on the witness. No error answer proves that the lock is lost:
+// a witness that does not exist is declared again.
 func Majority(err error) Verdict {
 	if err == nil {
 		return Held
@@ -68,8 +68,8 @@ func Majority(err error) Verdict {
 	return Unknown
 }
 
-// Concerns reports whether an answer of the broker is about queue: its texts name the queue in
-// quotes.
+// Concerns reports whether an answer of the broker is about queue: its texts name the
+// queue in quotes.
 func Concerns(err error, queue string) bool {
 	reply := replyOf(err)
 	return reply != nil && strings.Contains(reply.Reason, "'"+queue+"'")
@@ -81,7 +81,8 @@ func Absent(err error) bool {
 	return reply != nil && reply.Code == amqp.NotFound && strings.Contains(reply.Reason, "no queue")
 }
 
-// OneLine is the text of an error. RabbitMQ prints its own state over several lines when it fails.
+// OneLine is the text of an error. RabbitMQ prints its own state over several lines when
+// it fails.
 func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // ConnectionLost gives the reason of a connection that ended by itself.

@@ -1,5 +1,6 @@
-// Package wire is how amqplock speaks to RabbitMQ: where the broker is, connections and their
-// request channels, questions by publishing, the names of queues, and what an answer means.
+// Package wire is how amqplock speaks to RabbitMQ: where the broker is, connections and
+// their request channels, questions by publishing, the names of queues, and what an
+// answer means.
 package wire
 
 import (
@@ -13,16 +14,16 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// Defaults of Broker. The heartbeat is within the 5 to 20 seconds that RabbitMQ's documentation
-// recommends.
+// Defaults of Broker. The heartbeat is within the 5 to 20 seconds that RabbitMQ's
+// documentation recommends.
 const (
 	DefaultURL            = "amqp://guest:guest@localhost:5672/"
 	DefaultHeartbeat      = 10 * time.Second
 	DefaultConnectTimeout = 10 * time.Second
 )
 
-// Broker says how to reach the broker, or a cluster of them. amqplock.Broker documents the
-// fields.
+// Broker says how to reach the broker, or a cluster of them. amqplock.Broker documents
+// the fields.
 type Broker struct {
 	URLs           []string
 	Password       string
@@ -72,7 +73,8 @@ func (b Broker) Resolve() (Broker, error) {
 	return b, err
 }
 
-// Afresh is the broker for one more party: what nodes have refused it so far is not known to it.
+// Afresh is the broker for one more party: what nodes have refused it so far is not known
+// to it.
 func (b Broker) Afresh() Broker {
 	if b.nodes != nil {
 		b.nodes = newNodes(b.nodes.list)
@@ -80,8 +82,8 @@ func (b Broker) Afresh() Broker {
 	return b
 }
 
-// Names returns the nodes without credentials, in the order of the URLs. It leaves out what
-// cannot be parsed.
+// Names returns the nodes without credentials, in the order of the URLs. It leaves out
+// what cannot be parsed.
 func (b Broker) Names() []string {
 	var names []string
 	for _, raw := range b.urls() {

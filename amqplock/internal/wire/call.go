@@ -2,15 +2,16 @@ package wire
 
 import "context"
 
-// Call runs f, which blocks on the broker heedless of any context, and returns early when ctx
-// ends. Then f's goroutine lives until the connection ends; it must not touch what others use.
+// Call runs f, which blocks on the broker heedless of any context, and returns early when
+// ctx ends. Then f's goroutine lives until the connection ends; it must not touch what
+// others use.
 func Call(ctx context.Context, f func() error) error {
 	_, err := CallFor(ctx, func() (struct{}, error) { return struct{}{}, f() })
 	return err
 }
 
-// CallFor is Call for an f with a result. Where ctx has ended before, it does not call f: whether
-// the answer to f was faster would be luck.
+// CallFor is Call for an f with a result. Where ctx has ended before, it does not call f:
+// whether the answer to f was faster would be luck.
 func CallFor[T any](ctx context.Context, f func() (T, error)) (value T, err error) {
 	if ctx.Err() != nil {
 		return value, context.Cause(ctx)

@@ -20,8 +20,8 @@ const (
 	ForPublish             // it publishes
 )
 
-// Conn is a connection to the broker. It keeps the socket, because nothing in amqp091-go takes a
-// context: the way to end a call that hangs is to close the socket under it.
+// Conn is a connection to the broker. It keeps the socket, because nothing in amqp091-go
+// takes a context: the way to end a call that hangs is to close the socket under it.
 type Conn struct {
 	*amqp.Connection
 	Socket  net.Conn      // under TLS, if any
@@ -35,8 +35,8 @@ type Conn struct {
 	blocked atomic.Bool        // it has stopped
 }
 
-// openAt connects to one node. It blocks until the node has accepted the connection, ctx ends, or
-// b.ConnectTimeout is over.
+// openAt connects to one node. It blocks until the node has accepted the connection, ctx
+// ends, or b.ConnectTimeout is over.
 func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.ConnectTimeout)
 	defer cancel()
@@ -50,11 +50,13 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		return nil, unreachable(ctx, c.Broker, err)
 	}
 	transport := c.Socket
-	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of contexts.
+	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of
+	// contexts.
 	stop := context.AfterFunc(ctx, func() { _ = c.Socket.SetDeadline(time.Unix(1, 0)) })
 	if at.tls != nil {
-		// The handshake is done here and not by amqp091-go, so that it depends on us whether the
-		// connection stays open: closing a tls.Conn notifies the broker, and that frees the lock.
+		// The handshake is done here and not by amqp091-go, so that it depends on us
+		// whether the connection stays open: closing a tls.Conn notifies the broker, and
+		// that frees the lock.
 		secure := tls.Client(c.Socket, at.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			stop()
@@ -84,8 +86,8 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	return c, nil
 }
 
-// followAlarms keeps the newest notice until the connection ends; the library's reader would wait
-// for a slower listener.
+// followAlarms keeps the newest notice until the connection ends; the library's reader
+// would wait for a slower listener.
 func (c *Conn) followAlarms(notices <-chan amqp.Blocking) {
 	for notice := range notices {
 		c.blocked.Store(notice.Active)
@@ -98,14 +100,16 @@ func (c *Conn) followAlarms(notices <-chan amqp.Blocking) {
 	close(c.alarms)
 }
 
-// Blocked reports whether the broker has stopped reading from the connection, in an alarm.
+// Blocked reports whether the broker has stopped reading from the connection, in an
+// alarm.
 func (c *Conn) Blocked() bool { return c.blocked.Load() }
 
-// Alarms receives the newest notice of an alarm. It is closed when the connection has ended.
+// Alarms receives the newest notice of an alarm. It is closed when the connection has
+// ended.
 func (c *Conn) Alarms() <-chan amqp.Blocking { return c.alarms }
 
-// Abort closes the socket at once, which ends every call and goroutine of the connection. Where
-// the connection holds a lock the broker frees it now.
+// Abort closes the socket at once, which ends every call and goroutine of the connection.
+// Where the connection holds a lock the broker frees it now.
 func (c *Conn) Abort() {
 	_ = c.Socket.Close()
 	<-c.Ended
@@ -115,8 +119,8 @@ func (c *Conn) Abort() {
 // published.
 const CloseTime = time.Second
 
-// Close closes the connection in the protocol's way, so that the broker has read everything that
-// was sent before. After CloseTime, and in an alarm, it aborts.
+// Close closes the connection in the protocol's way, so that the broker has read
+// everything that was sent before. After CloseTime, and in an alarm, it aborts.
 func (c *Conn) Close() {
 	done := make(chan struct{})
 	go func() {
@@ -134,8 +138,8 @@ func (c *Conn) Close() {
 	c.Abort()
 }
 
-// amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a second
-// holder.
+// amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a
+// second holder.
 func (b Broker) amqpConfig(at *node, role Role) amqp.Config {
 	properties := amqp.NewConnectionProperties() // a fresh table each time: the library writes to it
 	properties["product"] = "amqprun"
@@ -162,15 +166,16 @@ func (b Broker) amqpConfig(at *node, role Role) amqp.Config {
 	}
 }
 
-// outspoken is a way to log in that has the broker name the reason when it refuses us. Without
-// this capability of the client RabbitMQ closes the connection without a reason, 3 s late, and
-// nobody could tell that from a network that breaks.
+// outspoken is a way to log in that has the broker name the reason when it refuses us.
+// Without this capability of the client RabbitMQ closes the connection without a reason,
+// 3 s late, and nobody could tell that from a network that breaks.
 type outspoken struct {
 	amqp.Authentication
 	properties amqp.Table
 }
 
-// Response is called when the library has written down its capabilities, and has not sent them.
+// Response is called when the library has written down its capabilities, and has not sent
+// them.
 func (o outspoken) Response() string {
 	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
 		capabilities["authentication_failure_close"] = true
@@ -178,19 +183,20 @@ func (o outspoken) Response() string {
 	return o.Authentication.Response()
 }
 
-// keptConn is a connection that the library believes to have closed while the socket stays open.
-// amqp091-go closes by itself after 1.5T of silence, and on Close. But closing frees the lock,
-// and that may not happen before the command is dead.
+// keptConn is a connection that the library believes to have closed while the socket
+// stays open. amqp091-go closes by itself after 1.5T of silence, and on Close. But
+// closing frees the lock, and that may not happen before the command is dead.
 type keptConn struct {
 	net.Conn
 	closed atomic.Bool
 }
 
-// SetReadDeadline does nothing: the lease, not the library, decides when silence is too long.
+// SetReadDeadline does nothing: the lease, not the library, decides when silence is too
+// long.
 func (k *keptConn) SetReadDeadline(time.Time) error { return nil }
 
-// Close leaves the socket open. Later writes fail. A Read that waits goes on waiting until
-// Conn.Abort.
+// Close leaves the socket open. Later writes fail. A Read that waits goes on waiting
+// until Conn.Abort.
 func (k *keptConn) Close() error {
 	k.closed.Store(true)
 	return nil

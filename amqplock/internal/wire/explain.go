@@ -14,13 +14,14 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// Refused explains why the broker did not do what was asked. It leaves nil, explained errors and
-// the caller's own end of ctx as they are.
+// Refused explains why the broker did not do what was asked. It leaves nil, explained
+// errors and the caller's own end of ctx as they are.
 func Refused(broker, doing string, err error) error {
 	var known *fault.Error
 	text := fmt.Sprintf("cannot %s on %s", doing, broker)
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, fault.ErrBusy), errors.Is(err, context.Canceled):
+	case err == nil, errors.As(err, &known),
+		errors.Is(err, fault.ErrBusy), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return &fault.Error{
@@ -39,7 +40,8 @@ func Refused(broker, doing string, err error) error {
 			Err: err,
 		}
 	}
-	return &fault.Error{Kind: fault.ErrUnreachable, Text: fmt.Sprintf("%s: %s", text, OneLine(err)), Err: err}
+	text = fmt.Sprintf("%s: %s", text, OneLine(err))
+	return &fault.Error{Kind: fault.ErrUnreachable, Text: text, Err: err}
 }
 
 // unreached is a refusal with the usual kind.
@@ -61,7 +63,8 @@ func unreachable(ctx context.Context, broker string, err error) error {
 	return unreached(err, hint, "cannot reach the broker %s: %v", broker, err)
 }
 
-// tlsVerdicts are the failures of a TLS handshake that would come again, by what their text holds.
+// tlsVerdicts are the failures of a TLS handshake that would come again, by what their
+// text holds.
 var tlsVerdicts = []struct{ holds, hint string }{
 	{"tls: certificate required", "the broker wants a client certificate: --cert and --key"},
 	{
@@ -79,8 +82,8 @@ var tlsVerdicts = []struct{ holds, hint string }{
 	{"tls: server selected unsupported protocol version", "amqprun speaks TLS 1.2 and 1.3"},
 }
 
-// tlsError explains a failure of TLS: what is wrong with a certificate, and what may pass, such as
-// a broker that is just being stopped.
+// tlsError explains a failure of TLS: what is wrong with a certificate, and what may
+// pass, such as a broker that is just being stopped.
 func tlsError(ctx context.Context, broker string, err error) error {
 	if ctx.Err() != nil {
 		return unreachable(ctx, broker, errors.New("no answer in time to the TLS handshake"))
@@ -117,9 +120,9 @@ func tlsError(ctx context.Context, broker string, err error) error {
 	return e
 }
 
-// handshakeError explains a failure between TCP and the open connection. amqp091-go takes a
-// connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which it is not:
-// see outspoken.
+// handshakeError explains a failure between TCP and the open connection. amqp091-go takes
+// a connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which
+// it is not: see outspoken.
 func handshakeError(ctx context.Context, at *node, err error) error {
 	var reply *amqp.Error
 	errors.As(err, &reply)
@@ -148,9 +151,10 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 		}}
 	case closed != "": // a connection limit, a virtual host that is down, a node in maintenance
 		return unreached(err, "", "the broker %s turned the connection away: %s", at.label, OneLine(err))
-	case reply != nil && strings.Contains(reply.Reason, "tls: "): // in TLS 1.3 the verdict on us comes with the first read
+	case reply != nil && strings.Contains(reply.Reason, "tls: "):
+		// In TLS 1.3 the verdict on us comes with the first read.
 		return tlsError(ctx, at.label, err)
-	case reply != nil && strings.Contains(reply.Reason, "frame"): // what came was none, or none of AMQP
+	case reply != nil && strings.Contains(reply.Reason, "frame"): // what came was none of AMQP
 		e := unreached(err, "the port may be another server's, or want TLS (amqps:// and usually 5671)",
 			"cannot reach the broker %s: who listens there does not speak AMQP", at.label)
 		e.final = true
@@ -158,7 +162,8 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrVhost),
 		reply != nil && strings.Contains(reply.Reason, "EOF"):
 		return unreached(err,
-			"it may be starting or stopping: see its log; if the port wants TLS (usually 5671) write amqps://",
+			"it may be starting or stopping: see its log; "+
+				"if the port wants TLS (usually 5671) write amqps://",
 			"cannot reach the broker %s: it closed the connection before the login was done", at.label)
 	}
 	return unreachable(ctx, at.label, err)

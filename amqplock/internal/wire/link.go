@@ -7,10 +7,11 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Link is the two connections of one party to a lock. The lock connection declares, checks and
-// deletes, and never publishes: in a memory or disk alarm RabbitMQ stops reading from every
-// connection that has published, for as long as the alarm lasts. The publish connection publishes
-// (probes, hints) and stands in the wait queue; it may come and go.
+// Link is the two connections of one party to a lock. The lock connection declares,
+// checks and deletes, and never publishes: in a memory or disk alarm RabbitMQ stops
+// reading from every connection that has published, for as long as the alarm lasts. The
+// publish connection publishes (probes, hints) and stands in the wait queue; it may come
+// and go.
 //
 // One goroutine at a time uses a Link.
 type Link struct {
@@ -46,8 +47,8 @@ func Connect(ctx context.Context, b Broker) (*Link, error) {
 	return &Link{Broker: b, Lock: lock, Requests: NewRequestChannel(lock)}, nil
 }
 
-// Sibling is a link with the same lock connection, which only l closes, and a publish connection
-// of its own.
+// Sibling is a link with the same lock connection, which only l closes, and a publish
+// connection of its own.
 func (l *Link) Sibling() *Link {
 	return &Link{Broker: l.Broker, Lock: l.Lock, Requests: l.Requests}
 }
@@ -100,8 +101,8 @@ func (l *Link) ClosePublish() {
 	}
 }
 
-// Close closes both connections in the protocol's way, at the same time. Where the broker does not
-// answer it aborts them after CloseTime.
+// Close closes both connections in the protocol's way, at the same time. Where the broker
+// does not answer it aborts them after CloseTime.
 func (l *Link) Close() {
 	done := make(chan struct{})
 	go func() {
@@ -121,10 +122,11 @@ func (l *Link) Abort() {
 	l.Lock.Abort()
 }
 
-// Timed is Call with the bound of Broker.ConnectTimeout. Where the broker does not answer, or
-// refuses, the error explains it; doing says what was tried.
+// Timed is Call with the bound of Broker.ConnectTimeout. Where the broker does not
+// answer, or refuses, the error explains it; doing says what was tried.
 func (l *Link) Timed(ctx context.Context, doing string, f func() error) error {
-	_, err := TimedFor(ctx, l, doing, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+	none := func(context.Context) (struct{}, error) { return struct{}{}, f() }
+	_, err := TimedFor(ctx, l, doing, none)
 	return err
 }
 
@@ -138,7 +140,8 @@ func TimedFor[T any](
 	return value, Refused(l.Lock.Broker, doing, err)
 }
 
-// Find looks for want free slots of a semaphore. Of a long row it looks at no more than most.
+// Find looks for want free slots of a semaphore. Of a long row it looks at no more than
+// most.
 func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
 	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
 		func(ctx context.Context, p *prober) (Slots, error) { return p.find(ctx, name, want, most) })
@@ -152,14 +155,15 @@ func (l *Link) Survey(ctx context.Context, name string) (Slots, error) {
 
 // Missing reports whether a queue is missing.
 func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
-	return probedFor(ctx, l, "look for queue "+queue, func(ctx context.Context, p *prober) (bool, error) {
-		missing, err := p.probe(ctx, []string{queue})
-		return err == nil && missing[0], err
-	})
+	return probedFor(ctx, l, "look for queue "+queue,
+		func(ctx context.Context, p *prober) (bool, error) {
+			missing, err := p.probe(ctx, []string{queue})
+			return err == nil && missing[0], err
+		})
 }
 
-// MissingNow is Missing where that can be asked at once, without a new connection; sure reports
-// whether it could.
+// MissingNow is Missing where that can be asked at once, without a new connection; sure
+// reports whether it could.
 func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool) {
 	if l.mute || l.publish == nil || l.publish.IsClosed() || l.publish.Blocked() {
 		return false, false
@@ -169,8 +173,8 @@ func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool
 	return missing, err == nil
 }
 
-// probedFor asks once more where the broker fails itself (541): it does for a message to a quorum
-// queue that is being deleted, or whose leader has died.
+// probedFor asks once more where the broker fails itself (541): it does for a message to
+// a quorum queue that is being deleted, or whose leader has died.
 func probedFor[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {
@@ -181,9 +185,9 @@ func probedFor[T any](
 	return found, err
 }
 
-// probedOnce gives up the prober after an error: the answers may still come, and would be taken
-// for those to the next question. The publish connection, and with it a place in the wait queue,
-// is left alone.
+// probedOnce gives up the prober after an error: the answers may still come, and would be
+// taken for those to the next question. The publish connection, and with it a place in
+// the wait queue, is left alone.
 func probedOnce[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {
@@ -200,7 +204,8 @@ func probedOnce[T any](
 	return found, err
 }
 
-// OpenProber opens what probes need, unless it is open: the publish connection and a channel.
+// OpenProber opens what probes need, unless it is open: the publish connection and a
+// channel.
 func (l *Link) OpenProber(ctx context.Context) error {
 	if err := l.OpenPublish(ctx); err != nil {
 		return err

@@ -46,7 +46,8 @@ func (r Ref) Describe(slots []int) string {
 	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], r)
 }
 
-// Held is the exclusive queue of a slot, or of the mutex, whose slot is 0. Who owns it holds.
+// Held is the exclusive queue of a slot, or of the mutex, whose slot is 0. Who owns it
+// holds.
 func (r Ref) Held(slot int) string {
 	if r.Kind == Mutex {
 		return r.Name
@@ -66,21 +67,21 @@ func (r Ref) Check() error {
 // majority.
 const Witness = "amqprun-witness"
 
-// MaxSlots bounds the number of slots of a semaphore, so that the longest suffix has a known
-// length.
+// MaxSlots bounds the number of slots of a semaphore, so that the longest suffix has a
+// known length.
 const MaxSlots = 100_000
 
-// Overshoot is how many slots beyond the highest one known Destroy deletes, as the original
-// does: there may be some behind a hole.
+// Overshoot is how many slots beyond the highest one known Destroy deletes, as the
+// original does: there may be some behind a hole.
 const Overshoot = 100
 
-// maxName leaves room for the longest suffix ("-A-100100": MaxSlots and the overshoot of Destroy)
-// in the 255 bytes of an AMQP short string. A longer queue name makes amqp091-go shut the whole
-// connection down.
+// maxName leaves room for the longest suffix ("-A-100100": MaxSlots and the overshoot of
+// Destroy) in the 255 bytes of an AMQP short string. A longer queue name makes amqp091-go
+// shut the whole connection down.
 const maxName = 255 - len("-A-100100")
 
-// The queues of lock NAME. The names, except for slot 0, the wait queue, the last will and the
-// log, are those of amqp-locks-python.
+// The queues of lock NAME. The names, except for slot 0, the wait queue, the last will and
+// the log, are those of amqp-locks-python.
 func SlotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
 func HeldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func WaitQueue(name string) string        { return name + "-W" }
@@ -88,12 +89,12 @@ func WillQueue(name string) string        { return name + "-H" }
 func DrainQueue(name string) string       { return name + "-D" }
 func LogQueue(name string) string         { return name + "-L" }
 
-// heldArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not durable",
-// are the original's.
+// heldArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not
+// durable", are the original's.
 func heldArgs() amqp.Table { return amqp.Table{"x-max-length": 0} }
 
-// slotArgs are the arguments of a slot and of the witness: a durable quorum queue. The type is
-// explicit because the virtual host's default may differ.
+// slotArgs are the arguments of a slot and of the witness: a durable quorum queue. The
+// type is explicit because the virtual host's default may differ.
 func slotArgs() amqp.Table {
 	return amqp.Table{"x-queue-type": "quorum", "x-max-length": 0}
 }
@@ -111,8 +112,8 @@ func WaitArgs() amqp.Table {
 	}
 }
 
-// WillArgs are the arguments of the queue of last wills: what a holder's death puts back into it
-// expires at once, into the wait queue.
+// WillArgs are the arguments of the queue of last wills: what a holder's death puts back
+// into it expires at once, into the wait queue.
 func WillArgs(name string) amqp.Table {
 	return amqp.Table{
 		"x-queue-type":              "classic",
@@ -123,7 +124,8 @@ func WillArgs(name string) amqp.Table {
 	}
 }
 
-// reservedSuffix returns the end of name that would make it a part of another lock, or "".
+// reservedSuffix returns the end of name that would make it a part of another lock, or
+// "".
 func reservedSuffix(name string) string {
 	for _, suffix := range []string{"-W", "-H", "-D", "-L"} {
 		if strings.HasSuffix(name, suffix) {
@@ -137,10 +139,10 @@ func reservedSuffix(name string) string {
 	return ""
 }
 
-// CheckName reports why name cannot be the name of a lock; nil means that it can. The broker
-// strips CR and LF from a declared name but not from a routing key, answers 403 to "amq.", and
-// takes the empty name for "invent one". Each would make two parties believe that they hold the
-// same lock, or different ones.
+// CheckName reports why name cannot be the name of a lock; nil means that it can. The
+// broker strips CR and LF from a declared name but not from a routing key, answers 403 to
+// "amq.", and takes the empty name for "invent one". Each would make two parties believe
+// that they hold the same lock, or different ones.
 func CheckName(name string) error {
 	bad := func(why string) error {
 		return fault.Config("lock name %s: %s", QuoteName(name), why)

@@ -14,9 +14,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// Open connects to the first node that takes the connection. It blocks until then, until ctx
-// ends, or for Broker.ConnectTimeout at each node. A node that has refused us for good, and has
-// never accepted us, is not asked again.
+// Open connects to the first node that takes the connection. It blocks until then, until
+// ctx ends, or for Broker.ConnectTimeout at each node. A node that has refused us for
+// good, and has never accepted us, is not asked again.
 func (b Broker) Open(ctx context.Context, role Role) (*Conn, error) {
 	var failures []*refusal
 	for _, at := range b.nodes.inOrder() {
@@ -46,8 +46,8 @@ func (b Broker) Open(ctx context.Context, role Role) (*Conn, error) {
 	return nil, noneOf(len(b.nodes.list), failures)
 }
 
-// noneOf joins the failures of several nodes. What one of them has answered says more than the
-// silence of the others.
+// noneOf joins the failures of several nodes. What one of them has answered says more
+// than the silence of the others.
 func noneOf(total int, failures []*refusal) error {
 	if total == 1 {
 		return failures[0]
@@ -63,7 +63,8 @@ func noneOf(total int, failures []*refusal) error {
 			err.Kind, err.Hint = one.err.Kind, one.err.Hint
 		}
 	}
-	err.Text = fmt.Sprintf("none of %d brokers took the connection: %s", total, strings.Join(texts, "; "))
+	err.Text = fmt.Sprintf("none of %d brokers took the connection: %s",
+		total, strings.Join(texts, "; "))
 	return all
 }
 
@@ -71,7 +72,7 @@ func noneOf(total int, failures []*refusal) error {
 type refusal struct {
 	err     *fault.Error
 	final   bool // although the node was not reached, it makes no sense to try again
-	passing bool // although it refuses us, it does: it accepted us before, and may be starting or ending
+	passing bool // although it refuses us, it does: it accepted us before, and may be restarting
 }
 
 func (r *refusal) Error() string { return r.err.Text }
@@ -88,7 +89,7 @@ type nodes struct {
 	list []*node
 
 	mu       sync.Mutex
-	start    int             // the one that was connected to last: the others may be what had to be waited for
+	start    int             // the one that was connected to last: we may have waited for the others
 	accepted map[*node]bool  // those that have taken a connection
 	refused  map[*node]error // what a node would answer again
 }
@@ -117,7 +118,8 @@ func (n *nodes) accepts(at *node) {
 	n.start, n.accepted[at] = slices.Index(n.list, at), true
 }
 
-// refuses notes that a node has not taken a connection, and returns err with what is known of it.
+// refuses notes that a node has not taken a connection, and returns err with what is
+// known of it.
 func (n *nodes) refuses(at *node, err error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

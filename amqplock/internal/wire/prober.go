@@ -9,23 +9,25 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// window is how many probes are under way at most, and so the size of the buffer for returns:
-// amqp091-go drops a return that nobody takes, and what it was about would seem to exist.
+// window is how many probes are under way at most, and so the size of the buffer for
+// returns: amqp091-go drops a return that nobody takes, and what it was about would seem
+// to exist.
 const window = 256
 
-// barrier is the name of a queue that cannot exist: RabbitMQ lets nobody declare "amq." names.
+// barrier is the name of a queue that cannot exist: RabbitMQ lets nobody declare "amq."
+// names.
 const barrier = "amq.amqprun.barrier"
 
-// prober asks which queues are missing by publishing to them: the one way to ask about another's
-// exclusive queue that leaves no error in the broker's log. The queues have a maximum length of 0,
-// so the messages vanish.
+// prober asks which queues are missing by publishing to them: the one way to ask about
+// another's exclusive queue that leaves no error in the broker's log. The queues have a
+// maximum length of 0, so the messages vanish.
 //
-// Of the six outcomes of such a publish only one proves anything: a returned message means
-// "missing". Acked, nacked and not answered yet all mean "not known to be missing": the checks of
-// a claim decide that. The other two, a closed channel and a lost connection, are errors. So
-// nobody waits for confirms, which in a quorum queue come from the disks of a majority. The broker
-// answers a channel's publishes to no queue in their order, and the confirm of the last one, the
-// barrier, comes behind all returns.
+// Of the six outcomes of such a publish only one proves anything: a returned message
+// means "missing". Acked, nacked and not answered yet all mean "not known to be missing":
+// the checks of a claim decide that. The other two, a closed channel and a lost
+// connection, are errors. So nobody waits for confirms, which in a quorum queue come from
+// the disks of a majority. The broker answers a channel's publishes to no queue in their
+// order, and the confirm of the last one, the barrier, comes behind all returns.
 type prober struct {
 	channel *amqp.Channel
 	returns chan amqp.Return
@@ -50,11 +52,12 @@ func newProber(c *Conn) (*prober, error) {
 	}, nil
 }
 
-// giveUp closes the channel. In an alarm that hangs until it is over, or the connection ends.
+// giveUp closes the channel. In an alarm that hangs until it is over, or the connection
+// ends.
 func (p *prober) giveUp() { go func() { _ = p.channel.Close() }() }
 
-// probe reports which of the queues, at most window, are missing. After an error the prober is of
-// no more use.
+// probe reports which of the queues, at most window, are missing. After an error the
+// prober is of no more use.
 func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
 	first := p.sent
 	var confirm *amqp.DeferredConfirmation
@@ -72,7 +75,8 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
 		return nil, p.reason(amqp.ErrClosed)
 	}
-	// The library hands returns and confirms on in the order of the wire: all returns are here.
+	// The library hands returns and confirms on in the order of the wire: all returns are
+	// here.
 	missing = make([]bool, len(queues)+1)
 	for {
 		select {
@@ -110,16 +114,16 @@ func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) 
 	}
 }
 
-// AlarmError says that the broker is short of memory or disk, and reads nothing more from the
-// connection until that is over.
+// AlarmError says that the broker is short of memory or disk, and reads nothing more from
+// the connection until that is over.
 type AlarmError struct{ Reason string }
 
 func (e *AlarmError) Error() string {
 	return fmt.Sprintf("the broker is in an alarm (%s), and reads nothing that is published", e.Reason)
 }
 
-// reason replaces "closed" by the reason that the broker gave. The library hands it out a moment
-// after it has marked the channel.
+// reason replaces "closed" by the reason that the broker gave. The library hands it out a
+// moment after it has marked the channel.
 func (p *prober) reason(err error) error {
 	if !errors.Is(err, amqp.ErrClosed) {
 		return err

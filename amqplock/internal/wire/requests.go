@@ -8,12 +8,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// RequestChannel is a channel for requests that the broker may answer by closing it: the next
-// request opens it again. Requests follow one another; one that hangs blocks those behind it, and
-// no other channel.
+// RequestChannel is a channel for requests that the broker may answer by closing it: the
+// next request opens it again. Requests follow one another; one that hangs blocks those
+// behind it, and no other channel.
 type RequestChannel struct {
 	connection *amqp.Connection
-	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of testing/synctest
+	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
 	channel    *amqp.Channel
 	closed     chan *amqp.Error // why the broker has closed the channel
 	opened     time.Time        // when the channel was asked for
@@ -37,7 +37,7 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 		}
 	}
 	err := f(r.channel)
-	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later request
+	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later one
 		if why := <-r.closed; why != nil {
 			return why
 		}
@@ -48,7 +48,8 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 // renew replaces the channel. The caller has the turn.
 func (r *RequestChannel) renew() error {
 	if old := r.channel; old != nil {
-		// The answer is not worth a round trip. The goroutine ends with the connection at the latest.
+		// The answer is not worth a round trip. The goroutine ends with the connection at
+		// the latest.
 		go func() { _ = old.Close() }()
 	}
 	opened := time.Now()
@@ -69,12 +70,12 @@ func (r *RequestChannel) OpenSince(since time.Time) error {
 	return r.doSince(since, func(*amqp.Channel) error { return nil })
 }
 
-// Claim declares an exclusive queue: the one operation that grants a lock, and no less a proof of
-// ownership than Look. 405 says that the queue is another's, or no lock.
+// Claim declares an exclusive queue: the one operation that grants a lock, and no less a
+// proof of ownership than Look. 405 says that the queue is another's, or no lock.
 //
-// Nothing may be sent behind it before its answer. A request that crosses with the closing of its
-// channel can end the whole connection (504, expected 'channel.open'), and with it what else that
-// holds.
+// Nothing may be sent behind it before its answer. A request that crosses with the
+// closing of its channel can end the whole connection (504, expected 'channel.open'), and
+// with it what else that holds.
 func (r *RequestChannel) Claim(queue string) error {
 	return r.Do(func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(queue, false, false, true, false, heldArgs())
@@ -82,8 +83,8 @@ func (r *RequestChannel) Claim(queue string) error {
 	})
 }
 
-// Look declares passively. For an exclusive queue the answer depends on the asker: its own
-// connection gets no error, any other 405.
+// Look declares passively. For an exclusive queue the answer depends on the asker: its
+// own connection gets no error, any other 405.
 func (r *RequestChannel) Look(queue string) error {
 	_, err := r.Consumers(queue)
 	return err
@@ -99,9 +100,9 @@ func (r *RequestChannel) Consumers(queue string) (n int, err error) {
 	return n, err
 }
 
-// Get reads from a queue that is always empty, on a channel that is not older than since. On a
-// quorum queue the answer went through the Raft log, so it proves a majority. And it is no
-// publish, so an alarm does not hold it up.
+// Get reads from a queue that is always empty, on a channel that is not older than since.
+// On a quorum queue the answer went through the Raft log, so it proves a majority. And it
+// is no publish, so an alarm does not hold it up.
 func (r *RequestChannel) Get(since time.Time, queue string) error {
 	return r.doSince(since, func(ch *amqp.Channel) error {
 		_, _, err := ch.Get(queue, true)
@@ -114,10 +115,10 @@ var removal = []time.Duration{
 	0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond,
 }
 
-// AwaitRemoval looks until the queue is gone, for half a second: the notice of a deletion comes
-// before it is done. It does not get, because RabbitMQ 4.3 closes the whole connection (541) when
-// it is asked to get from a quorum queue that is just being deleted. And it keeps its turn, so
-// that no check gets either.
+// AwaitRemoval looks until the queue is gone, for half a second: the notice of a deletion
+// comes before it is done. It does not get, because RabbitMQ 4.3 closes the whole
+// connection (541) when it is asked to get from a quorum queue that is just being
+// deleted. And it keeps its turn, so that no check gets either.
 func (r *RequestChannel) AwaitRemoval(queue string) error {
 	return r.Do(func(ch *amqp.Channel) error {
 		for _, pause := range removal {
@@ -138,14 +139,14 @@ func (r *RequestChannel) Create(queue string) error {
 	})
 }
 
-// HandBack looks whether the queues stand exist and the queues own are its connection's, and
-// deletes the latter. Then it deletes the queue unused, unless that has consumers or is "". All
-// that is one round trip: the broker handles the requests of a channel one after the other, and
-// the first that fails closes it. A waiter that declared the wait queue but did not join it yet
-// finds it gone when it joins, and tries again.
+// HandBack looks whether the queues stand exist and the queues own are its connection's,
+// and deletes the latter. Then it deletes the queue unused, unless that has consumers or
+// is "". All that is one round trip: the broker handles the requests of a channel one
+// after the other, and the first that fails closes it. A waiter that declared the wait
+// queue but did not join it yet finds it gone when it joins, and tries again.
 //
-// It serves a connection that may not publish: to delete a queue that does not exist is no error
-// and leaves no trace in the broker's log.
+// It serves a connection that may not publish: to delete a queue that does not exist is
+// no error and leaves no trace in the broker's log.
 func (r *RequestChannel) HandBack(stand, own []string, unused string) error {
 	return r.Do(func(ch *amqp.Channel) error {
 		for _, queue := range slices.Concat(stand, own) {

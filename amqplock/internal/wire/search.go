@@ -17,12 +17,13 @@ type Slots struct {
 	drain bool // the last slot is not to be taken
 }
 
-// firstSlots is how many slots the first round trip looks at: most semaphores have no more.
+// firstSlots is how many slots the first round trip looks at: most semaphores have no
+// more.
 const firstSlots = 8
 
-// Glance is at how many slots of a long row a newcomer looks before it looks at the wait queue:
-// while others wait in it, a free slot is theirs. If each of many newcomers asked for every slot,
-// the broker could do nothing else.
+// Glance is at how many slots of a long row a newcomer looks before it looks at the wait
+// queue: while others wait in it, a free slot is theirs. If each of many newcomers asked
+// for every slot, the broker could do nothing else.
 const Glance = 20 * firstSlots
 
 // survey looks at every slot, up to the first that is missing.
@@ -34,10 +35,10 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 	return s, err
 }
 
-// find looks for at least want free slots, in a few round trips however many slots there are: it
-// bisects for their number, and then asks about holders only. It begins at a random slot, so that
-// those who come at the same time do not meet at the same slot. Of a long row it looks at no more
-// than most.
+// find looks for at least want free slots, in a few round trips however many slots there
+// are: it bisects for their number, and then asks about holders only. It begins at a
+// random slot, so that those who come at the same time do not meet at the same slot. Of a
+// long row it looks at no more than most.
 func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
 	s, all, err := p.begin(ctx, name)
 	if err != nil || all || len(s.Free) >= want && !s.drain {
@@ -72,8 +73,8 @@ func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, 
 	return s.spareLast(), nil
 }
 
-// spareLast leaves the last slot to the drain of the semaphore. Where Count is only a lower bound
-// that costs a slot for a moment.
+// spareLast leaves the last slot to the drain of the semaphore. Where Count is only a
+// lower bound that costs a slot for a moment.
 func (s Slots) spareLast() Slots {
 	if s.drain {
 		s.Free = slices.DeleteFunc(s.Free, func(i int) bool { return i == s.Count })
@@ -119,8 +120,8 @@ func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all
 	return s.Count > MaxSlots+Overshoot, nil
 }
 
-// branches is in how many parts bisect divides. More would spare a round trip, but each part costs
-// the broker the Raft command of a message to a quorum queue.
+// branches is in how many parts bisect divides. More would spare a round trip, but each
+// part costs the broker the Raft command of a message to a quorum queue.
 const branches = 16
 
 // bisect returns the number of the last slot, given one that exists, or 0.

@@ -13,7 +13,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// What goes wrong before there is a connection is told with what to do about it; a real broker shows the rest of these texts.
+// What goes wrong before there is a connection is told with what to do about it; a real
+// broker shows the rest of these texts.
 func TestTextsOfConnecting(t *testing.T) {
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// tlsConfig reads the certificates for one node. Those of b come before those that its URL
-// names. It is nil for amqp://.
+// tlsConfig reads the certificates for one node. Those of b come before those that its
+// URL names. It is nil for amqp://.
 func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 	bad := func(hint, format string, args ...any) (*tls.Config, *fault.Error) {
 		err := fault.Config(format, args...)
@@ -60,8 +60,8 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 		return bad("both are PEM files, and the key has no passphrase",
 			"client certificate %s with key %s: %v", cert, key, err)
 	}
-	// With Certificates it is sent only to a broker that names its authority. Another broker
-	// would miss a certificate, instead of saying what is wrong with this one.
+	// With Certificates it is sent only to a broker that names its authority. Another
+	// broker would miss a certificate, instead of saying what is wrong with this one.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &pair, nil
 	}

@@ -11,10 +11,11 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-const urlHint = "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in a user, password or " +
-	"virtual host percent-encoded (a slash is %2F)"
+const urlHint = "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in " +
+	"a user, password or virtual host percent-encoded (a slash is %2F)"
 
-// parseURL refuses what amqp091-go would misread in silence. The reason, not empty then, never quotes the URL, which holds a password.
+// parseURL refuses what amqp091-go would misread in silence. The reason, not empty then,
+// never quotes the URL, which holds a password.
 func parseURL(raw string) (uri amqp.URI, why string) {
 	if why := urlTrap(raw); why != "" {
 		return uri, why
@@ -26,22 +27,24 @@ func parseURL(raw string) (uri amqp.URI, why string) {
 	return uri, ""
 }
 
-// urlTrap names what is wrong with a URL, or is read in another way than it looks; it is empty when there is nothing.
+// urlTrap names what is wrong with a URL, or is read in another way than it looks; it is
+// empty when there is nothing.
 func urlTrap(raw string) string {
 	scheme, rest, found := strings.Cut(raw, "://")
 	switch {
 	case !found || scheme != "amqp" && scheme != "amqps":
 		return "does not begin with amqp:// or amqps://"
-	case strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+	case strings.ContainsFunc(raw, unicode.IsSpace), strings.ContainsFunc(raw, unicode.IsControl):
 		return "holds a space or a control character"
 	}
 	host := authority(rest)
 	path, query, _ := strings.Cut(rest[len(host):], "?")
-	switch { // an unescaped "/", "?" or "#" in the password ends the host early, and the rest goes elsewhere
+	// An unescaped "/", "?" or "#" in the password ends the host early, and the rest goes elsewhere.
+	switch {
 	case strings.Contains(rest[len(host):], "@"):
 		end := rest[len(host) : len(host)+1]
-		return fmt.Sprintf("there is a %q before an @: in a user or password it is written %s, and an @ in a virtual host %%40",
-			end, percent(end))
+		return fmt.Sprintf("there is a %q before an @: in a user or password it is written %s, "+
+			"and an @ in a virtual host %%40", end, percent(end))
 	case strings.Contains(rest, "#"):
 		return "there is a #, which is written %23"
 	case !escapesWork(rest):
@@ -52,9 +55,11 @@ func urlTrap(raw string) string {
 	if why := addressTrap(host[strings.LastIndex(host, "@")+1:]); why != "" {
 		return why
 	}
-	if vhost := strings.TrimPrefix(path, "/"); vhost != "/" && strings.Contains(vhost, "/") { // "//" is how some write the virtual host "/"
+	vhost := strings.TrimPrefix(path, "/")
+	if vhost != "/" && strings.Contains(vhost, "/") { // "//" is how some write the virtual host "/"
 		if strings.HasSuffix(vhost, "/") {
-			return "the virtual host ends in a slash: leave it out, or write %2F where it belongs to the name"
+			return "the virtual host ends in a slash: leave it out, " +
+				"or write %2F where it belongs to the name"
 		}
 		return "a slash in a virtual host is written %2F"
 	}
@@ -92,7 +97,8 @@ func addressTrap(address string) string {
 		return "the host has more than one port; an IPv6 address goes in brackets"
 	}
 	if n, err := strconv.Atoi(port); hasPort && (err != nil || n < 1 || n > 65535) {
-		return "the port is no number from 1 to 65535 (where a user and a password are meant, an @ and the host follow them)"
+		return "the port is no number from 1 to 65535 " +
+			"(where a user and a password are meant, an @ and the host follow them)"
 	}
 	if strings.ContainsAny(host, "%") && !strings.HasPrefix(host, "[") {
 		return "the host holds a %"
@@ -100,7 +106,8 @@ func addressTrap(address string) string {
 	return ""
 }
 
-// queryTrap looks at what follows the "?". Names that are not known are not repeated: they may be a part of a password.
+// queryTrap looks at what follows the "?". Names that are not known are not repeated:
+// they may be a part of a password.
 func queryTrap(query string) string {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -116,15 +123,18 @@ func queryTrap(query string) string {
 				}
 			}
 		case "heartbeat", "connection_timeout", "channel_max":
-			return fmt.Sprintf("the parameter %s is not accepted: there are options for what can be set", name)
+			return fmt.Sprintf(
+				"the parameter %s is not accepted: there are options for what can be set", name)
 		default:
-			return "there is an unknown parameter: known are cacertfile, certfile, keyfile, server_name_indication and auth_mechanism"
+			return "there is an unknown parameter: known are cacertfile, certfile, keyfile, " +
+				"server_name_indication and auth_mechanism"
 		}
 	}
 	return ""
 }
 
-// credentials tells which of user and password a URL that has no trap names; for the others amqp091-go takes "guest".
+// credentials tells which of user and password a URL that has no trap names; for the
+// others amqp091-go takes "guest".
 func credentials(raw string) (user, password bool) {
 	_, rest, _ := strings.Cut(raw, "://")
 	host := authority(rest)

@@ -27,8 +27,8 @@ func testURL(t *testing.T) string {
 	return url
 }
 
-// A node that has refused us is not asked again, and the others are, with their own user and
-// password. One that was forgiven is.
+// A node that has refused us is not asked again, and the others are, with their own user
+// and password. One that was forgiven is.
 func TestARefusalIsNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	right := testURL(t)

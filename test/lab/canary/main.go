@@ -1,12 +1,15 @@
-// Command canary is what the laboratory runs under a lock. It leaves traces that show when it ran, and that two of
-// it ran at once: a journal, and a set that it changes by an unsynchronised read, pause and write.
+// Command canary is what the laboratory runs under a lock. It leaves traces that show
+// when it ran, and that two of it ran at once: a journal, and a set that it changes by an
+// unsynchronised read, pause and write.
 //
 //	canary [-id NAME] [-for TIME] [-beat TIME] [-deaf] DIR
 //
-// The journal, DIR/journal, has one line an event, appended in one write: kind, run, slot, CLOCK_BOOTTIME in nanoseconds and
-// perhaps one more word. The kinds are "start" with the process id, "beat" every few milliseconds, "added" with the
-// element, "signal" with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told to by SIGTERM; a deaf one only
-// notes the signal. One of hundreds may beat more slowly until it is told to end.
+// The journal, DIR/journal, has one line an event, appended in one write: kind, run,
+// slot, CLOCK_BOOTTIME in nanoseconds and perhaps one more word. The kinds are "start"
+// with the process id, "beat" every few milliseconds, "added" with the element, "signal"
+// with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told
+// to by SIGTERM; a deaf one only notes the signal. One of hundreds may beat more slowly
+// until it is told to end.
 package main
 
 import (
@@ -31,7 +34,7 @@ const pauseBeats = 4
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "canary:", err)
-		os.Exit(1) //nolint:forbidigo // nothing is held here
+		os.Exit(1)
 	}
 }
 
@@ -51,7 +54,8 @@ func run() error {
 	dir := flag.Arg(0)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM)
-	journal, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	journal, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_APPEND|os.O_CREATE|os.O_WRONLY,
+		0o600)
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,8 @@ func run() error {
 	}
 }
 
-// add writes the set as it was read, with one more element. It is renamed into its place: a run killed in the middle leaves no half a set.
+// add writes the set as it was read, with one more element. It is renamed into its place:
+// a run killed in the middle leaves no half a set.
 func (c canary) add(seen []byte, element string) error {
 	draft := c.set + "." + c.id
 	if err := os.WriteFile(draft, append(seen, element+"\n"...), 0o600); err != nil {
@@ -104,11 +109,13 @@ func (c canary) add(seen []byte, element string) error {
 	return nil
 }
 
-// note appends to the journal; without it the run would prove nothing, so a failure ends it.
+// note appends to the journal; without it the run would prove nothing, so a failure ends
+// it.
 func (c canary) note(kind, word string) {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	if _, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now.Nano(), word); err != nil {
+	_, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now.Nano(), word)
+	if err != nil {
 		panic(err)
 	}
 }

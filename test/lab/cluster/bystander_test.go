@@ -8,13 +8,15 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// A node dies, and with it the leader of the quorum queue that proves a majority. Who holds a lock at another node shall keep it.
+// A node dies, and with it the leader of the quorum queue that proves a majority. Who
+// holds a lock at another node shall keep it.
 func TestBystanders(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
 			lock := rig.NewLock(t, slots)
-			first := lock.Start("first", url(1), "--", "-for", "50ms") // makes the queue, whose leader is this node then
+			// It makes the queue, whose leader is then this node.
+			first := lock.Start("first", url(1), "--", "-for", "50ms")
 			first.AwaitExit(0)
 			bystander := lock.Start("bystander", url(2), "--", "-deaf")
 			bystander.AwaitStart()

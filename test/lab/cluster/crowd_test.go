@@ -25,13 +25,18 @@ const calmHeartbeat = 10 * time.Second
 func newDuels(t *testing.T, n int) *duels {
 	t.Helper()
 	const batch = 10
-	calm := []string{"--heartbeat", strconv.Itoa(int(calmHeartbeat.Seconds())), "--check-interval", "3", "--connect-timeout", "30"}
-	t.Setenv("TMPDIR", "/run") // lab-cluster's tmpfs: so many canaries on a disk would leave the brokers nothing of it
+	calm := []string{
+		"--heartbeat", strconv.Itoa(int(calmHeartbeat.Seconds())),
+		"--check-interval", "3", "--connect-timeout", "30",
+	}
+	// This is the tmpfs of lab-cluster. So many canaries on a disk would leave the brokers none of it.
+	t.Setenv("TMPDIR", "/run")
 	d := &duels{t: t}
 	for i := range n {
 		lock := rig.NewLock(t, 0)
 		d.locks = append(d.locks, lock)
-		d.holders = append(d.holders, lock.Start(rig.Holder, url(1), append(calm, "--", "-deaf", "-beat", "100ms")...))
+		d.holders = append(d.holders,
+			lock.Start(rig.Holder, url(1), append(calm, "--", "-deaf", "-beat", "100ms")...))
 		if i%batch == batch-1 {
 			for _, c := range d.holders[i+1-batch:] {
 				c.AwaitStart()
@@ -39,8 +44,8 @@ func newDuels(t *testing.T, n int) *duels {
 		}
 	}
 	for i, lock := range d.locks {
-		d.rivals = append(d.rivals,
-			lock.Start("rival", url(2+i%2), append(calm, "--wait", "300", "--", "-for", "3s", "-beat", "100ms")...))
+		d.rivals = append(d.rivals, lock.Start("rival", url(2+i%2),
+			append(calm, "--wait", "300", "--", "-for", "3s", "-beat", "100ms")...))
 		if i%batch == batch-1 {
 			for _, c := range d.rivals[i+1-batch:] {
 				c.AwaitMessage("waiting for")
@@ -71,7 +76,8 @@ func (d *duels) awaitEnds() (vanished int) {
 	return vanished
 }
 
-// figures returns the longest overlap, and how many there were. No command may outlive its lease.
+// figures returns the longest overlap, and how many there were. No command may outlive
+// its lease.
 func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int) {
 	d.t.Helper()
 	var told, dead, last time.Duration
@@ -79,7 +85,8 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 	for _, lock := range d.locks {
 		old := lock.Run(rig.Holder)
 		told, dead = max(told, old.Signal-fault), max(dead, old.Last-fault)
-		if next := lock.History().Find("rival"); next != nil { // else it lost the lock before its command began
+		// A rival without a command lost the lock before its command began.
+		if next := lock.History().Find("rival"); next != nil {
 			first, last = min(first, next.Start-fault), max(last, next.Start-fault)
 		}
 		if overlap := lock.History().Overlap(1); overlap > 0 {
@@ -112,7 +119,8 @@ func TestCrowdKilled(t *testing.T) {
 	}
 	vanished := d.awaitEnds()
 	worst, overlaps := d.figures(fault)
-	t.Logf("%d of %d overlapped; %d of the next lost a lock that had vanished", overlaps, crowd, vanished)
+	t.Logf("%d of %d overlapped; %d of the next lost a lock that had vanished", overlaps, crowd,
+		vanished)
 	if worst > rig.Grace+rig.Slack {
 		t.Errorf("two commands at once for %s", worst)
 	}

@@ -11,11 +11,12 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// rivalRuns is how long the command of a rival runs: longer than a new holder looks for another one of its slot, so that a look which finds one
-// that is not there shows.
+// rivalRuns is how long the command of a rival runs: longer than a new holder looks for
+// another one of its slot, so that a look which finds one that is not there shows.
 const rivalRuns = 4 * time.Second
 
-// duel is a holder at the first node, whose command ignores SIGTERM, and a rival that waits at the second.
+// duel is a holder at the first node, whose command ignores SIGTERM, and a rival that
+// waits at the second.
 type duel struct {
 	*rig.Lock
 	t             *testing.T
@@ -30,12 +31,14 @@ func newDuelFor(t *testing.T, slots int, rival time.Duration) *duel {
 	d := &duel{Lock: rig.NewLock(t, slots), t: t}
 	d.holder = d.Start(rig.Holder, url(1), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for", rival.String())
+	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", "10", "--", "-for",
+		rival.String())
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
 
-// figures records when what happened to the holder's and the rival's command; the rival's may not have run.
+// figures records when what happened to the holder's and the rival's command; the rival's
+// may not have run.
 func (d *duel) figures(fault time.Duration) {
 	d.t.Helper()
 	h := d.History()
@@ -52,8 +55,9 @@ func (d *duel) figures(fault time.Duration) {
 
 func kinds() map[string]int { return map[string]int{"mutex": 0, "semaphore": 1} }
 
-// The holder's node dies. Its connections break at once, so the next command may start while this one has its grace; with Khepri since 4.2
-// the lock stays locked until the node is back.
+// The holder's node dies. Its connections break at once, so the next command may start
+// while this one has its grace; with Khepri since 4.2 the lock stays locked until the
+// node is back.
 func TestNodeKilled(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
@@ -80,8 +84,8 @@ func TestNodeKilled(t *testing.T) {
 	}
 }
 
-// The holder's node is cut off from the other two, while its clients still reach it. The command must be dead before the others grant the
-// lock again.
+// The holder's node is cut off from the other two, while its clients still reach it. The
+// command must be dead before the others grant the lock again.
 func TestCutOff(t *testing.T) {
 	length := time.Duration(0) // until it has been granted again
 	if kept() {
@@ -122,7 +126,8 @@ func cutOff(t *testing.T, slots int, length time.Duration) {
 	whole(t)
 }
 
-// The holder's node loses the other two for 5 ms, again and again for three leases. That is for TCP to mend: nobody may notice.
+// The holder's node loses the other two for 5 ms, again and again for three leases. That
+// is for TCP to mend: nobody may notice.
 func TestCutOffBriefly(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
@@ -186,7 +191,8 @@ func TestNodePaused(t *testing.T) {
 	}
 }
 
-// The nodes lose each other for a moment and connect again at once: no check can hang, but with Mnesia the others have forgotten the lock.
+// The nodes lose each other for a moment and connect again at once: no check can hang,
+// but with Mnesia the others have forgotten the lock.
 func TestBlip(t *testing.T) {
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
@@ -197,8 +203,8 @@ func TestBlip(t *testing.T) {
 			const watched = 15 * time.Second
 			const foundWithin = rig.Grace + 3*time.Second // of a second holder of a slot
 			rig.Pass(watched - (rig.Now() - fault))
-			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v", watched,
-				d.holder.HasEnded(), d.History().Find("rival") != nil)
+			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
+				watched, d.holder.HasEnded(), d.History().Find("rival") != nil)
 			d.figures(fault)
 			overlap := d.History().Overlap(1)
 			if kept() && overlap > 0 {
@@ -216,7 +222,8 @@ func TestBlip(t *testing.T) {
 	}
 }
 
-// Without the check for a majority the holder goes on in its cut-off node while the others grant its lock again.
+// Without the check for a majority the holder goes on in its cut-off node while the
+// others grant its lock again.
 func TestControls(t *testing.T) {
 	if mode() != "ignore" && mode() != "autoheal" {
 		t.Skip("here the node that is cut off stops by itself, or the lock is kept for it")

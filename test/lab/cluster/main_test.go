@@ -1,7 +1,9 @@
-// Package cluster cuts, kills and pauses nodes of a cluster of three, and checks whether two commands ran at once. It runs inside
-// scripts/lab-cluster; make test-cluster does that for each generation and each way to handle a partition.
+// Package cluster cuts, kills and pauses nodes of a cluster of three, and checks whether
+// two commands ran at once. It runs inside scripts/lab-cluster; make test-cluster does
+// that for each generation and each way to handle a partition.
 //
-// The tests assert what docs/GUARANTEES.md promises, and also what it admits: a broker that got better, or worse, shows.
+// The tests assert what docs/GUARANTEES.md promises, and also what it admits: a broker
+// that got better, or worse, shows.
 package cluster
 
 import (
@@ -29,14 +31,16 @@ func TestMain(m *testing.M) {
 // mode is how the nodes handle a partition, or khepri.
 func mode() string { return os.Getenv("AMQPRUN_LAB_MODE") }
 
-// kept tells whether the exclusive queues of a node that is away stay until it is back: RabbitMQ 4.2 and later with Khepri.
+// kept tells whether the exclusive queues of a node that is away stay until it is back:
+// RabbitMQ 4.2 and later with Khepri.
 func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
 
 // parted says that the cluster has got over a partition.
 var parted bool
 
-// unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition: the locks of a node that is away are not granted any more then, for
-// which docs/GUARANTEES.md has the measurement. LAB_RUN runs the test in a cluster of its own.
+// unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition: the
+// locks of a node that is away are not granted any more then, for which
+// docs/GUARANTEES.md has the measurement. LAB_RUN runs the test in a cluster of its own.
 func unparted(t *testing.T) {
 	t.Helper()
 	if parted && os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "khepri" {
@@ -65,7 +69,8 @@ func signal(t *testing.T, s syscall.Signal) {
 
 func pid(t *testing.T, node int) int {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", node), "pid"))
+	text, err := os.ReadFile(
+		filepath.Join(os.Getenv("AMQPRUN_LAB_NODES"), fmt.Sprintf("n%d", node), "pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +81,8 @@ func pid(t *testing.T, node int) int {
 	return pid
 }
 
-// isWhole tells whether every node sees all three, and no partition; what it saw last is for the log.
+// isWhole tells whether every node sees all three, and no partition; what it saw last is
+// for the log.
 func isWhole() (whole bool, saw string) {
 	question := "{length(rabbit_nodes:list_running()), rabbit_node_monitor:partitions()}."
 	switch {
@@ -86,7 +92,8 @@ func isWhole() (whole bool, saw string) {
 		question = "{length(rabbit_nodes:all_running()), rabbit_node_monitor:partitions()}."
 	}
 	for i := 1; i <= 3; i++ {
-		out, err := exec.Command("lab-cluster-node", "ctl", strconv.Itoa(i), "eval", question).CombinedOutput()
+		out, err := exec.Command("lab-cluster-node", "ctl", strconv.Itoa(i), "eval", question).
+			CombinedOutput()
 		if saw = strings.TrimSpace(string(out)); err != nil || saw != "{3,[]}" {
 			return false, fmt.Sprintf("node %d: %s", i, saw)
 		}
@@ -94,7 +101,8 @@ func isWhole() (whole bool, saw string) {
 	return true, ""
 }
 
-// whole makes the cluster whole: what the nodes do not mend by themselves, in a while, a restart of the first does.
+// whole makes the cluster whole: what the nodes do not mend by themselves, in a while, a
+// restart of the first does.
 func whole(t *testing.T) {
 	t.Helper()
 	for began, restarted := rig.Now(), false; ; {
@@ -107,7 +115,8 @@ func whole(t *testing.T) {
 		case rig.Now()-began > 20*time.Second && !restarted:
 			t.Logf("restarting the first node: %s", saw)
 			for _, action := range []string{"stop_app", "start_app"} {
-				_ = exec.Command("lab-cluster-node", "ctl", "1", action).Run() // seen by the next look
+				_ = exec.Command("lab-cluster-node", "ctl", "1", action).Run()
+				// seen by the next look
 			}
 			restarted = true
 		}

@@ -11,9 +11,10 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// A connection that holds many queues breaks, and another declares them at once. The broker's clean-up of the first may take what is the
-// second's already (https://github.com/rabbitmq/rabbitmq-server/issues/15276). This is about the broker alone: how often it happens says
-// how much the checks after a grant are needed.
+// A connection that holds many queues breaks, and another declares them at once. The
+// broker's clean-up of the first may take what is the second's already
+// (https://github.com/rabbitmq/rabbitmq-server/issues/15276). This is about the broker
+// alone: how often it happens says how much the checks after a grant are needed.
 func TestReincarnation(t *testing.T) {
 	const queues, rounds = 50, 10
 	for _, next := range []int{1, 2} {
@@ -31,7 +32,8 @@ func TestReincarnation(t *testing.T) {
 	}
 }
 
-// reincarnate returns how many of the second connection's queues are gone after two seconds.
+// reincarnate returns how many of the second connection's queues are gone after two
+// seconds.
 func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished int) {
 	t.Helper()
 	var socket net.Conn
@@ -70,7 +72,8 @@ func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished in
 		if channel, err = second.Channel(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := channel.QueueDeclarePassive(fmt.Sprint(prefix, i), false, false, true, false, nil); err != nil {
+		if _, err := channel.QueueDeclarePassive(fmt.Sprint(prefix, i), false, false, true, false,
+			nil); err != nil {
 			vanished++
 		}
 	}

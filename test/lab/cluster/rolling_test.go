@@ -12,15 +12,17 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// The nodes are restarted one after the other, as for an update, while contenders at each want the lock. Who loses it may overlap with the
-// next for the grace, and everybody is served in the end.
+// The nodes are restarted one after the other, as for an update, while contenders at each
+// want the lock. Who loses it may overlap with the next for the grace, and everybody is
+// served in the end.
 func TestRollingRestart(t *testing.T) {
 	const queueing = 3 // at each node
 	for kind, slots := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			whole(t)
 			lock := rig.NewLock(t, slots)
-			lock.Start("first", url(1), "--", "-for", "50ms").AwaitExit(0) // makes the queue while all are there
+			lock.Start("first", url(1), "--", "-for", "50ms").AwaitExit(0)
+			// makes the queue while all are there
 			served := make([]int, 3*queueing)
 			stop := make(chan struct{})
 			var working sync.WaitGroup
@@ -50,7 +52,8 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// contend runs one command after the other until one has ended well that began after stop, and returns how many ended well.
+// contend runs one command after the other until one has ended well that began after
+// stop, and returns how many ended well.
 func contend(t *testing.T, lock *rig.Lock, at int, name string, stop <-chan struct{}) (served int) {
 	began := rig.Now()
 	for n, last := 0, false; rig.Now()-began < 5*rig.Patience; n++ {
@@ -59,7 +62,8 @@ func contend(t *testing.T, lock *rig.Lock, at int, name string, stop <-chan stru
 			last = true
 		default:
 		}
-		c := lock.Start(fmt.Sprintf("%s-%d", name, n), url(at), "--wait", "60", "--", "-deaf", "-for", "700ms")
+		c := lock.Start(fmt.Sprintf("%s-%d", name, n), url(at), "--wait", "60", "--", "-deaf",
+			"-for", "700ms")
 		for !c.HasEnded() {
 			if rig.Pass(5 * time.Millisecond); rig.Now()-c.Asked > 2*rig.Patience {
 				t.Errorf("%s does not end", c.ID)
@@ -87,7 +91,8 @@ func restart(t *testing.T, i int) {
 	if err := syscall.Kill(old, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	rig.WaitFor(t, rig.Patience, "the node is dead", func() bool { return syscall.Kill(old, 0) != nil })
+	rig.WaitFor(t, rig.Patience, "the node is dead",
+		func() bool { return syscall.Kill(old, 0) != nil })
 	node(t, "start", strconv.Itoa(i))
 	rig.WaitFor(t, 2*rig.Patience, "the node is back", func() bool {
 		is, _ := isWhole()

@@ -11,8 +11,10 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// With Mnesia the surviving nodes delete the exclusive queues of a dead node in batches, by name, and may take along one that has been
-// granted anew in the middle of that (https://github.com/rabbitmq/rabbitmq-server/issues/9798). Nobody is told: the holder must notice.
+// With Mnesia the surviving nodes delete the exclusive queues of a dead node in batches,
+// by name, and may take along one that has been granted anew in the middle of that
+// (https://github.com/rabbitmq/rabbitmq-server/issues/9798). Nobody is told: the holder
+// must notice.
 func TestVanishing(t *testing.T) {
 	const crowd, contenders = 300, 12
 	whole(t)
@@ -41,8 +43,13 @@ func TestVanishing(t *testing.T) {
 	var all []*rig.Contender
 	for i, lock := range locks {
 		// Two for each lock: when the first one's queue has vanished, the second gets it.
-		all = append(all, lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for", "6s"),
-			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for", "6s"))
+		all = append(
+			all,
+			lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for",
+				"6s"),
+			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "10", "--",
+				"-for", "6s"),
+		)
 	}
 	for _, c := range all {
 		c.AwaitMessage("waiting for")
@@ -65,7 +72,8 @@ func TestVanishing(t *testing.T) {
 		}
 		worst = max(worst, lock.History().Overlap(1))
 	}
-	t.Logf("of %d commands %d lost a lock that had vanished, %d their connection", len(all), vanished, disconnected)
+	t.Logf("of %d commands %d lost a lock that had vanished, %d their connection", len(all),
+		vanished, disconnected)
 	rig.Figure(t, "longest overlap", worst)
 	const interval = 500 * time.Millisecond
 	if worst > interval+rig.Grace+rig.Slack {

@@ -1,5 +1,5 @@
-// Package faults breaks the way between amqprun and a single broker, that broker, and amqprun itself, and checks what became
-// of the commands. make test-faults runs it.
+// Package faults breaks the way between amqprun and a single broker, that broker, and
+// amqprun itself, and checks what became of the commands. make test-faults runs it.
 package faults
 
 import (

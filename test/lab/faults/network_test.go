@@ -15,7 +15,8 @@ const (
 	exitLost        = 76
 )
 
-// duel is a holder, whose connections go through a proxy and whose command ignores SIGTERM, and a rival that waits for the lock.
+// duel is a holder, whose connections go through a proxy and whose command ignores
+// SIGTERM, and a rival that waits for the lock.
 type duel struct {
 	*rig.Lock
 	t      *testing.T
@@ -40,13 +41,15 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 	t.Cleanup(d.proxy.Close)
 	d.holder = d.Start(rig.Holder, broker.Through(d.proxy.Addr()), "--", "-deaf")
 	d.holder.AwaitStart()
-	d.rival = d.Start("rival", broker.URL, "--wait", "110", "--connect-timeout", "40", "--", "-for", "1500ms")
+	d.rival = d.Start("rival", broker.URL, "--wait", "110", "--connect-timeout", "40", "--", "-for",
+		"1500ms")
 	d.rival.AwaitMessage("waiting for")
 	return d
 }
 
-// lost checks the end of a duel that the holder must lose: its command is dead within limit of the fault, it says so, and the rival gets the
-// lock, with the two commands together for no more than overlap.
+// lost checks the end of a duel that the holder must lose: its command is dead within
+// limit of the fault, it says so, and the rival gets the lock, with the two commands
+// together for no more than overlap.
 func (d *duel) lost(fault, limit, overlap time.Duration) {
 	d.t.Helper()
 	d.holder.AwaitExit(exitLost)
@@ -106,7 +109,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// An abrupt end of the connection frees the lock at once: the next command may start while this one has its grace.
+// An abrupt end of the connection frees the lock at once: the next command may start
+// while this one has its grace.
 func TestAbruptEnd(t *testing.T) {
 	t.Parallel()
 	for name, reset := range map[string]bool{"reset": true, "FIN": false} {
@@ -142,7 +146,8 @@ func TestSlowness(t *testing.T) {
 	}
 }
 
-// So slow that no answer comes in time: the lock must be given up before the broker frees it.
+// So slow that no answer comes in time: the lock must be given up before the broker frees
+// it.
 func TestUselessSlowness(t *testing.T) {
 	t.Parallel()
 	for name, slow := range map[string]proxy.Fault{
@@ -159,7 +164,8 @@ func TestUselessSlowness(t *testing.T) {
 	}
 }
 
-// A broker, or something in its place, that stops answering in the middle of the login or of the first requests.
+// A broker, or something in its place, that stops answering in the middle of the login or
+// of the first requests.
 func TestHandshakeStalls(t *testing.T) {
 	t.Parallel()
 	for frames := range 6 { // start, tune, open-ok; then channel open-ok and the declares
@@ -177,7 +183,7 @@ func TestHandshakeStalls(t *testing.T) {
 			c.AwaitExit(exitUnreachable)
 			took := c.Ended - c.Asked
 			rig.Figure(t, "gave up after", took)
-			if took > 4*time.Second+rig.Slack { // to connect, to claim, to say goodbye, and to connect again
+			if took > 4*time.Second+rig.Slack { // connect, claim, close, connect again
 				t.Errorf("it took %s to give up, with a connect timeout of 1 s", took)
 			}
 			if len(lock.History().Runs) > 0 {

@@ -9,7 +9,8 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// The broker is stopped, and continued after some heartbeats: it finds the holder's frames in its socket, or has lost it.
+// The broker is stopped, and continued after some heartbeats: it finds the holder's
+// frames in its socket, or has lost it.
 func TestNodePaused(t *testing.T) {
 	t.Parallel()
 	for _, heartbeats := range []int{1, 3, 10} {
@@ -33,15 +34,17 @@ func TestNodePaused(t *testing.T) {
 	}
 }
 
-// The broker dies and comes back with its data: the semaphore is still there, and can be had again.
+// The broker dies and comes back with its data: the semaphore is still there, and can be
+// had again.
 func TestNodeKilled(t *testing.T) {
 	t.Parallel()
 	for _, how := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		t.Run(how.String(), func(t *testing.T) {
 			t.Parallel()
 			d := newDuel(t, rig.NewBroker(t), 1)
-			// A quorum queue that is created in the last moment before the death never answers again (4.0.5: "configured member
-			// of queue ... was not found on this node").
+			// A quorum queue that is created in the last moment before the death never
+			// answers again (4.0.5: "configured member of queue ... was not found on this
+			// node").
 			rig.Pass(5 * time.Second)
 			fault := rig.Now()
 			d.broker.Signal(how)
@@ -65,7 +68,8 @@ func TestNodeKilled(t *testing.T) {
 	}
 }
 
-// A memory and a disk alarm of ten leases in all: holders notice nothing, release works, the next one gets the lock afterwards.
+// A memory and a disk alarm of ten leases in all: holders notice nothing, release works,
+// the next one gets the lock afterwards.
 func TestAlarms(t *testing.T) {
 	t.Parallel()
 	broker := rig.NewBroker(t)

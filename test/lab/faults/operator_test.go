@@ -20,7 +20,8 @@ func TestForcedClose(t *testing.T) {
 		}
 		d.holder.AwaitExit(exitLost)
 		d.rival.AwaitExit(0)
-		rig.Figure(t, "command told to stop after the next one could start", d.Run(rig.Holder).Signal-d.Run("rival").Start)
+		rig.Figure(t, "command told to stop after the next one could start",
+			d.Run(rig.Holder).Signal-d.Run("rival").Start)
 		d.Verdict(rig.Grace + rig.Slack)
 		if d.holder.Said("CONNECTION_FORCED") == 0 {
 			t.Error("the holder did not say that the broker closed the connection")
@@ -28,7 +29,8 @@ func TestForcedClose(t *testing.T) {
 	})
 }
 
-// A queue that is deleted and taken by another is lost also when publishes to it are still confirmed.
+// A queue that is deleted and taken by another is lost also when publishes to it are
+// still confirmed.
 func TestQueueDeleted(t *testing.T) {
 	t.Parallel()
 	bothKinds(t, func(t *testing.T, slots int) {

@@ -58,8 +58,8 @@ func TestStoppedBriefly(t *testing.T) {
 	d.Verdict(0)
 }
 
-// amqprun runs for a millisecond in a hundred; the guard and the command are not starved. Losing the lock for no reason is allowed
-// then, two holders are not.
+// amqprun runs for a millisecond in a hundred; the guard and the command are not starved.
+// Losing the lock for no reason is allowed then, two holders are not.
 func TestStarved(t *testing.T) {
 	t.Parallel()
 	bothKinds(t, func(t *testing.T, slots int) {

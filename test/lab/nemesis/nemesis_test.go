@@ -1,4 +1,5 @@
-// Package nemesis breaks things at random under twenty contenders for three slots. make test-nemesis runs it.
+// Package nemesis breaks things at random under twenty contenders for three slots. make
+// test-nemesis runs it.
 package nemesis
 
 import (
@@ -75,8 +76,14 @@ func seed(t *testing.T) uint64 {
 func TestNemesis(t *testing.T) {
 	n := seed(t)
 	t.Logf("AMQPRUN_LAB_SEED=%d", n)
-	w := &war{Lock: rig.NewLock(t, slots), t: t, random: rand.New(rand.NewPCG(n, 0)), broker: rig.NewBroker(t),
-		abrupt: map[string][]time.Duration{}, stopped: map[string]bool{}}
+	w := &war{
+		Lock:    rig.NewLock(t, slots),
+		t:       t,
+		random:  rand.New(rand.NewPCG(n, 0)),
+		broker:  rig.NewBroker(t),
+		abrupt:  map[string][]time.Duration{},
+		stopped: map[string]bool{},
+	}
 	first := w.Start("first", w.broker.URL, "--", "-for", "100ms") // creates the semaphore
 	first.AwaitExit(0)
 	stop := make(chan struct{})
@@ -115,8 +122,8 @@ func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 			return
 		default:
 		}
-		c := w.Start(fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n), w.broker.Through(x.proxy.Addr()), "--wait", "30",
-			"--", "-for", fmt.Sprintf("%dms", 50+random.IntN(15000)))
+		c := w.Start(fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n), w.broker.Through(x.proxy.Addr()),
+			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(15000)))
 		x.mu.Lock()
 		x.current = c
 		x.mu.Unlock()
@@ -144,7 +151,8 @@ func (w *war) strike() {
 	if victim == nil {
 		return
 	}
-	while := time.Duration(2000+w.random.IntN(12000)) * time.Millisecond // shorter and much longer than a lease
+	// Shorter and much longer than a lease.
+	while := time.Duration(2000+w.random.IntN(12000)) * time.Millisecond
 	later := func(undo func()) { time.AfterFunc(while, undo) }
 	mend := func() { x.proxy.Break(proxy.None(), proxy.None()) }
 	harm := w.random.IntN(12)
@@ -210,8 +218,9 @@ func (w *war) note(id string) {
 	w.abrupt[id] = append(w.abrupt[id], rig.Now())
 }
 
-// judge asks the oracle. Two commands in one slot are excused where the first one's connection was cut: for the grace after that, or for
-// the lease where amqprun was stopped besides, so that only its guard could act.
+// judge asks the oracle. Two commands in one slot are excused where the first one's
+// connection was cut: for the grace after that, or for the lease where amqprun was
+// stopped besides, so that only its guard could act.
 func (w *war) judge() {
 	h := w.History()
 	excused := map[string]bool{}
@@ -224,9 +233,11 @@ func (w *war) judge() {
 		if !slices.ContainsFunc(w.abrupt[p.First.ID], func(cut time.Duration) bool {
 			return cut < p.Second.Start && p.First.Last <= cut+excuse
 		}) {
-			w.t.Errorf("two commands at once in slot %d for %s: %s, which started at %.3f, was told to stop at %.3f and lived until %.3f, "+
-				"and %s, which started at %.3f", p.First.Slot, p.Length, p.First.ID, p.First.Start.Seconds(), p.First.Signal.Seconds(),
-				p.First.Last.Seconds(), p.Second.ID, p.Second.Start.Seconds())
+			w.t.Errorf("two commands at once in slot %d for %s: %s, which started at %.3f, "+
+				"got the signal at %.3f and lived until %.3f, and %s, which started at %.3f",
+				p.First.Slot, p.Length, p.First.ID, p.First.Start.Seconds(),
+				p.First.Signal.Seconds(), p.First.Last.Seconds(),
+				p.Second.ID, p.Second.Start.Seconds())
 			continue
 		}
 		worst = max(worst, p.Length)
@@ -259,13 +270,15 @@ func (w *war) judge() {
 	if !h.Linearizable(grants) {
 		w.t.Error("the grants are not those of a lock")
 	}
-	w.t.Logf("%d commands ran; exit statuses %v; %d pairs excused, the longest overlap %s", len(h.Runs), codes, len(excused)/2, worst)
+	w.t.Logf("%d commands ran; exit statuses %v; %d pairs excused, the longest overlap %s",
+		len(h.Runs), codes, len(excused)/2, worst)
 	if len(h.Runs) < int(length(w.t)/(10*time.Second)) {
 		w.t.Errorf("only %d commands ran", len(h.Runs))
 	}
 }
 
-// The same war against amqprun without one of its precautions; long enough for the right harm to hit the right one.
+// The same war against amqprun without one of its precautions; long enough for the right
+// harm to hit the right one.
 func TestControls(t *testing.T) {
 	t.Setenv("AMQPRUN_LAB_LENGTH", "3m")
 	for _, weakness := range []string{"has no lease", "has a guard that knows no lease"} {

@@ -1,5 +1,5 @@
-// Package oracle judges what commands under a lock left behind (see test/lab/canary). It knows their files and nothing of
-// amqprun or the broker.
+// Package oracle judges what commands under a lock left behind (see test/lab/canary). It
+// knows their files and nothing of amqprun or the broker.
 package oracle
 
 import (
@@ -97,7 +97,8 @@ func (h *History) Find(id string) *Run {
 // Overlap is for how long, in total, more than limit runs were alive at once.
 func (h *History) Overlap(limit int) time.Duration { return overlap(h.Runs, limit) }
 
-// SlotOverlap is for how long two runs were alive at once in one slot: the longest such time of all slots.
+// SlotOverlap is for how long two runs were alive at once in one slot: the longest such
+// time of all slots.
 func (h *History) SlotOverlap() time.Duration {
 	slots := map[int][]Run{}
 	for _, r := range h.Runs {
@@ -159,7 +160,8 @@ func (h *History) Pairs() []Pair {
 	return pairs
 }
 
-// LostUpdates are the elements that a run has added to the set of its slot and that are not there any more.
+// LostUpdates are the elements that a run has added to the set of its slot and that are
+// not there any more.
 func (h *History) LostUpdates() ([]string, error) {
 	var lost []string
 	sets := map[int]map[string]bool{}

@@ -9,17 +9,19 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Grant is what one contender asked for and got, as seen from outside: the lock was granted at some time between Asked and
-// Start of its run, and given back between the last sign of life of its run and Gone.
+// Grant is what one contender asked for and got, as seen from outside: the lock was
+// granted at some time between Asked and Start of its run, and given back between the
+// last sign of life of its run and Gone.
 type Grant struct {
 	ID    string        // of its run
 	Asked time.Duration // when the contender was started
 	Gone  time.Duration // when it had ended; 0: unknown, so that the lock may have been given back at any later time
 }
 
-// Linearizable tells whether the grants can have been made by a mutex for each slot: whether there is an order of all grants and
-// returns that fits their times, and in which a slot is only granted while nobody has it. A contender that was granted nothing,
-// or failed, may be left out: it has no effect on the others.
+// Linearizable tells whether the grants can have been made by a mutex for each slot:
+// whether there is an order of all grants and returns that fits their times, and in which
+// a slot is only granted while nobody has it. A contender that was granted nothing, or
+// failed, may be left out: it has no effect on the others.
 func (h *History) Linearizable(grants []Grant) bool {
 	var operations []porcupine.Operation
 	for client, g := range grants {
@@ -31,9 +33,21 @@ func (h *History) Linearizable(grants []Grant) bool {
 		if g.Gone != 0 {
 			gone = int64(g.Gone)
 		}
-		operations = append(operations,
-			porcupine.Operation{ClientId: client, Input: move{r.Slot, +1}, Call: int64(g.Asked), Return: int64(r.Start)},
-			porcupine.Operation{ClientId: client, Input: move{r.Slot, -1}, Call: int64(r.Last), Return: gone})
+		operations = append(
+			operations,
+			porcupine.Operation{
+				ClientId: client,
+				Input:    move{r.Slot, +1},
+				Call:     int64(g.Asked),
+				Return:   int64(r.Start),
+			},
+			porcupine.Operation{
+				ClientId: client,
+				Input:    move{r.Slot, -1},
+				Call:     int64(r.Last),
+				Return:   gone,
+			},
+		)
 	}
 	return porcupine.CheckOperations(slotModel, operations)
 }

@@ -62,15 +62,26 @@ func TestOverlap(t *testing.T) {
 }
 
 func TestPairs(t *testing.T) {
-	h := read(t, []string{"start a 1 0 ", "start b 2 1 ", "start c 1 5 ", "end c 1 8 ", "end a 1 9 ", "end b 2 9 ", "start d 1 9 "}, nil)
+	h := read(t, []string{
+		"start a 1 0 ", "start b 2 1 ", "start c 1 5 ", "end c 1 8 ",
+		"end a 1 9 ", "end b 2 9 ", "start d 1 9 ",
+	}, nil)
 	pairs := h.Pairs()
-	if len(pairs) != 1 || pairs[0].First.ID != "a" || pairs[0].Second.ID != "c" || pairs[0].Length != 3 {
+	if len(pairs) != 1 || pairs[0].First.ID != "a" || pairs[0].Second.ID != "c" ||
+		pairs[0].Length != 3 {
 		t.Errorf("got %+v, want a and c for 3", pairs)
 	}
 }
 
 func TestLostUpdates(t *testing.T) {
-	journal := []string{"start a 1 0 ", "added a 1 5 a.1", "start b 2 1 ", "added b 2 6 b.1", "added b 2 7 b.2", "end a 1 9 "}
+	journal := []string{
+		"start a 1 0 ",
+		"added a 1 5 a.1",
+		"start b 2 1 ",
+		"added b 2 6 b.1",
+		"added b 2 7 b.2",
+		"end a 1 9 ",
+	}
 	for _, test := range []struct {
 		sets map[int]string
 		want string
@@ -113,7 +124,8 @@ func TestLinearizable(t *testing.T) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
 	}
-	two := read(t, []string{"start a 1 100 ", "start b 1 150 ", "end a 1 200 ", "end b 1 300 "}, nil)
+	two := read(t, []string{"start a 1 100 ", "start b 1 150 ", "end a 1 200 ", "end b 1 300 "},
+		nil)
 	if two.Linearizable([]Grant{{"a", 0, 210}, {"b", 0, 310}}) {
 		t.Error("two holders of one slot at once pass")
 	}

@@ -1,5 +1,6 @@
-// Package proxy stands between an AMQP client and its broker and breaks what goes through it, each way by itself. It cuts the
-// stream at the frames of AMQP, so that a fault can let heartbeats pass and nothing else, or stall a handshake at any step.
+// Package proxy stands between an AMQP client and its broker and breaks what goes through
+// it, each way by itself. It cuts the stream at the frames of AMQP, so that a fault can
+// let heartbeats pass and nothing else, or stall a handshake at any step.
 package proxy
 
 import (
@@ -23,7 +24,8 @@ const (
 	ToClient
 )
 
-// A Fault is what happens to each frame; the protocol header that a client begins with counts as one.
+// A Fault is what happens to each frame; the protocol header that a client begins with
+// counts as one.
 type Fault struct {
 	frame func(to io.Writer, frame []byte) error
 	mute  bool          // the end of the stream does not come through either
@@ -32,7 +34,9 @@ type Fault struct {
 
 // None lets everything pass.
 func None() Fault {
-	return Fault{frame: func(to io.Writer, frame []byte) error { _, err := to.Write(frame); return err }}
+	return Fault{
+		frame: func(to io.Writer, frame []byte) error { _, err := to.Write(frame); return err },
+	}
 }
 
 // Blackhole lets nothing pass.
@@ -43,7 +47,8 @@ func Blackhole() Fault {
 // frameHeartbeat is the type of a heartbeat frame, its first octet.
 const frameHeartbeat = 8
 
-// Heartbeats lets heartbeats pass and nothing else: the peer seems to live and answers nothing.
+// Heartbeats lets heartbeats pass and nothing else: the peer seems to live and answers
+// nothing.
 func Heartbeats() Fault {
 	return Fault{mute: true, frame: func(to io.Writer, frame []byte) error {
 		if frame[0] != frameHeartbeat {
@@ -115,7 +120,8 @@ func Listen(broker string) (*Proxy, error) {
 // Addr is where the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Break sets the faults of both directions, for the connections that are open and those to come.
+// Break sets the faults of both directions, for the connections that are open and those
+// to come.
 func (p *Proxy) Break(toBroker, toClient Fault) {
 	p.faults[ToBroker].Store(&toBroker)
 	p.faults[ToClient].Store(&toClient)
@@ -227,7 +233,8 @@ func (p *Proxy) pump(to, from *net.TCPConn, way Direction) {
 	}
 }
 
-// readFrame reads one frame, or the header that a client begins with: "AMQP" and four octets.
+// readFrame reads one frame, or the header that a client begins with: "AMQP" and four
+// octets.
 func readFrame(stream *bufio.Reader) ([]byte, error) {
 	head, err := stream.Peek(7)
 	if err != nil {

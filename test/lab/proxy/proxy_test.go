@@ -58,7 +58,8 @@ func arrives(t *testing.T, c net.Conn, frames ...[]byte) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	got, err := io.ReadAll(bufio.NewReader(c))
-	if want := bytes.Join(frames, nil); !bytes.Equal(got, want) || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if want := bytes.Join(frames, nil); !bytes.Equal(got, want) ||
+		!errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %q, %v, want %q and silence", got, err, want)
 	}
 }

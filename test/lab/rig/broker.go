@@ -1,7 +1,6 @@
 package rig
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,7 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // Broker is a single node under scripts/broker.
@@ -40,29 +40,16 @@ func NewBroker(t *testing.T) *Broker {
 		if log, _ := os.ReadFile(filepath.Join(b.home(), "log", "rabbit")); t.Failed() {
 			t.Logf("the broker's log:\n%s", log)
 		}
-		b.script("stop", b.name)
+		program.Broker(t, nil, "stop", b.name)
 	})
-	b.URL = strings.TrimSpace(b.script("start", b.name))
+	b.URL = program.Broker(t, nil, "start", b.name)
 	return b
-}
-
-func (b *Broker) script(args ...string) string {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, "../../../scripts/broker", args...)
-	command.Stderr = os.Stderr
-	out, err := command.Output()
-	if err != nil {
-		b.t.Fatalf("scripts/broker %q: %v\n%s", args, err, out)
-	}
-	return string(out)
 }
 
 // Ctl runs rabbitmqctl.
 func (b *Broker) Ctl(args ...string) string {
 	b.t.Helper()
-	return b.script(append([]string{"ctl", "-n", b.name, "-q"}, args...)...)
+	return program.Broker(b.t, nil, append([]string{"ctl", "-n", b.name, "-q"}, args...)...)
 }
 
 // Address is where the broker listens.
@@ -109,7 +96,8 @@ func (b *Broker) AwaitAlarm(resource string) {
 	})
 }
 
-// CloseConnections closes those whose client's port matches, as an operator would, and returns how many.
+// CloseConnections closes those whose client's port matches, as an operator would, and
+// returns how many.
 func (b *Broker) CloseConnections(match func(port string) bool) int {
 	b.t.Helper()
 	closed := 0
@@ -123,7 +111,8 @@ func (b *Broker) CloseConnections(match func(port string) bool) int {
 	return closed
 }
 
-// SetPolicy applies a policy to all queues whose name begins with prefix, until the end of the test.
+// SetPolicy applies a policy to all queues whose name begins with prefix, until the end
+// of the test.
 func (b *Broker) SetPolicy(prefix, definition string) {
 	b.t.Helper()
 	b.Ctl("set_policy", "--apply-to", "queues", prefix, "^"+prefix, definition)
@@ -133,12 +122,14 @@ func (b *Broker) SetPolicy(prefix, definition string) {
 // home is the node's directory; scripts/lab says where scripts/broker keeps them.
 func (b *Broker) home() string { return filepath.Join(os.Getenv("AMQPRUN_BROKER_DIR"), b.name) }
 
-// Restart starts the node again with the data that it had, once it is dead. The epmd beside it has survived, and has the environment that
-// the node had.
+// Restart starts the node again with the data that it had, once it is dead. The epmd
+// beside it has survived, and has the environment that the node had.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	WaitFor(b.t, Patience, "the node is dead", func() bool { return syscall.Kill(b.pid(), 0) != nil })
-	log, err := os.OpenFile(filepath.Join(b.home(), "log", "rabbit"), os.O_APPEND|os.O_WRONLY, 0o600)
+	WaitFor(b.t, Patience, "the node is dead",
+		func() bool { return syscall.Kill(b.pid(), 0) != nil })
+	log, err := os.OpenFile(filepath.Join(b.home(), "log", "rabbit"), os.O_APPEND|os.O_WRONLY,
+		0o600)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -151,7 +142,8 @@ func (b *Broker) Restart() {
 		b.t.Fatal(err)
 	}
 	go func() { _ = node.Wait() }()
-	if err := os.WriteFile(filepath.Join(b.home(), "pid"), []byte(strconv.Itoa(node.Process.Pid)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.home(), "pid"), []byte(strconv.Itoa(node.Process.Pid)),
+		0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/amqprun/amqprun/test/lab/oracle"
 )
 
-// Lock is a lock that contenders want, and the directory where their commands leave their traces.
+// Lock is a lock that contenders want, and the directory where their commands leave their
+// traces.
 type Lock struct {
 	Dir    string
 	Option []string // --mutex NAME or --semaphore NAME
@@ -31,11 +32,18 @@ type Lock struct {
 // Holder is what the names of contenders begin with that have the weakness, in a control.
 const Holder = "holder"
 
-// NewLock makes up the lock of a test: a mutex with slots 0, otherwise a semaphore, which the first contender creates.
+// NewLock makes up the lock of a test: a mutex with slots 0, otherwise a semaphore, which
+// the first contender creates.
 func NewLock(t *testing.T, slots int) *Lock {
 	t.Helper()
 	name := fmt.Sprintf("lab-%d-%d", os.Getpid(), Now())
-	l := &Lock{t: t, Dir: t.TempDir(), Slots: max(slots, 1), name: name, Option: []string{"--mutex", name}}
+	l := &Lock{
+		t:      t,
+		Dir:    t.TempDir(),
+		Slots:  max(slots, 1),
+		name:   name,
+		Option: []string{"--mutex", name},
+	}
 	if slots > 0 {
 		l.Option = []string{"--semaphore", name, "--slots", fmt.Sprint(slots)}
 	}
@@ -74,7 +82,8 @@ func (l *Lock) Run(id string) *oracle.Run {
 	return r
 }
 
-// end kills what still runs: first the guards, which would outlive amqprun to stop the command.
+// end kills what still runs: first the guards, which would outlive amqprun to stop the
+// command.
 func (l *Lock) end() {
 	for _, c := range l.all {
 		select {
@@ -85,10 +94,12 @@ func (l *Lock) end() {
 			<-c.done
 		}
 		if l.t.Failed() {
-			l.t.Logf("messages of %s (exit %d):\n%s", c.ID, c.cmd.ProcessState.ExitCode(), c.Messages())
+			l.t.Logf("messages of %s (exit %d):\n%s", c.ID, c.cmd.ProcessState.ExitCode(),
+				c.Messages())
 		}
 	}
-	// The guards of killed contenders end their commands; the directory goes when those are dead.
+	// The guards of killed contenders end their commands; the directory goes when those
+	// are dead.
 	quiet, last := Now(), -1
 	WaitFor(l.t, 10*time.Second, "the commands are dead", func() bool {
 		info, err := os.Stat(l.Dir + "/journal")
@@ -117,11 +128,14 @@ type message struct {
 	text string
 }
 
-// Start starts a contender. url is the broker's; options are more of amqprun's, then "--", then those of the canary.
+// Start starts a contender. url is the broker's; options are more of amqprun's, then
+// "--", then those of the canary.
 func (l *Lock) Start(id, url string, options ...string) *Contender {
 	l.t.Helper()
-	args := append([]string{"--verbose", "--heartbeat", fmt.Sprint(Heartbeat), "--kill-after", fmt.Sprint(Grace),
-		"--check-interval", "0.5", "--connect-timeout", "5"}, l.Option...)
+	args := append([]string{
+		"--verbose", "--heartbeat", fmt.Sprint(Heartbeat), "--kill-after", fmt.Sprint(Grace),
+		"--check-interval", "0.5", "--connect-timeout", "5",
+	}, l.Option...)
 	var forCanary []string
 	for i, option := range options {
 		if option == "--" {
@@ -202,7 +216,8 @@ func (l *Lock) KillCommand(id string) {
 // Code is the exit status of one that has ended; -1 if a signal killed it.
 func (c *Contender) Code() int { return c.cmd.ProcessState.ExitCode() }
 
-// Messages is what amqprun and its command wrote to standard error, with the times of CLOCK_BOOTTIME.
+// Messages is what amqprun and its command wrote to standard error, with the times of
+// CLOCK_BOOTTIME.
 func (c *Contender) Messages() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -229,7 +244,8 @@ func (c *Contender) Said(pattern string) time.Duration {
 // AwaitMessage waits until a message matches.
 func (c *Contender) AwaitMessage(pattern string) {
 	c.lock.t.Helper()
-	WaitFor(c.lock.t, Patience, fmt.Sprintf("%s says %q", c.ID, pattern), func() bool { return c.Said(pattern) != 0 })
+	WaitFor(c.lock.t, Patience, fmt.Sprintf("%s says %q", c.ID, pattern),
+		func() bool { return c.Said(pattern) != 0 })
 }
 
 // AwaitStart waits until the command runs.
@@ -270,8 +286,9 @@ func (c *Contender) AwaitExit(status int) {
 	}
 }
 
-// Verdict checks what holds after every fault: the commands overlapped for no more than allowed, which is 0 unless the lock was freed under
-// its holder; no update was lost unless they did; and the grants are those of a lock.
+// Verdict checks what holds after every fault: the commands overlapped for no more than
+// allowed, which is 0 unless the lock was freed under its holder; no update was lost
+// unless they did; and the grants are those of a lock.
 func (l *Lock) Verdict(allowed time.Duration) {
 	l.t.Helper()
 	h := l.History()
@@ -293,7 +310,8 @@ func (l *Lock) Verdict(allowed time.Duration) {
 	var grants []oracle.Grant
 	for _, c := range l.all {
 		g := oracle.Grant{ID: c.ID, Asked: c.Asked}
-		if c.HasEnded() && c.cmd.ProcessState.Exited() { // a killed one leaves the return to its guard
+		// One that was killed leaves the return to its guard.
+		if c.HasEnded() && c.cmd.ProcessState.Exited() {
 			g.Gone = c.Ended
 		}
 		grants = append(grants, g)

@@ -1,10 +1,10 @@
-// Package rig runs amqprun with a canary under it and measures what becomes of both. The laboratory's tests share it.
+// Package rig runs amqprun with a canary under it and measures what becomes of both. The
+// laboratory's tests share it.
 package rig
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
-// The timings of all contenders: as small as amqprun takes them, so that a fault of ten heartbeats lasts 20 seconds.
+// The timings of all contenders: as small as amqprun takes them, so that a fault of ten
+// heartbeats lasts 20 seconds.
 const (
 	Heartbeat = 2 * time.Second // T
 	Grace     = 500 * time.Millisecond
@@ -29,54 +32,42 @@ const Patience = 90 * time.Second
 
 var amqprun, holder, canary string
 
-// Main builds the programs and runs the tests; without AMQPRUN_LAB they are skipped, because they take minutes and break brokers.
+// Main builds the programs and runs the tests. Without AMQPRUN_LAB they are skipped,
+// because they take minutes and break brokers.
 func Main(m *testing.M) int {
 	if os.Getenv("AMQPRUN_LAB") == "" {
 		fmt.Println("skipped: these tests are run by make test-faults and make test-cluster")
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "amqprun-rig")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := buildAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return program.Clean(func() int {
+		if err := buildAll(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	})
 }
 
-// buildAll builds the programs; the tests run two directories below the laboratory's own.
-func buildAll(dir string) error {
-	const root = "../../.."
-	amqprun, canary = filepath.Join(dir, "amqprun"), filepath.Join(dir, "canary")
-	holder = amqprun
-	if err := build(amqprun, root); err != nil {
+func buildAll() (err error) {
+	if amqprun, err = program.Build("amqprun", "."); err != nil {
 		return err
 	}
-	if weak != "" {
-		holder = filepath.Join(dir, "amqprun-weak")
-		overlay, err := weaken(root, dir, weak)
-		if err != nil {
-			return err
-		}
-		if err := build(holder, root, "-overlay="+overlay); err != nil {
-			return err
-		}
+	if canary, err = program.Build("canary", "test/lab/canary"); err != nil {
+		return err
 	}
-	return build(canary, "../canary")
-}
-
-func build(program, source string, options ...string) error {
-	args := append([]string{"build", "-o", program}, options...)
-	command := exec.Command("go", append(args, source)...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", source, err, out)
+	if holder = amqprun; weak == "" {
+		return nil
 	}
-	return nil
+	root, err := program.Root()
+	if err != nil {
+		return err
+	}
+	overlay, err := weaken(root, filepath.Dir(amqprun), weak)
+	if err != nil {
+		return err
+	}
+	holder, err = program.Build("amqprun-weak", ".", "-overlay="+overlay)
+	return err
 }
 
 // Now is CLOCK_BOOTTIME, the clock of the canaries and of the leases.
@@ -106,7 +97,8 @@ func Pass(d time.Duration) { <-time.After(d) }
 
 var results sync.Mutex
 
-// Figure records a measurement: in the test's log, and in the file AMQPRUN_LAB_RESULTS if that is set.
+// Figure records a measurement: in the test's log, and in the file AMQPRUN_LAB_RESULTS if
+// that is set.
 func Figure(t *testing.T, name string, d time.Duration) {
 	t.Helper()
 	t.Logf("%s: %.3f s", name, d.Seconds())
@@ -122,7 +114,9 @@ func Figure(t *testing.T, name string, d time.Duration) {
 		return
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n", strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")), t.Name(), name, d.Seconds()); err != nil {
+	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%.3f\n",
+		strings.TrimSpace(os.Getenv("AMQPRUN_LAB_VERSION")+" "+os.Getenv("AMQPRUN_LAB_MODE")),
+		t.Name(), name, d.Seconds()); err != nil {
 		t.Error(err)
 	}
 }

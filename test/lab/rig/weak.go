@@ -10,16 +10,17 @@ import (
 	"testing"
 )
 
-// Weaknesses are amqprun without one of its precautions: the tests must see the difference, or they prove nothing. Each replaces
-// a piece of the source that must be there once.
+// Weaknesses are amqprun without one of its precautions: the tests must see the
+// difference, or they prove nothing. Each replaces a piece of the source that must be
+// there once.
 var weaknesses = map[string]struct{ file, old, new string }{
 	"trusts a publish": {
-		"amqplock/lane.go",
-		"_, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\treturn err",
+		"amqplock/internal/wire/requests.go",
+		"q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\tn = q.Consumers\n\t\treturn err",
 		"return ch.Publish(\"\", queue, false, false, amqp.Publishing{})",
 	},
 	"has no lease": {
-		"amqplock/lease.go",
+		"amqplock/internal/lease/lease.go",
 		"return sent + 2*heartbeat - ",
 		"return sent + 2000*heartbeat - ",
 	},
@@ -29,13 +30,13 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"\t\treturn w.dueAbandoned(now)\n\tcase true:\n\t\treturn rest, 0\n",
 	},
 	"publishes on the connection that holds": {
-		"amqplock/lane.go",
-		"return l.doSince(since, func(ch *amqp.Channel) error {\n",
-		"return l.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
+		"amqplock/internal/wire/requests.go",
+		"return r.doSince(since, func(ch *amqp.Channel) error {\n",
+		"return r.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
 	"asks for no majority": {
-		"amqplock/check.go",
-		"if s.cfg.Kind == Mutex || !ours {",
+		"amqplock/internal/locker/checks.go",
+		"if c.lock.Kind == wire.Mutex || !ours {",
 		"if false {",
 	},
 }
@@ -58,10 +59,12 @@ func weaken(root, dir, weakness string) (overlay string, err error) {
 		return "", err
 	}
 	if n := strings.Count(string(source), w.old); n != 1 {
-		return "", fmt.Errorf("%s: %q is there %d times, not once: what is weakened has changed", w.file, w.old, n)
+		return "", fmt.Errorf("%s: %q is there %d times, not once: what is weakened has changed",
+			w.file, w.old, n)
 	}
 	replacement := filepath.Join(dir, "weak.go")
-	if err := os.WriteFile(replacement, []byte(strings.Replace(string(source), w.old, w.new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(replacement, []byte(strings.Replace(string(source), w.old, w.new, 1)),
+		0o600); err != nil {
 		return "", err
 	}
 	text, err := json.Marshal(map[string]map[string]string{"Replace": {file: replacement}})
@@ -72,8 +75,8 @@ func weaken(root, dir, weakness string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
-// Control runs one of the tests again with holders that have a weakness, and checks that it fails because of that. The complaint is what the
-// test must say then.
+// Control runs one of the tests again with holders that have a weakness, and checks that
+// it fails because of that. The complaint is what the test must say then.
 func Control(t *testing.T, weakness, test, complaint string) {
 	t.Helper()
 	if weak != "" {
@@ -83,7 +86,8 @@ func Control(t *testing.T, weakness, test, complaint string) {
 	for part := range strings.SplitSeq(test, "/") {
 		pattern = append(pattern, "^"+part+"$")
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m", "-test.run="+strings.Join(pattern, "/"))
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m",
+		"-test.run="+strings.Join(pattern, "/"))
 	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=")
 	out, err := again.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), complaint) {

@@ -1,5 +1,6 @@
-// Package wrap is a program around package runner that needs no broker: tests re-execute themselves as it. What a lock does is
-// done by options: a lease that ends, a file that says "lost".
+// Package wrap is a program around package runner that needs no broker: tests re-execute
+// themselves as it. What a lock does is done by options: a lease that ends, a file that
+// says "lost".
 package wrap
 
 import (
@@ -29,7 +30,8 @@ const ExitLost = 76
 // Word as the first argument makes a test binary this program.
 const Word = "wrap"
 
-// Main is the test binary's main function when its first argument is Word, or when it is the guard. It returns the exit code.
+// Main is the test binary's main function when its first argument is Word, or when it is
+// the guard. It returns the exit code.
 func Main() (code int, mine bool) {
 	if runner.IsGuard() {
 		return runner.RunGuard(), true
@@ -58,6 +60,7 @@ type options struct {
 	leaks      bool
 	churn      bool
 	oldKernel  bool
+	changed    string
 }
 
 func parse(args []string) (options, []string, error) {
@@ -79,6 +82,7 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
+	f.StringVar(&o.changed, "changed", "", "a FIFO: something has changed each time that it is opened for writing")
 	f.BoolVar(&o.oldKernel, "old-kernel", false, "refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
 	return o, f.Args(), err
@@ -131,8 +135,8 @@ func run(args []string) int {
 	return o.exit(status, err)
 }
 
-// churn starts threads that end: a goroutine that ends while it is locked to its thread takes the thread with it. One that started a
-// command takes the command along.
+// churn starts threads that end: a goroutine that ends while it is locked to its thread
+// takes the thread with it. One that started a command takes the command along.
 func churn(ctx context.Context) {
 	for ctx.Err() == nil {
 		for range 10 {
@@ -157,6 +161,15 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 		go func() {
 			_ = await(o.lose)
 			lose(errors.New("lost by order"))
+		}()
+	}
+	if o.changed != "" {
+		changed := make(chan struct{})
+		c.Changed = changed
+		go func() {
+			for await(o.changed) == nil {
+				changed <- struct{}{}
+			}
 		}()
 	}
 	if o.until != 0 {

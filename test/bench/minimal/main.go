@@ -1,6 +1,8 @@
-// Command minimal is what a Go program must do at the very least to hold a lock in RabbitMQ around a command: connect, open a
-// channel, declare an exclusive queue, run the command, close. It checks nothing and survives nothing; amqprun is measured against it.
-// With -line it also waits for its turn, and gives the lock to the next by deleting it and sending a message.
+// Command minimal is what a Go program must do at the very least to hold a lock in
+// RabbitMQ around a command: connect, open a channel, declare an exclusive queue, run the
+// command, close. It checks nothing and survives nothing; amqprun is measured against it.
+// With -line it also waits for its turn, and gives the lock to the next by deleting it
+// and sending a message.
 package main
 
 import (
@@ -31,7 +33,8 @@ func run(lock string, line bool, name string, args []string) error {
 		return err
 	}
 	err = claim(channel, lock)
-	if refusal := (*amqp.Error)(nil); line && errors.As(err, &refusal) && refusal.Code == amqp.ResourceLocked {
+	if refusal := (*amqp.Error)(nil); line && errors.As(err, &refusal) &&
+		refusal.Code == amqp.ResourceLocked {
 		channel, err = wait(connection, lock)
 	}
 	if err != nil {
@@ -64,7 +67,8 @@ func wait(connection *amqp.Connection, lock string) (*amqp.Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := place.QueueDeclare(lock+"-line", false, true, false, false, amqp.Table{"x-single-active-consumer": true}); err != nil {
+	if _, err := place.QueueDeclare(lock+"-line", false, true, false, false,
+		amqp.Table{"x-single-active-consumer": true}); err != nil {
 		return nil, err
 	}
 	turns, err := place.Consume(lock+"-line", "", false, false, false, false, nil)

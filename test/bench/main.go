@@ -1,6 +1,8 @@
-// Command bench measures amqprun, as whole processes, beside what else could run the same command: flock(1), etcdctl lock, and the least
-// that a Go program could do with RabbitMQ. scripts/bench builds and starts what it needs. It prints Markdown, and judges no time; what it does
-// judge is that locks exclude, that nobody is left out, and that a line keeps its order.
+// Command bench measures amqprun, as whole processes, beside what else could run the same
+// command: flock(1), etcdctl lock, and the least that a Go program could do with
+// RabbitMQ. scripts/bench builds and starts what it needs. It prints Markdown, and judges
+// no time; what it does judge is that locks exclude, that nobody is left out, and that a
+// line keeps its order.
 package main
 
 import (
@@ -21,7 +23,7 @@ type bench struct {
 	dir     string // for lock files, stamps and what is to be plotted
 	amqprun string
 	stamp   string // the program that writes down when it runs
-	minimal string // bench/minimal
+	minimal string // test/bench/minimal
 	peers   []peer
 	broker  broker
 	out     io.Writer
@@ -51,18 +53,19 @@ var parts = []part{
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
-		os.Exit(1) //nolint:forbidigo // nothing is held here, and every process is waited for in run
+		os.Exit(1)
 	}
 }
 
 func run() error {
 	b := &bench{}
-	flag.StringVar(&b.minimal, "minimal", "", "the `program` of bench/minimal")
+	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
 	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
 	versions := flag.String("versions", "", "`text` about the servers for the first line")
-	docs := flag.String("docs", "", "`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
+	docs := flag.String("docs", "",
+		"`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
 	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
-	flag.StringVar(&b.stamp, "stamp", "", "the `program` of bench/stamp")
+	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
 	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
 	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
@@ -70,8 +73,10 @@ func run() error {
 	flag.IntVar(&b.handovers, "handovers", 4, "`number` of queues of waiters for each")
 	flag.IntVar(&b.crashes, "crashes", 20, "`number` of holders of each kind that are killed")
 	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
-	flag.IntVar(&b.most, "most", 1000, "`number` of waiters, slots and processes where there are many")
-	flag.DurationVar(&b.idleFor, "idle", time.Minute, "how long holders and waiters are watched that do nothing")
+	flag.IntVar(&b.most, "most", 1000,
+		"`number` of waiters, slots and processes where there are many")
+	flag.DurationVar(&b.idleFor, "idle", time.Minute,
+		"how long holders and waiters are watched that do nothing")
 	flag.Usage = usage
 	flag.Parse()
 	for _, name := range flag.Args() {
@@ -104,7 +109,9 @@ func usage() {
 	for i, p := range parts {
 		names[i] = p.name
 	}
-	fmt.Fprintf(flag.CommandLine.Output(), "usage: scripts/bench [OPTION...] [PART...]\nparts: %s; all without any\n", strings.Join(names, " "))
+	fmt.Fprintf(flag.CommandLine.Output(),
+		"usage: scripts/bench [OPTION...] [PART...]\nparts: %s; all without any\n",
+		strings.Join(names, " "))
 	flag.PrintDefaults()
 }
 
@@ -119,9 +126,9 @@ func machine() string {
 			break
 		}
 	}
-	return fmt.Sprintf("%d cores (%s), %s %s, load %s at the start; %s",
-		runtime.NumCPU(), model, runtime.GOOS, strings.TrimSpace(string(release)), strings.Join(strings.Fields(string(load))[:1], ""),
-		runtime.Version())
+	return fmt.Sprintf("%d cores (%s), %s %s, load %s at the start; %s", runtime.NumCPU(), model,
+		runtime.GOOS, strings.TrimSpace(string(release)),
+		strings.Join(strings.Fields(string(load))[:1], ""), runtime.Version())
 }
 
 // peer is one way to run a command under a lock.
@@ -147,14 +154,31 @@ func with(before ...string) func(lock string, command ...string) []string {
 func peers(dir, amqprun, minimal, etcd string) []peer {
 	const all = 1 << 30
 	list := []peer{
-		{name: "flock", argv: with("flock", filepath.Join(dir, "LOCK")), waits: true, crashes: all, orphans: true},
+		{
+			name:    "flock",
+			argv:    with("flock", filepath.Join(dir, "LOCK")),
+			waits:   true,
+			crashes: all,
+			orphans: true,
+		},
 		{name: "minimal", argv: with(minimal, "LOCK")},
-		{name: "amqprun --mutex", argv: with(amqprun, "--mutex", "LOCK", "--"), waits: true, crashes: all},
-		{name: "amqprun --semaphore", argv: with(amqprun, "--semaphore", "LOCK-slots", "--slots", "1", "--"), crashes: all},
+		{
+			name:    "amqprun --mutex",
+			argv:    with(amqprun, "--mutex", "LOCK", "--"),
+			waits:   true,
+			crashes: all,
+		},
+		{
+			name:    "amqprun --semaphore",
+			argv:    with(amqprun, "--semaphore", "LOCK-slots", "--slots", "1", "--"),
+			crashes: all,
+		},
 	}
 	if etcd != "" {
 		etcdctl := with("etcdctl", "--endpoints", etcd, "lock", "LOCK", "--")
-		list = append(list, peer{name: "etcdctl lock", argv: etcdctl, waits: true, crashes: 3, orphans: true}) // each takes ten seconds
+		// Each crash takes ten seconds.
+		list = append(list,
+			peer{name: "etcdctl lock", argv: etcdctl, waits: true, crashes: 3, orphans: true})
 	}
 	return list
 }

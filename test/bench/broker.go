@@ -26,8 +26,9 @@ type count struct {
 	at      time.Duration
 }
 
-// counting makes Erlang count the calls of the functions that handle AMQP methods, those of channels and those of connections; heartbeats are
-// not among them. The first call begins with 0.
+// counting makes Erlang count the calls of the functions that handle AMQP methods, those
+// of channels and those of connections; heartbeats are not among them. The first call
+// begins with 0.
 const counting = `{lists:sum([case erlang:trace_info(F, call_count) of
   {call_count, N} when is_integer(N) -> N;
   _ -> 1 = erlang:trace_pattern(F, true, [local, call_count]), 0

@@ -20,7 +20,8 @@ func median(values []time.Duration) time.Duration {
 // spread is what the pictures show: median, 10th and 90th percentile in milliseconds.
 func spread(values []time.Duration) string {
 	sorted := slices.Sorted(slices.Values(values))
-	return ms(quantile(sorted, 0.5)) + " " + ms(quantile(sorted, 0.1)) + " " + ms(quantile(sorted, 0.9))
+	median, p10, p90 := quantile(sorted, 0.5), quantile(sorted, 0.1), quantile(sorted, 0.9)
+	return ms(median) + " " + ms(p10) + " " + ms(p90)
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }

@@ -13,12 +13,14 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// The leases, the guard and the waiters must not follow the wall clock. These tests are not parallel, and run only where asked for, because
-// the step is one of the whole machine: make test-faults asks for them in a virtual one.
+// The leases, the guard and the waiters must not follow the wall clock. These tests are
+// not parallel, and run only where asked for, because the step is one of the whole
+// machine: make test-faults asks for them in a virtual one.
 func needClock(t *testing.T) {
 	t.Helper()
 	if os.Getenv("AMQPRUN_LAB_CLOCK") == "" {
-		t.Skip("it steps the clock of the whole machine: scripts/lab clock runs it in a virtual one")
+		t.Skip(
+			"it steps the clock of the whole machine: scripts/lab clock runs it in a virtual one")
 	}
 	if err := shiftClock(0); err != nil {
 		t.Fatalf("may not set the clock: %v", err)
@@ -45,8 +47,8 @@ func TestClockForward(t *testing.T) {
 	d.Verdict(0)
 }
 
-// The clock is set back while a lease runs out: it runs out all the same. Once amqprun itself has to see to it, once, because amqprun is
-// stopped, its guard.
+// The clock is set back while a lease runs out: it runs out all the same. Once amqprun
+// itself has to see to it, once, because amqprun is stopped, its guard.
 func TestClockBack(t *testing.T) {
 	needClock(t)
 	for name, harm := range map[string]func(*duel){
@@ -100,7 +102,8 @@ func shiftClock(by time.Duration) error {
 	if micros %= 1e6; micros < 0 { // the kernel wants it positive
 		seconds, micros = seconds-1, micros+1e6
 	}
-	_, err := unix.Adjtimex(&unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Sec: seconds, Usec: micros}})
+	_, err := unix.Adjtimex(
+		&unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Sec: seconds, Usec: micros}})
 	if errors.Is(err, unix.EPERM) {
 		return errors.New("it takes CAP_SYS_TIME")
 	}

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// crowd is many processes that want slots of one semaphore. Each command says "+ SLOT", waits until it is let go, and says "- SLOT".
+// crowd is many processes that want slots of one semaphore. Each command says "+ SLOT",
+// waits until it is let go, and says "- SLOT".
 type crowd struct {
 	all    []*exec.Cmd
 	began  time.Time
@@ -50,7 +51,8 @@ func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
 	}()
 	c.began = time.Now()
 	for range n {
-		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--progress", "0", "--semaphore", semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
+		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--progress", "0", "--semaphore",
+			semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
 		p.Stdout, p.Stderr = c.pipe, os.Stderr
 		if err := p.Start(); err != nil {
 			c.disperse()
@@ -61,7 +63,8 @@ func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
 	return c, nil
 }
 
-// await takes in what the commands say until n more of them have begun (sign "+") or ended ("-"). A slot that is given twice is an error.
+// await takes in what the commands say until n more of them have begun (sign "+") or
+// ended ("-"). A slot that is given twice is an error.
 func (c *crowd) await(n int, sign string) error {
 	timeout := time.After(patience)
 	for n > 0 {
@@ -141,8 +144,11 @@ func (b *bench) burst() (err error) {
 		}
 		refusals = append(refusals, strconv.Itoa(after-before))
 	}
-	t := newTable(fmt.Sprintf("%d processes at once, %d free slots", n, n), "first command runs, median ms", "last command runs, median ms", "max", "405s in each burst")
-	t.add("amqprun --semaphore", ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)), strings.Join(refusals, ", "))
+	t := newTable(fmt.Sprintf("%d processes at once, %d free slots", n, n),
+		"first command runs, median ms", "last command runs, median ms", "max",
+		"405s in each burst")
+	t.add("amqprun --semaphore", ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)),
+		strings.Join(refusals, ", "))
 	t.print(b.out, fmt.Sprintf("Bursts, %d of them.", b.bursts))
 	return nil
 }

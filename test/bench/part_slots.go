@@ -25,8 +25,10 @@ func (b *bench) slots() (err error) {
 		return err
 	}
 	defer connection.Close()
+	queue := func(slot int) string { return fmt.Sprintf("%s-B-%d", name, slot) }
 	hold := func(slot int) error {
-		_, err := channel.QueueDeclare(fmt.Sprintf("%s-B-%d", name, slot), false, false, true, false, amqp.Table{"x-max-length": 0})
+		limit := amqp.Table{"x-max-length": 0}
+		_, err := channel.QueueDeclare(queue(slot), false, false, true, false, limit)
 		return err
 	}
 	for i := range b.most {
@@ -34,23 +36,22 @@ func (b *bench) slots() (err error) {
 			return err
 		}
 	}
-	free := func(slot int) error {
-		_, err := channel.QueueDelete(fmt.Sprintf("%s-B-%d", name, slot), false, false, false)
-		return err
-	}
 	took, mutex := map[string][]time.Duration{}, []time.Duration{}
 	rounds := max(b.rounds/4, 1)
 	for range rounds {
 		for _, c := range []struct {
 			where string
 			slot  int
-		}{{"the first", 1}, {"in the middle", b.most / 2}, {"the last", b.most}, {"any", 1 + rand.IntN(b.most)}} {
+		}{
+			{"the first", 1}, {"in the middle", b.most / 2}, {"the last", b.most},
+			{"any", 1 + rand.IntN(b.most)},
+		} {
 			d, err := timed(b.amqprun, "--mutex", name+"-mutex", "--", "true")
 			if err != nil {
 				return err
 			}
 			mutex = append(mutex, d)
-			if err := free(c.slot); err != nil {
+			if _, err := channel.QueueDelete(queue(c.slot), false, false, false); err != nil {
 				return err
 			}
 			if d, err = timed(b.amqprun, "-n", "--semaphore", name, "--", "true"); err != nil {
@@ -62,16 +63,9 @@ func (b *bench) slots() (err error) {
 			}
 		}
 	}
-	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
-	row := func(what string, values []time.Duration) {
-		sorted := slices.Sorted(slices.Values(values))
-		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ratio(median(values), median(mutex)))
-	}
-	row("a free mutex", mutex)
-	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
-		row("the only free slot of "+fmt.Sprint(b.most)+": "+where, took[where])
-	}
-	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
+	t := slotsTable(b.most, mutex, took)
+	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
+		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
 	return nil
 }
 
@@ -93,4 +87,18 @@ func (b *bench) change(name string, slots int) error {
 func (b *bench) destroy(name string) error {
 	_, err := timed(b.amqprun, "destroy", "--semaphore", name)
 	return err
+}
+
+func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
+	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
+	row := func(what string, values []time.Duration) {
+		sorted := slices.Sorted(slices.Values(values))
+		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+			ratio(median(values), median(mutex)))
+	}
+	row("a free mutex", mutex)
+	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
+		row("the only free slot of "+fmt.Sprint(most)+": "+where, took[where])
+	}
+	return t
 }

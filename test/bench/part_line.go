@@ -13,10 +13,12 @@ import (
 // watching is how long those who wait are watched.
 const watching = 10 * time.Second
 
-// line measures what a line of many costs the broker, and that it keeps the order in which they joined.
+// line measures what a line of many costs the broker, and that it keeps the order in
+// which they joined.
 func (b *bench) line() error {
 	p := b.peers[slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "amqprun --mutex" })]
-	t := newTable("waiters", "broker methods for each hand-over", "ms for each: median", "p90", "max", "methods a second while all wait")
+	t := newTable("waiters", "broker methods for each hand-over", "ms for each: median", "p90",
+		"max", "methods a second while all wait")
 	var lines []string
 	for n := 10; n <= b.most; n *= 10 {
 		l, err := b.lineOf(p, n)
@@ -24,11 +26,12 @@ func (b *bench) line() error {
 			return fmt.Errorf("%d waiters: %w", n, err)
 		}
 		sorted := slices.Sorted(slices.Values(l.gaps))
-		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
-			fmt.Sprintf("%.1f", l.waiting))
+		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), ms(quantile(sorted, 0.5)),
+			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]), fmt.Sprintf("%.1f", l.waiting))
 		lines = append(lines, fmt.Sprintf("%d %.1f %s", n, l.methods, spread(l.gaps)))
 	}
-	t.print(b.out, fmt.Sprintf("Lines of waiters for one mutex, whole processes, %d ms under the lock each, all served in the order in which they joined.", holdMS))
+	t.print(b.out, fmt.Sprintf("Lines of waiters for one mutex, whole processes, %d ms under "+
+		"the lock each, all served in the order in which they joined.", holdMS))
 	return b.points("line", lines)
 }
 

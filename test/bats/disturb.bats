@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# A broker that stops and comes back, one of these tests' own.
+# A broker that stops, comes back, raises an alarm or changes its settings. Every client notices, so
+# these tests have a broker of their own.
 
 load helpers
 load locks
@@ -11,17 +12,17 @@ setup() {
 
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
-  # A directory of its own: nothing of the other tests can meet this broker.
-  export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers AMQPRUN_TEST_BROKER=restarted
-  AMQPRUN_URL=$("$BATS_TEST_DIRNAME/../../scripts/broker" start restarted 3>&-)
+  # In its own folder no other test can meet this broker.
+  export AMQPRUN_BROKER_DIR=$BATS_FILE_TMPDIR/brokers AMQPRUN_TEST_BROKER=disturbed
+  AMQPRUN_URL=$("$BATS_TEST_DIRNAME/../../scripts/broker" start disturbed 3>&-)
   export AMQPRUN_URL
 }
 
 teardown_file() {
-  [[ ! -e ${AMQPRUN_BROKER_DIR:-}/restarted ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop restarted
+  [[ ! -e ${AMQPRUN_BROKER_DIR:-}/disturbed ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop disturbed
 }
 
-@test "a broker that is stopped ends the holders, and what waits outlives its restart" {
+@test "a broker that is stopped ends the holders, and a waiter outlives its restart" {
   sane_run -0 amqprun change --semaphore "$LOCK" 2
   start_bg amqprun --mutex "$LOCK-mutex" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
@@ -63,6 +64,32 @@ teardown_file() {
   done
   [ "$(wc -l <bg.1.err)" -eq 1 ]
   [ ! -s bg.2.err ]
+}
+
+@test "the broker insists on a heartbeat that leaves no time" {
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 3).'
+  sane_run --separate-stderr amqprun --mutex "$LOCK" touch started
+  broker_ctl eval 'application:set_env(rabbit, heartbeat, 60).'
+  [ "$status" -eq 69 ]
+  assert_error 'heartbeat of 3s that the broker amqp://[^ ]* insists on'
+  [ ! -e started ]
+}
+
+@test "an alarm makes everybody unknown, and disturbs nobody" {
+  AMQPRUN_SHOW_COMMAND=1 hold --mutex "$LOCK"
+  wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  local id
+  id=$(id_of sleep --mutex "$LOCK")
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -0 json "s['held'] == 1" --mutex "$LOCK" # the first answer may have slipped through
+  sane_run -0 json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  kill -0 "$bg_pid"
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -69 --separate-stderr amqprun evict --connect-timeout 2 --mutex "$LOCK" --holder "$id"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
 @test "a broker that is killed ends the holders, and the waiters when it stays away" {

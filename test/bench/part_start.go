@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// warmUps are runs that do not count: they fill the page cache and create what the first lock of a broker creates.
+// warmUps are runs that do not count: they fill the page cache and create what the first
+// lock of a broker creates.
 const warmUps = 5
 
-// uncontended runs `true` under a free lock with each peer in turn. They take turns so that whatever else the machine does
-// meets all of them.
+// uncontended runs `true` under a free lock with each peer in turn. They take turns so
+// that whatever else the machine does meets all of them.
 func (b *bench) uncontended() error {
 	took := make([][]time.Duration, len(b.peers))
 	peak := make([]int64, len(b.peers))
@@ -41,7 +42,12 @@ func (b *bench) uncontended() error {
 	t := newTable(append(header, "peak MiB")...)
 	for i, p := range b.peers {
 		sorted := slices.Sorted(slices.Values(took[i]))
-		row := []string{p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9))}
+		row := []string{
+			p.name,
+			ms(quantile(sorted, 0.5)),
+			ms(quantile(sorted, 0.1)),
+			ms(quantile(sorted, 0.9)),
+		}
 		for j := range b.peers {
 			row = append(row, ratio(median(took[i]), median(took[j])))
 		}
@@ -52,7 +58,8 @@ func (b *bench) uncontended() error {
 		}
 		t.add(append(row, size)...)
 	}
-	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. \"/ X\" is the ratio of the medians.", b.rounds))
+	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. "+
+		"\"/ X\" is the ratio of the medians.", b.rounds))
 	var lines []string
 	for i, p := range b.peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))

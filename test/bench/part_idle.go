@@ -57,14 +57,17 @@ func (b *bench) idle() (failed error) {
 	if err != nil {
 		return err
 	}
-	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB", "of that the guard", "peak MiB")
+	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB",
+		"of that the guard", "peak MiB")
 	for _, p := range slices.Concat(holders, waiting) {
 		percent := func(d time.Duration) string { return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds()) }
-		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS), mib(p.guardRSS), mib(p.peak))
+		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS),
+			mib(p.guardRSS), mib(p.peak))
 	}
 	t.print(b.out, fmt.Sprintf("Cost of holding a lock, and of waiting for it, for %v.", b.idleFor))
 	n := float64(len(waiting)) // as many of ours hold as wait
-	fmt.Fprintf(b.out, "\nOf a holder the broker handles %.1f AMQP methods a minute, %.1f for each check; of a waiter %.1f a minute.\n",
+	fmt.Fprintf(b.out, "\nOf a holder the broker handles %.1f AMQP methods a minute, "+
+		"%.1f for each check; of a waiter %.1f a minute.\n",
 		held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n)
 	return nil
 }
@@ -77,7 +80,8 @@ type process struct {
 	rss, peak, guardRSS int64
 }
 
-// watch fills in what the processes use in idleFor, and returns how many methods a second the broker handles meanwhile.
+// watch fills in what the processes use in idleFor, and returns how many methods a second
+// the broker handles meanwhile.
 func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 	<-time.After(settled)
 	before, err := b.broker.count()
@@ -119,7 +123,8 @@ func guardOf(pid int) int {
 	for _, list := range lists {
 		children, _ := os.ReadFile(list)
 		for _, child := range strings.Fields(string(children)) {
-			if comm, _ := os.ReadFile("/proc/" + child + "/comm"); strings.TrimSpace(string(comm)) == "lock-guard" {
+			comm, _ := os.ReadFile("/proc/" + child + "/comm")
+			if strings.TrimSpace(string(comm)) == "lock-guard" {
 				guard, _ := strconv.Atoi(child)
 				return guard
 			}
@@ -128,7 +133,8 @@ func guardOf(pid int) int {
 	return 0
 }
 
-// cpuTime adds up the first field of schedstat of all threads, the nanoseconds on a processor; /proc/PID/stat counts in ticks of 10 ms.
+// cpuTime adds up the first field of schedstat of all threads, the nanoseconds on a
+// processor; /proc/PID/stat counts in ticks of 10 ms.
 func cpuTime(pid int) (total time.Duration, err error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err == nil && len(threads) == 0 {
@@ -144,7 +150,8 @@ func cpuTime(pid int) (total time.Duration, err error) {
 	return total, err
 }
 
-// proportional is what a process has in memory, what it shares divided by the number of those who share it.
+// proportional is what a process has in memory, what it shares divided by the number of
+// those who share it.
 func proportional(pid int) (int64, error) {
 	return sizeIn(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
 }
@@ -161,7 +168,8 @@ func sizeIn(file, key string) (int64, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		if value, found := strings.CutPrefix(line, key+":"); found {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			kib, err := strconv.ParseInt(
+				strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
 			return kib << 10, err
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// report puts what is printed into docs/BENCHMARKS.md, each part between "<!-- bench: NAME -->" and "<!-- end -->".
+// report puts what is printed into docs/BENCHMARKS.md, each part between "<!-- bench:
+// NAME -->" and "<!-- end -->".
 type report struct {
 	docs string // empty: nowhere
 	text bytes.Buffer
@@ -52,7 +53,7 @@ func (r *report) plot(dir string) error {
 			return nil
 		}
 	}
-	svg, err := exec.Command("gnuplot", "-e", fmt.Sprintf("dir='%s'", dir), "bench/plot.gp").Output()
+	svg, err := exec.Command("gnuplot", "-e", "dir='"+dir+"'", "test/bench/plot.gp").Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		return fmt.Errorf("gnuplot: %w: %s", err, failed.Stderr)
@@ -65,5 +66,6 @@ func (r *report) plot(dir string) error {
 
 // points leaves values for gnuplot, a line each.
 func (b *bench) points(name string, lines []string) error {
-	return os.WriteFile(filepath.Join(b.dir, name+".dat"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+	return os.WriteFile(filepath.Join(b.dir, name+".dat"), []byte(strings.Join(lines, "\n")+"\n"),
+		0o600)
 }

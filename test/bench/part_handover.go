@@ -18,14 +18,16 @@ const (
 	waiters = 20
 	// settle is what 20 waiters get to start and to stand in the line.
 	settle = 2 * time.Second
-	// holdMS is how long each command holds the lock: long enough for what a program prepares while it holds one.
+	// holdMS is how long each command holds the lock: long enough for what a program
+	// prepares while it holds one.
 	holdMS = 10
 )
 
 // handOver measures from the end of one command to the start of the next.
 func (b *bench) handOver() error {
 	peers := slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return !p.waits })
-	peers = slices.Insert(peers, 1, peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
+	peers = slices.Insert(peers, 1,
+		peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
 	gaps := make(map[string][]time.Duration)
 	for n := range b.handovers {
 		for _, p := range peers {
@@ -36,13 +38,17 @@ func (b *bench) handOver() error {
 			gaps[p.name] = append(gaps[p.name], gapsOf(ran)...)
 		}
 	}
-	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters), "median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
+	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
+		"median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
 	for _, p := range peers {
 		sorted := slices.Sorted(slices.Values(gaps[p.name]))
-		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
-			ratio(median(sorted), median(gaps["flock"])), ratio(median(sorted), median(gaps["minimal -line"])))
+		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)),
+			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
+			ratio(median(sorted), median(gaps["flock"])),
+			ratio(median(sorted), median(gaps["minimal -line"])))
 	}
-	t.print(b.out, fmt.Sprintf("Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
+	t.print(b.out, fmt.Sprintf(
+		"Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
 	var lines []string
 	for _, p := range peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
@@ -50,7 +56,8 @@ func (b *bench) handOver() error {
 	return b.points("handover", lines)
 }
 
-// queue lets all waiters line up behind a holder, then lets go, and returns when the commands of the waiters ran.
+// queue lets all waiters line up behind a holder, then lets go, and returns when the
+// commands of the waiters ran.
 func (b *bench) queue(p peer, lock string) (_ []ran, err error) {
 	first, err := b.hold(p, lock)
 	if err != nil {
@@ -116,7 +123,8 @@ type holder struct {
 	fifo *os.File
 }
 
-// hold returns when the command runs. It reads from a FIFO until letGo closes our end: etcdctl has no standard input for its command.
+// hold returns when the command runs. It reads from a FIFO until letGo closes our end:
+// etcdctl has no standard input for its command.
 func (b *bench) hold(p peer, lock string) (*holder, error) {
 	fifo := filepath.Join(b.dir, lock+".fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -156,7 +164,8 @@ type ran struct {
 	begin, end time.Duration
 }
 
-// readRuns reads what n times bench/stamp wrote. Commands that overlap are an error: then nothing was locked.
+// readRuns reads what n times test/bench/stamp wrote. Commands that overlap are an error:
+// then nothing was locked.
 func readRuns(stamps string, n int) ([]ran, error) {
 	file, err := os.Open(stamps)
 	if err != nil {
@@ -180,7 +189,8 @@ func readRuns(stamps string, n int) ([]ran, error) {
 	slices.SortFunc(runs, func(a, b ran) int { return cmp.Compare(a.begin, b.begin) })
 	for i := 1; i < len(runs); i++ {
 		if runs[i].begin < runs[i-1].end {
-			return nil, fmt.Errorf("two commands ran at the same time, for %v", runs[i-1].end-runs[i].begin)
+			return nil, fmt.Errorf("two commands ran at the same time, for %v",
+				runs[i-1].end-runs[i].begin)
 		}
 	}
 	return runs, nil

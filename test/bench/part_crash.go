@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// standing is what a waiter gets to stand in the line, and a holder to prepare for its death.
+// standing is what a waiter gets to stand in the line, and a holder to prepare for its
+// death.
 const standing = time.Second
 
-// crash measures from the death of a command, whose holder was killed with SIGKILL, to the start of the next.
+// crash measures from the death of a command, whose holder was killed with SIGKILL, to
+// the start of the next.
 func (b *bench) crash() error {
 	gaps := make(map[string][]time.Duration)
 	for n := range b.crashes {
@@ -29,11 +31,13 @@ func (b *bench) crash() error {
 			gaps[p.name] = append(gaps[p.name], gap)
 		}
 	}
-	t := newTable("death of a command to start of the next", "times", "median ms", "p10", "p90", "max")
+	t := newTable("death of a command to start of the next", "times", "median ms", "p10", "p90",
+		"max")
 	var lines []string
 	for _, p := range b.peers {
 		if sorted := slices.Sorted(slices.Values(gaps[p.name])); len(sorted) > 0 {
-			t.add(p.name, fmt.Sprint(len(sorted)), ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]))
+			t.add(p.name, fmt.Sprint(len(sorted)), ms(quantile(sorted, 0.5)),
+				ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]))
 			lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(sorted)))
 		}
 	}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/amqprun/amqprun/internal/exit"
+)
+
+// TestTimesThatDoNotFit: the hint names options and values, and they do fit.
+func TestTimesThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	check := func(args string) error {
+		o := new(options)
+		line := append(strings.Fields("amqprun --mutex m "+args), "true")
+		var err error
+		if o.args, o.given, err = parse(line, runOptions(o)); err != nil {
+			t.Fatal(args, err)
+		}
+		_, err = specOf(o)
+		return err
+	}
+	for args, want := range map[string]string{
+		"--kill-after 20":                       "--kill-after 11s fits, or --heartbeat 17s",
+		"--check-interval 30":                   "--heartbeat 25s fits",
+		"--heartbeat 2":                         "--heartbeat 6s fits",
+		"--heartbeat 3 --kill-after 1.3":        "--kill-after 1.2s fits, or --heartbeat 4s",
+		"--check-interval 14s --kill-after 1ms": "--heartbeat 11s fits",
+	} {
+		err := check(args)
+		if exit.Status(err) != exit.Usage || exit.Hint(err) != want {
+			t.Errorf("%s: %v, hint %q, want %q", args, err, exit.Hint(err), want)
+			continue
+		}
+		for hint := range strings.SplitSeq(want, ", or ") {
+			if err := check(args + " " + strings.TrimSuffix(hint, " fits")); err != nil {
+				t.Errorf("%s: %v", args+" "+hint, err)
+			}
+		}
+	}
+}
