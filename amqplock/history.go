@@ -25,6 +25,7 @@ type Run struct {
 const (
 	ResultReleased = "released" // the lock was released, and SetEnding has said nothing
 	ResultLost     = "lost"     // the lock was lost
+	ResultSkipped  = "skipped"  // WithOnce has found that another run had succeeded
 	ResultRunning  = "running"  // no end is recorded, and the run holds the lock
 	ResultUnknown  = "unknown"  // no end is recorded, and the run does not hold the lock, or does not say so
 )
@@ -48,6 +49,12 @@ func WithHistory() Option { return func(r *request) { r.History = true } }
 // where a queue is in the way or the broker has no streams (ErrNotALock). It excludes
 // WithElastic.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
+
+// WithOnce is WithFence, and makes Acquire fail, with ErrNotAcquired, if a run under this mutex
+// has ended within period: one that is in the history with the result "ended" and status 0. The
+// error says when, and where. Runs that failed, or left no end, do not count. The time is that
+// of the broker, as far as the other run was fenced. It excludes semaphores.
+func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = period } }
 
 // History reads the last n runs of a lock from its history, those first that began first.
 // Whether a run without an end holds the lock is asked as Inspect does. The error matches

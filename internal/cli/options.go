@@ -46,6 +46,7 @@ type options struct {
 
 	history bool
 	fence   bool
+	once    time.Duration
 
 	json   bool
 	watch  bool

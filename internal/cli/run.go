@@ -41,6 +41,7 @@ func runOptions(o *options) []*option {
 		value("metadata", metadata(&o.metadata)),
 		toggle("history", &o.history).orVariable(),
 		toggle("fence", &o.fence).orVariable(),
+		value("once", duration(&o.once)),
 		toggle("show-command", &o.showCommand).orVariable(),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
@@ -79,7 +80,7 @@ func specOf(o *options) (job.Spec, error) {
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
-		History: o.history, Fence: o.fence,
+		History: o.history, Fence: o.fence, Once: o.once,
 		Verbose: o.messages.Verbose,
 	}
 	return spec, explainTimes(o, job.Check(spec))
@@ -126,6 +127,8 @@ func checkRun(o *options) error {
 		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
 	case o.given["count"] && o.count < 1:
 		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
+		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
 	case o.elastic && o.fence:
 		return exit.Usagef("--elastic and --fence exclude each other")
 	case o.elastic && !o.greedy:

@@ -34,6 +34,9 @@ func options(s Spec) []amqplock.Option {
 	if s.History {
 		options = append(options, amqplock.WithHistory())
 	}
+	if s.Once > 0 {
+		options = append(options, amqplock.WithOnce(s.Once))
+	}
 	if s.Fence {
 		options = append(options, amqplock.WithFence())
 	}

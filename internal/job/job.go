@@ -45,7 +45,8 @@ type Spec struct {
 	Shown    string        // what others may know of the command
 	Metadata map[string]string
 	History  bool
-	Fence    bool // and history
+	Fence    bool          // and history
+	Once     time.Duration // and fence; 0: as often as wanted
 	Verbose  bool
 }
 

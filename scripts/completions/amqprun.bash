@@ -19,7 +19,7 @@ _amqprun() {
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
-        -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --show-command --hide-command --report --check-interval --progress
+        -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
   esac
@@ -34,7 +34,7 @@ _amqprun() {
         return
         ;;
       --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --slots | --count | --command | --signal | --kill-after | \
-        --orphans | --metadata | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
+        --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
         --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash
         if ((++i >= COMP_CWORD)); then

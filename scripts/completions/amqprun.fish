@@ -12,7 +12,7 @@ function __amqprun_command
     end
     argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic history fence show-command hide-command version \
         'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'slots=' 'count=' 'c/command=' 's/signal=' 'k/kill-after=' \
-        'orphans=' 'metadata=+' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
+        'orphans=' 'metadata=+' 'once=' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
         'connect-timeout=' 'heartbeat=' 'log-format=' -- $tokens 2>/dev/null
     or return
     if test (count $argv) -eq 0; or string match -q -- '-*' "$argv[1]"
@@ -94,6 +94,7 @@ complete -c amqprun -n __amqprun_run -l orphans -x -a 'leave wait kill' -d 'What
 complete -c amqprun -n __amqprun_run -l metadata -x -d 'A note that status shows'
 complete -c amqprun -n __amqprun_run -l history -d 'Record the run'
 complete -c amqprun -n __amqprun_run -l fence -d 'Give the command a fencing token'
+complete -c amqprun -n __amqprun_run -l once -x -d 'Do not run if a run has succeeded within'
 complete -c amqprun -n __amqprun_run -l show-command -d 'Let status show the arguments of the command'
 complete -c amqprun -n __amqprun_run -l hide-command -d 'Let status show the program alone'
 complete -c amqprun -n __amqprun_run -l report -r -F -d 'Write what has happened, as JSON'

@@ -150,3 +150,43 @@ history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
   [ "$status" -eq 0 ]
   [ ! -e started ]
 }
+
+@test "once: a run that succeeded is not repeated" {
+  sane_run -0 amqprun --once 1h --mutex "$LOCK" touch first
+  sane_run -75 amqprun --once 1h --mutex "$LOCK" touch second
+  [[ $output == "amqprun: error: mutex \"$LOCK\" on "*" was not acquired: a run of "*@*" has succeeded at 20"* ]]
+  sane_run -4 --separate-stderr amqprun --once 1h -q -E 4 --mutex "$LOCK" touch second
+  [ -z "$output$stderr" ]
+  [[ -e first && ! -e second ]]
+  history_is '[r["result"] for r in runs] == ["ended", "skipped", "skipped"]'
+  wait_until 10 amqprun --once 1 -q --mutex "$LOCK" touch second
+  [ -e second ]
+}
+
+@test "once: a run that failed, or was killed, is repeated" {
+  sane_run -3 amqprun --once 1h --mutex "$LOCK" sh -c 'exit 3'
+  hold --once 1h --mutex "$LOCK"
+  kill -KILL "$bg_pid"
+  wait_bg 10 "$bg_pid"
+  sane_run -0 amqprun --once 1h -w 20 --mutex "$LOCK" true
+  sane_run -75 amqprun --once 1h --mutex "$LOCK" true
+}
+
+@test "once: of three that start together one runs" {
+  for round in 1 2 3 4 5; do
+    for host in 1 2 3; do
+      start_bg amqprun --once 1h -w 30 --mutex "$LOCK" sh -c "echo >>ran.$round"
+    done
+    for host in 1 2 3; do
+      wait_bg 40 "${BACKGROUND[-$host]}"
+      [[ $status -eq 0 || $status -eq 75 ]]
+    done
+    [ "$(wc -l <"ran.$round")" -eq 1 ]
+    amqprun destroy --mutex "$LOCK"
+  done
+}
+
+@test "once: only a mutex" {
+  sane_run -64 amqprun --once 1h --semaphore "$LOCK" true
+  sane_run -64 amqprun --once 0 --mutex "$LOCK" true
+}

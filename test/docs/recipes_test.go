@@ -75,6 +75,7 @@ func testJob(t *testing.T, env []string, command string) {
 	s.journalHas(work)
 	second := s.start(env, shell...)
 	switch {
+	case strings.Contains(command, " --once "): // it waits
 	case strings.Contains(command, "-q -E 0"):
 		second.ends(0).silent()
 	case strings.Contains(command, " -n "):
@@ -84,6 +85,11 @@ func testJob(t *testing.T, env []string, command string) {
 	}
 	s.letEnd()
 	first.ends(0).silent()
+	if strings.Contains(command, " --once ") {
+		second.ends(0).silent()
+		lock := regexp.MustCompile(`--mutex \S+`).FindString(command)
+		defer func() { s.start(env, append([]string{"amqprun", "destroy"}, strings.Fields(lock)...)...).ends(0) }()
+	}
 	if strings.Contains(command, " -w ") {
 		second.ends(0).silent()
 		s.journalHas(work, work+" ends", work, work+" ends")

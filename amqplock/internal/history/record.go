@@ -31,11 +31,12 @@ type Record struct {
 	ID      string    `json:"id"`              // of the run; the end has that of its grant
 	At      time.Time `json:"at"`
 
+	Host string `json:"host,omitempty"`
+	User string `json:"user,omitempty"`
+
 	// Of a grant.
 	Slots    []int             `json:"slots,omitempty"` // none of a mutex
-	Host     string            `json:"host,omitempty"`
 	PID      int               `json:"pid,omitempty"`
-	User     string            `json:"user,omitempty"`
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -55,6 +56,11 @@ type Record struct {
 type Mark struct {
 	Offset int64 `json:"offset"`
 	Token  int64 `json:"token"`
+}
+
+// succeeded reports whether it is the end of a command that exited with 0.
+func (r *Record) succeeded() bool {
+	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
 // What bounds a record. A reader takes longer ones for garbage.

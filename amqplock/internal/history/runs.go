@@ -115,6 +115,35 @@ func (l *Log) pair(entries []entry) []Run {
 	return runs
 }
 
+// skew is how far the clocks of two writers may differ whose runs are not fenced.
+const skew = time.Hour
+
+// Succeeded finds the newest end of a run that ended with status 0 after an instant, among
+// the records up to an offset; nil if there is none.
+func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
+	for back := int64(lookBack); ; back *= 8 {
+		begin := max(0, upTo-back)
+		entries, err := l.collect(ctx, begin, upTo)
+		if err != nil {
+			return nil, l.explain("read", err)
+		}
+		oldest := since
+		for _, e := range slices.Backward(entries) {
+			if !l.concerns(e) || e.offset > upTo {
+				continue
+			}
+			if e.record.succeeded() && e.record.At.After(since) {
+				return e.record, nil
+			}
+			oldest = e.record.At
+		}
+		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin // the broker has deleted the rest
+		if all || oldest.Before(since.Add(-skew)) {
+			return nil, nil
+		}
+	}
+}
+
 // concerns reports whether an entry is of this lock: a mutex and a semaphore of one name
 // share a log.
 func (l *Log) concerns(e entry) bool { return e.record != nil && e.record.Kind == l.kind }

@@ -22,7 +22,10 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if err != nil {
 		return err
 	}
-	if err = c.fence(ctx, o); err == nil && c.leaseIsOver() {
+	if err = c.fence(ctx, o); err == nil {
+		err = c.ranAlready(ctx)
+	}
+	if err == nil && c.leaseIsOver() {
 		return c.proveAgain(ctx)
 	}
 	if err != nil && ctx.Err() == nil { // else abandon does it

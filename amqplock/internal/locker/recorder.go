@@ -64,7 +64,8 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 	r.report(err)
 }
 
-// end writes the end, and before it the grant if that is not in the log yet, best effort.
+// end writes the end, and before it the grant if that is not in the log yet, best effort. With
+// Config.Once the next one relies on the end, and so it is tried for longer.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
@@ -74,8 +75,23 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 		return
 	}
 	r.lost = lost
-	r.report(r.append(ctx, link, r.endOf(ending, lost)))
+	record := r.endOf(ending, lost)
+	err := r.append(ctx, link, record)
+	for begun := time.Now(); err != nil && r.cfg.Once > 0 && !lost && time.Since(begun) < onceTime; {
+		select {
+		case <-time.After(onceRetry):
+		case <-ctx.Done():
+		}
+		err = r.append(ctx, link, record)
+	}
+	r.report(err)
 }
+
+// For how long the end of a run with Config.Once is tried, and after which pause again.
+const (
+	onceTime  = 3 * time.Second
+	onceRetry = 100 * time.Millisecond
+)
 
 func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	held := max(r.cfg.clock.Now()-r.granted, 0)
@@ -83,6 +99,7 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 		Type: history.TypeEnd, Kind: r.cfg.Kind, ID: r.grant.ID, Token: r.grant.Token, Read: r.grant.Read,
 		At: r.grant.At.Add(held), Seconds: held.Round(time.Microsecond).Seconds(),
 		Result: ending.Result, Status: ending.Status, Signal: ending.Signal,
+		Host: r.grant.Host, User: r.grant.User,
 	}
 	switch {
 	case lost:
