@@ -66,24 +66,28 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	return t, nil
 }
 
-// remakes are the pauses before tries to stand in a log that somebody is deleting.
-var remakes = []time.Duration{
-	0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond,
-}
+// For how long, and after which pauses, to stand in a log that somebody is deleting, or has
+// just made. A node that is to have no replica at all answers in the same way.
+const (
+	standTime  = 5 * time.Second
+	firstPause = 5 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
 
 // stand makes the log if need be, and begins to read at its last chunk.
-func (t *Tail) stand(ctx context.Context) (err error) {
-	for _, pause := range remakes {
+func (t *Tail) stand(ctx context.Context) error {
+	begun := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := t.attach(ctx, -1, t.log.declare)
+		if !isGone(err) || time.Since(begun) > standTime {
+			return err
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if err = t.attach(ctx, -1, t.log.declare); !isGone(err) {
-			break
+			return err
 		}
 	}
-	return err
 }
 
 // prefetch bounds what the broker sends ahead of our acknowledgements.
@@ -185,10 +189,6 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	r.Type = TypeGrant
 	valid, err := false, t.err
 	for deleted := 0; ; {
-		if isGone(err) { // there was no log, or somebody has deleted it
-			deleted++
-			err = t.stand(ctx)
-		}
 		if err == nil {
 			valid, err = t.try(ctx, &r)
 		}
@@ -196,8 +196,13 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 		case err == nil && valid:
 			r.Read = &Mark{Offset: t.known.to, Token: r.Token}
 			return r, nil
-		case err == nil || isGone(err) && deleted < maxDeleted:
-		default:
+		case err == nil: // others came between
+			continue
+		case !isGone(err) || deleted == maxDeleted:
+			return r, t.log.explain("write to", err)
+		}
+		deleted++ // or there was no log
+		if err = t.stand(ctx); err != nil {
 			return r, t.log.explain("write to", err)
 		}
 	}
