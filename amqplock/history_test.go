@@ -235,3 +235,23 @@ func block(t *testing.T, queue string) {
 		t.Fatal(err)
 	}
 }
+
+// A mutex and a semaphore of one name share the stream, and its tokens.
+func TestEachKindHasItsOwnRuns(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	semaphore := testSemaphore(t, c)
+	mutex := Mutex(semaphore.Name)
+	first := mustAcquire(t, c, mutex, WithFence(), about("mutex"))
+	mustRelease(t, first)
+	second := mustAcquire(t, c, semaphore, WithFence(), WithSlots(1), about("semaphore"))
+	mustRelease(t, second)
+	if second.Token() <= first.Token() {
+		t.Errorf("token %d after %d", second.Token(), first.Token())
+	}
+	for lock, want := range map[Ref]string{mutex: "mutex", semaphore: "semaphore"} {
+		if runs := mustRead(t, c, lock, 10); len(runs) != 1 || runs[0].ID != want {
+			t.Errorf("%s: %+v", lock, runs)
+		}
+	}
+}
