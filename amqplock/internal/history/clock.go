@@ -40,8 +40,8 @@ func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
 	queue := "amqprun.clock." + rand.Text()
 	// Nothing waits for an answer until the message is there: an error closes the
-	// channel.
-	if _, err := channel.QueueDeclare(queue, false, false, true, true, amqp.Table{
+	// channel. The queue goes with its consumer.
+	if _, err := channel.QueueDeclare(queue, false, true, true, true, amqp.Table{
 		"x-queue-type":              "classic",
 		"x-dead-letter-exchange":    "",
 		"x-dead-letter-routing-key": queue,

@@ -30,12 +30,14 @@ func logArgs() amqp.Table {
 	}
 }
 
-// Log is the log of one lock, reached by one publish connection.
+// Log is the log of one lock, reached by one publish connection. One goroutine at a time
+// uses it.
 type Log struct {
-	conn  *wire.Conn
-	kind  wire.Kind
-	queue string
-	now   func() time.Time
+	conn   *wire.Conn
+	kind   wire.Kind
+	queue  string
+	now    func() time.Time
+	writer *writer // nil until it is needed
 }
 
 // New contacts nothing.
@@ -43,18 +45,57 @@ func New(conn *wire.Conn, lock wire.Ref) *Log {
 	return &Log{conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now}
 }
 
+// Conn is the publish connection.
+func (l *Log) Conn() *wire.Conn { return l.conn }
+
 // Append adds a record, and returns when a majority of the log's replicas has it. A grant
 // makes the log if need be. An end does not: whoever has deleted the log with the lock
 // wants none.
 func (l *Log) Append(ctx context.Context, r Record) error {
 	ctx, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
-	channel, err := open(ctx, l.conn)
+	w, err := l.open(ctx)
+	if err == nil && r.Type == TypeGrant {
+		err = w.call(ctx, func() error { return l.declare(w.channel) })
+	}
 	if err == nil {
-		defer closeLater(channel)
-		err = l.append(ctx, channel, r)
+		err = w.append(ctx, l.queue, r)
+	}
+	if err != nil && w != nil { // its answer may still come, and be taken for that to the next
+		closeLater(w.channel)
+		l.writer = nil
 	}
 	return l.explain("write to", err)
+}
+
+// Prepare saves the next Append the time to open a channel.
+func (l *Log) Prepare(ctx context.Context) error {
+	ctx, cancel := untilAlarm(ctx, l.conn)
+	defer cancel()
+	_, err := l.open(ctx)
+	return l.explain("write to", err)
+}
+
+// open opens the writer unless it is open.
+func (l *Log) open(ctx context.Context) (*writer, error) {
+	if l.writer != nil && !l.writer.channel.IsClosed() {
+		return l.writer, nil
+	}
+	channel, err := open(ctx, l.conn)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		channel:  channel,
+		returned: channel.NotifyReturn(make(chan amqp.Return, 1)),
+		closed:   channel.NotifyClose(make(chan *amqp.Error, 1)),
+	}
+	if err := w.call(ctx, func() error { return channel.Confirm(false) }); err != nil {
+		closeLater(channel)
+		return nil, err
+	}
+	l.writer = w
+	return w, nil
 }
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
@@ -73,43 +114,42 @@ func (l *Log) find(channel *amqp.Channel) error {
 	return l.declare(channel)
 }
 
-func (l *Log) append(ctx context.Context, channel *amqp.Channel, r Record) error {
+// writer is a channel that appends records.
+type writer struct {
+	channel  *amqp.Channel
+	returned <-chan amqp.Return
+	closed   <-chan *amqp.Error
+}
+
+// call is wire.Call for a call on the channel.
+func (w *writer) call(ctx context.Context, f func() error) error {
+	return reason(wire.Call(ctx, f), w.closed)
+}
+
+func (w *writer) append(ctx context.Context, queue string, r Record) error {
 	body, err := r.encode()
 	if err != nil {
 		return err
 	}
-	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	if err := wire.Call(ctx, func() error {
-		if r.Type == TypeGrant {
-			if err := l.declare(channel); err != nil {
-				return err
-			}
-		}
-		return channel.Confirm(false)
-	}); err != nil {
-		return reason(err, closed)
-	}
-	if l.conn.Blocked() {
-		return errAlarm
+	message := amqp.Publishing{
+		ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body,
 	}
 	confirm, err := wire.CallFor(ctx, func() (*amqp.DeferredConfirmation, error) {
-		return channel.PublishWithDeferredConfirm("", l.queue, true, false,
-			amqp.Publishing{ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body})
+		return w.channel.PublishWithDeferredConfirm("", queue, true, false, message)
 	})
 	if err != nil {
-		return reason(err, closed)
+		return reason(err, w.closed)
 	}
 	select {
 	case <-confirm.Done():
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if channel.IsClosed() { // the library then reports "not acked" for all that was pending
-		return reason(amqp.ErrClosed, closed)
+	if w.channel.IsClosed() { // the library then reports "not acked" for all that was pending
+		return reason(amqp.ErrClosed, w.closed)
 	}
 	select {
-	case <-returned: // it comes before the confirm
+	case <-w.returned: // it comes before the confirm
 		return errGone
 	default:
 	}

@@ -1,7 +1,6 @@
 package locker
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -21,8 +20,8 @@ const rearmAfter = 20 * time.Minute
 // needs: the second connection, with which a lock that others wait for is handed over,
 // the last will, and the notice of removed slots.
 func (h *Holder) prepare() {
-	h.log.record(context.Background(), h.link) // also if the work ends meanwhile
-	if h.link.Publish() != nil {               // others may wait: the hint shall not wait for its channel
+	h.log.prepare(h.link)        // also if the work ends meanwhile
+	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
 	select {

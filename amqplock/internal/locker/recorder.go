@@ -24,6 +24,7 @@ type Ending struct {
 // Config.History is set. One goroutine at a time uses it.
 type recorder struct {
 	cfg     Config
+	log     *history.Log // nil until the publish connection is there
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
 	written bool          // the grant is in the log
@@ -54,7 +55,7 @@ func (r *recorder) holds(slots []int) {
 	}
 }
 
-// record writes the grant, best effort.
+// record writes the grant, best effort, unless it is in the log.
 func (r *recorder) record(ctx context.Context, link *wire.Link) {
 	if !r.cfg.History || r.written {
 		return
@@ -62,6 +63,16 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 	err := r.append(ctx, link, r.grant)
 	r.written = err == nil
 	r.report(err)
+}
+
+// prepare writes the grant, or if that is in the log makes the end fast.
+func (r *recorder) prepare(link *wire.Link) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordTime)
+	defer cancel()
+	if r.written && r.reach(ctx, link) == nil {
+		_ = r.log.Prepare(ctx)
+	}
+	r.record(ctx, link)
 }
 
 // end writes the end, and before it the grant if that is not in the log yet, best effort. With
@@ -113,10 +124,21 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
+	if err := r.reach(ctx, link); err != nil {
+		return err
+	}
+	return r.log.Append(ctx, record)
+}
+
+// reach opens the publish connection unless it is open.
+func (r *recorder) reach(ctx context.Context, link *wire.Link) error {
 	if err := link.OpenPublish(ctx); err != nil {
 		return err
 	}
-	return history.New(link.Publish(), r.cfg.Ref).Append(ctx, record)
+	if r.log == nil || r.log.Conn() != link.Publish() {
+		r.log = history.New(link.Publish(), r.cfg.Ref)
+	}
+	return nil
 }
 
 // report warns once that the history has a gap.
