@@ -64,13 +64,17 @@ func (e *Error) Unwrap() []error { return (*fault.Error)(e).Unwrap() }
 // exported makes an *Error of what the packages below return. ctx is that of the call.
 func exported(ctx context.Context, err error) error {
 	var known *fault.Error
+	cause := context.Cause(ctx)
+	canceled := cause != nil && !errors.Is(cause, context.DeadlineExceeded) && errors.Is(err, cause)
 	switch {
 	case err == nil:
 		return nil
+	case canceled && !errors.Is(err, ErrNotAcquired) && !errors.Is(err, ErrLost):
+		return &Error{Kind: ErrCanceled, Text: err.Error(), Err: cause}
 	case errors.As(err, &known):
 		return (*Error)(known)
-	case ctx.Err() != nil:
-		return &Error{Kind: ErrCanceled, Text: err.Error(), Err: context.Cause(ctx)}
+	case cause != nil:
+		return &Error{Kind: ErrCanceled, Text: err.Error(), Err: cause}
 	}
 	return &Error{Kind: ErrInternal, Text: err.Error(), Err: err}
 }

@@ -113,7 +113,8 @@ func ExampleLock_Context() {
 	ctx, semaphore := context.Background(), client.Semaphore("example-loss")
 	lock, err := client.Acquire(ctx, amqplock.Semaphore("example-loss"),
 		amqplock.WithSlots(1),
-		amqplock.WithStopTime(2*time.Second), // what the work needs to end; a silent broker leaves it so long
+		// What the work needs to end; a silent broker leaves it so long.
+		amqplock.WithStopTime(2*time.Second),
 	)
 	if err != nil {
 		log.Print(err)

@@ -16,7 +16,8 @@ import (
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	var e *Error
-	if _, err := New(Broker{URLs: []string{"http://localhost/"}}); !errors.As(err, &e) || !errors.Is(err, ErrConfig) {
+	if _, err := New(Broker{URLs: []string{"http://localhost/"}}); !errors.As(err, &e) ||
+		!errors.Is(err, ErrConfig) {
 		t.Errorf("got %v, want an *Error of kind ErrConfig", err)
 	}
 	c := newClient(t, Broker{})
@@ -139,7 +140,7 @@ func TestDo(t *testing.T) {
 		t.Errorf("got %v, want the error of the work", err)
 	}
 	err = c.Do(t.Context(), ref, func(ctx context.Context) error {
-		if err := c.Semaphore(ref.Name).Adjust(ctx, -1); err != nil {
+		if err := c.Semaphore(ref.Name).Adjust(t.Context(), -1); err != nil {
 			t.Error(err)
 		}
 		<-ctx.Done()
@@ -157,7 +158,13 @@ func TestDo(t *testing.T) {
 func TestLeaseOfALock(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)
-	lock := mustAcquire(t, c, testMutex(), WithStopTime(2*time.Second), WithCheckInterval(50*time.Millisecond))
+	lock := mustAcquire(
+		t,
+		c,
+		testMutex(),
+		WithStopTime(2*time.Second),
+		WithCheckInterval(50*time.Millisecond),
+	)
 	if held.Of(t.Context()) != nil {
 		t.Error("a context of no lock has a lease")
 	}
@@ -165,7 +172,8 @@ func TestLeaseOfALock(t *testing.T) {
 	if lease == nil || lease.Socket() == nil {
 		t.Fatal("no lease, or no socket")
 	}
-	if left := lease.Until() - sys.Boottime(); left <= 0 || left > 19*time.Second || lease.Until()-lease.StopAt() != 2*time.Second {
+	if left := lease.Until() - sys.Boottime(); left <= 0 || left > 19*time.Second ||
+		lease.Until()-lease.StopAt() != 2*time.Second {
 		t.Errorf("until %s from now, stop at %s before", left, lease.Until()-lease.StopAt())
 	}
 	renewals := make(chan [2]time.Duration, 100)
@@ -210,4 +218,36 @@ func TestElastic(t *testing.T) {
 	if got := <-changes; !slices.Equal(got, []int{1, 2}) {
 		t.Errorf("holds %v", got)
 	}
+}
+
+// The end of ctx in the middle of a request is the caller's doing, and no fault of the broker.
+func TestCanceledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	b := testBroker(t)
+	b.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return stopper{c, func() { cancel(why) }}, err
+	}
+	_, err := newClient(t, b).Look(ctx, testMutex())
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, ErrCanceled) || !errors.Is(err, why) ||
+		errors.Is(err, ErrUnreachable) {
+		t.Errorf("got %v, want ErrCanceled with the cause", err)
+	}
+}
+
+// stopper calls stop in place of the passive declare of a queue.
+type stopper struct {
+	net.Conn
+	stop func()
+}
+
+func (s stopper) Write(p []byte) (int, error) {
+	if len(p) > 11 && p[0] == 1 && p[8] == 50 && p[10] == 10 { // a method frame, queue.declare
+		s.stop()
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
 }

@@ -36,15 +36,19 @@ func seen(t *testing.T, c *Client, lock Ref, holders, waiters []string) Status {
 	t.Helper()
 	var status Status
 	slices.Sort(holders)
-	waitFor(t, "to see "+strings.Join(holders, ", ")+" hold, "+strings.Join(waiters, ", ")+" wait", func() bool {
-		var err error
-		if status, err = c.Inspect(t.Context(), lock); err != nil {
-			t.Fatal(err)
-		}
-		got := ids(status.Holders)
-		slices.Sort(got)
-		return slices.Equal(got, holders) && slices.Equal(ids(status.Waiters), waiters)
-	})
+	waitFor(
+		t,
+		"to see "+strings.Join(holders, ", ")+" hold, "+strings.Join(waiters, ", ")+" wait",
+		func() bool {
+			var err error
+			if status, err = c.Inspect(t.Context(), lock); err != nil {
+				t.Fatal(err)
+			}
+			got := ids(status.Holders)
+			slices.Sort(got)
+			return slices.Equal(got, holders) && slices.Equal(ids(status.Waiters), waiters)
+		},
+	)
 	return status
 }
 
@@ -82,7 +86,8 @@ func TestStatusNamesHoldersAndWaitersInOrder(t *testing.T) {
 	seen(t, c, ref, []string{"a", "b", "?"}, []string{"first", "second"})
 	startWaiter(t, c, ref, present("third"))
 	status := seen(t, c, ref, []string{"a", "b", "?"}, []string{"first", "second", "third"})
-	if status.Version != 1 || status.Slots != 3 || status.Held != 3 || status.Free != 0 || status.Waiting != 3 {
+	if status.Version != 1 || status.Slots != 3 || status.Held != 3 || status.Free != 0 ||
+		status.Waiting != 3 {
 		t.Errorf("status %+v", status)
 	}
 	for i, w := range status.Waiters {
@@ -93,12 +98,20 @@ func TestStatusNamesHoldersAndWaitersInOrder(t *testing.T) {
 	holder := status.Holders[slices.Index(ids(status.Holders), "a")]
 	want := Participant{
 		Slots: a.Slots(), Since: holder.Since, Seconds: holder.Seconds,
-		About: About{ID: "a", Host: "host of a", PID: 7, User: "user", Command: "command", Metadata: map[string]string{}},
+		About: About{
+			ID:       "a",
+			Host:     "host of a",
+			PID:      7,
+			User:     "user",
+			Command:  "command",
+			Metadata: map[string]string{},
+		},
 	}
 	if !reflect.DeepEqual(holder, want) {
 		t.Errorf("holder %+v, want %+v", holder, want)
 	}
-	if ago := time.Since(holder.Since); ago <= 0 || ago > time.Minute || holder.Seconds <= 0 || holder.Seconds > 60 {
+	if ago := time.Since(holder.Since); ago <= 0 || ago > time.Minute || holder.Seconds <= 0 ||
+		holder.Seconds > 60 {
 		t.Errorf("it has held since %s, %v s", holder.Since, holder.Seconds)
 	}
 }
@@ -165,9 +178,25 @@ func TestEvictStopsOneHolder(t *testing.T) {
 	if err := c.Semaphore(ref.Name).Resize(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	a, b := mustAcquire(t, c, ref, present("evict-a-"+ref.Name)), mustAcquire(t, c, ref, present("evict-b-"+ref.Name))
+	a, b := mustAcquire(
+		t,
+		c,
+		ref,
+		present("evict-a-"+ref.Name),
+	), mustAcquire(
+		t,
+		c,
+		ref,
+		present("evict-b-"+ref.Name),
+	)
 	startWaiter(t, c, ref, present("waiter-"+ref.Name))
-	seen(t, c, ref, []string{"evict-a-" + ref.Name, "evict-b-" + ref.Name}, []string{"waiter-" + ref.Name})
+	seen(
+		t,
+		c,
+		ref,
+		[]string{"evict-a-" + ref.Name, "evict-b-" + ref.Name},
+		[]string{"waiter-" + ref.Name},
+	)
 	other := ref
 	other.Name += "x"
 	for _, test := range []struct {
@@ -178,7 +207,8 @@ func TestEvictStopsOneHolder(t *testing.T) {
 		{other, "evict-a-" + ref.Name, "it has to do with semaphore"},
 		{ref, "waiter-" + ref.Name, "it only waits"},
 	} {
-		if err := c.Evict(t.Context(), test.lock, test.id, "me"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), test.text) {
+		if err := c.Evict(t.Context(), test.lock, test.id, "me"); !errors.Is(err, ErrNotFound) ||
+			!strings.Contains(err.Error(), test.text) {
 			t.Errorf("evict %s: %v, want ErrNotFound: %s", test.id, err, test.text)
 		}
 	}
@@ -188,7 +218,8 @@ func TestEvictStopsOneHolder(t *testing.T) {
 	if err := c.Evict(t.Context(), ref, "evict-a-"+ref.Name, "op@desk\x1b[2J"); err != nil {
 		t.Fatal(err)
 	}
-	if lost := waitLost(t, a); !strings.HasPrefix(lost.Reason, "evicted by op@desk\ufffd[2J (user ") || lost.Lock != a.String() {
+	if lost := waitLost(t, a); !strings.HasPrefix(lost.Reason, "evicted by op@desk\ufffd[2J (user ") ||
+		lost.Lock != a.String() {
 		t.Errorf("lost: %v", lost)
 	}
 	if err := b.Verify(t.Context()); err != nil {

@@ -65,9 +65,6 @@ type subcommand struct {
 	run     func(*options, *console.Console) (exit.Outcome, error)
 }
 
-// subcommandNames are those of subcommands, for what subcommands use themselves.
-var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
-
 // subcommands are in alphabetical order. The one without a name runs a command.
 var subcommands = []subcommand{
 	{"", runOptions, run},

@@ -14,6 +14,9 @@ import (
 // People who come from other programs get a hint that says how amqprun writes what they
 // typed.
 
+// subcommandNames are those of subcommands, which would use this file in turn.
+var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
+
 // noLock is the error for a command line that names no lock.
 func noLock(o *options) error {
 	e := &exit.UsageError{

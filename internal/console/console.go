@@ -11,12 +11,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/amqprun/amqprun/internal/secret"
-	"github.com/amqprun/amqprun/runner"
 )
 
 // Settings say what is printed, and how.
@@ -58,9 +56,6 @@ func (c *Console) Infof(format string, args ...any) { c.sayf(slog.LevelInfo, for
 
 // Stepf prints a step if the user asked for steps.
 func (c *Console) Stepf(format string, args ...any) { c.sayf(slog.LevelDebug, format, args) }
-
-// Logger returns a logger that prints here. Debug is for steps.
-func (c *Console) Logger() *slog.Logger { return slog.New(handler{c}) }
 
 func (c *Console) sayf(level slog.Level, format string, args []any) {
 	if c.enabled(level) {
@@ -114,16 +109,26 @@ func (c *Console) put(m message) {
 	write(c.beforeLive(m.lines(elapsed)))
 }
 
-// stderr is standard error as an io.Writer.
-type stderr struct{}
-
-func (stderr) Write(line []byte) (int, error) {
-	write(string(line))
-	return len(line), nil
+// showLive replaces the live line; an empty text erases it.
+func (c *Console) showLive(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text == c.live {
+		return
+	}
+	if ownsTerminal() {
+		write(eraseLine + fitTerminal(text))
+	}
+	c.live = text
 }
 
-// write works from the background too, also where the terminal stops whoever does that
-// (stty tostop). Messages must not stop the holder of a lock.
-func write(text string) {
-	runner.Unstoppable(func() { _, _ = os.Stderr.WriteString(text) })
+// beforeLive returns what to write so that text stands before the live line.
+func (c *Console) beforeLive(text string) string {
+	if c.live == "" || !ownsTerminal() {
+		return text
+	}
+	return eraseLine + text + fitTerminal(c.live)
 }
+
+// canRedraw reports whether a line on standard error can be drawn again and again.
+func (c *Console) canRedraw() bool { return !c.settings.JSON && isTerminal() }

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 )
 
+// Logger returns a logger that prints here. Debug is for steps.
+func (c *Console) Logger() *slog.Logger { return slog.New(handler{c}) }
+
 // handler prints the records of a logger. Whoever logs here puts all in the message, so
 // attributes and groups are not printed.
 type handler struct{ c *Console }

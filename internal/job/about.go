@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -41,12 +42,12 @@ func WhoAmI() string {
 	return userName() + "@" + host
 }
 
-// Shown is what others see of a command, in status and in the name of the connection: the
-// program, since an argument may be a password. With arguments they are quoted for a
-// shell and cut, and the passwords of URLs are missing.
+// Shown is what others see of a command, in status and in the name of the connection. It
+// is the name of the program, because an argument may be a password. Arguments are quoted
+// for a shell and cut, and the passwords of URLs are missing.
 func Shown(command []string, arguments bool) string {
 	if !arguments {
-		command = command[:1]
+		command = []string{filepath.Base(command[0])}
 	}
 	text := secret.Redact(shellescape.QuoteCommand(command))
 	if len(text) > maxShownCommand {

@@ -20,7 +20,8 @@ func TestShownCommand(t *testing.T) {
 		{[]string{"psql", "postgres://me:s3c/r@et@db/x"}, true, "psql postgres://me:***@db/x"},
 		{[]string{"curl", "-u", "me:secret"}, false, "curl"},
 		{[]string{"deploy", "hunter2"}, false, "deploy"},
-		{[]string{"/opt/my tool/run", "x"}, false, "'/opt/my tool/run'"},
+		{[]string{"/opt/a tool/run it", "x"}, false, "'run it'"},
+		{[]string{"./make", "x"}, true, "./make x"},
 	} {
 		if got := Shown(c.command, c.arguments); got != c.want {
 			t.Errorf("%q is shown as %q, want %q", c.command, got, c.want)

@@ -13,7 +13,8 @@ import (
 // TestEnvironment: what an outer amqprun has set is replaced, and its locks stay.
 func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
-		"AMQPRUN_SLOT": "9", "AMQPRUN_SLOTS_FILE": "/outer", "AMQPRUN_LOCKS": "mutex:outer@x", "PLAIN": "a=b",
+		"AMQPRUN_SLOT": "9", "AMQPRUN_SLOTS_FILE": "/outer",
+		"AMQPRUN_LOCKS": "mutex:outer@x", "PLAIN": "a=b",
 	} {
 		t.Setenv(name, value)
 	}

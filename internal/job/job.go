@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -17,42 +16,6 @@ import (
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
-
-// Spec is a job.
-type Spec struct {
-	Began   time.Time // the start of amqprun
-	ID      string    // no other run has it
-	Command []string  // the program and its arguments; not empty
-
-	Broker        amqplock.Broker
-	Lock          amqplock.Ref
-	Slots         int // with which to create a semaphore; 0: do not create one
-	Count         int // 0: one
-	Greedy        bool
-	Elastic       bool          // and greedy
-	CheckInterval time.Duration // 0: the default
-	StopTime      time.Duration
-
-	NoWait   bool
-	Wait     time.Duration // 0: for ever
-	Conflict int           // the exit status when the lock was not acquired
-
-	StopSignal syscall.Signal
-	Orphans    runner.Orphans
-
-	Progress time.Duration // between two messages of a wait; 0: none
-	Report   string        // a path; empty: none
-	Shown    string        // what others may know of the command
-	Metadata map[string]string
-	History  bool
-	Fence    bool          // and history
-	Once     time.Duration // and fence; 0: as often as wanted
-	Verbose  bool
-}
-
-// releaseTimeout bounds the release. A broker that does not answer frees the lock when
-// the socket is closed.
-const releaseTimeout = 5 * time.Second
 
 // Run does the job. The error is nil if the command ran to its own end, whatever its
 // status.
@@ -154,12 +117,6 @@ func endingOf(status runner.Status, err error) amqplock.Ending {
 		ending.Status = &code
 	}
 	return ending
-}
-
-func release(lock *amqplock.Lock) error {
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
-	defer cancel()
-	return lock.Release(ctx)
 }
 
 // ofCommand is the outcome of a command that ran to its own end.

@@ -187,8 +187,8 @@ named() { [[ $(names) == *"$1"* ]]; }
   start_bg amqprun change --semaphore "$LOCK" --drain -1
   wait_until 20 named "amqprun change $LOCK @$host:$bg_pid"
   sane_run -0 names
-  grep -qxF "amqprun $LOCK: make all @$host:$holder" <<<"$output"
-  grep -qxF "amqprun $LOCK: make all @$host:$holder (publish)" <<<"$output"
+  grep -qxF "amqprun $LOCK: make @$host:$holder" <<<"$output"
+  grep -qxF "amqprun $LOCK: make @$host:$holder (publish)" <<<"$output"
   grep -qxF "amqprun change $LOCK @$host:$bg_pid (publish)" <<<"$output"
   [[ $output != *s3cret* ]]
   sane_run -0 broker_ctl list_connections client_properties

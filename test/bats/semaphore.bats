@@ -37,7 +37,7 @@ teardown() {
   for how in -n '-w 60' -q; do
     # shellcheck disable=SC2086 # two words
     sane_run -78 --separate-stderr amqprun --semaphore "$LOCK" $how touch started
-    assert_error "there is no semaphore \"$LOCK\" on amqp://" "amqprun change --semaphore $LOCK N"
+    assert_error "there is no semaphore \"$LOCK\" on amqp://" "amqprun change --semaphore $LOCK --to N"
   done
   [ ! -e started ]
 }

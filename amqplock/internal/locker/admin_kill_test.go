@@ -56,7 +56,13 @@ func (a *axe) count() {
 // slotNumbers are the slots that exist, 0 included, seen by a foreign client.
 func slotNumbers(t *testing.T, name string, upTo int) (numbers []int) {
 	t.Helper()
-	s := testSession(t, Config{Broker: wire.Broker{URLs: []string{testURL(t)}}, Ref: wire.Ref{Kind: wire.Semaphore, Name: name}})
+	s := testSession(
+		t,
+		Config{
+			Broker: wire.Broker{URLs: []string{testURL(t)}},
+			Ref:    wire.Ref{Kind: wire.Semaphore, Name: name},
+		},
+	)
 	for i := range upTo + 1 {
 		missing, err := s.Missing(t.Context(), wire.SlotQueue(name, i))
 		if err != nil {

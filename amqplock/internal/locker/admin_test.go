@@ -59,7 +59,7 @@ func TestPausedSemaphoreIsBusyAndResumes(t *testing.T) {
 		}
 		got <- err
 	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,9 @@ func TestDestroyReachesBehindAHole(t *testing.T) {
 		}
 	}
 	for i := range 6 {
-		if _, err := testChannel(t).QueueDeclarePassive(wire.SlotQueue(cfg.Name, i), false, false, false, false, nil); !wire.Absent(err) {
+		if _, err := testChannel(t).QueueDeclarePassive(wire.SlotQueue(cfg.Name, i), false, false, false, false, nil); !wire.Absent(
+			err,
+		) {
 			t.Errorf("slot %d: %v, want none", i, err)
 		}
 	}
@@ -140,7 +142,7 @@ func TestWaiterOfADestroyedSemaphore(t *testing.T) {
 		_, err := Acquire(t.Context(), waiter)
 		got <- err
 	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	if err := Destroy(context.Background(), cfg.Broker, cfg.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +216,8 @@ func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 			}
 			return false
 		})
-		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); wire.Code(err) != amqp.InternalError || claims != 1 {
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); wire.Code(err) != amqp.InternalError ||
+			claims != 1 {
 			t.Errorf("%d claims: %v", claims, err)
 		}
 	})

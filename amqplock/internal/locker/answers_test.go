@@ -16,18 +16,36 @@ import (
 
 // replies are what a broker may answer when something is wrong, with RabbitMQ's texts.
 var replies = map[string]func(*request){
-	"403":         closing(403, "ACCESS_REFUSED - access to queue '%s' in vhost '/' refused for user 'guest'"),
-	"404 gone":    closing(404, "NOT_FOUND - no queue '%s' in vhost '/'"),
-	"404 down":    closing(404, "NOT_FOUND - home node 'rabbit@a' of durable queue '%s' in vhost '/' is down or inaccessible"),
-	"404 crashed": closing(404, "NOT_FOUND - queue '%s' in vhost '/' has crashed and failed to restart"),
-	"404 timeout": closing(404, "NOT_FOUND - failed to perform operation on queue '%s' in vhost '/' due to timeout"),
-	"405":         closing(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s' in vhost '/'"),
-	"406":         closing(406, "PRECONDITION_FAILED - cannot declare queue '%s': queue limit in vhost '/' (5) is reached"),
-	"320":         func(r *request) { r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin") },
-	"530":         func(r *request) { r.closeConnection(530, "NOT_ALLOWED - vhost '/' is down") },
-	"541":         func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") },
-	"cut":         func(r *request) { r.cut() },
-	"silence":     func(r *request) { r.stall() },
+	"403": closing(
+		403,
+		"ACCESS_REFUSED - access to queue '%s' in vhost '/' refused for user 'guest'",
+	),
+	"404 gone": closing(404, "NOT_FOUND - no queue '%s' in vhost '/'"),
+	"404 down": closing(
+		404,
+		"NOT_FOUND - home node 'rabbit@a' of durable queue '%s' in vhost '/' is down or inaccessible",
+	),
+	"404 crashed": closing(
+		404,
+		"NOT_FOUND - queue '%s' in vhost '/' has crashed and failed to restart",
+	),
+	"404 timeout": closing(
+		404,
+		"NOT_FOUND - failed to perform operation on queue '%s' in vhost '/' due to timeout",
+	),
+	"405": closing(
+		405,
+		"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s' in vhost '/'",
+	),
+	"406": closing(
+		406,
+		"PRECONDITION_FAILED - cannot declare queue '%s': queue limit in vhost '/' (5) is reached",
+	),
+	"320":     func(r *request) { r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin") },
+	"530":     func(r *request) { r.closeConnection(530, "NOT_ALLOWED - vhost '/' is down") },
+	"541":     func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") },
+	"cut":     func(r *request) { r.cut() },
+	"silence": func(r *request) { r.stall() },
 }
 
 func closing(code uint16, text string) func(*request) {
@@ -105,8 +123,10 @@ func TestAnswersToAcquire(t *testing.T) {
 				"unreachable": {fault.ErrUnreachable, fault.ErrUnreachable},
 				"later":       {fault.ErrUnreachable, nil},
 				"busy":        {fault.ErrNotAcquired, nil},
-				"faster":      {nil, nil},                                   // the slot was seen to be free, so others have been faster: look again at once
-				"witness":     {fault.ErrUnreachable, fault.ErrUnreachable}, // it is declared, and is gone again at once
+				// The slot was seen to be free, so others have been faster: look again at once.
+				"faster": {nil, nil},
+				// It is declared, and is gone again at once.
+				"witness": {fault.ErrUnreachable, fault.ErrUnreachable},
 			}
 			for i, take := range []func(context.Context, Config) (*Holder, error){TryAcquire, Acquire} {
 				asked := 0

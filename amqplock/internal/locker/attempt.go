@@ -68,8 +68,11 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	if err == nil && a.leaseIsOver() { // the answers took that long, or the machine was suspended
 		err = a.proveAgain(ctx)
 	}
-	if noProcess(err) {
+	switch {
+	case noProcess(err):
 		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: err}
+	case wire.Code(err) == amqp.InternalError && a.fragile():
+		err = &fault.Error{Kind: fault.ErrBusy, Text: fault.ErrBusy.Error(), Err: err}
 	}
 	if isBusy(err) {
 		a.busy = err
@@ -85,7 +88,17 @@ func noProcess(err error) bool {
 		strings.Contains(reply.Reason, "noproc")
 }
 
+// fragile reports whether the broker may fail where it wants to say that others hold the lock.
+func (a *attempt) fragile() bool {
+	return wire.Fragile(a.link.Lock.Config.Vhost, a.cfg.Held(wire.MaxSlots))
+}
+
 func (a *attempt) takeMutex(ctx context.Context) (err error) {
+	if a.fragile() { // a refused claim could end the connection
+		if missing, err := a.link.Missing(ctx, a.cfg.Name); err == nil && !missing {
+			return fault.ErrBusy
+		}
+	}
 	if a.sent, err = a.claim(ctx, 0, true); err == nil {
 		a.held.add(0)
 	}

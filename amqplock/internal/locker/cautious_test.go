@@ -51,7 +51,8 @@ func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
 				if n := p.sawAll("claim"); !test.claims(n) {
 					t.Errorf("claimed %d times in two minutes", n)
 				}
-				if n := p.sawAll("consume"); n > 2 { // the refusal of a question ends the connection that stands in line
+				// The refusal of a question ends the connection that stands in line.
+				if n := p.sawAll("consume"); n > 2 {
 					t.Errorf("joined the line %d times", n)
 				}
 				p.mu.Lock()

@@ -52,7 +52,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 					return lock.Release(t.Context())
 				})
 			}
-			waitFor(t, "all are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == c.waiters })
+			awaitWaiters(t, cfg.Name, c.waiters)
 			for i, holder := range holders {
 				if i < c.crashing {
 					crash(holder)
@@ -95,9 +95,13 @@ func TestRearmedTripwireWakesTheLine(t *testing.T) {
 		}
 		got <- err
 	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	const basic, ack = 60, 80
-	waitFor(t, "the tripwire is armed again", func() bool { return wireOf(holder).sent(basic, ack) > 0 && isArmed(holder) })
+	waitFor(
+		t,
+		"the tripwire is armed again",
+		func() bool { return wireOf(holder).sent(basic, ack) > 0 && isArmed(holder) },
+	)
 	crash(holder)
 	select {
 	case err := <-got:

@@ -126,8 +126,13 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 		}
 		_ = lock.Release(t.Context())
 	}
-	t.Logf("of %d queues that were declared behind a dying claim %d vanished, and of as many locks %d, which was noticed after %s at the latest",
-		rounds, queues, locks, latest)
+	t.Logf(
+		"of %d queues that were declared behind a dying claim %d vanished, and of as many locks %d, which was noticed after %s at the latest",
+		rounds,
+		queues,
+		locks,
+		latest,
+	)
 }
 
 // A grant that is gone before the command could start is none.
@@ -224,7 +229,8 @@ func TestEarlyChecks(t *testing.T) {
 			early := looks.Load()
 			pass(1)
 			if now := looks.Load(); int(early) != i || int(now) != i+1 {
-				t.Errorf("%d looks before %d ms after the grant, %d then; want %d and %d", early, ms, now, i, i+1)
+				t.Errorf("%d looks before %d ms after the grant, %d then; want %d and %d",
+					early, ms, now, i, i+1)
 			}
 		}
 	})

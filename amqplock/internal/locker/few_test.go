@@ -23,11 +23,11 @@ func TestTooFewSlotsBlockNobody(t *testing.T) {
 		t.Errorf("3 of 2 slots: %v, want ErrNotAcquired", err)
 	}
 	got := takeLater(t, many)
-	waitFor(t, "it waits", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	cfg.Count = 2
 	first := mustAcquire(t, cfg)
 	second := takeLater(t, cfg)
-	waitFor(t, "both wait", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	awaitWaiters(t, cfg.Name, 2)
 	began := time.Now()
 	if err := first.Release(t.Context()); err != nil {
 		t.Fatal(err)

@@ -27,9 +27,12 @@ func TestHeartbeatOfTheBroker(t *testing.T) {
 				p.heartbeat = test.broker
 				lock, err := Acquire(t.Context(), cfg)
 				if test.want == 0 {
-					said := fmt.Sprintf("the heartbeat of %ds that the broker amqp://localhost:5672 insists on", test.broker)
+					said := fmt.Sprintf(
+						"the heartbeat of %ds that the broker amqp://localhost:5672 insists on",
+						test.broker,
+					)
 					if !errors.Is(err, fault.ErrTiming) || !strings.Contains(err.Error(), said) {
-						t.Errorf("broker's heartbeat %d: %v, want fault.ErrTiming that names it", test.broker, err)
+						t.Errorf("broker's heartbeat %d: %v, want ErrTiming that names it", test.broker, err)
 					}
 					return
 				}
@@ -75,7 +78,8 @@ func TestTalkHeartbeat(t *testing.T) {
 					lock.link.Publish().Abort()
 				}
 				pass(3 * time.Second)
-				if got := lock.link.Publish().Config.Heartbeat; got != test.want || lock.link.Publish().IsClosed() {
+				if got := lock.link.Publish().Config.Heartbeat; got != test.want ||
+					lock.link.Publish().IsClosed() {
 					t.Errorf("%v, closed %t; want %v, open", got, lock.link.Publish().IsClosed(), test.want)
 				}
 				if err := lock.Release(t.Context()); err != nil {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -169,7 +171,7 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 		switch {
 		case err == nil:
 			return false, nil
-		case waitQueue != "" && wire.Concerns(err, waitQueue): // which comes last: the rest has been done
+		case waitQueue != "" && inUse(err, waitQueue): // which comes last: the rest has been done
 			return true, nil
 		case wire.Code(err) == 0 || h.link.Lock.IsClosed(): // perhaps before the work had ended
 			select {
@@ -215,4 +217,9 @@ func stepAside(ctx context.Context) {
 	case <-time.After(aside):
 	case <-ctx.Done():
 	}
+}
+
+// inUse recognises the answer that queue was not deleted. The broker may have cut the name off.
+func inUse(err error, queue string) bool {
+	return wire.Code(err) == amqp.PreconditionFailed || wire.Concerns(err, queue)
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// settling are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1
+// earlyChecks are the pauses between the first checks after a grant, at 0.02, 0.1, 0.3, 1
 // and 2 s. A granted exclusive queue can vanish without notice in the first milliseconds,
 // when another's claim has died with its connection
 // (https://github.com/rabbitmq/rabbitmq-server/pull/15276). So it can in the first second
 // or two after another node of the cluster has died, or with 4.3 is back
 // (https://github.com/rabbitmq/rabbitmq-server/issues/9798).
-var settling = []time.Duration{
+var earlyChecks = []time.Duration{
 	20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond,
 	700 * time.Millisecond, time.Second,
 }
@@ -106,7 +106,7 @@ func (k *keeper) Verify(ctx context.Context) error {
 				return context.Cause(k.ctx)
 			}
 			select {
-			case <-time.After(settling[0]):
+			case <-time.After(earlyChecks[0]):
 			case <-k.ctx.Done():
 			case <-ctx.Done():
 				return explain(k.link, k.cfg.Ref, c, k.held.list(), err)
@@ -126,8 +126,8 @@ func (k *keeper) keepChecking() {
 	inVain := make(chan struct{}, 1) // one of them has proven nothing
 	for n, due := 0, k.granted; ; n++ {
 		pause := k.cfg.CheckInterval
-		if n < len(settling) {
-			pause = min(pause, settling[n])
+		if n < len(earlyChecks) {
+			pause = min(pause, earlyChecks[n])
 		}
 		if due += pause; k.cfg.clock.Now()-due > pause { // the machine has slept
 			due = k.cfg.clock.Now()

@@ -45,7 +45,8 @@ func TestLeaseOfTheCheckThatStalls(t *testing.T) {
 				if got, want := clock.Now(), lock.Until()-cfg.StopTime; got != want {
 					t.Errorf("ended at %s, want %s", got, want)
 				}
-				if lost := waitLost(t, lock); !strings.Contains(lost.Reason, test.check) || lost.Age != 14*time.Second {
+				if lost := waitLost(t, lock); !strings.Contains(lost.Reason, test.check) ||
+					lost.Age != 14*time.Second {
 					t.Errorf("%+v, want the %s", lost, test.check)
 				}
 				_ = lock.Release(t.Context())

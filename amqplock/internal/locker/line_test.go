@@ -2,6 +2,7 @@ package locker
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,7 +70,7 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 			}
 		}()
 	}
-	waitFor(t, "both are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	awaitWaiters(t, cfg.Name, 2)
 	for _, holder := range []*Holder{first, second} {
 		if err := holder.Release(t.Context()); err != nil {
 			t.Fatal(err)
@@ -101,7 +102,7 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 		}
 		last <- lock
 	}()
-	waitFor(t, "one is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	next := make(chan *Holder, 1)
 	go func() {
 		lock, err := Acquire(t.Context(), cfg)
@@ -110,7 +111,7 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 		}
 		next <- lock
 	}()
-	waitFor(t, "both are in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	awaitWaiters(t, cfg.Name, 2)
 	for slot := range 2 {
 		if err := other.Requests.Remove(wire.HeldQueue(cfg.Name, slot+1)); err != nil {
 			t.Fatal(err)
@@ -154,7 +155,7 @@ func TestNobodyOvertakesInLine(t *testing.T) {
 		}
 		got <- lock
 	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	awaitWaiters(t, cfg.Name, 2)
 	if err := holder.Requests.Remove(cfg.Name); err != nil { // without a hint
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestCrashWakesTheLine(t *testing.T) {
 				}
 				got <- err
 			}()
-			waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+			awaitWaiters(t, cfg.Name, 1)
 			crash(holder)
 			select {
 			case err := <-got:
@@ -235,7 +236,10 @@ func TestStepAside(t *testing.T) {
 					case r.method == "close" && r.peerConn == hold:
 						closed = time.Since(begun)
 					case r.method == "delete" && r.queue == wire.WaitQueue(cfg.Name) && line:
-						r.closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - queue 'x-W' in vhost '/' in use")
+						r.closeChannel(
+							amqp.PreconditionFailed,
+							"PRECONDITION_FAILED - queue 'x-W' in vhost '/' in use",
+						)
 						return true
 					}
 					return false
@@ -252,7 +256,8 @@ func TestStepAside(t *testing.T) {
 					want = aside
 				}
 				if line && !told || closed != want {
-					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s", line, held, told, closed, want)
+					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s",
+						line, held, told, closed, want)
 				}
 			}
 		}
@@ -279,4 +284,24 @@ func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(begun))
 		}
 	})
+}
+
+// The broker cuts its texts to 255 bytes: what a release needs of them is not the name.
+func TestLockWithALongNameIsHandedOver(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Name, cfg.retry = (cfg.Name + strings.Repeat("x", 300))[:246], time.Hour
+	holder, err := Acquire(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints, _ := joinQueue(t, cfg.Name)
+	if err := holder.Release(t.Context()); err != nil { // most often without a second connection
+		t.Fatal(err)
+	}
+	select {
+	case <-hints:
+	case <-time.After(10 * time.Second):
+		t.Error("no hint")
+	}
 }

@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -59,7 +60,8 @@ func TestSemaphoreHasItsSlots(t *testing.T) {
 		t.Errorf("fourth holder: %v, want ErrNotAcquired", err)
 	}
 	status, err := Look(t.Context(), cfg.Broker, cfg.Ref)
-	if err != nil || status.Lock != cfg.Ref || status.Slots != 3 || status.Held != 3 || len(status.Free) != 0 {
+	if err != nil || status.Lock != cfg.Ref || status.Slots != 3 || status.Held != 3 ||
+		len(status.Free) != 0 {
 		t.Errorf("Look: %+v, %v", status, err)
 	}
 }
@@ -88,7 +90,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 			return lock.Release(t.Context())
 		})
 		<-joined
-		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+		awaitWaiters(t, cfg.Name, i+1)
 	}
 	if err := holder.Release(t.Context()); err != nil {
 		t.Fatal(err)
@@ -124,6 +126,14 @@ func joinQueue(t *testing.T, name string) (hints <-chan amqp.Delivery, leave fun
 	}
 }
 
+// awaitWaiters waits until n stand in the wait queue of a lock.
+func awaitWaiters(t *testing.T, name string, n int) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%d wait", n), func() bool {
+		return consumers(t, wire.WaitQueue(name)) == n
+	})
+}
+
 // consumers counts who stands in a line, 0 when there is none.
 func consumers(t *testing.T, queue string) int {
 	t.Helper()
@@ -154,12 +164,12 @@ func TestCancelledWaitLeavesNothing(t *testing.T) {
 		_, err := Acquire(ctx, cfg)
 		failed <- err
 	}()
-	waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+	awaitWaiters(t, cfg.Name, 1)
 	cancel(why)
 	if err := <-failed; !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
-		t.Errorf("got %v, want fault.ErrNotAcquired and the cause", err)
+		t.Errorf("got %v, want ErrNotAcquired and the cause", err)
 	}
-	waitFor(t, "the line is empty", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 0 })
+	awaitWaiters(t, cfg.Name, 0)
 }
 
 func TestWaitEndsInTime(t *testing.T) {
@@ -196,7 +206,7 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 				}
 				waiting <- err
 			}()
-			waitFor(t, "a waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 1 })
+			awaitWaiters(t, cfg.Name, 1)
 			if err := lock.Verify(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -271,7 +281,8 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
 		t.Fatal(err)
 	}
-	if lost := waitLost(t, second); !strings.Contains(lost.Lock, "slot 2") || !strings.Contains(lost.Reason, "slot check") {
+	if lost := waitLost(t, second); !strings.Contains(lost.Lock, "slot 2") ||
+		!strings.Contains(lost.Reason, "slot check") {
 		t.Errorf("%v does not name the slot", lost)
 	}
 	if err := first.Verify(t.Context()); err != nil {
@@ -323,7 +334,8 @@ func TestLeaseEndsInSilence(t *testing.T) {
 		t.Fatalf("ended a millisecond early: %v", context.Cause(lock.Context()))
 	}
 	clock.advance(time.Millisecond)
-	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") || lost.Age != 14*time.Second {
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "lease") ||
+		lost.Age != 14*time.Second {
 		t.Errorf("lost: %+v", lost)
 	}
 	if wireOf(lock).closed.Load() {
@@ -392,14 +404,23 @@ func TestWorkQueueIsNoLock(t *testing.T) {
 	}
 	semaphore := cfg
 	semaphore.Kind = wire.Semaphore
-	if err := Adjust(t.Context(), semaphore.Broker, semaphore.Name, 1); !errors.Is(err, fault.ErrNotALock) {
+	if err := Adjust(t.Context(), semaphore.Broker, semaphore.Name, 1); !errors.Is(
+		err,
+		fault.ErrNotALock,
+	) {
 		t.Errorf("Adjust: %v, want ErrNotALock", err)
 	}
 }
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Broker: wire.Broker{URLs: []string{"amqp://user:secret@127.0.0.1:1/"}, ConnectTimeout: 10 * time.Millisecond}, Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}}
+	cfg := Config{
+		Broker: wire.Broker{
+			URLs:           []string{"amqp://user:secret@127.0.0.1:1/"},
+			ConnectTimeout: 10 * time.Millisecond,
+		},
+		Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
+	}
 	_, err := Acquire(t.Context(), cfg)
 	if !errors.Is(err, fault.ErrUnreachable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
@@ -413,15 +434,18 @@ func TestCancelledWhileConnecting(t *testing.T) {
 	why := errors.New("enough")
 	for _, acquire := range []func(context.Context, Config) (*Holder, error){Acquire, TryAcquire} {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Broker: wire.Broker{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			cancel(why)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}}
+		cfg := Config{
+			Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
+			Broker: wire.Broker{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				cancel(why)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}},
+		}
 		_, err := acquire(ctx, cfg)
 		var told *fault.Error
 		if !errors.As(err, &told) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
-			t.Errorf("got %v, want fault.ErrNotAcquired and the cause", err)
+			t.Errorf("got %v, want ErrNotAcquired and the cause", err)
 		}
 	}
 }

@@ -78,8 +78,16 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 			seen, err := count(ctx, link, lock)
 			if err != nil { // it may be gone by now, or never have been
 				b.Debugf("%v", err)
-				if ctx.Err() != nil || link.Lock.IsClosed() {
+				if ctx.Err() != nil {
 					return nil, err
+				}
+				if link.Lock.IsClosed() { // the answer has ended it
+					again, err := wire.Connect(ctx, b.Afresh())
+					if err != nil {
+						return nil, err
+					}
+					defer again.Close()
+					link = again
 				}
 				continue
 			}
@@ -127,6 +135,15 @@ func inspectOver[T any](
 // count asks the broker.
 func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 	seen := Seen{Lock: lock, Slots: 1}
+	if lock.Kind == wire.Mutex && wire.Fragile(link.Lock.Config.Vhost, lock.Name) {
+		missing, err := link.Missing(ctx, lock.Name)
+		if missing {
+			seen.Free = []int{1}
+		} else {
+			seen.Held = 1
+		}
+		return seen, err
+	}
 	if lock.Kind == wire.Mutex {
 		doing := "look at " + lock.String()
 		err := link.Timed(ctx, doing, func() error { return link.Requests.Look(lock.Name) })

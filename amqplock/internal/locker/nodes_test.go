@@ -94,7 +94,12 @@ func TestNodesAreTriedInOrder(t *testing.T) {
 	var d dials
 	cfg := testConfig(t, wire.Mutex)
 	hole := blackHole(t, "127.0.0.1", 0)
-	cfg.URLs = []string{"amqp://u:secret@127.0.0.1:1/", fmt.Sprintf("amqp://u:secret@127.0.0.1:%d/", hole), testURL(t), "amqp://u:secret@127.0.0.1:2/"}
+	cfg.URLs = []string{
+		"amqp://u:secret@127.0.0.1:1/",
+		fmt.Sprintf("amqp://u:secret@127.0.0.1:%d/", hole),
+		testURL(t),
+		"amqp://u:secret@127.0.0.1:2/",
+	}
 	cfg.Dial, cfg.ConnectTimeout = d.dial, time.Second
 	lock := mustAcquire(t, cfg)
 	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1, address(t): 1, "127.0.0.1:2": 0} {
@@ -138,7 +143,12 @@ func TestConnectionsAtDifferentNodes(t *testing.T) {
 
 func TestNoNodeAnswers(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Broker: wire.Broker{URLs: []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@no-such-host.invalid/v"}}}
+	cfg := Config{
+		Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
+		Broker: wire.Broker{
+			URLs: []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@no-such-host.invalid/v"},
+		},
+	}
 	_, err := TryAcquire(t.Context(), cfg)
 	if !errors.Is(err, fault.ErrUnreachable) || !wire.Temporary(err) {
 		t.Errorf("got %#v", err)
@@ -173,27 +183,32 @@ func TestBrokerThatIsAway(t *testing.T) {
 		cfg.Dial = d.dial
 		cfg.Log = onWarning(func(text string) { warnings = append(warnings, text) })
 		mustAcquire(t, cfg)
-		if len(warnings) != 1 || !strings.HasSuffix(warnings[0], "connection refused; trying again for 10s") {
+		if len(warnings) != 1 ||
+			!strings.HasSuffix(warnings[0], "connection refused; trying again for 10s") {
 			t.Errorf("warnings: %q", warnings)
 		}
 	}
 	d := dials{fail: func(string, int) error { return syscall.ECONNREFUSED }}
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Dial = d.dial
-	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) != 1 {
+	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) ||
+		d.count(address(t)) != 1 {
 		t.Errorf("TryAcquire: %v after %d tries", err, d.count(address(t)))
 	}
-	if _, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) != 2 {
+	if _, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); !errors.Is(err, fault.ErrUnreachable) ||
+		d.count(address(t)) != 2 {
 		t.Errorf("Inspect: %v after %d tries", err, d.count(address(t))-1)
 	}
 	cfg.ConnectTimeout = 300 * time.Millisecond
-	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) || d.count(address(t)) < 4 {
+	if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) ||
+		d.count(address(t)) < 4 {
 		t.Errorf("Acquire: %v after %d tries", err, d.count(address(t))-2)
 	}
 	cfg.ConnectTimeout = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrUnreachable) ||
+		!strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("Acquire for 0.3 s: %v", err)
 	}
 	stop := errors.New("stop")
@@ -216,19 +231,31 @@ func TestAddressThatDoesNotAnswer(t *testing.T) {
 	}
 	defer server.Close()
 	go answerAddresses(server, net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 1))
-	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", server.LocalAddr().String())
-	}}
+	resolver := &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "udp", server.LocalAddr().String())
+		},
+	}
 	var dialed []string
-	dialer := net.Dialer{Resolver: resolver, ControlContext: func(_ context.Context, _, addr string, _ syscall.RawConn) error {
-		dialed = append(dialed, addr)
-		return nil
-	}}
+	dialer := net.Dialer{
+		Resolver: resolver,
+		ControlContext: func(_ context.Context, _, addr string, _ syscall.RawConn) error {
+			dialed = append(dialed, addr)
+			return nil
+		},
+	}
 	cfg := testConfig(t, wire.Mutex)
-	cfg.URLs, cfg.Dial, cfg.ConnectTimeout = []string{"amqp://rabbit.test:" + port + "/"}, dialer.DialContext, 5*time.Second
+	cfg.URLs, cfg.Dial, cfg.ConnectTimeout = []string{
+		"amqp://rabbit.test:" + port + "/",
+	}, dialer.DialContext, 5*time.Second
 	started := time.Now()
 	lock := mustAcquire(t, cfg)
-	if took := time.Since(started); !slices.Equal(dialed, []string{"127.0.0.2:" + port, "127.0.0.1:" + port}) || took > cfg.ConnectTimeout {
+	if took := time.Since(started); !slices.Equal(
+		dialed,
+		[]string{"127.0.0.2:" + port, "127.0.0.1:" + port},
+	) ||
+		took > cfg.ConnectTimeout {
 		t.Errorf("dialed %q in %s", dialed, took)
 	}
 	_ = lock.Release(t.Context())
@@ -303,7 +330,8 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			t.Parallel()
 			cfg := testConfig(t, wire.Mutex)
 			cfg.ConnectTimeout = time.Second
-			if test.kind != fault.ErrUnreachable { //nolint:errorlint // the table's own value; RabbitMQ may answer after three seconds
+			// The table's own value; RabbitMQ may answer after three seconds.
+			if test.kind != fault.ErrUnreachable { //nolint:errorlint
 				cfg.ConnectTimeout = 10 * time.Second
 			}
 			if test.url != "" {

@@ -12,7 +12,10 @@ func (r *request) serve() {
 	switch r.method {
 	case "claim", "look", "declare", "get", "delete", "consume":
 		if owner != nil && owner != r.peerConn || r.method == "claim" && exists && owner == nil {
-			r.closeChannel(amqp.ResourceLocked, fmt.Sprintf("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s'", r.queue))
+			r.closeChannel(
+				amqp.ResourceLocked,
+				fmt.Sprintf("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s'", r.queue),
+			)
 			return
 		}
 		if !exists && (r.method == "look" || r.method == "get" || r.method == "consume") {

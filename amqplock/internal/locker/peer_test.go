@@ -111,8 +111,18 @@ func (p *peer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := &peerConn{peer: p, client: client, socket: server, out: make(chan delayed, 4096), gone: make(chan struct{}),
-		stalled: map[uint16]bool{}, closing: map[uint16]bool{}, confirms: map[uint16]uint64{}, seen: map[string]int{}, consumers: map[string]uint32{}}
+	c := &peerConn{
+		peer:      p,
+		client:    client,
+		socket:    server,
+		out:       make(chan delayed, 4096),
+		gone:      make(chan struct{}),
+		stalled:   map[uint16]bool{},
+		closing:   map[uint16]bool{},
+		confirms:  map[uint16]uint64{},
+		seen:      map[string]int{},
+		consumers: map[string]uint32{},
+	}
 	p.conns = append(p.conns, c)
 	go c.write()
 	go c.serve()
@@ -153,10 +163,11 @@ type peerConn struct {
 	out            chan delayed
 	gone           chan struct{} // closed when the client has closed its socket, or we ours
 
-	silent    bool              // answers nothing, and sends no heartbeats
-	blocked   bool              // by an alarm: sends heartbeats alone
-	stalled   map[uint16]bool   // channels on which nothing is answered any more
-	closing   map[uint16]bool   // channels that we have closed: what comes before the client agrees is ignored
+	silent  bool            // answers nothing, and sends no heartbeats
+	blocked bool            // by an alarm: sends heartbeats alone
+	stalled map[uint16]bool // channels on which nothing is answered any more
+	// Channels that we have closed: what comes before the client agrees is ignored.
+	closing   map[uint16]bool
 	confirms  map[uint16]uint64 // the newest delivery tag
 	seen      map[string]int    // methods, how often
 	consumers map[string]uint32 // by queue
@@ -198,7 +209,8 @@ func (c *peerConn) write() {
 	for {
 		select {
 		case d := <-c.out:
-			if wait := time.Until(d.until); wait > 0 { // a timer that is due at once has crashed the runtime (1.26.8, with the race detector)
+			// A timer that is due at once has crashed the runtime (1.26.8, with the race detector).
+			if wait := time.Until(d.until); wait > 0 {
 				select {
 				case <-time.After(wait):
 				case <-c.gone:
@@ -230,7 +242,15 @@ func (c *peerConn) serve() {
 		return
 	}
 	c.mu.Lock()
-	c.send(0, connectionStart, byte(0), byte(9), amqp.Table{}, longString("PLAIN"), longString("en_US"))
+	c.send(
+		0,
+		connectionStart,
+		byte(0),
+		byte(9),
+		amqp.Table{},
+		longString("PLAIN"),
+		longString("en_US"),
+	)
 	c.mu.Unlock()
 	var publish *request // its content is still to come
 	for {

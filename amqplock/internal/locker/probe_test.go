@@ -40,14 +40,38 @@ func TestOutcomesOfProbes(t *testing.T) {
 		fails   bool
 		kept    bool // the publish connection
 	}{
-		{"returned and acked", func(r *request) { r.giveBack(); r.confirm(basicAck) }, true, false, false},
-		{"returned and nacked", func(r *request) { r.giveBack(); r.confirm(basicNack) }, true, false, false},
+		{
+			"returned and acked",
+			func(r *request) { r.giveBack(); r.confirm(basicAck) },
+			true,
+			false,
+			false,
+		},
+		{
+			"returned and nacked",
+			func(r *request) { r.giveBack(); r.confirm(basicNack) },
+			true,
+			false,
+			false,
+		},
 		{"returned, not confirmed yet", (*request).giveBack, true, false, false},
 		{"acked", func(r *request) { r.confirm(basicAck) }, false, false, false},
 		{"nacked", func(r *request) { r.confirm(basicNack) }, false, false, false},
 		{"silent", func(*request) {}, false, false, false},
-		{"channel closed", closing(403, "ACCESS_REFUSED - access to exchange for '%s' refused"), false, true, true},
-		{"connection closed", func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") }, false, true, false},
+		{
+			"channel closed",
+			closing(403, "ACCESS_REFUSED - access to exchange for '%s' refused"),
+			false,
+			true,
+			true,
+		},
+		{
+			"connection closed",
+			func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") },
+			false,
+			true,
+			false,
+		},
 		{"connection lost", func(r *request) { r.cut() }, false, true, false},
 		{"alarm", func(r *request) { r.alarm("low on disk") }, false, true, false},
 		{"all silent", func(r *request) { r.stall() }, false, true, true},
@@ -74,7 +98,8 @@ func TestOutcomesOfProbes(t *testing.T) {
 						t.Errorf("asked again: missing %t, %v", missing, err)
 					}
 					if got := p.connOf(s.Publish()).saw("confirm"); got != 2 || p.dialed() != before {
-						t.Errorf("%d channels on the same connection, want 2: late answers would be taken for others", got)
+						t.Errorf("%d channels on the same connection, want 2: late answers would be taken for others",
+							got)
 					}
 				}
 			})

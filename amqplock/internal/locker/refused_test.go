@@ -85,7 +85,8 @@ func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
 				if said != test.tries-1 {
 					t.Errorf("said %d times that it asks once more", said)
 				}
-				if !errors.Is(err, fault.ErrAccess) || p.dialed() != test.tries || time.Since(began) > 2*secondThought {
+				if !errors.Is(err, fault.ErrAccess) || p.dialed() != test.tries ||
+					time.Since(began) > 2*secondThought {
 					t.Errorf("%v after %d tries and %s", err, p.dialed(), time.Since(began))
 				}
 			})
@@ -135,7 +136,8 @@ func TestCutInTheLoginIsNoRefusal(t *testing.T) {
 				return true
 			})
 			_, err := TryAcquire(t.Context(), cfg)
-			if !errors.Is(err, fault.ErrUnreachable) || !strings.Contains(err.Error(), "closed the connection before the login was done") {
+			if !errors.Is(err, fault.ErrUnreachable) ||
+				!strings.Contains(err.Error(), "closed the connection before the login was done") {
 				t.Errorf("cut after %s: %v, want ErrUnreachable", step, err)
 			}
 			lock, err := Acquire(t.Context(), cfg)

@@ -127,7 +127,8 @@ func TestScoutInAnAlarm(t *testing.T) {
 		h.talk.alarm("low on memory")
 		h.mu.Unlock()
 		if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
-			t.Errorf("in the alarm the hold connection was asked %d times, the others %d times", hold, others)
+			t.Errorf("in the alarm the hold connection was asked %d times, the others %d times",
+				hold, others)
 		}
 		h.stillHeld()
 		h.mu.Lock()
@@ -145,7 +146,10 @@ func TestScoutThatIsRefused(t *testing.T) {
 	t.Parallel()
 	refuse := func(r *request) bool {
 		if r.method == "open" {
-			r.closeConnection(530, "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached")
+			r.closeConnection(
+				530,
+				"NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached",
+			)
 		}
 		return r.method == "open"
 	}

@@ -135,7 +135,7 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 	cfg.OnChange = func(slots []int) { changes <- slots }
 	_, leave := joinQueue(t, cfg.Name)
 	lock := mustAcquire(t, cfg)
-	waitFor(t, "the set has joined the line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == 2 })
+	awaitWaiters(t, cfg.Name, 2)
 	leave()
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
 		t.Fatal(err)
@@ -184,7 +184,10 @@ func TestChangesAreToldInOrder(t *testing.T) {
 	var both errgroup.Group
 	drop := func(slot int) {
 		both.Go(func() error {
-			lock.survive(t.Context(), &goneError{slot: slot, check: "slot check", err: errors.New("no queue")})
+			lock.survive(
+				t.Context(),
+				&goneError{slot: slot, check: "slot check", err: errors.New("no queue")},
+			)
 			return nil
 		})
 	}
@@ -274,7 +277,8 @@ func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
 						owned++
 					}
 				}
-				if held := len(s.held.list()); owned != held || !first && held > 0 || first && c.nth == 2 && held != 2 {
+				if held := len(s.held.list()); owned != held || !first && held > 0 ||
+					first && c.nth == 2 && held != 2 {
 					t.Errorf("%s, first %t: has %d, and knows of %d", c.reply, first, owned, held)
 				}
 			})

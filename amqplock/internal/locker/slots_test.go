@@ -34,10 +34,13 @@ func TestFindAmongMany(t *testing.T) {
 	const count = 40
 	holder := holdAll(t, cfg, count)
 	s := testSession(t, cfg)
-	if found, err := s.Find(t.Context(), cfg.Name, 1, wire.MaxSlots); err != nil || found.Count != count || len(found.Free) > 0 {
+	if found, err := s.Find(t.Context(), cfg.Name, 1, wire.MaxSlots); err != nil ||
+		found.Count != count ||
+		len(found.Free) > 0 {
 		t.Errorf("found %+v, %v; want %d slots, none free", found, err, count)
 	}
-	for _, free := range []int{40, 17, 9, 8, 1} { // from behind: the first window with a free one is the last looked at
+	// From behind: the first window with a free one is the last looked at.
+	for _, free := range []int{40, 17, 9, 8, 1} {
 		if err := holder.Requests.Remove(wire.HeldQueue(cfg.Name, free)); err != nil {
 			t.Fatal(err)
 		}
@@ -69,8 +72,10 @@ func TestNewcomerGlances(t *testing.T) {
 		{"waiter", false, count},
 	} {
 		c.newcomer = test.newcomer
-		if found, err := c.find(t.Context(), 1); err != nil || found.Held != test.want || found.Count != count {
-			t.Errorf("%s: %d of %d held, %v; want %d of %d", test.who, found.Held, found.Count, err, test.want, count)
+		if found, err := c.find(t.Context(), 1); err != nil || found.Held != test.want ||
+			found.Count != count {
+			t.Errorf("%s: %d of %d held, %v; want %d of %d",
+				test.who, found.Held, found.Count, err, test.want, count)
 		}
 	}
 }
@@ -82,7 +87,12 @@ func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
 	cfg.Slots, cfg.Heartbeat, cfg.CheckInterval, cfg.Dial = 1, 60*time.Second, 70*time.Second, dialWire
 	lock := mustAcquire(t, cfg)
 	const basic, get = 60, 70
-	waitFor(t, "the early checks are done", func() bool { return wireOf(lock).sent(basic, get) >= len(settling)-1 }) // and that of the claim; the first two find no scout
+	// And that of the claim; the first two find no scout.
+	waitFor(
+		t,
+		"the early checks are done",
+		func() bool { return wireOf(lock).sent(basic, get) >= len(earlyChecks)-1 },
+	)
 	cfg.Dial = nil
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
 		t.Fatal(err)
@@ -121,7 +131,8 @@ func TestDrainWaitsForTheHolder(t *testing.T) {
 	if err := <-drained; err != nil {
 		t.Fatal(err)
 	}
-	if status, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); err != nil || status.Slots != 1 || len(status.Free) != 1 {
+	if status, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); err != nil || status.Slots != 1 ||
+		len(status.Free) != 1 {
 		t.Errorf("%+v, %v; want one slot, free", status, err)
 	}
 }
@@ -201,7 +212,8 @@ func TestHoleIsNoFreeSlot(t *testing.T) {
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
 		t.Errorf("nothing but a hole is free: %v, want ErrNotAcquired", err)
 	}
-	if missing, err := holder.Missing(t.Context(), wire.HeldQueue(cfg.Name, hole)); err != nil || !missing {
+	if missing, err := holder.Missing(t.Context(), wire.HeldQueue(cfg.Name, hole)); err != nil ||
+		!missing {
 		t.Errorf("the hole is still claimed: %v", err)
 	}
 }

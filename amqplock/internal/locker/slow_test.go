@@ -19,7 +19,13 @@ func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 				for instant := range 30 {
 					inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 						p.heartbeat, cfg.Heartbeat, cfg.Log = uint16(heartbeat/time.Second), heartbeat, nil
-						cfg.CheckInterval, cfg.StopTime = min(heartbeat/4, DefaultCheckInterval), min(heartbeat/4, cfg.StopTime)
+						cfg.CheckInterval, cfg.StopTime = min(
+							heartbeat/4,
+							DefaultCheckInterval,
+						), min(
+							heartbeat/4,
+							cfg.StopTime,
+						)
 						if kind == wire.Semaphore {
 							cfg = p.semaphore(cfg, 1)
 						}

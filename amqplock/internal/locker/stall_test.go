@@ -211,7 +211,8 @@ func TestWhoHoldsDoesNotPublish(t *testing.T) {
 					t.Error(err)
 				}
 				hold := p.connOf(first.link.Lock)
-				if hold.saw("claim") == 0 || hold.saw("look") == 0 || hold.saw("get") == 0 || hold.saw("consume") == 0 {
+				if hold.saw("claim") == 0 || hold.saw("look") == 0 || hold.saw("get") == 0 ||
+					hold.saw("consume") == 0 {
 					t.Error("the sniffer saw no life: it does not work")
 				}
 				if err := first.Release(t.Context()); err != nil {
@@ -250,11 +251,31 @@ func TestWhoAdministersDoesNotPublish(t *testing.T) {
 			do   func(context.Context, Config) error
 			want int // slots
 		}{
-			{"adjust", func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 5) }, 5},
-			{"resize", func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }, 3},
-			{"drain", func(ctx context.Context, cfg Config) error { return Drain(ctx, cfg.Broker, cfg.Name, 2) }, 1},
-			{"shrink", func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -1) }, 0},
-			{"destroy", func(ctx context.Context, cfg Config) error { return Destroy(ctx, cfg.Broker, cfg.Name) }, 0},
+			{
+				"adjust",
+				func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 5) },
+				5,
+			},
+			{
+				"resize",
+				func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) },
+				3,
+			},
+			{
+				"drain",
+				func(ctx context.Context, cfg Config) error { return Drain(ctx, cfg.Broker, cfg.Name, 2) },
+				1,
+			},
+			{
+				"shrink",
+				func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -1) },
+				0,
+			},
+			{
+				"destroy",
+				func(ctx context.Context, cfg Config) error { return Destroy(ctx, cfg.Broker, cfg.Name) },
+				0,
+			},
 		}
 		for _, step := range steps {
 			if step.name == "drain" { // the last slot is held for a while

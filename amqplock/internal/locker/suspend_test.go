@@ -180,9 +180,24 @@ func TestSuspendWhileHolding(t *testing.T) {
 	}{
 		{"the alarm rings a millisecond early", 14*time.Second - time.Millisecond, false, resume},
 		{"the alarm rings", 14 * time.Second, true, resume},
-		{"verify", long, true, func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Verify(t.Context()) }},
-		{"release", long, true, func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Release(t.Context()) }},
-		{"release in time", 13 * time.Second, false, func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Release(t.Context()) }},
+		{
+			"verify",
+			long,
+			true,
+			func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Verify(t.Context()) },
+		},
+		{
+			"release",
+			long,
+			true,
+			func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Release(t.Context()) },
+		},
+		{
+			"release in time",
+			13 * time.Second,
+			false,
+			func(t *testing.T, l *Holder, _ *bubbleClock) error { return l.Release(t.Context()) },
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

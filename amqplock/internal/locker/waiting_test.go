@@ -32,7 +32,7 @@ func TestOnWaiting(t *testing.T) {
 			}
 			waiters <- lock
 		}()
-		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+		awaitWaiters(t, cfg.Name, i+1)
 	}
 	for range 2 {
 		if err := holder.Release(t.Context()); err != nil {
@@ -77,7 +77,7 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 			}
 			locks <- lock
 		}()
-		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+		awaitWaiters(t, cfg.Name, i+1)
 	}
 	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 1}} {
 		if got := <-told; got != want {
@@ -88,7 +88,11 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := <-locks
-	waitFor(t, "the other knows that it waits for us now", func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: 0}) })
+	waitFor(
+		t,
+		"the other knows that it waits for us now",
+		func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: 0}) },
+	)
 	for _, release := range []func() *Holder{func() *Holder { return first }, func() *Holder { return <-locks }} {
 		if err := release().Release(t.Context()); err != nil {
 			t.Fatal(err)
@@ -112,7 +116,7 @@ func TestOnWaitingMovesUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ahead = append(ahead, cancel)
 		wait(ctx, cfg)
-		waitFor(t, "the waiter is in line", func() bool { return consumers(t, wire.WaitQueue(cfg.Name)) == i+1 })
+		awaitWaiters(t, cfg.Name, i+1)
 	}
 	told := make(chan waitq.Waiting, 100)
 	cfg.OnWaiting = func(w waitq.Waiting) { told <- w }
@@ -123,7 +127,11 @@ func TestOnWaitingMovesUp(t *testing.T) {
 	wait(ctx, cfg)
 	await := func(want int) {
 		t.Helper()
-		waitFor(t, fmt.Sprint(want, " ahead"), func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: want}) })
+		waitFor(
+			t,
+			fmt.Sprint(want, " ahead"),
+			func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: want}) },
+		)
 	}
 	await(3)
 	ahead[2]()

@@ -146,7 +146,9 @@ func TestOnlyTheProperWayAsksAndEvicts(t *testing.T) {
 	if a, ok := askRaw(t, whoExchange, key, replyPrefix, order); !ok || a.Evicted {
 		t.Errorf("evicted by a user who may only ask: %+v", a)
 	}
-	long := append(order[:len(order)-1:len(order)-1], []byte(`,"x":"`+strings.Repeat("x", maxQuestion)+`"}`)...)
+	long := append(
+		order[:len(order)-1:len(order)-1],
+		[]byte(`,"x":"`+strings.Repeat("x", maxQuestion)+`"}`)...)
 	if a, ok := askRaw(t, evictExchange, h.id, replyPrefix, long); !ok || a.Evicted {
 		t.Errorf("it has read a question of %d bytes: %+v", len(long), a)
 	}
@@ -188,8 +190,9 @@ func TestLongIDs(t *testing.T) {
 
 // More questions come than anybody answers. The holder goes on, and answers the next one
 // that comes after.
+//
+// It runs alone: it bounds the time of that.
 func TestFloodOfQuestions(t *testing.T) {
-	t.Parallel()
 	h := newHolder(t, "flood-"+rand.Text())
 	channel, err := testLink(t).Lock.Channel()
 	if err != nil {

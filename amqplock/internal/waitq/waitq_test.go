@@ -126,7 +126,10 @@ func TestThoseWhoJoinTogetherShareTheTries(t *testing.T) {
 	t.Parallel()
 	name := testName()
 	first, second := testWaiter(t, name, nil), testWaiter(t, name, nil)
-	channels := map[*Waiter]*amqp.Channel{first: first.open(t.Context()), second: second.open(t.Context())}
+	channels := map[*Waiter]*amqp.Channel{
+		first:  first.open(t.Context()),
+		second: second.open(t.Context()),
+	}
 	for i, w := range []*Waiter{first, second} {
 		if _, err := w.join(t.Context(), channels[w]); err != nil {
 			t.Fatal(err)
@@ -219,9 +222,14 @@ func TestAlarmWarnsOnce(t *testing.T) {
 // warnings collects the warnings that are logged.
 type warnings struct{ all *[]string }
 
-func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
-func (w warnings) WithAttrs([]slog.Attr) slog.Handler               { return w }
-func (w warnings) WithGroup(string) slog.Handler                    { return w }
+func (w warnings) Enabled(
+	_ context.Context,
+	level slog.Level,
+) bool {
+	return level >= slog.LevelWarn
+}
+func (w warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w warnings) WithGroup(string) slog.Handler      { return w }
 
 func (w warnings) Handle(_ context.Context, r slog.Record) error {
 	*w.all = append(*w.all, r.Message)

@@ -20,15 +20,48 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"ok", nil, Held, Held, Held},
 		{"404 no queue", reply(404, "NOT_FOUND - no queue 'x' in vhost '/'"), Lost, Lost, Unknown},
-		{"404 home node down", reply(404, "NOT_FOUND - home node 'rabbit@a' of durable queue 'x' in vhost '/' is down or inaccessible"), Lost, Unknown, Unknown},
-		{"404 timeout", reply(404, "NOT_FOUND - failed to perform operation on queue 'x' in vhost '/' due to timeout"), Lost, Unknown, Unknown},
-		{"405", reply(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'x'"), Lost, Unknown, Unknown},
+		{
+			"404 home node down",
+			reply(
+				404,
+				"NOT_FOUND - home node 'rabbit@a' of durable queue 'x' in vhost '/' is down or inaccessible",
+			),
+			Lost,
+			Unknown,
+			Unknown,
+		},
+		{
+			"404 timeout",
+			reply(404, "NOT_FOUND - failed to perform operation on queue 'x' in vhost '/' due to timeout"),
+			Lost,
+			Unknown,
+			Unknown,
+		},
+		{
+			"405",
+			reply(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'x'"),
+			Lost,
+			Unknown,
+			Unknown,
+		},
 		{"403", reply(403, "ACCESS_REFUSED - access to queue 'x' refused"), Unknown, Unknown, Unknown},
 		{"406", reply(406, "PRECONDITION_FAILED"), Unknown, Unknown, Unknown},
-		{"320", reply(320, "CONNECTION_FORCED - broker forced connection closure"), Unknown, Unknown, Unknown},
+		{
+			"320",
+			reply(320, "CONNECTION_FORCED - broker forced connection closure"),
+			Unknown,
+			Unknown,
+			Unknown,
+		},
 		{"541", reply(541, "INTERNAL_ERROR"), Unknown, Unknown, Unknown},
 		{"closed by the library", amqp.ErrClosed, Unknown, Unknown, Unknown},
-		{"a 404 that the broker did not send", &amqp.Error{Code: 404, Reason: "?"}, Unknown, Unknown, Unknown},
+		{
+			"a 404 that the broker did not send",
+			&amqp.Error{Code: 404, Reason: "?"},
+			Unknown,
+			Unknown,
+			Unknown,
+		},
 		{"no answer", context.DeadlineExceeded, Unknown, Unknown, Unknown},
 	}
 	for _, test := range tests {
@@ -55,7 +88,8 @@ func TestRefusedKeepsKinds(t *testing.T) {
 		{fault.ErrBusy, fault.ErrBusy},
 		{context.Canceled, context.Canceled},
 	} {
-		if got := Refused("broker", "claim", test.err); !errors.Is(got, test.kind) || !errors.Is(got, test.err) {
+		if got := Refused("broker", "claim", test.err); !errors.Is(got, test.kind) ||
+			!errors.Is(got, test.err) {
 			t.Errorf("Refused(%v) = %v, want it to be %v", test.err, got, test.kind)
 		}
 	}

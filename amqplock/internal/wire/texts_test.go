@@ -43,7 +43,8 @@ func TestTextsOfConnecting(t *testing.T) {
 			t.Errorf("%s: %v", c.name, c.err)
 			continue
 		}
-		if !strings.HasPrefix(told.Text, c.text) || !strings.HasPrefix(told.Hint, c.hint) || (told.Hint == "") != (c.hint == "") {
+		if !strings.HasPrefix(told.Text, c.text) || !strings.HasPrefix(told.Hint, c.hint) ||
+			(told.Hint == "") != (c.hint == "") {
 			t.Errorf("%s: %q, hint %q; want %q, hint %q", c.name, told.Text, told.Hint, c.text, c.hint)
 		}
 	}

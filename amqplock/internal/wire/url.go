@@ -133,7 +133,7 @@ func queryTrap(query string) string {
 	return ""
 }
 
-// credentials tells which of user and password a URL that has no trap names; for the
+// credentials reports which of user and password a URL that has no trap names; for the
 // others amqp091-go takes "guest".
 func credentials(raw string) (user, password bool) {
 	_, rest, _ := strings.Cut(raw, "://")

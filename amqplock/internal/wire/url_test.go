@@ -32,7 +32,9 @@ func TestParseURL(t *testing.T) {
 		"amqps://host/?server_name_indication=x.y": {"guest", "guest", "host", "/"},
 	} {
 		uri, why := parseURL(raw)
-		if why != "" || uri.Username != want.user || uri.Password != want.password || uri.Host != want.host || uri.Vhost != want.vhost {
+		if why != "" || uri.Username != want.user || uri.Password != want.password ||
+			uri.Host != want.host ||
+			uri.Vhost != want.vhost {
 			t.Errorf("parseURL(%q) = %+v, %q", raw, uri, why)
 		}
 	}
@@ -104,7 +106,8 @@ func TestPasswordOfItsOwn(t *testing.T) {
 	}
 	for _, urls := range [][]string{nil, {"amqp://a:b@one/"}, {"amqp://one/"}} {
 		_, err := Broker{URLs: urls, Password: "x"}.Resolve()
-		if !errors.Is(err, fault.ErrConfig) || !strings.Contains(err.Error(), "a broker URL that does not need one") {
+		if !errors.Is(err, fault.ErrConfig) ||
+			!strings.Contains(err.Error(), "a broker URL that does not need one") {
 			t.Errorf("%q: got %v", urls, err)
 		}
 	}
@@ -112,7 +115,10 @@ func TestPasswordOfItsOwn(t *testing.T) {
 
 func TestBrokerNamesHaveNoCredentials(t *testing.T) {
 	b := Broker{URLs: []string{"amqp://user:secret@[::1]:5673/team%2Fci", "amqps://host"}}
-	if got := b.Names(); !slices.Equal(got, []string{"amqp://[::1]:5673/team/ci", "amqps://host:5671"}) {
+	if got := b.Names(); !slices.Equal(
+		got,
+		[]string{"amqp://[::1]:5673/team/ci", "amqps://host:5671"},
+	) {
 		t.Errorf("got %q", got)
 	}
 	if got := (Broker{}).Names(); !slices.Equal(got, []string{"amqp://localhost:5672"}) {

@@ -76,7 +76,10 @@ func TestARefusalIsNotAskedForAgain(t *testing.T) {
 	if again.nodes.refusal(again.nodes.list[0]) != nil {
 		t.Error("another party knows of the refusal")
 	}
-	b.nodes.list = append(b.nodes.list[:1:1], &node{label: "x", uri: amqp.URI{Host: "127.0.0.1", Port: 1}})
+	b.nodes.list = append(
+		b.nodes.list[:1:1],
+		&node{label: "x", uri: amqp.URI{Host: "127.0.0.1", Port: 1}},
+	)
 	b.nodes.start = 0
 	_, err = b.Open(t.Context(), ForLock)
 	var e *fault.Error
@@ -90,7 +93,8 @@ func TestARefusalIsNotAskedForAgain(t *testing.T) {
 // A reply that the library has not set is no answer of the broker.
 func TestNilReplyIsNoAnswer(t *testing.T) {
 	t.Parallel()
-	if Code((*amqp.Error)(nil)) != 0 || Absent((*amqp.Error)(nil)) || Concerns((*amqp.Error)(nil), "x") {
+	if Code((*amqp.Error)(nil)) != 0 || Absent((*amqp.Error)(nil)) ||
+		Concerns((*amqp.Error)(nil), "x") {
 		t.Error("a nil *amqp.Error is taken for an answer")
 	}
 }

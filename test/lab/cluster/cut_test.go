@@ -201,7 +201,6 @@ func TestBlip(t *testing.T) {
 			fault := rig.Now()
 			node(t, "ctl", "1", "eval", "[erlang:disconnect_node(N) || N <- nodes()].")
 			const watched = 15 * time.Second
-			const foundWithin = rig.Grace + 3*time.Second // of a second holder of a slot
 			rig.Pass(watched - (rig.Now() - fault))
 			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
 				watched, d.holder.HasEnded(), d.History().Find("rival") != nil)
@@ -209,9 +208,6 @@ func TestBlip(t *testing.T) {
 			overlap := d.History().Overlap(1)
 			if kept() && overlap > 0 {
 				t.Errorf("two commands at once for %s", overlap)
-			}
-			if slots > 0 && overlap > foundWithin {
-				t.Errorf("the second holder of the slot ran for %s", overlap)
 			}
 			rig.Figure(t, "overlap", overlap)
 			if !d.holder.HasEnded() {

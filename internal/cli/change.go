@@ -9,7 +9,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
-	"github.com/amqprun/amqprun/internal/job"
 )
 
 func changeOptions(o *options) []*option {
@@ -67,50 +66,4 @@ func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) 
 		return func(ctx context.Context, a *amqplock.Admin) error { return a.Drain(ctx, -delta) }, nil
 	}
 	return func(ctx context.Context, a *amqplock.Admin) error { return a.Adjust(ctx, delta) }, nil
-}
-
-func destroyOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o))
-}
-
-func destroy(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
-		return err
-	}
-	client, err := connect(o, c)
-	if err != nil {
-		return err
-	}
-	if o.lock.Kind == amqplock.KindMutex {
-		return client.DestroyMutex(context.Background(), o.lock.Name)
-	}
-	return client.Semaphore(o.lock.Name).Destroy(context.Background())
-}
-
-func evictOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		value("holder", once(&o.holder)))
-}
-
-// evict returns when the holder has confirmed that it stops.
-func evict(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
-		return err
-	}
-	if o.holder == "" {
-		return &exit.UsageError{
-			Text: "no holder is named", Hint: "name it with --holder ID; amqprun status lists the IDs",
-		}
-	}
-	client, err := connect(o, c)
-	if err != nil {
-		return err
-	}
-	return client.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
 }

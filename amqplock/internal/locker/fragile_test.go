@@ -1,0 +1,75 @@
+package locker
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// failsToRefuse answers as a RabbitMQ that fails over the text of a refusal.
+func failsToRefuse(r *request) bool {
+	owner, there := r.queues[r.queue]
+	refuses := there && owner != nil && owner != r.peerConn
+	if refuses && (r.method == "claim" || r.method == "look") {
+		r.closeConnection(541, "INTERNAL_ERROR")
+		return true
+	}
+	return false
+}
+
+// A name for which the broker fails to say that others hold the lock is a name like any other.
+func TestNamesOverWhichTheBrokerFails(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Name = "größe" + strings.Repeat("x", 40)
+		if cfg.Kind == wire.Semaphore {
+			cfg = p.semaphore(cfg, 1)
+		}
+		held := cfg.Held(1)
+		p.queues[held] = &peerConn{}
+		p.answer(failsToRefuse)
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+		if seen, err := Look(t.Context(), cfg.Broker, cfg.Ref); err != nil || seen.Held != 1 {
+			t.Errorf("%+v, %v; want it held", seen, err)
+		}
+		got := takeLater(t, cfg)
+		pass(time.Minute)
+		if n := p.dialed(); n > 12 {
+			t.Errorf("%d connections", n)
+		}
+		p.mu.Lock()
+		delete(p.queues, held)
+		p.mu.Unlock()
+		if lock := <-got; lock != nil {
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Where others are faster between the look and the claim, the failure means that they hold it.
+func TestClaimThatTheBrokerFailsToRefuse(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Name = "größe" + strings.Repeat("x", 40)
+		if cfg.Kind == wire.Semaphore {
+			cfg = p.semaphore(cfg, 1)
+		}
+		p.answer(func(r *request) bool {
+			if r.method == "claim" {
+				r.closeConnection(541, "INTERNAL_ERROR")
+			}
+			return r.method == "claim"
+		})
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+	})
+}

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
+)
+
+func evictOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+		value("holder", once(&o.holder)))
+}
+
+// evict returns when the holder has confirmed that it stops.
+func evict(o *options, c *console.Console) error {
+	if err := findLock(o); err != nil {
+		return err
+	}
+	if err := noArguments(o); err != nil {
+		return err
+	}
+	if o.holder == "" {
+		return &exit.UsageError{
+			Text: "no holder is named", Hint: "name it with --holder ID; amqprun status lists the IDs",
+		}
+	}
+	client, err := connect(o, c)
+	if err != nil {
+		return err
+	}
+	return client.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
+}
