@@ -15,7 +15,7 @@ import (
 // typed.
 
 // subcommandNames are those of subcommands, which would use this file in turn.
-var subcommandNames = []string{"change", "check", "destroy", "evict", "status"}
+var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
 
 // noLock is the error for a command line that names no lock.
 func noLock(o *options) error {

@@ -20,6 +20,7 @@ const rearmAfter = 20 * time.Minute
 // needs: the second connection, with which a lock that others wait for is handed over,
 // the last will, and the notice of removed slots.
 func (h *Holder) prepare() {
+	h.log.prepare(h.link)        // also if the work ends meanwhile
 	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
