@@ -6,8 +6,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// What --fence adds to a grant: the append, and reading it back. Opening the tail is
-// beside the claim.
+// BenchmarkToken measures the time that --fence adds to a grant: the append, and reading
+// it back. Opening the tail is beside the claim.
 func BenchmarkToken(b *testing.B) {
 	l := testLog(b)
 	mustGrant(b, l, "first")

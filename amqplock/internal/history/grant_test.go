@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ledger notes tokens in an order in which they have to grow: a token is larger than
-// those that had been given out when it was asked for.
+// ledger notes tokens in an order in which they have to grow. A token is larger than
+// those that were given out before its contender asked for it.
 type ledger struct {
 	mu     sync.Mutex
 	top    int64
@@ -47,15 +47,16 @@ func grantsEach() int {
 	return 40
 }
 
-// Of 20 contenders each clock is wrong by up to an hour, and the log is deleted in
-// between.
+// There are 20 contenders, whose clocks are wrong by up to an hour, and the log is deleted
+// in between.
 func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	const contenders = 20
 	each := grantsEach()
 	l := testLog(t)
 	var all ledger
 	var group errgroup.Group
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+time.Duration(each)*time.Second)
+	patience := time.Minute + time.Duration(each)*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for i := range contenders {
 		mine := l.at(t, time.Duration(i-contenders/2)*6*time.Minute)

@@ -27,22 +27,22 @@ type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`
 	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
-	Kind    wire.Kind `json:"kind"`            // of the lock: a mutex and a semaphore may share a name
+	Kind    wire.Kind `json:"kind"`            // a mutex and a semaphore may share a name
 	ID      string    `json:"id"`              // of the run; the end has that of its grant
 	At      time.Time `json:"at"`
 
 	Host string `json:"host,omitempty"`
 	User string `json:"user,omitempty"`
 
-	// Of a grant.
+	// A grant has these.
 	Slots    []int             `json:"slots,omitempty"` // none of a mutex
 	PID      int               `json:"pid,omitempty"`
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // for so many seconds it may take the lock again
+	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
 
-	// Of an end.
+	// An end has these.
 	Result  string  `json:"result,omitempty"`
 	Status  *int    `json:"status,omitempty"` // of the command, if it exited
 	Signal  string  `json:"signal,omitempty"` // that killed the command
@@ -63,7 +63,7 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
-// What bounds a record. A reader takes longer ones for garbage.
+// The bounds of a record. A reader takes longer ones for garbage.
 const (
 	maxRecord   = 32 << 10
 	maxText     = 1200 // bytes of one text

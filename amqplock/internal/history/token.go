@@ -7,7 +7,7 @@ import "github.com/amqprun/amqprun/amqplock/internal/fault"
 // say. A writer appends its grant, reads the log up to that record, and appends another
 // one if it finds that the first is not valid.
 //
-// It does not read the whole log for that: a record says what its writer had read (Mark),
+// It does not read the whole log for that. A record says what its writer had read (Mark),
 // and a reader begins where such a record leaves off.
 
 // known is what a reader knows of the tokens in a log, from the records that it has read

@@ -75,8 +75,8 @@ func (r *recorder) prepare(link *wire.Link) {
 	r.record(ctx, link)
 }
 
-// end writes the end, and before it the grant if that is not in the log yet, best effort. With
-// Config.Once the next one relies on the end, and so it is tried for longer.
+// end writes the end, and before it the grant if that is not in the log yet, best effort.
+// With Config.Once it tries for longer, because the next run relies on the end.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
@@ -98,7 +98,7 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	r.report(err)
 }
 
-// For how long the end of a run with Config.Once is tried, and after which pause again.
+// end tries for onceTime, with a pause of onceRetry, if Config.Once is set.
 const (
 	onceTime  = 3 * time.Second
 	onceRetry = 100 * time.Millisecond
