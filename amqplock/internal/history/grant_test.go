@@ -55,7 +55,8 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	l := testLog(t)
 	var all ledger
 	var group errgroup.Group
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+time.Duration(each)*time.Second)
+	patience := time.Minute + time.Duration(each)*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for i := range contenders {
 		mine := l.at(t, time.Duration(i-contenders/2)*6*time.Minute)

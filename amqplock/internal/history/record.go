@@ -40,7 +40,7 @@ type Record struct {
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // for so many seconds it may take the lock again
+	Regain   float64           `json:"regain,omitempty"` // seconds in which it may take the lock again
 
 	// Of an end.
 	Result  string  `json:"result,omitempty"`

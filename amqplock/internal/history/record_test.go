@@ -42,11 +42,12 @@ func TestGarbageIsNoRecord(t *testing.T) {
 		"no version":       `{"type":"grant","kind":"mutex","id":"a"}`,
 		"no id":            `{"version":1,"type":"grant","kind":"mutex"}`,
 		"a negative token": `{"version":1,"type":"grant","kind":"mutex","id":"a","token":-1}`,
-		"a huge token":     `{"version":1,"type":"grant","kind":"mutex","id":"a","token":9223372036854775807}`,
+		"a huge token":     `{"version":1,"type":"grant","kind":"mutex","id":"a","token":9223372036854775` + "807}",
 		"a token of text":  `{"version":1,"type":"grant","kind":"mutex","id":"a","token":"7"}`,
 		"a bad mark":       `{"version":1,"type":"grant","kind":"mutex","id":"a","read":{"offset":-2}}`,
 		"a negative time":  `{"version":1,"type":"end","kind":"mutex","id":"a","seconds":-2}`,
-		"too long":         `{"version":1,"type":"end","kind":"mutex","id":"` + strings.Repeat("a", maxRecord) + `"}`,
+		"too long": `{"version":1,"type":"end","kind":"mutex","id":"` +
+			strings.Repeat("a", maxRecord) + `"}`,
 	} {
 		if r, err := decode([]byte(body)); err == nil {
 			t.Errorf("%s: got %+v", name, r)
@@ -57,7 +58,9 @@ func TestGarbageIsNoRecord(t *testing.T) {
 func TestARecordIsCutAndCannotDriveATerminal(t *testing.T) {
 	r := Record{
 		Type: TypeGrant, Kind: wire.Mutex, ID: "a", Command: strings.Repeat("é", maxText),
-		Host: "h\x1b[2J", Metadata: map[string]string{"a": strings.Repeat("x", 3000), "b": strings.Repeat("y", 3000)},
+		Host: "h\x1b[2J", Metadata: map[string]string{
+			"a": strings.Repeat("x", 3000), "b": strings.Repeat("y", 3000),
+		},
 	}
 	body, err := r.encode()
 	if err != nil {
