@@ -87,8 +87,9 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 }
 
 // The same where the slot came free without a hint, just before the time was over.
+//
+// It runs alone: both waiters have to stand in the queue within two seconds.
 func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
-	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.retry = time.Hour
 	other := holdAll(t, cfg, 2)
