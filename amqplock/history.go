@@ -27,7 +27,7 @@ const (
 	ResultLost     = "lost"     // the lock was lost
 	ResultSkipped  = "skipped"  // WithOnce has found that another run had succeeded
 	ResultRunning  = "running"  // no end is recorded, and the run holds the lock
-	ResultUnknown  = "unknown"  // no end is recorded, and the run does not hold the lock, or does not say so
+	ResultUnknown  = "unknown"  // no end is recorded, and no holder answers under this ID
 )
 
 // Ending is how the work under a lock has ended, for its history.

@@ -53,7 +53,8 @@ func TestHistoryHasEveryRun(t *testing.T) {
 	forget(t, c, lock)
 	status := 3
 	for id, ending := range map[string]Ending{
-		"quick": {}, "failed": {Result: "ended", Status: &status}, "killed": {Result: "ended", Signal: "SIGTERM"},
+		"quick": {}, "failed": {Result: "ended", Status: &status},
+		"killed": {Result: "ended", Signal: "SIGTERM"},
 	} {
 		begun := time.Now()
 		l := mustAcquire(t, c, lock, WithHistory(), about(id))
@@ -67,14 +68,16 @@ func TestHistoryHasEveryRun(t *testing.T) {
 		if got.ID != id || got.Command != "make all" || got.Metadata["k"] != "v" || got.PID != 7 {
 			t.Errorf("%s: about %+v", id, got.About)
 		}
-		if got.Granted.Before(begun.Add(-time.Second)) || got.Ended.Before(got.Granted) || got.Seconds <= 0 {
+		early := got.Granted.Before(begun.Add(-time.Second))
+		if early || got.Ended.Before(got.Granted) || got.Seconds <= 0 {
 			t.Errorf("%s: from %s to %s, %g s", id, got.Granted, got.Ended, got.Seconds)
 		}
 		want := ending.Result
 		if want == "" {
 			want = ResultReleased
 		}
-		if got.Result != want || got.Signal != ending.Signal || (got.Status == nil) != (ending.Status == nil) {
+		if got.Result != want || got.Signal != ending.Signal ||
+			(got.Status == nil) != (ending.Status == nil) {
 			t.Errorf("%s: ended %+v", id, got)
 		}
 	}

@@ -12,7 +12,9 @@ import (
 )
 
 // runOnce is a run under a mutex that ends so; it returns whether it ran.
-func runOnce(ctx context.Context, c *Client, lock Ref, period time.Duration, ending Ending) (bool, error) {
+func runOnce(
+	ctx context.Context, c *Client, lock Ref, period time.Duration, ending Ending,
+) (bool, error) {
 	l, err := c.Acquire(ctx, lock, WithOnce(period), WithAbout(func() About {
 		return About{ID: "x", Host: "host1", User: "me"}
 	}))

@@ -22,7 +22,7 @@ func noLock(o *options) error {
 	e := &exit.UsageError{
 		Text: "no lock is named", Hint: "name it with --mutex NAME or --semaphore NAME",
 	}
-	if o.subcommand == "change" || o.subcommand == "destroy" {
+	if o.subcommand == "change" {
 		e.Text, e.Hint = "no semaphore is named", "name it with --semaphore NAME"
 	}
 	if len(o.args) > 0 {
@@ -44,11 +44,8 @@ func guessLock(o *options) string {
 		return ""
 	}
 	named := fmt.Sprintf("amqprun %s --semaphore %s", o.subcommand, shellescape.Quote(name))
-	switch o.subcommand {
-	case "change":
+	if o.subcommand == "change" {
 		return named + " --to N"
-	case "destroy":
-		return named
 	}
 	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
 }

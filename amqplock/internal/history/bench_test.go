@@ -1,7 +1,10 @@
 package history
 
 import (
+	"fmt"
 	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -55,5 +58,40 @@ func BenchmarkClock(b *testing.B) {
 		if _, err := askClock(b.Context(), conn); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What amqprun history reads of a long history.
+func BenchmarkRuns(b *testing.B) {
+	const runs = 10_000
+	l := testLog(b)
+	first := mustGrant(b, l, "first")
+	channel, err := l.conn.Channel()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range runs {
+		r := first
+		r.ID = fmt.Sprint(i)
+		for _, r := range []Record{r, end(r)} {
+			body, err := r.encode()
+			if err == nil {
+				err = channel.Publish("", l.queue, false, false, amqp.Publishing{Body: body})
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	mustAppend(b, l, end(first)) // everything is there when this is
+	for _, n := range []int{20, runs} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				got, err := l.Runs(b.Context(), n)
+				if err != nil || len(got) != n {
+					b.Fatal(len(got), err)
+				}
+			}
+		})
 	}
 }

@@ -142,27 +142,6 @@ func TestAnotherQueueIsNoLog(t *testing.T) {
 	}
 }
 
-func TestAnAlarmIsAnErrorAtOnce(t *testing.T) {
-	l := testLog(t)
-	mustGrant(t, l, "a")
-	tail, err := l.Open(deadline(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tail.Close()
-	alarm(t, l)
-	var want *wire.AlarmError
-	if _, err := tail.Grant(deadline(t), Record{Kind: wire.Mutex}); !errors.As(err, &want) {
-		t.Errorf("grant: %v", err)
-	}
-	if err := l.Append(deadline(t), end(Record{ID: "b"})); !errors.As(err, &want) {
-		t.Errorf("end: %v", err)
-	}
-	if _, err := l.Open(deadline(t)); !errors.As(err, &want) {
-		t.Errorf("open: %v", err)
-	}
-}
-
 func TestADeadlineEndsWhatHangs(t *testing.T) {
 	l := testLog(t)
 	mustGrant(t, l, "a")

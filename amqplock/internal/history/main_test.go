@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
-	"os/exec"
-	"sync"
 	"testing"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -110,38 +107,5 @@ func end(granted Record) Record {
 	return Record{
 		Type: TypeEnd, Kind: wire.Mutex, ID: granted.ID, Token: granted.Token, Read: granted.Read,
 		At: time.Now(), Result: "ended", Status: &status,
-	}
-}
-
-// ctl runs rabbitmqctl at the broker of the tests.
-func ctl(t *testing.T, args ...string) {
-	t.Helper()
-	command := exec.Command("../../../scripts/broker", append([]string{"ctl"}, args...)...)
-	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Skipf("rabbitmqctl: %v: %s", err, out)
-	}
-}
-
-// alarm puts the broker into an alarm of memory, until the end of the test.
-func alarm(t *testing.T, l *Log) {
-	t.Helper()
-	ctl(t, "set_vm_memory_high_watermark", "absolute", "1")
-	over := sync.OnceFunc(func() { ctl(t, "set_vm_memory_high_watermark", "0.4") })
-	t.Cleanup(over)
-	ending := time.After(10 * time.Second)
-	for !l.conn.Blocked() { // the broker says so when it reads the next thing that is published
-		channel, err := l.conn.Channel()
-		if err == nil {
-			err = channel.Publish("", "nowhere", false, false, amqp.Publishing{})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ending:
-			t.Fatal("no alarm")
-		}
 	}
 }

@@ -137,8 +137,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			}
 			oldest = e.record.At
 		}
-		// The broker may have deleted what was before.
-		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin
+		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin // the rest is deleted
 		if all || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}

@@ -37,7 +37,7 @@ func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
 		{"one that knows of less", knownOf(met{9, marked(5, 6, 4)}), false, 7},
 		{"garbage", knownOf(met{900, nil}), false, 900 - lookBack},
 		{"garbage near the beginning", knownOf(met{9, nil}), false, 0},
-		{"one that knows of what came later", knownOf(met{900, marked(5, 900, 4)}), false, 900 - lookBack},
+		{"one that knows what came later", knownOf(met{900, marked(5, 900, 4)}), false, 900 - lookBack},
 		{"much without a mark", knownOf(met{500, nil}, met{500 + lookBack, nil}), false, 0},
 		{"the better of two", knownOf(met{9, marked(5, 3, 4)}, met{10, marked(5, 8, 6)}), true, 9},
 	} {

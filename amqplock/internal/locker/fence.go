@@ -2,6 +2,7 @@ package locker
 
 import (
 	"context"
+	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -63,24 +64,33 @@ func (o *opening) close() {
 	}
 }
 
-// maxReopened bounds how often the publish connection is opened again for one token.
-// RabbitMQ closes one (541) that begins to read a stream while that is deleted.
-const maxReopened = 3
+// For how long, and after which pauses, the publish connection is opened again for one
+// token. RabbitMQ closes one (541) that begins to read a stream while that is deleted.
+const (
+	reopenTime  = 5 * time.Second
+	reopenFirst = 5 * time.Millisecond
+	reopenLast  = 250 * time.Millisecond
+)
 
 // fence writes the grant of what is held, and gets its token.
 func (c *contender) fence(ctx context.Context, o *opening) error {
 	<-o.done
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
-	err := o.err
-	for reopened := 0; ; reopened++ {
+	begun, err := time.Now(), o.err
+	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !c.link.Publish().IsClosed() || reopened == maxReopened || ctx.Err() != nil {
+		if err == nil || !c.link.Publish().IsClosed() || time.Since(begun) > reopenTime {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
 		if err = c.link.OpenPublish(ctx); err != nil {
 			return err
 		}

@@ -45,9 +45,8 @@ func Follow(ctx context.Context, b wire.Broker, lock wire.Ref, n int, f func(Run
 			}
 		}
 		log := history.New(link.Publish(), lock)
-		return struct{}{}, log.Follow(ctx, n, began, func(run history.Run) {
-			f(Run{Run: run, Running: run.End == nil})
-		})
+		added := func(run history.Run) { f(Run{run, run.End == nil}) }
+		return struct{}{}, log.Follow(ctx, n, began, added)
 	})
 	return err
 }
