@@ -64,8 +64,8 @@ func (o *opening) close() {
 	}
 }
 
-// For how long, and after which pauses, the publish connection is opened again for one
-// token. RabbitMQ closes one (541) that begins to read a stream while that is deleted.
+// fence opens the publish connection again for reopenTime, after pauses. RabbitMQ closes
+// one (541) that begins to read a stream while that is deleted.
 const (
 	reopenTime  = 5 * time.Second
 	reopenFirst = 5 * time.Millisecond
