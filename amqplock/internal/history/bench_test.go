@@ -9,7 +9,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// What --fence adds to a grant: the append, and reading it back. Opening the tail is
+// --fence adds this to a grant: the append, and reading it back. The tail is opened
 // beside the claim.
 func BenchmarkToken(b *testing.B) {
 	l := testLog(b)
@@ -61,7 +61,7 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// What amqprun history reads of a long history.
+// amqprun history does this with a long history.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)

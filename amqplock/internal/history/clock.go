@@ -12,9 +12,8 @@ import (
 )
 
 // clock is the time of the broker. Tokens come from it and not from the clocks of the
-// clients, so that an hour between those does no damage when the log is lost. RabbitMQ
-// shows its time in one place only, to the second: in the header of a message that was
-// dead-lettered.
+// clients: an hour between those would do damage when the log is lost. RabbitMQ shows its
+// time in one place: the header of a message that was dead-lettered, in whole seconds.
 type clock struct {
 	second          int64 // Unix time, at some instant between asked and answered
 	asked, answered time.Time

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ledger notes tokens in an order in which they have to grow: a token is larger than
-// those that had been given out when it was asked for.
+// ledger notes tokens. A token has to be larger than those that had been given out when
+// somebody asked for it.
 type ledger struct {
 	mu     sync.Mutex
 	top    int64
@@ -47,7 +47,7 @@ func grantsEach() int {
 	return 40
 }
 
-// Of 20 contenders each clock is wrong by up to an hour, and the log is deleted in
+// The clocks of 20 contenders are wrong by up to an hour, and the log is deleted in
 // between.
 func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	const contenders = 20

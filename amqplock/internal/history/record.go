@@ -26,15 +26,15 @@ const recordVersion = 1
 type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`
-	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
-	Kind    wire.Kind `json:"kind"`            // of the lock: a mutex and a semaphore may share a name
-	ID      string    `json:"id"`              // of the run; the end has that of its grant
+	Token   int64     `json:"token,omitempty"` // of the grant; 0: it was not fenced
+	Kind    wire.Kind `json:"kind"`            // a mutex and a semaphore may share a name
+	ID      string    `json:"id"`              // of the run
 	At      time.Time `json:"at"`
 
 	Host string `json:"host,omitempty"`
 	User string `json:"user,omitempty"`
 
-	// Of a grant.
+	// A grant has these.
 	Slots    []int             `json:"slots,omitempty"` // none of a mutex
 	PID      int               `json:"pid,omitempty"`
 	Command  string            `json:"command,omitempty"`
@@ -42,7 +42,7 @@ type Record struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Regain   float64           `json:"regain,omitempty"` // seconds in which it may take the lock again
 
-	// Of an end.
+	// An end has these.
 	Result  string  `json:"result,omitempty"`
 	Status  *int    `json:"status,omitempty"` // of the command, if it exited
 	Signal  string  `json:"signal,omitempty"` // that killed the command
@@ -63,7 +63,7 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
-// What bounds a record. A reader takes longer ones for garbage.
+// The bounds of a record. A reader takes longer ones for garbage.
 const (
 	maxRecord   = 32 << 10
 	maxText     = 1200 // bytes of one text

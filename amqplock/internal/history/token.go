@@ -4,10 +4,10 @@ import "github.com/amqprun/amqprun/amqplock/internal/fault"
 
 // A token is valid when it is larger than all tokens before it in the log. So the place
 // of a record in the log decides, and valid tokens grow in that order whatever the clocks
-// say. A writer appends its grant, reads the log up to that record, and appends another
-// one if it finds that the first is not valid.
+// say. A writer appends its grant, and reads the log up to that record. If it finds that
+// the grant is not valid it appends another one.
 //
-// It does not read the whole log for that: a record says what its writer had read (Mark),
+// It does not read the whole log for that. A record says what its writer had read (Mark),
 // and a reader begins where such a record leaves off.
 
 // known is what a reader knows of the tokens in a log, from the records that it has read
@@ -16,8 +16,9 @@ type known struct {
 	any      bool  // it has read a record
 	from, to int64 // the offsets it has read, without a gap
 	whole    bool  // there is nothing before from
-	marked   int64 // the largest offset that a record read vouches for; -1 if none does
-	top      int64 // the largest token that it has met
+
+	marked int64 // the largest offset that a record vouches for; -1: none does
+	top    int64 // the largest token that it has met
 }
 
 func newKnown() known { return known{marked: -1} }

@@ -27,9 +27,10 @@ type recorder struct {
 	log     *history.Log // nil until the publish connection is there
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
-	written bool          // the grant is in the log
-	failed  bool          // a warning has said that something is not in the log
-	lost    bool          // the end is in the log, and says so
+
+	written bool // the grant is in the log
+	failed  bool // a warning has said that something is not in the log
+	lost    bool // the end says that the lock was lost
 }
 
 // begin notes what the grant will say of the run.
@@ -75,8 +76,8 @@ func (r *recorder) prepare(link *wire.Link) {
 	r.record(ctx, link)
 }
 
-// end writes the end, and before it the grant if that is not in the log yet, best effort. With
-// Config.Once the next one relies on the end, and so it is tried for longer.
+// end writes the end, and before it the grant if that is not in the log yet, best effort.
+// With Config.Once the next one relies on the end, and so it is tried for longer.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
