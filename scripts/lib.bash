@@ -1,4 +1,4 @@
-# What the scripts here share. Each sources it first; it prints errors under the script's name.
+# The scripts here share this file. Each sources it first; it prints errors under the script's name.
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the scripts use what is set here
 
@@ -27,8 +27,9 @@ on_exit() { # FUNCTION
   trap 'exit 143' TERM
 }
 
-# Runs a command that ignores no signal. What a shell starts in the background, and nohup, ignore
-# some, and so do all their children, which cannot undo it; the tests send these signals.
+# Runs a command that ignores no signal. A job that a shell starts in the background ignores some,
+# and so does one under nohup. Their children inherit that and cannot undo it. The tests send
+# these signals.
 default_signals() { # COMMAND...
   if env --default-signal true 2>/dev/null; then
     env --default-signal "$@"

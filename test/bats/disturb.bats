@@ -5,6 +5,8 @@
 load helpers
 load locks
 
+export AMQPRUN_SHOW_COMMAND=1 # the tests know their runs by it
+
 setup() {
   requires_broker_ctl
   new_lock

@@ -12,7 +12,7 @@ usage: foreign.py COMMAND [ARGUMENT...]     the broker is that of AMQPRUN_URL
   count NAME          print how many slots there are, and how many of them are held
   has QUEUE           succeed if the queue exists
   work QUEUE          create a durable work queue
-  line NAME COUNT     succeed when COUNT clients stand in the waiting line
+  line NAME COUNT     succeed when COUNT clients stand in the wait queue
   show QUEUE          print the numbers of messages and consumers
   remove QUEUE        delete a queue
 """

@@ -32,7 +32,8 @@ type count struct {
 const counting = `{lists:sum([case erlang:trace_info(F, call_count) of
   {call_count, N} when is_integer(N) -> N;
   _ -> 1 = erlang:trace_pattern(F, true, [local, call_count]), 0
-end || F <- [{rabbit_channel, handle_method, 3}, {rabbit_reader, handle_method0, 2}]]), erlang:monotonic_time(millisecond)}.`
+end || F <- [{rabbit_channel, handle_method, 3}, {rabbit_reader, handle_method0, 2}]]),
+  erlang:monotonic_time(millisecond)}.`
 
 // count asks for the methods that the broker has handled; the question itself is none.
 func (b broker) count() (count, error) {
@@ -95,7 +96,7 @@ func dial() (*amqp.Connection, *amqp.Channel, error) {
 // patience is how long anything may take before it counts as never.
 const patience = 3 * time.Minute
 
-// awaitLine returns when n waiters stand in the line of a lock.
+// awaitLine returns when n waiters stand in the wait queue of a lock.
 func awaitLine(connection *amqp.Connection, lock string, n int) error {
 	deadline, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -114,7 +115,7 @@ func awaitLine(connection *amqp.Connection, lock string, n int) error {
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-deadline.Done():
-			return fmt.Errorf("%d of %d waiters stand in the line", q.Consumers, n)
+			return fmt.Errorf("%d of %d waiters stand in the wait queue", q.Consumers, n)
 		}
 	}
 }

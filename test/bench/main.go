@@ -1,8 +1,8 @@
-// Command bench measures amqprun, as whole processes, beside what else could run the same
-// command: flock(1), etcdctl lock, and the least that a Go program could do with
-// RabbitMQ. scripts/bench builds and starts what it needs. It prints Markdown, and judges
-// no time; what it does judge is that locks exclude, that nobody is left out, and that a
-// line keeps its order.
+// Command bench measures amqprun, as whole processes, beside other ways to run the same
+// command under a lock. They are flock(1), etcdctl lock, and the least that a Go program
+// could do with RabbitMQ. scripts/bench builds and starts the programs. bench prints
+// Markdown, and judges no time. It does check that locks exclude, that nobody is left
+// out, and that a wait queue keeps its order.
 package main
 
 import (

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// standing is what a waiter gets to stand in the line, and a holder to prepare for its
-// death.
+// standing is the time for a waiter to join the wait queue, and for a holder to prepare
+// for its death.
 const standing = time.Second
 
 // crash measures from the death of a command, whose holder was killed with SIGKILL, to
@@ -63,7 +63,7 @@ func (b *bench) crashOnce(p peer, lock string) (gap time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _, _ = holder.Process.Kill(), holder.Wait() }() // again does no harm
+	defer func() { _, _ = holder.Process.Kill(), holder.Wait() }() // it may have ended before
 	for {
 		if info, err := os.Stat(pulse); err == nil && info.Size() > 0 {
 			break

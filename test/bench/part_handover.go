@@ -16,7 +16,7 @@ import (
 
 const (
 	waiters = 20
-	// settle is what 20 waiters get to start and to stand in the line.
+	// settle is the time for 20 waiters to start and to join the wait queue.
 	settle = 2 * time.Second
 	// holdMS is how long each command holds the lock: long enough for what a program
 	// prepares while it holds one.
@@ -64,7 +64,8 @@ func (b *bench) queue(p peer, lock string) (_ []ran, err error) {
 		return nil, err
 	}
 	q := b.newQueue(p, lock)
-	defer func() { err = errors.Join(err, first.letGo(), q.wait()) }() // on each return, or they would outlive us
+	// On each return, or they would outlive us.
+	defer func() { err = errors.Join(err, first.letGo(), q.wait()) }()
 	for range waiters {
 		if err := q.start(); err != nil {
 			return nil, err

@@ -60,7 +60,9 @@ func (b *bench) idle() (failed error) {
 	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB",
 		"of that the guard", "peak MiB")
 	for _, p := range slices.Concat(holders, waiting) {
-		percent := func(d time.Duration) string { return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds()) }
+		percent := func(d time.Duration) string {
+			return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds())
+		}
 		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS),
 			mib(p.guardRSS), mib(p.peak))
 	}

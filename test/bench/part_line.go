@@ -30,7 +30,7 @@ func (b *bench) line() error {
 			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]), fmt.Sprintf("%.1f", l.waiting))
 		lines = append(lines, fmt.Sprintf("%d %.1f %s", n, l.methods, spread(l.gaps)))
 	}
-	t.print(b.out, fmt.Sprintf("Lines of waiters for one mutex, whole processes, %d ms under "+
+	t.print(b.out, fmt.Sprintf("Wait queues for one mutex, whole processes, %d ms under "+
 		"the lock each, all served in the order in which they joined.", holdMS))
 	return b.points("line", lines)
 }

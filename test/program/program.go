@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-// patience bounds a run that should take a fraction of a second. It says nothing about speed.
+// patience bounds a run that should take a fraction of a second. It says nothing about
+// speed.
 const patience = 60 * time.Second
 
 // dir is where the programs of this test binary are. Main removes it.
@@ -27,8 +28,9 @@ var dir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "amqp
 
 var amqprun = sync.OnceValues(func() (string, error) { return Build("amqprun", ".") })
 
-// Main runs the tests of a package and removes what Build has built. Tests see none of the
-// caller's settings of amqprun, which would change what is tested; only the broker stays.
+// Main runs the tests of a package and removes the programs that Build has built. Tests
+// see none of the caller's settings of amqprun but the broker: others would change what
+// is tested.
 //
 //	func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 func Main(m *testing.M) int {
@@ -49,8 +51,8 @@ func isBroker(name string) bool {
 	return false
 }
 
-// Clean calls run, removes what Build has built, and returns what run returned. Main is Clean
-// with a clean environment.
+// Clean calls run, removes what Build has built, and returns what run returned. Main is
+// Clean with a clean environment.
 func Clean(run func() int) int {
 	defer func() {
 		if path, err := dir(); err == nil {
@@ -60,8 +62,8 @@ func Clean(run func() int) int {
 	return run()
 }
 
-// Path returns the path of amqprun, which the first call of a test binary builds. It is the
-// program as it is shipped: static, and without the race detector.
+// Path returns the path of amqprun, which the first call of a test binary builds. It is
+// the program as it is shipped: static, and without the race detector.
 func Path(t testing.TB) string {
 	t.Helper()
 	path, err := amqprun()
@@ -71,8 +73,8 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Build builds a main package, named by its folder under the root of the module, and returns
-// the path of the program. The file name must be used once in a test binary.
+// Build builds a main package, named by its folder under the root of the module, and
+// returns the path of the program. The file name must be used once in a test binary.
 func Build(name, folder string, flags ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -83,7 +85,8 @@ func Build(name, folder string, flags ...string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(parent, name)
-	build := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./"+folder)...)
+	args := append([]string{"build", "-o", path}, flags...)
+	build := exec.Command("go", append(args, "./"+folder)...)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -92,10 +95,10 @@ func Build(name, folder string, flags ...string) (string, error) {
 	return path, nil
 }
 
-// WriteExecutable writes a program or a script that the test then runs. A test beside it may fork
-// meanwhile; its child would keep the file open for writing until it executes something, and
-// nobody can execute such a file ("text file busy"). So nothing of this process forks while the
-// file is open.
+// WriteExecutable writes a program or a script that the test then runs. A test beside it
+// may fork meanwhile. Its child would keep the file open for writing until it executes
+// something. Nobody can execute such a file ("text file busy"). So nothing of this
+// process forks while the file is open.
 func WriteExecutable(t testing.TB, path string, contents []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()
@@ -105,7 +108,8 @@ func WriteExecutable(t testing.TB, path string, contents []byte) {
 	}
 }
 
-// Root returns the root folder of the module. Go runs tests in the folder of their package.
+// Root returns the root folder of the module. Go runs tests in the folder of their
+// package.
 func Root() (string, error) {
 	at, err := os.Getwd()
 	for err == nil {
@@ -122,8 +126,8 @@ func Root() (string, error) {
 
 var locks atomic.Int64
 
-// LockName returns a lock name that no other test uses. It skips the test where there is no
-// broker.
+// LockName returns a lock name that no other test uses. It skips the test where there is
+// no broker.
 func LockName(t testing.TB) string {
 	t.Helper()
 	if os.Getenv("AMQPRUN_URL") == "" {
@@ -139,8 +143,9 @@ type Result struct {
 	Stdout, Stderr string
 }
 
-// Run runs amqprun to its end, with env added to the environment. The test fails, and the code is
-// -1, if that takes longer than a minute. Goroutines of a test may call it once Path has returned.
+// Run runs amqprun to its end, with env added to the environment. The test fails, and the
+// code is -1, if that takes longer than a minute. Goroutines of a test may call it once
+// Path has returned.
 func Run(t testing.TB, env []string, args ...string) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -159,15 +164,16 @@ func Run(t testing.TB, env []string, args ...string) Result {
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// Broker runs scripts/broker, with env added to the environment, and returns what it prints,
-// without the end of the line.
+// Broker runs scripts/broker, with env added to the environment. It returns the output
+// without its last newline.
 func Broker(t testing.TB, env []string, args ...string) string {
 	t.Helper()
 	root, err := Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A broker starts within seconds, on a busy machine within a minute; the script tries thrice.
+	// A broker starts within seconds, on a busy machine within a minute. The script tries
+	// three times.
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(root, "scripts", "broker"), args...)
@@ -181,9 +187,9 @@ func Broker(t testing.TB, env []string, args ...string) string {
 	return strings.TrimRight(string(out), "\n")
 }
 
-// FreeAddress returns a loopback address where nobody listens, for a server that cannot listen on
-// port 0. The port is below the range that the kernel takes for outgoing connections: one of
-// those would take a port of that range away before the server listens.
+// FreeAddress returns a loopback address where nobody listens, for a server that cannot
+// listen on port 0. The port is below the range that the kernel takes for outgoing
+// connections. Such a connection could take the port before the server listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {

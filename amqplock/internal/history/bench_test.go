@@ -9,8 +9,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// --fence adds this to a grant: the append, and reading it back. The tail is opened
-// beside the claim.
+// BenchmarkToken measures the time that --fence adds to a grant: the append, and reading
+// it back. Opening the tail is beside the claim.
 func BenchmarkToken(b *testing.B) {
 	l := testLog(b)
 	mustGrant(b, l, "first")
@@ -61,7 +61,7 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// amqprun history does this with a long history.
+// What amqprun history reads of a long history.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)

@@ -12,8 +12,9 @@ import (
 )
 
 // clock is the time of the broker. Tokens come from it and not from the clocks of the
-// clients: an hour between those would do damage when the log is lost. RabbitMQ shows its
-// time in one place: the header of a message that was dead-lettered, in whole seconds.
+// clients. So an hour between those does no damage when the log is lost. RabbitMQ shows
+// its time in one place only, the header of a message that was dead-lettered. It shows it
+// to the second.
 type clock struct {
 	second          int64 // Unix time, at some instant between asked and answered
 	asked, answered time.Time

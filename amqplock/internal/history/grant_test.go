@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ledger notes tokens. A token has to be larger than those that had been given out when
-// somebody asked for it.
+// ledger notes tokens in an order in which they have to grow. A token is larger than
+// those that were given out before its contender asked for it.
 type ledger struct {
 	mu     sync.Mutex
 	top    int64
@@ -47,8 +47,8 @@ func grantsEach() int {
 	return 40
 }
 
-// The clocks of 20 contenders are wrong by up to an hour, and the log is deleted in
-// between.
+// There are 20 contenders, whose clocks are wrong by up to an hour, and the log is deleted
+// in between.
 func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	const contenders = 20
 	each := grantsEach()

@@ -26,9 +26,9 @@ const recordVersion = 1
 type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`
-	Token   int64     `json:"token,omitempty"` // of the grant; 0: it was not fenced
+	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
 	Kind    wire.Kind `json:"kind"`            // a mutex and a semaphore may share a name
-	ID      string    `json:"id"`              // of the run
+	ID      string    `json:"id"`              // of the run; the end has that of its grant
 	At      time.Time `json:"at"`
 
 	Host string `json:"host,omitempty"`
@@ -40,7 +40,7 @@ type Record struct {
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // seconds in which it may take the lock again
+	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`

@@ -118,8 +118,8 @@ func (l *Log) pair(entries []entry) []Run {
 // skew is how far the clocks of two writers may differ whose runs are not fenced.
 const skew = time.Hour
 
-// Succeeded finds the newest end with status 0 among the records up to an offset; nil if
-// there is none after the instant since.
+// Succeeded finds the newest end of a run that ended with status 0 after an instant. It
+// looks among the records up to an offset, and returns nil if there is none.
 func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
 	for back := int64(lookBack); ; back *= 8 {
 		begin := max(0, upTo-back)
@@ -181,8 +181,8 @@ func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, 
 const maxBatch = 65535
 
 // batch reads what the broker has from an offset on, at most maxBatch records. The broker
-// sends all of it in one go. So the others come before its answer when we stop consuming
-// after the first.
+// sends all of it in one go. We stop consuming when the first record is there, and the
+// other records come before the answer to that.
 func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
 	if err != nil {

@@ -33,7 +33,7 @@ type Tail struct {
 // Open stands at the end of the log. Where there is none yet, Grant makes it: there may
 // be no such lock. Close has to be called in the end.
 //
-// A goroutine reads the log until Grant.
+// A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	t := &Tail{log: l, warmed: make(chan struct{})}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
@@ -66,8 +66,8 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	return t, nil
 }
 
-// For how long, and after which pauses, to stand in a log that somebody is deleting, or
-// has just made. A node that is to have no replica at all answers in the same way.
+// stand tries for standTime, with pauses: somebody may be deleting the log, or have just
+// made it. A node that is to have no replica at all answers in the same way.
 const (
 	standTime  = 5 * time.Second
 	firstPause = 5 * time.Millisecond
@@ -93,11 +93,11 @@ func (t *Tail) stand(ctx context.Context) error {
 // prefetch bounds what the broker sends ahead of our acknowledgements.
 const prefetch = 512
 
-// attach begins to read at an offset, or with -1 at the last chunk; find proves that
+// attach begins to read at an offset, or with -1 at the last chunk. find proves that
 // there is a log.
 //
-// The broker handles the requests of a channel in their order. So a record that is
-// published on this channel comes behind the place at which it began to read.
+// The broker handles the requests of a channel in their order, so what is published on
+// this one comes behind the place at which it began to read.
 func (t *Tail) attach(
 	ctx context.Context, offset int64, find func(*amqp.Channel) error,
 ) error {
@@ -178,8 +178,8 @@ func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
 	return message, reason(message.Ack(false), t.closed)
 }
 
-// Grant appends a grant, made at the broker's time, and returns it when it is in the log
-// for good. The result has the token, and the mark for its end. Grant may append several
+// Grant appends a grant, made at the broker's time. It returns the grant when that is in
+// the log for good: with its token, and with the mark for its end. It may append several
 // records with this ID; the last one counts.
 func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	ctx, cancel := untilAlarm(ctx, t.log.conn)

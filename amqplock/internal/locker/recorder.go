@@ -27,10 +27,9 @@ type recorder struct {
 	log     *history.Log // nil until the publish connection is there
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
-
-	written bool // the grant is in the log
-	failed  bool // a warning has said that something is not in the log
-	lost    bool // the end says that the lock was lost
+	written bool          // the grant is in the log
+	failed  bool          // a warning has said that something is not in the log
+	lost    bool          // the end is in the log, and says so
 }
 
 // begin notes what the grant will say of the run.
@@ -77,7 +76,7 @@ func (r *recorder) prepare(link *wire.Link) {
 }
 
 // end writes the end, and before it the grant if that is not in the log yet, best effort.
-// With Config.Once the next one relies on the end, and so it is tried for longer.
+// With Config.Once it tries for longer, because the next run relies on the end.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
@@ -99,7 +98,7 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	r.report(err)
 }
 
-// For how long the end of a run with Config.Once is tried, and after which pause again.
+// end tries for onceTime, with a pause of onceRetry, if Config.Once is set.
 const (
 	onceTime  = 3 * time.Second
 	onceRetry = 100 * time.Millisecond

@@ -1,8 +1,8 @@
-// Command minimal is what a Go program must do at the very least to hold a lock in
-// RabbitMQ around a command: connect, open a channel, declare an exclusive queue, run the
-// command, close. It checks nothing and survives nothing; amqprun is measured against it.
-// With -line it also waits for its turn, and gives the lock to the next by deleting it
-// and sending a message.
+// Command minimal does the least that a Go program must do to hold a lock in RabbitMQ
+// around a command. It connects, opens a channel, declares an exclusive queue, runs the
+// command, and closes. It checks nothing and survives nothing; amqprun is measured
+// against it. With -line it also waits for its turn, and gives the lock to the next by
+// deleting it and sending a message.
 package main
 
 import (

@@ -1,15 +1,15 @@
-// Command canary is what the laboratory runs under a lock. It leaves traces that show
-// when it ran, and that two of it ran at once: a journal, and a set that it changes by an
-// unsynchronised read, pause and write.
+// Command canary is the command that the laboratory runs under a lock. It leaves traces
+// that show when it ran, and whether two of it ran at once. They are a journal, and a set
+// that it changes by an unsynchronised read, pause and write.
 //
 //	canary [-id NAME] [-for TIME] [-beat TIME] [-deaf] DIR
 //
 // The journal, DIR/journal, has one line an event, appended in one write: kind, run,
 // slot, CLOCK_BOOTTIME in nanoseconds and perhaps one more word. The kinds are "start"
 // with the process id, "beat" every few milliseconds, "added" with the element, "signal"
-// with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or when told
-// to by SIGTERM; a deaf one only notes the signal. One of hundreds may beat more slowly
-// until it is told to end.
+// with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or at
+// SIGTERM; a deaf one only notes the signal. One of hundreds may beat more slowly until
+// it gets SIGTERM.
 package main
 
 import (

@@ -29,7 +29,8 @@ func newDuels(t *testing.T, n int) *duels {
 		"--heartbeat", strconv.Itoa(int(calmHeartbeat.Seconds())),
 		"--check-interval", "3", "--connect-timeout", "30",
 	}
-	// This is the tmpfs of lab-cluster. So many canaries on a disk would leave the brokers none of it.
+	// This is the tmpfs of lab-cluster. So many canaries on a disk would leave the brokers
+	// none of it.
 	t.Setenv("TMPDIR", "/run")
 	d := &duels{t: t}
 	for i := range n {
@@ -97,7 +98,7 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 	if dead > 2*calmHeartbeat {
 		d.t.Errorf("a command was alive %s after the fault", dead)
 	}
-	rig.Figure(d.t, "last command told to stop after the fault", told)
+	rig.Figure(d.t, "last stop signal after the fault", told)
 	rig.Figure(d.t, "last command dead after the fault", dead)
 	rig.Figure(d.t, "first next command after the fault", first)
 	rig.Figure(d.t, "last next command after the fault", last)

@@ -11,8 +11,8 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// rivalRuns is how long the command of a rival runs: longer than a new holder looks for
-// another one of its slot, so that a look which finds one that is not there shows.
+// rivalRuns is how long the command of a rival runs. That is longer than the early checks
+// after a grant, so that a check which fails without a reason shows.
 const rivalRuns = 4 * time.Second
 
 // duel is a holder at the first node, whose command ignores SIGTERM, and a rival that
@@ -43,7 +43,7 @@ func (d *duel) figures(fault time.Duration) {
 	d.t.Helper()
 	h := d.History()
 	if told := d.Run(rig.Holder).Signal; told != 0 {
-		rig.Figure(d.t, "command told to stop after the fault", told-fault)
+		rig.Figure(d.t, "stop signal after the fault", told-fault)
 	}
 	rig.Figure(d.t, "command dead after the fault", d.Run(rig.Holder).Last-fault)
 	if rival := h.Find("rival"); rival != nil {
@@ -56,7 +56,7 @@ func (d *duel) figures(fault time.Duration) {
 func kinds() map[string]int { return map[string]int{"mutex": 0, "semaphore": 1} }
 
 // The holder's node dies. Its connections break at once, so the next command may start
-// while this one has its grace; with Khepri since 4.2 the lock stays locked until the
+// while this one has its grace. With Khepri since 4.2 the lock stays locked until the
 // node is back.
 func TestNodeKilled(t *testing.T) {
 	for kind, slots := range kinds() {
@@ -191,7 +191,7 @@ func TestNodePaused(t *testing.T) {
 	}
 }
 
-// The nodes lose each other for a moment and connect again at once: no check can hang,
+// The nodes lose each other for a moment and connect again at once. No check can hang,
 // but with Mnesia the others have forgotten the lock.
 func TestBlip(t *testing.T) {
 	for kind, slots := range kinds() {

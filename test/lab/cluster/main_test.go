@@ -31,16 +31,16 @@ func TestMain(m *testing.M) {
 // mode is how the nodes handle a partition, or khepri.
 func mode() string { return os.Getenv("AMQPRUN_LAB_MODE") }
 
-// kept tells whether the exclusive queues of a node that is away stay until it is back:
+// kept reports whether the exclusive queues of a node that is away stay until it is back:
 // RabbitMQ 4.2 and later with Khepri.
 func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
 
 // parted says that the cluster has got over a partition.
 var parted bool
 
-// unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition: the
-// locks of a node that is away are not granted any more then, for which
-// docs/GUARANTEES.md has the measurement. LAB_RUN runs the test in a cluster of its own.
+// unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition. The
+// locks of a node that is away are not granted any more then; docs/GUARANTEES.md has the
+// measurement. LAB_RUN runs the test in a cluster of its own.
 func unparted(t *testing.T) {
 	t.Helper()
 	if parted && os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "khepri" {
@@ -81,8 +81,8 @@ func pid(t *testing.T, node int) int {
 	return pid
 }
 
-// isWhole tells whether every node sees all three, and no partition; what it saw last is
-// for the log.
+// isWhole reports whether every node sees all three, and no partition. saw is the last
+// answer, for the log.
 func isWhole() (whole bool, saw string) {
 	question := "{length(rabbit_nodes:list_running()), rabbit_node_monitor:partitions()}."
 	switch {

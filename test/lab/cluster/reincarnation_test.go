@@ -11,7 +11,7 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// A connection that holds many queues breaks, and another declares them at once. The
+// A connection with many exclusive queues breaks, and another declares them at once. The
 // broker's clean-up of the first may take what is the second's already
 // (https://github.com/rabbitmq/rabbitmq-server/issues/15276). This is about the broker
 // alone: how often it happens says how much the checks after a grant are needed.

@@ -75,7 +75,8 @@ func contend(t *testing.T, lock *rig.Lock, at int, name string, stop <-chan stru
 			return served + 1
 		case code == 0:
 			served++
-		case !slices.Contains([]int{69, 75, 76, 77}, code): // 77: a node that ends refuses logins when it has no users any more
+		// 77: a node that ends refuses logins when it has no users any more.
+		case !slices.Contains([]int{69, 75, 76, 77}, code):
 			t.Errorf("%s exited with %d:\n%s", c.ID, code, c.Messages())
 			return served
 		}

@@ -12,9 +12,9 @@ import (
 )
 
 // With Mnesia the surviving nodes delete the exclusive queues of a dead node in batches,
-// by name, and may take along one that has been granted anew in the middle of that
-// (https://github.com/rabbitmq/rabbitmq-server/issues/9798). Nobody is told: the holder
-// must notice.
+// by name. They may delete one that has been granted anew in the middle of that
+// (https://github.com/rabbitmq/rabbitmq-server/issues/9798). The broker reports it to
+// nobody: the holder must notice.
 func TestVanishing(t *testing.T) {
 	const crowd, contenders = 300, 12
 	whole(t)

@@ -47,15 +47,15 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 	return d
 }
 
-// lost checks the end of a duel that the holder must lose: its command is dead within
-// limit of the fault, it says so, and the rival gets the lock, with the two commands
-// together for no more than overlap.
+// lost checks the end of a duel that the holder must lose. Its command is dead within
+// limit of the fault, it logs the loss, and the rival gets the lock. The two commands
+// run together for no more than overlap.
 func (d *duel) lost(fault, limit, overlap time.Duration) {
 	d.t.Helper()
 	d.holder.AwaitExit(exitLost)
 	d.rival.AwaitExit(0)
 	last := d.Run(rig.Holder).Last
-	rig.Figure(d.t, "command told to stop after the fault", d.Run(rig.Holder).Signal-fault)
+	rig.Figure(d.t, "stop signal after the fault", d.Run(rig.Holder).Signal-fault)
 	rig.Figure(d.t, "command dead after the fault", last-fault)
 	rig.Figure(d.t, "next command after the fault", d.Run("rival").Start-fault)
 	if last-fault > limit {
@@ -91,11 +91,21 @@ func bothKinds(t *testing.T, test func(t *testing.T, slots int)) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]func(*proxy.Proxy){
-		"black hole both ways":          func(p *proxy.Proxy) { p.Break(proxy.Blackhole(), proxy.Blackhole()) },
-		"black hole towards the broker": func(p *proxy.Proxy) { p.Break(proxy.Blackhole(), proxy.None()) },
-		"black hole towards us":         func(p *proxy.Proxy) { p.Break(proxy.None(), proxy.Blackhole()) },
-		"nothing but heartbeats":        func(p *proxy.Proxy) { p.Break(proxy.Heartbeats(), proxy.Heartbeats()) },
-		"answers hang, heartbeats pass": func(p *proxy.Proxy) { p.Break(proxy.None(), proxy.Heartbeats()) },
+		"black hole both ways": func(p *proxy.Proxy) {
+			p.Break(proxy.Blackhole(), proxy.Blackhole())
+		},
+		"black hole towards the broker": func(p *proxy.Proxy) {
+			p.Break(proxy.Blackhole(), proxy.None())
+		},
+		"black hole towards us": func(p *proxy.Proxy) {
+			p.Break(proxy.None(), proxy.Blackhole())
+		},
+		"nothing but heartbeats": func(p *proxy.Proxy) {
+			p.Break(proxy.Heartbeats(), proxy.Heartbeats())
+		},
+		"answers hang, heartbeats pass": func(p *proxy.Proxy) {
+			p.Break(proxy.None(), proxy.Heartbeats())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

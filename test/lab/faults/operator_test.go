@@ -8,7 +8,7 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// What operators do: connections closed, queues deleted, policies set.
+// Faults by operators: connections closed, queues deleted, policies set.
 
 func TestForcedClose(t *testing.T) {
 	t.Parallel()
@@ -20,7 +20,7 @@ func TestForcedClose(t *testing.T) {
 		}
 		d.holder.AwaitExit(exitLost)
 		d.rival.AwaitExit(0)
-		rig.Figure(t, "command told to stop after the next one could start",
+		rig.Figure(t, "stop signal after the next command could start",
 			d.Run(rig.Holder).Signal-d.Run("rival").Start)
 		d.Verdict(rig.Grace + rig.Slack)
 		if d.holder.Said("CONNECTION_FORCED") == 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// What happens to amqprun itself. Its guard must do the rest.
+// Faults of amqprun itself. Its guard must do the rest.
 
 func TestKilled(t *testing.T) {
 	t.Parallel()

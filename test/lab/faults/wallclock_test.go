@@ -13,9 +13,9 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// The leases, the guard and the waiters must not follow the wall clock. These tests are
-// not parallel, and run only where asked for, because the step is one of the whole
-// machine: make test-faults asks for them in a virtual one.
+// The leases, the guard and the waiters must not follow the wall clock. These tests step
+// the clock of the whole machine. So they are not parallel, and run only on request. make
+// test-faults requests them in a virtual machine.
 func needClock(t *testing.T) {
 	t.Helper()
 	if os.Getenv("AMQPRUN_LAB_CLOCK") == "" {
@@ -38,7 +38,7 @@ func TestClockForward(t *testing.T) {
 	stepClock(t, time.Hour, time.Second)
 	impatient.AwaitExit(75)
 	if waited := impatient.Ended - impatient.Asked; waited < wait {
-		t.Errorf("told to wait %s, it waited %s", wait, waited)
+		t.Errorf("its -w is %s, it waited %s", wait, waited)
 	}
 	d.kept(fault, 3*rig.Lease)
 	d.KillCommand(rig.Holder)

@@ -44,9 +44,12 @@ type war struct {
 	broker  *rig.Broker
 	workers []*worker
 
-	mu      sync.Mutex
-	abrupt  map[string][]time.Duration // when contenders had their connection ended, so that the broker freed their lock at once
-	stopped map[string]bool            // contenders that were stopped; they may not have seen that
+	mu sync.Mutex
+	// abrupt is when connections of contenders ended, and the broker freed their lock at
+	// once.
+	abrupt map[string][]time.Duration
+	// stopped are contenders that were stopped; they may not have seen that.
+	stopped map[string]bool
 }
 
 func length(t *testing.T) time.Duration {
@@ -114,7 +117,7 @@ func TestNemesis(t *testing.T) {
 	w.judge()
 }
 
-// work runs contenders until told to stop; each has a command that ends when told to.
+// work runs contenders until stop is closed. The command of each ends at SIGTERM.
 func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 	for n := 0; ; n++ {
 		select {
@@ -145,7 +148,7 @@ func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 	}
 }
 
-// strike does one harm, to one worker, or to the broker.
+// strike makes one fault, at one worker, or to the broker.
 func (w *war) strike() {
 	x, victim := w.victim()
 	if victim == nil {
@@ -155,9 +158,9 @@ func (w *war) strike() {
 	while := time.Duration(2000+w.random.IntN(12000)) * time.Millisecond
 	later := func(undo func()) { time.AfterFunc(while, undo) }
 	mend := func() { x.proxy.Break(proxy.None(), proxy.None()) }
-	harm := w.random.IntN(12)
-	w.t.Logf("%.3f harm %d to %s for %s", rig.Now().Seconds(), harm, victim.ID, while)
-	switch harm {
+	fault := w.random.IntN(12)
+	w.t.Logf("%.3f fault %d at %s for %s", rig.Now().Seconds(), fault, victim.ID, while)
+	switch fault {
 	case 0, 1:
 		x.proxy.Break(proxy.Blackhole(), proxy.Blackhole())
 		later(mend)
@@ -175,7 +178,7 @@ func (w *war) strike() {
 		later(mend)
 	case 6, 7:
 		w.note(victim.ID)
-		x.proxy.Cut(harm == 6)
+		x.proxy.Cut(fault == 6)
 	case 8:
 		_ = syscall.Kill(victim.Pid(), syscall.SIGKILL)
 	case 9, 10:
@@ -219,8 +222,8 @@ func (w *war) note(id string) {
 }
 
 // judge asks the oracle. Two commands in one slot are excused where the first one's
-// connection was cut: for the grace after that, or for the lease where amqprun was
-// stopped besides, so that only its guard could act.
+// connection was cut. That is for the grace after the cut. It is for the lease where
+// amqprun was stopped too, so that only its guard could act.
 func (w *war) judge() {
 	h := w.History()
 	excused := map[string]bool{}
@@ -278,7 +281,7 @@ func (w *war) judge() {
 }
 
 // The same war against amqprun without one of its precautions; long enough for the right
-// harm to hit the right one.
+// fault to hit the right one.
 func TestControls(t *testing.T) {
 	t.Setenv("AMQPRUN_LAB_LENGTH", "3m")
 	for _, weakness := range []string{"has no lease", "has a guard that knows no lease"} {

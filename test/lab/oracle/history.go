@@ -23,7 +23,7 @@ type Run struct {
 	Pid      int // 0 in a journal without
 	Start    time.Duration
 	Last     time.Duration // the last sign of life
-	Ended    bool          // by itself or by SIGTERM; a run that was killed, or still runs, has only a last sign of life
+	Ended    bool          // by itself or by SIGTERM; false if it was killed, or still runs
 	Signal   time.Duration // when SIGTERM arrived; 0: never
 	elements []string
 }

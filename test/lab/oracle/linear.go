@@ -9,18 +9,18 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Grant is what one contender asked for and got, as seen from outside: the lock was
-// granted at some time between Asked and Start of its run, and given back between the
-// last sign of life of its run and Gone.
+// Grant is the grant to one contender, as seen from outside. The lock was granted at some
+// time between Asked and Start of its run. It was given back between the last sign of
+// life of its run and Gone.
 type Grant struct {
 	ID    string        // of its run
 	Asked time.Duration // when the contender was started
-	Gone  time.Duration // when it had ended; 0: unknown, so that the lock may have been given back at any later time
+	Gone  time.Duration // when it had ended; 0: unknown, so the lock may have come free any time
 }
 
-// Linearizable tells whether the grants can have been made by a mutex for each slot:
-// whether there is an order of all grants and returns that fits their times, and in which
-// a slot is only granted while nobody has it. A contender that was granted nothing, or
+// Linearizable reports whether a mutex for each slot can have made the grants. There must
+// be an order of all grants and returns that fits their times. In that order a slot is
+// only granted while nobody has it. A contender that was granted nothing, or
 // failed, may be left out: it has no effect on the others.
 func (h *History) Linearizable(grants []Grant) bool {
 	var operations []porcupine.Operation

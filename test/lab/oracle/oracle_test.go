@@ -44,10 +44,15 @@ func TestOverlap(t *testing.T) {
 		slot    time.Duration
 	}{
 		{"nobody", nil, 1, 0, 0},
-		{"one after the other", []string{"start a 1 100 ", "end a 1 200 ", "start b 1 200 ", "end b 1 300 "}, 1, 0, 0},
+		{"one after the other", []string{
+			"start a 1 100 ", "end a 1 200 ", "start b 1 200 ", "end b 1 300 ",
+		}, 1, 0, 0},
 		{"the killed one lives until its last beat", ab, 1, 20, 20},
 		{"within the limit, but in one slot", ab, 2, 0, 20},
-		{"a limit of two", []string{"start a 1 0 ", "start b 2 10 ", "start c 3 20 ", "end a 1 25 ", "end b 2 30 ", "end c 3 40 "}, 2, 5, 0},
+		{"a limit of two", []string{
+			"start a 1 0 ", "start b 2 10 ", "start c 3 20 ",
+			"end a 1 25 ", "end b 2 30 ", "end c 3 40 ",
+		}, 2, 5, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := read(t, test.journal, nil)

@@ -1,6 +1,6 @@
-// Package proxy stands between an AMQP client and its broker and breaks what goes through
-// it, each way by itself. It cuts the stream at the frames of AMQP, so that a fault can
-// let heartbeats pass and nothing else, or stall a handshake at any step.
+// Package proxy stands between an AMQP client and its broker and breaks the stream, each
+// way by itself. It cuts the stream at the frames of AMQP. So a fault can let heartbeats
+// pass and nothing else, or stall a handshake at any step.
 package proxy
 
 import (

@@ -262,7 +262,7 @@ func (c *Contender) AwaitStart() *oracle.Run {
 	return r
 }
 
-// HasEnded tells whether amqprun has ended.
+// HasEnded reports whether amqprun has ended.
 func (c *Contender) HasEnded() bool {
 	select {
 	case <-c.done:
@@ -286,9 +286,9 @@ func (c *Contender) AwaitExit(status int) {
 	}
 }
 
-// Verdict checks what holds after every fault: the commands overlapped for no more than
-// allowed, which is 0 unless the lock was freed under its holder; no update was lost
-// unless they did; and the grants are those of a lock.
+// Verdict checks the properties that hold after every fault. The commands overlapped for
+// no more than allowed, which is 0 unless the lock was freed under its holder. No update
+// was lost unless they overlapped. The grants are those of a lock.
 func (l *Lock) Verdict(allowed time.Duration) {
 	l.t.Helper()
 	h := l.History()

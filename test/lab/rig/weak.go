@@ -16,7 +16,8 @@ import (
 var weaknesses = map[string]struct{ file, old, new string }{
 	"trusts a publish": {
 		"amqplock/internal/wire/requests.go",
-		"q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n\t\tn = q.Consumers\n\t\treturn err",
+		"q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n" +
+			"\t\tn = q.Consumers\n\t\treturn err",
 		"return ch.Publish(\"\", queue, false, false, amqp.Publishing{})",
 	},
 	"has no lease": {
@@ -29,10 +30,11 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"\t\treturn w.dueAbandoned(now)\n",
 		"\t\treturn w.dueAbandoned(now)\n\tcase true:\n\t\treturn rest, 0\n",
 	},
-	"publishes on the connection that holds": {
+	"publishes on the lock connection": {
 		"amqplock/internal/wire/requests.go",
 		"return r.doSince(since, func(ch *amqp.Channel) error {\n",
-		"return r.doSince(since, func(ch *amqp.Channel) error {\n\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
+		"return r.doSince(since, func(ch *amqp.Channel) error {\n" +
+			"\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
 	"asks for no majority": {
 		"amqplock/internal/locker/checks.go",
