@@ -39,8 +39,8 @@ func TestALockWithoutFenceHasNoToken(t *testing.T) {
 	}
 }
 
-// Holders of several slots at once get tokens in the order of their grants, also across
-// deletions of the log, and while others keep a history without tokens.
+// Holders of several slots at once get tokens in the order of their grants. The log is
+// deleted meanwhile, and others keep a history without tokens.
 func TestTokensGrowOverSlotsAndDeletions(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)

@@ -13,12 +13,13 @@ type Run struct {
 	Token int64 `json:"token,omitempty"` // the fencing token, of a run with WithFence
 	Slots []int `json:"slots,omitempty"` // of a semaphore
 	About
-	Granted time.Time `json:"granted"`           // by the clock of the run's machine
+	Granted time.Time `json:"granted"`           // by the run's clock, if fenced by the broker's
 	Ended   time.Time `json:"ended,omitzero"`    // zero if no end is recorded
 	Seconds float64   `json:"seconds,omitempty"` // from the grant to the end
-	Result  string    `json:"result"`            // ResultRunning, ResultUnknown, or that of Ending
-	Status  *int      `json:"status,omitempty"`  // exit status of the command, if it exited
-	Signal  string    `json:"signal,omitempty"`  // that killed the command, such as SIGTERM
+
+	Result string `json:"result"`           // ResultRunning, ResultUnknown, or that of Ending
+	Status *int   `json:"status,omitempty"` // exit status of the command, if it exited
+	Signal string `json:"signal,omitempty"` // the one that killed the command, such as SIGTERM
 }
 
 // The results that this package gives itself. Others come from Lock.SetEnding.
@@ -37,23 +38,23 @@ type Ending struct {
 	Signal string // that killed the command, such as SIGTERM
 }
 
-// WithHistory records the grant and the end of the lock in its history, as what WithAbout
-// says; without that, under a random ID. It is best effort: what keeps a record out is
-// logged as a warning, takes at most a second each, and never costs the lock. The history
-// is made with the first record.
+// WithHistory records the grant and the end of the lock in its history, with what
+// WithAbout says; without that, under a random ID. It is best effort: a record that
+// cannot be written is logged as a warning, takes at most a second, and never costs the
+// lock. The first record makes the history.
 func WithHistory() Option { return func(r *request) { r.History = true } }
 
 // WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant
-// of this lock. The grant is in the history before Acquire returns, or Acquire fails: in
-// an alarm of the broker, which a waiter outlasts; without a permission (ErrAccess);
-// where a queue is in the way or the broker has no streams (ErrNotALock). It excludes
-// WithElastic.
+// of this lock. The grant is in the history before Acquire returns, or Acquire fails.
+// Without a permission the error matches ErrAccess. Where a queue is in the way, or the
+// broker has no streams, it matches ErrNotALock. In an alarm of the broker a waiter
+// waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
-// WithOnce is WithFence, and makes Acquire fail, with ErrNotAcquired, if a run under this mutex
-// has ended within period: one that is in the history with the result "ended" and status 0. The
-// error says when, and where. Runs that failed, or left no end, do not count. The time is that
-// of the broker, as far as the other run was fenced. It excludes semaphores.
+// WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex
+// ended within period: the history has it with the result "ended" and status 0. The error
+// says when, and where. Runs that failed, or left no end, do not count. The time is
+// the broker's, as far as the other run was fenced. It excludes semaphores.
 func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = period } }
 
 // History reads the last n runs of a lock from its history, those first that began first.

@@ -61,7 +61,7 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// BenchmarkRuns measures how amqprun history reads a long history.
+// What amqprun history reads of a long history.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)

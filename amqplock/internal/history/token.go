@@ -4,8 +4,8 @@ import "github.com/amqprun/amqprun/amqplock/internal/fault"
 
 // A token is valid when it is larger than all tokens before it in the log. So the place
 // of a record in the log decides, and valid tokens grow in that order whatever the clocks
-// say. A writer appends its grant, reads the log up to that record, and appends another
-// one if the first is not valid.
+// say. A writer appends its grant, and reads the log up to that record. If it finds that
+// the grant is not valid it appends another one.
 //
 // It does not read the whole log for that. A record says what its writer had read (Mark),
 // and a reader begins where such a record leaves off.
@@ -17,7 +17,7 @@ type known struct {
 	from, to int64 // the offsets it has read, without a gap
 	whole    bool  // there is nothing before from
 
-	marked int64 // the largest offset that a record read vouches for; -1 if none does
+	marked int64 // the largest offset that a record vouches for; -1: none does
 	top    int64 // the largest token that it has met
 }
 
