@@ -61,7 +61,7 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// What amqprun history reads of a long history.
+// BenchmarkRuns measures how amqprun history reads a long history.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)

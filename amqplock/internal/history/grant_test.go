@@ -47,8 +47,8 @@ func grantsEach() int {
 	return 40
 }
 
-// There are 20 contenders, whose clocks are wrong by up to an hour, and the log is deleted
-// in between.
+// There are 20 contenders, whose clocks are wrong by up to an hour. The log is deleted in
+// between.
 func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	const contenders = 20
 	each := grantsEach()

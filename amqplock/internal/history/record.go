@@ -27,8 +27,8 @@ type Record struct {
 	Version int       `json:"version"`
 	Type    string    `json:"type"`
 	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
-	Kind    wire.Kind `json:"kind"`            // a mutex and a semaphore may share a name
-	ID      string    `json:"id"`              // of the run; the end has that of its grant
+	Kind    wire.Kind `json:"kind"`            // two locks may share a name
+	ID      string    `json:"id"`              // of the run
 	At      time.Time `json:"at"`
 
 	Host string `json:"host,omitempty"`
@@ -48,7 +48,7 @@ type Record struct {
 	Signal  string  `json:"signal,omitempty"` // that killed the command
 	Seconds float64 `json:"seconds,omitempty"`
 
-	// Read is what the writer knew of the tokens.
+	// Read says what the writer knew of the tokens.
 	Read *Mark `json:"read,omitempty"`
 }
 

@@ -42,8 +42,8 @@ func TestGarbageIsNoRecord(t *testing.T) {
 		"no version":       `{"type":"grant","kind":"mutex","id":"a"}`,
 		"no id":            `{"version":1,"type":"grant","kind":"mutex"}`,
 		"a negative token": `{"version":1,"type":"grant","kind":"mutex","id":"a","token":-1}`,
-		"a huge token": `{"version":1,"type":"grant","kind":"mutex","id":"a","token":` +
-			"9223372036854775807}",
+		"a huge token": `{"version":1,"type":"grant","kind":"mutex","id":"a",` +
+			`"token":9223372036854775807}`,
 		"a token of text": `{"version":1,"type":"grant","kind":"mutex","id":"a","token":"7"}`,
 		"a bad mark":      `{"version":1,"type":"grant","kind":"mutex","id":"a","read":{"offset":-2}}`,
 		"a negative time": `{"version":1,"type":"end","kind":"mutex","id":"a","seconds":-2}`,

@@ -96,8 +96,8 @@ const prefetch = 512
 // attach begins to read at an offset, or with -1 at the last chunk. find proves that
 // there is a log.
 //
-// The broker handles the requests of a channel in their order, so what is published on
-// this one comes behind the place at which it began to read.
+// The broker handles the requests of a channel in their order. So a record that is
+// published on this one comes behind the place at which it began to read.
 func (t *Tail) attach(
 	ctx context.Context, offset int64, find func(*amqp.Channel) error,
 ) error {

@@ -17,7 +17,7 @@ type known struct {
 	from, to int64 // the offsets it has read, without a gap
 	whole    bool  // there is nothing before from
 
-	marked int64 // the largest offset that a record vouches for; -1: none does
+	marked int64 // the largest offset that a record read vouches for; -1 if none does
 	top    int64 // the largest token that it has met
 }
 

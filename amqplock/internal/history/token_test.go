@@ -33,11 +33,12 @@ func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
 	}{
 		{"nothing", knownOf(), false, 0},
 		{"the first record", knownOf(met{0, token(5)}), true, 0},
-		{"one that knows of all before it", knownOf(met{9, marked(5, 8, 4)}), true, 9},
-		{"one that knows of less", knownOf(met{9, marked(5, 6, 4)}), false, 7},
+		{"one that knows all before it", knownOf(met{9, marked(5, 8, 4)}), true, 9},
+		{"one that knows less", knownOf(met{9, marked(5, 6, 4)}), false, 7},
+
 		{"garbage", knownOf(met{900, nil}), false, 900 - lookBack},
 		{"garbage near the beginning", knownOf(met{9, nil}), false, 0},
-		{"one that knows what came later", knownOf(met{900, marked(5, 900, 4)}), false, 900 - lookBack},
+		{"one that knows too much", knownOf(met{900, marked(5, 900, 4)}), false, 900 - lookBack},
 		{"much without a mark", knownOf(met{500, nil}, met{500 + lookBack, nil}), false, 0},
 		{"the better of two", knownOf(met{9, marked(5, 3, 4)}, met{10, marked(5, 8, 6)}), true, 9},
 	} {

@@ -9,9 +9,10 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 )
 
-// ranAlready returns an error if a run has ended with status 0 within Config.Once. Our own
-// grant is in the log, and read back from this node. So the node has everything that came
-// before, also if its replica of the stream was behind.
+// ranAlready returns an error if a run has ended with status 0 within Config.Once.
+//
+// Our own grant is in the log, and read back from this node. So the node has everything
+// that came before, also if its replica of the stream was behind.
 func (c *contender) ranAlready(ctx context.Context) error {
 	if c.cfg.Once == 0 {
 		return nil

@@ -27,9 +27,10 @@ type recorder struct {
 	log     *history.Log // nil until the publish connection is there
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
-	written bool          // the grant is in the log
-	failed  bool          // a warning has said that something is not in the log
-	lost    bool          // the end is in the log, and says so
+
+	written bool // the grant is in the log
+	failed  bool // it has warned
+	lost    bool // the end in the log says so
 }
 
 // begin notes what the grant will say of the run.
