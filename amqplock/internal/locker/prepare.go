@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -46,10 +47,7 @@ func (h *Holder) prepare() {
 		if err == nil {
 			ended = h.link.Publish().Ended
 			_ = h.link.OpenProber(h.checking) // for the hint to the next, which can do without
-			tell := h.link.Tell()
-			err = wire.Call(h.checking, func() error {
-				return h.will.arm(h.link.Lock, tell, h.cfg.Name, &h.background)
-			})
+			err = h.armWill()
 		} else {
 			pause = again.NextBackOff()
 		}
@@ -68,6 +66,21 @@ func (h *Holder) prepare() {
 		case <-h.checking.Done():
 			return
 		}
+	}
+}
+
+// armWill returns early when the checks are stopped. What it leaves behind counts as
+// background before Release waits for that: it may still start the consumer.
+func (h *Holder) armWill() error {
+	tell, armed := h.link.Tell(), make(chan error, 1)
+	h.background.Go(func() {
+		armed <- h.will.arm(h.link.Lock, tell, h.cfg.Name, &h.background)
+	})
+	select {
+	case err := <-armed:
+		return err
+	case <-h.checking.Done():
+		return context.Cause(h.checking)
 	}
 }
 
