@@ -18,7 +18,7 @@ MODEL_TOOLS = gcc libc6-dev spin
 # linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
-SHELL_FILES = .ci/run scripts/lib.bash $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
+SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
 .PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams licenses sbom package fmt clean
 

@@ -50,7 +50,7 @@ as() { # USER: the URL
 }
 
 @test "nobody listens" {
-  for action in "--mutex $LOCK -n" "--mutex $LOCK -w 0.05 -q" "--semaphore $LOCK --connect-timeout 0.05 -q"; do
+  for action in "--mutex $LOCK -n" "--mutex $LOCK -w 0.5 -q" "--semaphore $LOCK --connect-timeout 0.5 -q"; do
     # shellcheck disable=SC2086 # several words
     fails 69 "amqp://user:$ENCODED@127.0.0.1:1/" 'cannot reach the broker amqp://127\.0\.0\.1:1: .*connection refused' $action touch started
   done

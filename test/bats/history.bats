@@ -5,24 +5,8 @@ load helpers
 load locks
 
 teardown() {
-  [[ $BATS_TEST_DESCRIPTION != *alarm* || -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl set_vm_memory_high_watermark 0.4
   end_background
   amqprun destroy --mutex "$LOCK" # nothing is left on the broker
-}
-
-# An expression of Python about the objects that history --json prints.
-history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
-  amqprun history --mutex "$LOCK" --json "${@:2}" >history.json
-  cat history.json
-  /usr/bin/python3 - "$LOCK" "$1" <<-'PYTHON'
-	import json, sys
-	lines = open("history.json").read().splitlines()
-	assert len(lines) == 1, lines
-	history = json.loads(lines[0])
-	assert (history["version"], history["kind"], history["name"]) == (1, "mutex", sys.argv[1])
-	runs = history["runs"]
-	assert eval(sys.argv[2]), sys.argv[2]
-	PYTHON
 }
 
 @test "history: how runs ended" {
@@ -98,16 +82,6 @@ history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
   sane_run -78 amqprun history --mutex "$LOCK"
 }
 
-@test "history: an alarm costs the record" {
-  requires_broker_ctl
-  amqprun --history --mutex "$LOCK" true
-  broker_ctl set_vm_memory_high_watermark absolute 1
-  sane_run -3 amqprun --history --mutex "$LOCK" -- sh -c 'exit 3'
-  broker_ctl set_vm_memory_high_watermark 0.4
-  [[ $output == *"warning: the history of "*"alarm"* && ${#lines[@]} -eq 1 ]]
-  history_is 'all("ended" not in r for r in runs[1:])' # RabbitMQ reads one message before it notices
-}
-
 @test "fence: AMQPRUN_TOKEN grows with each grant" {
   last=0
   for _ in 1 2 3; do
@@ -136,19 +110,6 @@ history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
   [[ $output == *"error: cannot read the history "*"hint: "* ]]
   [ ! -e started ]
   sane_run -64 amqprun --fence --greedy --elastic --semaphore "$LOCK" true
-}
-
-@test "fence: in an alarm -n fails, and a waiter waits" {
-  requires_broker_ctl
-  amqprun --fence --mutex "$LOCK" true
-  broker_ctl set_vm_memory_high_watermark absolute 1
-  sane_run -69 amqprun --fence -n --mutex "$LOCK" touch started
-  start_bg amqprun --fence --mutex "$LOCK" true
-  wait_until 20 file_has bg.1.err "alarm"
-  broker_ctl set_vm_memory_high_watermark 0.4
-  wait_bg 30 "$bg_pid"
-  [ "$status" -eq 0 ]
-  [ ! -e started ]
 }
 
 @test "once: a run that succeeded is not repeated" {

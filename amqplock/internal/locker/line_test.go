@@ -93,8 +93,8 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.retry = time.Hour
 	other := holdAll(t, cfg, 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
+	ctx, end := context.WithCancelCause(t.Context())
+	defer end(nil)
 	last := make(chan *Holder, 1)
 	go func() {
 		lock, err := Acquire(ctx, cfg)
@@ -118,6 +118,7 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	end(context.DeadlineExceeded)
 	holder := <-last
 	if holder == nil {
 		return
