@@ -62,6 +62,7 @@ wait_status() { # COMMAND...
 }
 
 @test "a script without a #! line is run by /bin/sh" {
+  # shellcheck disable=SC2016 # for the shell that runs it
   echo 'echo "hello $1"; exit 7' >plain
   chmod +x plain
   sane_run -7 --separate-stderr amqprun --mutex "$LOCK" ./plain world
