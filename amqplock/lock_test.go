@@ -220,7 +220,8 @@ func TestElastic(t *testing.T) {
 	}
 }
 
-// The end of ctx in the middle of a request is the caller's doing, and no fault of the broker.
+// The end of ctx in the middle of a request is the caller's doing, no fault of the
+// broker.
 func TestCanceledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	why := errors.New("enough")

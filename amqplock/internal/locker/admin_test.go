@@ -200,7 +200,7 @@ func TestAdministratorTriesOnceMore(t *testing.T) {
 	}
 }
 
-// What fails later is not done again: a part of it may have been.
+// A change that fails later is not done again: a part of it may have been done.
 func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -223,7 +223,7 @@ func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 	})
 }
 
-// While it waits for the holder of the last slot a drain asks about that slot, and not about all.
+// While a drain waits for the holder of the last slot it asks about that slot only.
 func TestDrainAsksAboutOneSlot(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

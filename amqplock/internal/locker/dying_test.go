@@ -47,8 +47,8 @@ func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 	return s
 }
 
-// Who gives up in the very moment of its claim does no harm to another who claims at the
-// same time.
+// A contender that gives up in the very moment of its claim takes nothing from another
+// that claims at the same time.
 func TestInterruptedClaimHarmsNobody(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
@@ -127,7 +127,8 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 		_ = lock.Release(t.Context())
 	}
 	t.Logf(
-		"of %d queues that were declared behind a dying claim %d vanished, and of as many locks %d, which was noticed after %s at the latest",
+		"%d queues were declared behind a dying claim: %d vanished, "+
+			"and of as many locks %d, noticed after %s at the latest",
 		rounds,
 		queues,
 		locks,
@@ -177,8 +178,8 @@ func TestWhoGivesUpSaysGoodbye(t *testing.T) {
 	})
 }
 
-// An elastic set that is lost while it claims one more slot says goodbye too: the claim
-// is not to die with the connection.
+// An elastic set that is lost while it claims one more slot closes its connection too.
+// The claim must not die with the connection.
 func TestLostSetSaysGoodbye(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -206,7 +207,7 @@ func TestLostSetSaysGoodbye(t *testing.T) {
 			t.Error(err)
 		}
 		if !claiming.Load() || hold.saw("close") != 1 {
-			t.Errorf("claiming %t, %d goodbyes", claiming.Load(), hold.saw("close"))
+			t.Errorf("claiming %t, %d closes", claiming.Load(), hold.saw("close"))
 		}
 	})
 }

@@ -220,7 +220,7 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 				t.Error("the sniffer saw no declare: it does not work")
 			}
 			if n := wireOf(lock).sent(basic, publish); n > 0 {
-				t.Errorf("%d publishes on the hold connection", n)
+				t.Errorf("%d publishes on the lock connection", n)
 			}
 		})
 	}
@@ -290,8 +290,8 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 	}
 }
 
-// A loss that no check has seen yet is found at the release: a command that ran without
-// the lock shall not count as a success.
+// A loss that no check has seen yet is found at the release. A command that ran without
+// the lock must not count as a success.
 func TestReleaseTellsALateLoss(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
@@ -316,7 +316,7 @@ func TestLostWhenTheConnectionBreaks(t *testing.T) {
 	}
 }
 
-// Silence: the context ends StopTime before the lease, to the millisecond, and the socket
+// Silence: the context ends StopTime before the lease, to the millisecond. The socket
 // stays open, because closing it would free the lock while the command is still being
 // stopped.
 func TestLeaseEndsInSilence(t *testing.T) {
@@ -427,8 +427,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Who is told to stop before there is a connection gets the same kind of error as one who
-// is told while it waits.
+// A contender that is canceled before there is a connection gets the same kind of error
+// as one that is canceled while it waits.
 func TestCancelledWhileConnecting(t *testing.T) {
 	t.Parallel()
 	why := errors.New("enough")

@@ -154,9 +154,9 @@ func TestNoNodeAnswers(t *testing.T) {
 		t.Errorf("got %#v", err)
 	}
 	for _, want := range []string{
-		"none of 2 brokers took the connection: ",
-		"cannot reach the broker amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
-		"cannot reach the broker amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
+		"none of 2 brokers took the connection: cannot reach the broker amqp://127.0.0.1:1: ",
+		"amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
+		"amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
@@ -289,8 +289,8 @@ func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 	}
 }
 
-// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single
-// try that fails takes less than the connect timeout, except for the one that uses it up.
+// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A try
+// that fails takes less than the connect timeout, unless it uses that up.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	at := address(t)

@@ -11,30 +11,32 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// scout asks a quorum queue on the publish connection before the lock connection does.
+// preCheck asks a quorum queue on the publish connection before the lock connection
+// does.
 //
 // When the node that leads a quorum queue has died, RabbitMQ (3.10 to 4.3) answers
-// basic.get with 541, INTERNAL_ERROR, at healthy nodes too, and 541 ends the connection.
-// It goes on for as long as a channel remembers the leader that is dead. That must not
-// hit the lock connection. So the lock connection asks only what the publish connection
-// has just been answered, and on a channel that is younger than the publish connection
-// and remembers nothing.
+// basic.get with 541, INTERNAL_ERROR. Healthy nodes do too, and 541 ends the
+// connection. It goes on for as long as a channel remembers the leader that is dead.
+// That must not hit the lock connection. So the lock connection asks only what the
+// publish connection has just been answered. It asks on a channel that is younger than
+// the publish connection and remembers nothing.
 //
-// To ask on the publish connection alone would not do. It may have been opened to another
-// node, by a load balancer for one, and what has to be with the majority is the node
-// where the lock is held.
+// To ask on the publish connection alone would not do. A load balancer may have led it
+// to another node. The node where the lock is held has to be with the majority.
 type scout struct {
-	publish  *wire.Conn // nil: it is being opened
-	ahead    map[*wire.RequestChannel]*wire.RequestChannel
-	opened   time.Time     // or, without a publish connection, made
-	made     time.Time     // or when the first was of those that came before and could not ask
-	asked    atomic.Bool   // it could: the publish connection was not closed for another reason before
-	patience time.Duration // with an answer, and with a publish connection that is not there
+	publish *wire.Conn // nil: it is being opened
+	ahead   map[*wire.RequestChannel]*wire.RequestChannel
+	// opened is that of the publish connection or, without one, of this pre-check.
+	opened time.Time
+	// made is when this pre-check was made, or the first of those before that could not ask.
+	made     time.Time
+	asked    atomic.Bool   // it could: the publish connection was not closed before
+	patience time.Duration // with an answer, and with a publish connection that is gone
 }
 
 // get reads from a quorum queue, which is always empty, on a channel of the lock
-// connection, after the scout. An attempt has nothing to lose on that connection and
-// sends none.
+// connection, after the pre-check. An attempt has nothing to lose on that connection
+// and makes none.
 func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
 	since := time.Time{}
 	if s := c.scout.Load(); s != nil {
@@ -46,9 +48,9 @@ func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue s
 	return wire.Call(ctx, func() error { return channel.Get(since, queue) })
 }
 
-// openScout lets a scout go ahead on the publish connection of link from now on. All
-// channels are open by then: else the first question would take several times as long as
-// an answer.
+// openPreCheck makes pre-checks on the publish connection of link from now on. All
+// channels are open by then: else the first question would take several times as long
+// as an answer.
 func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
 	if old := c.scout.Load(); old != nil && old.publish == link.Publish() {
 		return nil
@@ -72,9 +74,9 @@ func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
 	return nil
 }
 
-// newScout makes a scout for publish, or one that stands for none until publish is open
-// (nil). The lease outlasts the patience with a publish connection that has fallen
-// silent, the one until the lock connection asks without it, and then its answer.
+// newPreCheck makes a preCheck on publish. Where publish is nil there is no connection
+// until it is open. The lease outlasts three waits: for a silent publish connection,
+// until the lock connection asks without it, and for that answer.
 func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
 	now := time.Now()
 	next := &scout{
@@ -94,13 +96,13 @@ func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
 	return next
 }
 
-// errNoScout proves nothing: to ask might be fatal.
+// errNoPreCheck proves nothing: to ask might be fatal.
 var errNoScout = errors.New("the publish connection is not open")
 
 // ask returns nil when the lock connection may ask too. Either the answer was good, or
-// the publish connection gives none: the broker is in an alarm and does not read from it,
-// or it is gone and does not come back. Without a majority check the lease would run out
-// over that.
+// the publish connection gives none. Then the broker is in an alarm and does not read
+// from it, or it is gone and does not come back. Without a majority check the lease
+// would run out over that.
 func (s *scout) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
 	switch {
 	case s.publish == nil:
@@ -123,7 +125,7 @@ func (s *scout) ask(ctx context.Context, behind *wire.RequestChannel, queue stri
 	return err
 }
 
-// without is the answer of a scout that has no connection.
+// without is the answer of a preCheck that has no connection.
 func (s *scout) without(since time.Time) error {
 	if time.Since(since) > s.patience {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// holder is a lock that was taken five seconds ago, and has its talk connection.
+// holder is a lock that was taken five seconds ago, and has its publish connection.
 type holder struct {
 	*Holder
 	*peer
@@ -40,8 +40,8 @@ func eachHolder(t *testing.T, test func(h *holder)) {
 	}
 }
 
-// pass lets time pass, and tells how often the hold connection and all others were asked
-// meanwhile whether there is a majority.
+// pass lets time pass. It returns how often the lock connection and all others were
+// asked meanwhile whether there is a majority.
 func (h *holder) pass(d time.Duration) (hold, others int) {
 	count := func() (hold, others int) {
 		h.mu.Lock()
@@ -81,7 +81,7 @@ func (h *holder) getOnTalk(reply func(*request)) {
 	})
 }
 
-// Every get on the hold connection comes behind one on the talk connection.
+// Every get on the lock connection comes after one on the publish connection.
 func TestScoutGoesAhead(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
@@ -91,9 +91,9 @@ func TestScoutGoesAhead(t *testing.T) {
 	})
 }
 
-// A get that is answered badly on the talk connection, as with 541 when the leader of the
-// queue has died, proves nothing and costs nothing but that connection: the hold
-// connection is not asked until a new one has been answered well.
+// A bad answer to a get on the publish connection proves nothing and costs nothing but
+// that connection. (541 is one, when the leader of the queue has died.) The lock
+// connection is not asked until a new publish connection has been answered well.
 func TestScoutTakesTheBlow(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"541", "320", "cut", "silence", "403", "404 down", "404 timeout"} {
@@ -102,11 +102,11 @@ func TestScoutTakesTheBlow(t *testing.T) {
 				dialed := h.dialed()
 				h.getOnTalk(replies[name])
 				if hold, others := h.pass(9 * time.Second); hold > 0 || others == 0 {
-					t.Errorf("the hold connection was asked %d times, the others %d times", hold, others)
+					t.Errorf("the lock connection was asked %d times, the others %d times", hold, others)
 				}
 				closes := name == "541" || name == "320" || name == "cut" || name == "silence"
 				if n := h.dialed() - dialed; closes && (n == 0 || n > 15) || !closes && n > 0 {
-					t.Errorf("%d new talk connections", n)
+					t.Errorf("%d new publish connections", n)
 				}
 				h.answer(nil)
 				h.stillHeld()
@@ -118,8 +118,8 @@ func TestScoutTakesTheBlow(t *testing.T) {
 	}
 }
 
-// The broker does not read from a talk connection in an alarm: the hold connection, which
-// never published, asks alone, however long it takes.
+// The broker does not read from a publish connection in an alarm. The lock connection,
+// which never published, asks alone, however long it takes.
 func TestScoutInAnAlarm(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
@@ -127,7 +127,7 @@ func TestScoutInAnAlarm(t *testing.T) {
 		h.talk.alarm("low on memory")
 		h.mu.Unlock()
 		if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
-			t.Errorf("in the alarm the hold connection was asked %d times, the others %d times",
+			t.Errorf("in the alarm the lock connection was asked %d times, the others %d times",
 				hold, others)
 		}
 		h.stillHeld()
@@ -140,8 +140,8 @@ func TestScoutInAnAlarm(t *testing.T) {
 	})
 }
 
-// Without a second connection (a limit is reached, from the start or from some time on)
-// the hold connection asks alone.
+// Without a publish connection (a limit is reached, from the start or from some time
+// on) the lock connection asks alone.
 func TestScoutThatIsRefused(t *testing.T) {
 	t.Parallel()
 	refuse := func(r *request) bool {
@@ -159,7 +159,7 @@ func TestScoutThatIsRefused(t *testing.T) {
 			h.talk.cut()
 			h.stillHeld()
 			if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
-				t.Errorf("the hold connection was asked %d times, the others %d times", hold, others)
+				t.Errorf("the lock connection was asked %d times, the others %d times", hold, others)
 			}
 			h.answer(nil)
 			h.pass(10 * time.Second)
@@ -181,7 +181,8 @@ func TestScoutThatIsRefused(t *testing.T) {
 	})
 }
 
-// A talk connection that comes, and goes before it could ask anything, is none.
+// A publish connection that comes, and goes before it could ask anything, does not
+// count.
 func TestScoutThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
@@ -197,8 +198,8 @@ func TestScoutThatComesAndGoes(t *testing.T) {
 	})
 }
 
-// With a new talk connection the hold connection asks on new channels: an older one may
-// remember a leader that is dead.
+// With a new publish connection the lock connection asks on new channels: an older one
+// may remember a leader that is dead.
 func TestScoutIsFollowedOnYoungerChannels(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {

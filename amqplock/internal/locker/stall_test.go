@@ -25,8 +25,8 @@ func elastic(t *testing.T, p *peer, cfg Config) (lock *Holder, free func()) {
 	}
 }
 
-// An elastic set tries for more on the connection that holds what it has: nothing that
-// goes wrong with that may close it.
+// An elastic set tries for more on its lock connection. No failure of that may close
+// it.
 func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
 	t.Parallel()
 	for _, q := range []question{
@@ -54,7 +54,7 @@ func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
 				})
 				free()
 				select {
-				case <-lock.Context().Done(): // what hangs may keep the checks from their lane: then the lease runs
+				case <-lock.Context().Done(): // the checks hang: the lease runs
 					if now := lock.cfg.clock.Now(); now != lock.StopAt() {
 						t.Errorf("lost at %s, want %s: %v", now, lock.StopAt(), context.Cause(lock.Context()))
 					}
@@ -122,8 +122,8 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 	}
 }
 
-// Who gives a lock back to a broker that has just fallen silent does not wait for it for
-// ever, whatever the patience of the caller.
+// A release to a broker that has just fallen silent ends in time, whatever the patience
+// of the caller.
 func TestReleaseEndsInTime(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -142,8 +142,8 @@ func TestReleaseEndsInTime(t *testing.T) {
 	})
 }
 
-// An alarm that was over long ago does not cut the farewell short, which makes sure that
-// the broker has read the hint for the next waiter.
+// An alarm that was over long ago does not cut the close short. The close makes sure
+// that the broker has read the hint for the next waiter.
 func TestFarewellAfterAnAlarm(t *testing.T) {
 	t.Parallel()
 	for alarm, want := range map[bool]time.Duration{false: wire.CloseTime, true: 0} {
@@ -241,7 +241,8 @@ func takeLater(t *testing.T, cfg Config) <-chan *Holder {
 	return got
 }
 
-// So it is with who changes a semaphore, also while it drains one.
+// An administrator does not publish on its lock connection either, also while it
+// drains.
 func TestWhoAdministersDoesNotPublish(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -12,8 +12,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter is told that it waits, then its place in the line, and each change of that;
-// and nothing any more once it has the lock.
+// OnWaiting reports that a waiter waits, then its place in the queue, and each change
+// of that. It reports nothing any more once the waiter has the lock.
 func TestOnWaiting(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
@@ -53,12 +53,12 @@ func TestOnWaiting(t *testing.T) {
 			got = append(got, w)
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("waiter %d was told %v, want %v", i+1, got, want)
+			t.Errorf("waiter %d saw %v, want %v", i+1, got, want)
 		}
 	}
 }
 
-// What is unusual about the wait is told as it changes.
+// An unusual reason of the wait is reported as it changes.
 func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -81,7 +81,7 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	}
 	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 1}} {
 		if got := <-told; got != want {
-			t.Fatalf("told %v, want %v", got, want)
+			t.Fatalf("reported %v, want %v", got, want)
 		}
 	}
 	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
@@ -100,8 +100,8 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	}
 }
 
-// Who waits at the end of the line learns that those ahead have left it. Nothing else
-// tells: only the first gets hints.
+// A waiter far behind sees that those ahead have left the wait queue. Only the poll
+// shows it: only the first gets hints.
 func TestOnWaitingMovesUp(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)

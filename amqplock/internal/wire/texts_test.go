@@ -13,7 +13,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// What goes wrong before there is a connection is told with what to do about it; a real
+// A failure before there is a connection is reported with what to do about it. A real
 // broker shows the rest of these texts.
 func TestTextsOfConnecting(t *testing.T) {
 	late, cancel := context.WithTimeout(t.Context(), 0)
