@@ -60,7 +60,7 @@ func TestDue(t *testing.T) {
 		{"abandoned", abandoned(10*second, nil), 10 * second, stop, 15 * second},
 		{"abandoned, in the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 12 * second, rest, 15 * second},
 		{"abandoned, after the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 15 * second, kill, 0},
-		{"abandoned, the lease ends first", abandoned(103*second, func(w *watch) { w.did(stop) }), 105 * second, kill, 0},
+		{"abandoned, and the lease ends first", abandoned(103*second, func(w *watch) { w.did(stop) }), 105 * second, kill, 0},
 		{"abandoned while stopping", abandoned(10*second, func(w *watch) { w.Stopping = true }), 11 * second, rest, 15 * second},
 		{"abandoned without a lease", abandoned(10*second, func(w *watch) { w.StopAt, w.KillAt = 0, 0 }), 10 * second, stop, 15 * second},
 		{"abandoned without a grace", abandoned(10*second, func(w *watch) { w.KillAfter = 0 }), 10 * second, kill, 0},
@@ -72,8 +72,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun: at the end of
-// the newest lease it kills, and never before somebody's time is over.
+// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun. It kills at
+// the end of the newest lease, and never before the time is over.
 func TestTheTreeIsDeadInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seconds := rapid.IntRange(0, 20)

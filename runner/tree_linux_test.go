@@ -254,9 +254,9 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 	}
 }
 
-// A first thread that has ended leaves a zombie's letter, and no environment, in what the
-// kernel tells of a process that goes on. TestGuardRemembersUnrelatedProcesses: for a
-// while, since their pids may be used again.
+// A first thread that has ended leaves a zombie's letter, and no environment, in /proc
+// for a process that goes on. The guard remembers unrelated processes for a while only,
+// since their pids may be used again.
 func TestGuardRemembersUnrelatedProcesses(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
