@@ -1,6 +1,7 @@
-// Command typecheck checks that packages compile for the system that GOOS and GOARCH name. make lint
-// calls it for systems that releases are built for and tests do not run on. It checks types from
-// source: go vet would compile the standard library for each system, which takes ten times as long.
+// Command typecheck checks that packages compile for the system that GOOS and GOARCH
+// name. make lint calls it for systems that releases are built for and tests do not run
+// on. It checks types from source: go vet would compile the standard library for each
+// system, which takes ten times as long.
 package main
 
 import (

@@ -102,8 +102,8 @@ func TestArgumentListTooLong(t *testing.T) {
 	}
 }
 
-// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors,
-// limits and signals of who called the wrapper, and none of the wrapper's own.
+// TestNothingLeaksIntoTheCommand looks at what a command inherits. It has the
+// descriptors, limits and signals of the caller, and none of the wrapper's own.
 func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -188,8 +188,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 }
 
-// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot
-// die of a signal.
+// TestInit runs the wrapper as process 1, where it has to collect unrelated processes
+// and cannot die of a signal.
 func TestInit(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -209,7 +209,7 @@ func TestInit(t *testing.T) {
 		}
 	})
 	// Descendants of process 1 are known by that too, where group and environment do not
-	// tell.
+	// show it.
 	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done' & sleep 300`
 	t.Run("stops all", func(t *testing.T) {
 		option, now := lose(t)

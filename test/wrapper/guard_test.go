@@ -208,15 +208,15 @@ func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
-	stranger := prepare(t)
-	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
-	stranger.Env = append(stranger.Env, "AMQPRUN_ID="+strings.TrimSpace(p.read("id")))
-	stranger.begin()
-	stranger.await("log", "ready")
+	adopted := prepare(t)
+	adopted.Path, adopted.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
+	adopted.Env = append(adopted.Env, "AMQPRUN_ID="+strings.TrimSpace(p.read("id")))
+	adopted.begin()
+	adopted.await("log", "ready")
 	p.guard()
 	p.send(syscall.SIGSTOP)
-	if got := stranger.end(); got != 137 {
-		t.Errorf("the stranger ended with %d, want 137", got)
+	if got := adopted.end(); got != 137 {
+		t.Errorf("the adopted ended with %d, want 137", got)
 	}
 	if state(p.Process.Pid) != 'T' {
 		t.Error("the wrapper is not stopped any more")

@@ -118,9 +118,8 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of
-		// dash gives the terminal to its job before: so it has to be up before the command
-		// asks.
+		// A shell's child that has not executed its program yet ignores Ctrl-Z. That of dash
+		// gives the terminal to its job before. So it has to be up before the command asks.
 		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
 		for range 2 {

@@ -282,7 +282,7 @@ func state(pid int) byte {
 	return 0
 }
 
-// statFields returns what /proc/PID/stat tells behind the name.
+// statFields returns what /proc/PID/stat has behind the name.
 func statFields(pid int) []string {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))

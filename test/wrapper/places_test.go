@@ -43,7 +43,7 @@ func (p *place) endsWith(code int, out string) {
 	eventually(p.t, func() bool { return len(p.marked()) == 0 }, "everything to have ended")
 }
 
-// TestPlaces are those that can be told by what a script prints and how it ends.
+// TestPlaces has the places that show in what a script prints and how it ends.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -99,7 +99,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestUnderTimeout does not wait for the time: SIGALRM tells timeout that it is over.
+// TestUnderTimeout does not wait for the time: SIGALRM ends the wait of timeout.
 func TestUnderTimeout(t *testing.T) {
 	t.Parallel()
 	mustLook(t, "timeout")

@@ -33,11 +33,12 @@ var sent = [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, 
 type staged struct {
 	*process
 	lock   string
-	guard  int                    // 0 when there is none
-	log    string                 // what the command has written so far
-	early  bool                   // it has ended soon after the signal
-	behind int                    // how many stand behind it in the line
-	settle func(s syscall.Signal) // brings it to the end that it would have come to without s
+	guard  int    // 0 when there is none
+	log    string // what the command has written so far
+	early  bool   // it has ended soon after the signal
+	behind int    // how many wait behind it
+
+	settle func(s syscall.Signal) // brings it to the end that it has without s
 	code   int                    // its exit status then
 	left   string                 // what the command has written by then, where s was ignored
 }
@@ -97,7 +98,7 @@ func (s *staged) hasEnded(b *broker, by syscall.Signal) {
 	if died := s.diedOf(); died > 0 != (by == syscall.SIGINT) {
 		s.t.Errorf("amqprun itself died of %d; it should of SIGINT and of nothing else", died)
 	}
-	eventually(s.t, func() bool { return b.waiters(s.lock) == s.behind }, "the place in the line to be given up")
+	eventually(s.t, func() bool { return b.waiters(s.lock) == s.behind }, "the place in the queue to be given up")
 	s.settle(by)
 	if got := s.read("log"); got != "" {
 		s.t.Errorf("the command was started: %q", got)
@@ -326,7 +327,7 @@ func (b *broker) exists(mutex string) bool {
 	}) != amqp.NotFound
 }
 
-// waiters counts who stands in the line.
+// waiters counts the consumers of the wait queue.
 func (b *broker) waiters(lock string) (n int) {
 	b.ask(func(c *amqp.Channel) error {
 		line, err := c.QueueDeclarePassive(lock+"-W", true, false, false, false, nil)

@@ -93,8 +93,8 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 }
 
 // TestLossReachesWhoCarriesTheID: a process that somebody else started for the command
-// gets the stop signal and the grace too, when the command has ended or, where that does
-// not heed the signal, during its grace.
+// gets the stop signal and the grace too. It gets them when the command has ended, or
+// during the grace of a command that does not heed the signal.
 func TestLossReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "", "the command stays": `trap "" TERM; `} {
@@ -103,11 +103,11 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c", trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
 			p.await("log", "ready")
 			id := strings.TrimSpace(p.read("id"))
-			stranger := prepare(t) // no descendant of p
-			stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "echo got >>log" TERM; echo ready >log; while :; do sleep 0.01; done`}
-			stranger.Env = append(stranger.Env, "AMQPRUN_ID="+id)
-			stranger.begin()
-			stranger.await("log", "ready")
+			adopted := prepare(t) // no descendant of p
+			adopted.Path, adopted.Args = "/bin/sh", []string{"sh", "-c", `trap "echo got >>log" TERM; echo ready >log; while :; do sleep 0.01; done`}
+			adopted.Env = append(adopted.Env, "AMQPRUN_ID="+id)
+			adopted.begin()
+			adopted.await("log", "ready")
 			other := prepare(t)
 			other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
 			other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
@@ -115,11 +115,11 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 			other.await("log", "ready")
 			now()
 			p.endsLost()
-			if got := stranger.end(); got != 137 {
-				t.Errorf("the stranger ended with %d, want 137", got)
+			if got := adopted.end(); got != 137 {
+				t.Errorf("the adopted ended with %d, want 137", got)
 			}
-			if got := stranger.read("log"); got != "ready\ngot\n" {
-				t.Errorf("the stranger wrote %q, want one stop signal", got)
+			if got := adopted.read("log"); got != "ready\ngot\n" {
+				t.Errorf("the adopted wrote %q, want one stop signal", got)
 			}
 			if !alive(other.Process.Pid) {
 				t.Error("a process with another AMQPRUN_ID was killed")
@@ -162,7 +162,7 @@ func TestSecondSignalSkipsTheGrace(t *testing.T) {
 	}
 }
 
-// TestEarlierInterruptsDoNotShortenTheGrace: nor does any other signal in it.
+// TestEarlierInterruptsDoNotShortenTheGrace: other signals do not shorten it either.
 func TestEarlierInterruptsDoNotShortenTheGrace(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
@@ -287,8 +287,8 @@ func accessible(t *testing.T, dir string) {
 }
 
 // TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place
-// leaves it its children, such as one that takes in the output of both, and would be
-// waited for for ever.
+// leaves it its children, such as one that takes in the output of both. amqprun would
+// wait for them for ever.
 func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)

@@ -247,8 +247,8 @@ func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	})
 }
 
-// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do
-// it, nor does a script.
+// TestSettingsAreRestoredAfterADeathBySignal: amqprun does it, because dash and scripts
+// do not.
 func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {

@@ -80,8 +80,9 @@ func monotonic() time.Duration {
 type trace struct {
 	started map[string]bool // by role
 	last    time.Duration   // the newest line of the first command's tree
-	next    time.Duration   // when the second command started, 0 if it has not
-	late    []string        // what shows that both ran at once
+
+	next time.Duration // when the second command started, 0 if it has not
+	late []string      // what shows that both ran at once
 }
 
 // readTrace reads a trace file. A line behind that of the second command is late whatever
