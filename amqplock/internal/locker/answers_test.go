@@ -181,7 +181,7 @@ func TestHeldByOthersWhateverTheChecksSay(t *testing.T) {
 
 // A wait queue is a convenience: nothing that goes wrong with it keeps anybody from the
 // lock.
-func TestAnswersToTheLine(t *testing.T) {
+func TestAnswersToTheWaitQueue(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
 		{"declare", wire.Mutex, "declare", wire.WaitQueue("x")},

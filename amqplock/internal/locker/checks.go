@@ -57,7 +57,7 @@ type checker struct {
 	own      *wire.RequestChannel
 	slots    *wire.RequestChannel
 	majority *wire.RequestChannel
-	scout    atomic.Pointer[scout] // asks before slots and majority; nil: they ask alone
+	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {

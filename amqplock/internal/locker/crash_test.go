@@ -80,7 +80,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 
 // RabbitMQ closes the channel of a consumer that keeps a message for half an hour. The
 // one that takes its place does the same.
-func TestRearmedTripwireWakesTheLine(t *testing.T) {
+func TestRearmedLastWillWakesTheQueue(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour

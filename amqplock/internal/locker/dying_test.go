@@ -49,7 +49,7 @@ func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 
 // A contender that gives up in the very moment of its claim takes nothing from another
 // that claims at the same time.
-func TestInterruptedClaimHarmsNobody(t *testing.T) {
+func TestInterruptedClaimAffectsNobodyElse(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Log = nil
@@ -163,7 +163,7 @@ func TestGrantThatVanishesAtOnce(t *testing.T) {
 
 // Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of
 // each that just ends.
-func TestWhoGivesUpSaysGoodbye(t *testing.T) {
+func TestGivingUpClosesInTheProtocol(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		p.queues[cfg.Name], p.queues[wire.HeldQueue("x", 1)] = &peerConn{}, &peerConn{}
@@ -180,7 +180,7 @@ func TestWhoGivesUpSaysGoodbye(t *testing.T) {
 
 // An elastic set that is lost while it claims one more slot closes its connection too.
 // The claim must not die with the connection.
-func TestLostSetSaysGoodbye(t *testing.T) {
+func TestLostSetClosesInTheProtocol(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 2)

@@ -52,7 +52,7 @@ func TestHeartbeatOfTheBroker(t *testing.T) {
 
 // The publish connection of a waiter has the heartbeat of the lock, so that its place
 // in the queue ends with its machine. That of a holder has a slow one.
-func TestTalkHeartbeat(t *testing.T) {
+func TestPublishHeartbeat(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string

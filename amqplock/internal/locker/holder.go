@@ -112,7 +112,7 @@ func (h *Holder) handBack(ctx context.Context) error {
 		return context.Cause(h.ctx)
 	}
 	h.will.revoke()
-	h.checker.scout.Store(nil) // the work has ended: no answer can hurt
+	h.checker.preCheck.Store(nil) // the work has ended: no answer can hurt
 	queue := ""
 	if h.link.Publish() == nil { // then a hint costs something: see first whether somebody waits
 		queue = wire.WaitQueue(h.cfg.Name)

@@ -77,7 +77,7 @@ func newKeeper(a *attempt) (*keeper, error) {
 	for i := range k.checks {
 		k.lease.Prove(i, a.sent)
 	}
-	a.checker.scout.Store(a.checker.newScout(a.link, nil))
+	a.checker.preCheck.Store(a.checker.newPreCheck(a.link, nil))
 	k.ctx, k.end = context.WithCancelCause(context.Background())
 	k.checking, k.stop = context.WithCancel(k.ctx)
 	k.expiry.Set(k.lease.StopAt())
@@ -162,7 +162,7 @@ func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	case err == nil && first:
 		k.cfg.Debugf("first %s of %s answered in %s", c.name, k, wire.Took(begun))
 	case err != nil && k.checking.Err() == nil:
-		if !errors.Is(err, errNoScout) {
+		if !errors.Is(err, errNoPreCheck) {
 			k.cfg.Debugf("the %s of %s proved nothing: %v", c.name, k, wire.OneLine(err))
 		}
 		return false

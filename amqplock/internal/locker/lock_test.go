@@ -292,7 +292,7 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 
 // A loss that no check has seen yet is found at the release. A command that ran without
 // the lock must not count as a success.
-func TestReleaseTellsALateLoss(t *testing.T) {
+func TestReleaseReportsALateLoss(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	lock := mustAcquire(t, cfg)
@@ -443,8 +443,8 @@ func TestCancelledWhileConnecting(t *testing.T) {
 			}},
 		}
 		_, err := acquire(ctx, cfg)
-		var told *fault.Error
-		if !errors.As(err, &told) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
+		var failure *fault.Error
+		if !errors.As(err, &failure) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
 			t.Errorf("got %v, want ErrNotAcquired and the cause", err)
 		}
 	}

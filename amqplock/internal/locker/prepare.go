@@ -39,7 +39,7 @@ func (h *Holder) prepare() {
 		pause, ended := h.cfg.rearm, make(<-chan struct{})
 		err := h.link.OpenPublish(h.checking)
 		if err == nil {
-			err = h.checker.openScout(h.checking, h.link)
+			err = h.checker.openPreCheck(h.checking, h.link)
 		}
 		if err == nil {
 			ended = h.link.Publish().Ended

@@ -151,7 +151,7 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 }
 
 // Two checks may find a removal at once. It is reported once, and the set is not lost.
-func TestRemovalIsToldOnce(t *testing.T) {
+func TestRemovalIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
@@ -171,13 +171,13 @@ func TestRemovalIsToldOnce(t *testing.T) {
 
 // Failures of two slots at once are reported one after the other, and at last what is
 // left of the set.
-func TestChangesAreToldInOrder(t *testing.T) {
+func TestChangesAreReportedInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
-	telling, goOn := make(chan []int), make(chan struct{})
+	reports, goOn := make(chan []int), make(chan struct{})
 	cfg.OnChange = func(slots []int) {
-		telling <- slots
+		reports <- slots
 		<-goOn
 	}
 	lock := mustAcquire(t, cfg)
@@ -192,16 +192,16 @@ func TestChangesAreToldInOrder(t *testing.T) {
 		})
 	}
 	drop(2)
-	if got := <-telling; !slices.Equal(got, []int{1, 3}) {
+	if got := <-reports; !slices.Equal(got, []int{1, 3}) {
 		t.Errorf("reported %v", got)
 	}
 	drop(3)
 	select {
-	case got := <-telling:
+	case got := <-reports:
 		t.Errorf("reported %v at the same time", got)
 	case <-time.After(200 * time.Millisecond):
 		goOn <- struct{}{}
-		if got := <-telling; !slices.Equal(got, []int{1}) {
+		if got := <-reports; !slices.Equal(got, []int{1}) {
 			t.Errorf("reported %v at last", got)
 		}
 	}

@@ -66,7 +66,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 }
 
 // A lock is kept where the publish connection falls silent, and each new one does.
-func TestSilentTalk(t *testing.T) {
+func TestSilentPublishConnection(t *testing.T) {
 	t.Parallel()
 	eachInstant(t, func(t *testing.T, p *peer, lock *Holder) {
 		hold := p.connOf(lock.link.Lock)

@@ -27,7 +27,7 @@ func elastic(t *testing.T, p *peer, cfg Config) (lock *Holder, free func()) {
 
 // An elastic set tries for more on its lock connection. No failure of that may close
 // it.
-func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
+func TestGrowingDoesNotCloseTheLockConnection(t *testing.T) {
 	t.Parallel()
 	for _, q := range []question{
 		{"claim", wire.Semaphore, "claim", wire.HeldQueue("x", 2)},
@@ -144,7 +144,7 @@ func TestReleaseEndsInTime(t *testing.T) {
 
 // An alarm that was over long ago does not cut the close short. The close makes sure
 // that the broker has read the hint for the next waiter.
-func TestFarewellAfterAnAlarm(t *testing.T) {
+func TestCloseAfterAnAlarm(t *testing.T) {
 	t.Parallel()
 	for alarm, want := range map[bool]time.Duration{false: wire.CloseTime, true: 0} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -243,7 +243,7 @@ func takeLater(t *testing.T, cfg Config) <-chan *Holder {
 
 // An administrator does not publish on its lock connection either, also while it
 // drains.
-func TestWhoAdministersDoesNotPublish(t *testing.T) {
+func TestAdministratorDoesNotPublish(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg.Kind = wire.Semaphore

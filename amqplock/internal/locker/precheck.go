@@ -23,7 +23,7 @@ import (
 //
 // To ask on the publish connection alone would not do. A load balancer may have led it
 // to another node. The node where the lock is held has to be with the majority.
-type scout struct {
+type preCheck struct {
 	publish *wire.Conn // nil: it is being opened
 	ahead   map[*wire.RequestChannel]*wire.RequestChannel
 	// opened is that of the publish connection or, without one, of this pre-check.
@@ -39,7 +39,7 @@ type scout struct {
 // and makes none.
 func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
 	since := time.Time{}
-	if s := c.scout.Load(); s != nil {
+	if s := c.preCheck.Load(); s != nil {
 		if err := s.ask(ctx, channel, queue); err != nil {
 			return err
 		}
@@ -51,11 +51,11 @@ func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue s
 // openPreCheck makes pre-checks on the publish connection of link from now on. All
 // channels are open by then: else the first question would take several times as long
 // as an answer.
-func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
-	if old := c.scout.Load(); old != nil && old.publish == link.Publish() {
+func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
+	if old := c.preCheck.Load(); old != nil && old.publish == link.Publish() {
 		return nil
 	}
-	next := c.newScout(link, link.Publish())
+	next := c.newPreCheck(link, link.Publish())
 	var opening errgroup.Group
 	for behind, ahead := range next.ahead {
 		for _, channel := range []*wire.RequestChannel{behind, ahead} {
@@ -70,19 +70,19 @@ func (c *checker) openScout(ctx context.Context, link *wire.Link) error {
 		link.AbortPublish()
 		return err
 	}
-	c.scout.Store(next)
+	c.preCheck.Store(next)
 	return nil
 }
 
 // newPreCheck makes a preCheck on publish. Where publish is nil there is no connection
 // until it is open. The lease outlasts three waits: for a silent publish connection,
 // until the lock connection asks without it, and for that answer.
-func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
+func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 	now := time.Now()
-	next := &scout{
+	next := &preCheck{
 		publish: publish, opened: now, made: now, patience: link.Lock.Config.Heartbeat * 2 / 5,
 	}
-	if old := c.scout.Load(); old != nil && !old.asked.Load() {
+	if old := c.preCheck.Load(); old != nil && !old.asked.Load() {
 		next.made = old.made
 	}
 	if publish != nil {
@@ -97,13 +97,13 @@ func (c *checker) newScout(link *wire.Link, publish *wire.Conn) *scout {
 }
 
 // errNoPreCheck proves nothing: to ask might be fatal.
-var errNoScout = errors.New("the publish connection is not open")
+var errNoPreCheck = errors.New("the publish connection is not open")
 
 // ask returns nil when the lock connection may ask too. Either the answer was good, or
 // the publish connection gives none. Then the broker is in an alarm and does not read
 // from it, or it is gone and does not come back. Without a majority check the lease
 // would run out over that.
-func (s *scout) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
+func (s *preCheck) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
 	switch {
 	case s.publish == nil:
 		return s.without(s.made)
@@ -126,9 +126,9 @@ func (s *scout) ask(ctx context.Context, behind *wire.RequestChannel, queue stri
 }
 
 // without is the answer of a preCheck that has no connection.
-func (s *scout) without(since time.Time) error {
+func (s *preCheck) without(since time.Time) error {
 	if time.Since(since) > s.patience {
 		return nil
 	}
-	return errNoScout
+	return errNoPreCheck
 }

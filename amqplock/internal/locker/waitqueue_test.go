@@ -136,7 +136,7 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 
 // A waiter that has heard nothing for long has the first waiter try, and does not try
 // itself: it would overtake those before it.
-func TestNobodyOvertakesInLine(t *testing.T) {
+func TestNobodyOvertakesInTheQueue(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	holder := testSession(t, cfg)
@@ -184,7 +184,7 @@ func TestNobodyOvertakesInLine(t *testing.T) {
 
 // A crash is known to the wait queue within milliseconds: the message of the last will
 // expires into it.
-func TestCrashWakesTheLine(t *testing.T) {
+func TestCrashWakesTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -228,11 +228,11 @@ func TestStepAside(t *testing.T) {
 			for _, held := range []time.Duration{presence.Delay / 2, 2 * presence.Delay} {
 				lock := mustAcquire(t, cfg)
 				pass(held)
-				hold, begun, told, closed := p.connOf(lock.link.Lock), time.Now(), false, time.Duration(-1)
+				hold, begun, hinted, closed := p.connOf(lock.link.Lock), time.Now(), false, time.Duration(-1)
 				p.answer(func(r *request) bool {
 					switch {
 					case r.method == "publish" && r.queue == wire.WaitQueue(cfg.Name):
-						told = true
+						hinted = true
 					case r.method == "close" && r.peerConn == hold:
 						closed = time.Since(begun)
 					case r.method == "delete" && r.queue == wire.WaitQueue(cfg.Name) && line:
@@ -255,9 +255,9 @@ func TestStepAside(t *testing.T) {
 				if line {
 					want = aside
 				}
-				if line && !told || closed != want {
+				if line && !hinted || closed != want {
 					t.Errorf("with a queue %t, held for %s: gave a hint %t, closed after %s, want %s",
-						line, held, told, closed, want)
+						line, held, hinted, closed, want)
 				}
 			}
 		}

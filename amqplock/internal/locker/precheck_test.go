@@ -82,7 +82,7 @@ func (h *holder) getOnTalk(reply func(*request)) {
 }
 
 // Every get on the lock connection comes after one on the publish connection.
-func TestScoutGoesAhead(t *testing.T) {
+func TestPreCheckComesFirst(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
@@ -94,7 +94,7 @@ func TestScoutGoesAhead(t *testing.T) {
 // A bad answer to a get on the publish connection proves nothing and costs nothing but
 // that connection. (541 is one, when the leader of the queue has died.) The lock
 // connection is not asked until a new publish connection has been answered well.
-func TestScoutTakesTheBlow(t *testing.T) {
+func TestPreCheckTakesTheFailure(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"541", "320", "cut", "silence", "403", "404 down", "404 timeout"} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestScoutTakesTheBlow(t *testing.T) {
 
 // The broker does not read from a publish connection in an alarm. The lock connection,
 // which never published, asks alone, however long it takes.
-func TestScoutInAnAlarm(t *testing.T) {
+func TestPreCheckInAnAlarm(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		h.mu.Lock()
@@ -142,7 +142,7 @@ func TestScoutInAnAlarm(t *testing.T) {
 
 // Without a publish connection (a limit is reached, from the start or from some time
 // on) the lock connection asks alone.
-func TestScoutThatIsRefused(t *testing.T) {
+func TestPreCheckThatIsRefused(t *testing.T) {
 	t.Parallel()
 	refuse := func(r *request) bool {
 		if r.method == "open" {
@@ -183,7 +183,7 @@ func TestScoutThatIsRefused(t *testing.T) {
 
 // A publish connection that comes, and goes before it could ask anything, does not
 // count.
-func TestScoutThatComesAndGoes(t *testing.T) {
+func TestPreCheckThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		h.answer(func(r *request) bool {
@@ -200,7 +200,7 @@ func TestScoutThatComesAndGoes(t *testing.T) {
 
 // With a new publish connection the lock connection asks on new channels: an older one
 // may remember a leader that is dead.
-func TestScoutIsFollowedOnYoungerChannels(t *testing.T) {
+func TestPreCheckIsFollowedOnYoungerChannels(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		young := map[uint16]bool{}
