@@ -38,7 +38,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 			t.Errorf("%s: %v, want an *Error of kind ErrConfig", what, err)
 		}
 	}
-	if err := c.Check(Semaphore("x"), WithElastic(nil), WithSlots(2), WithStopTime(5*time.Second)); err != nil {
+	if err := c.Check(Semaphore("x"), WithElastic(nil), WithSlots(2),
+		WithStopTime(5*time.Second)); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,7 +45,8 @@ func check(folder string, files *token.FileSet, imports types.Importer) error {
 	}
 	var parsed []*ast.File
 	for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles) {
-		file, err := parser.ParseFile(files, filepath.Join(folder, name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(files, filepath.Join(folder, name), nil,
+			parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}

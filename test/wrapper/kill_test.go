@@ -31,10 +31,15 @@ type moment struct {
 var moments = []moment{
 	{name: "before the grant", then: func(*killing) {}, spread: 10 * time.Millisecond},
 	{name: "first in the queue", queued: true, then: func(*killing) {}, spread: 10 * time.Millisecond},
-	{name: "between grant and start", queued: true, then: func(k *killing) { k.says("acquired") }, spread: 10 * time.Millisecond},
-	{name: "between start and guard", queued: true, then: func(k *killing) { k.starts("leader") }, spread: 40 * time.Millisecond},
-	{name: "when the guard starts", queued: true, then: func(k *killing) { k.first.guard() }, spread: 10 * time.Millisecond},
-	{name: "later", queued: true, then: func(k *killing) { k.starts("leader", "grandchild", "daemon") }, after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
+	{name: "between grant and start", queued: true, then: func(k *killing) { k.says("acquired") },
+		spread: 10 * time.Millisecond},
+	{name: "between start and guard", queued: true, then: func(k *killing) { k.starts("leader") },
+		spread: 40 * time.Millisecond},
+	{name: "when the guard starts", queued: true, then: func(k *killing) { k.first.guard() },
+		spread: 10 * time.Millisecond},
+	{name: "later", queued: true,
+		then:  func(k *killing) { k.starts("leader", "grandchild", "daemon") },
+		after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
 }
 
 // TestKillNeverLetsTwoCommandsOverlap kills amqprun at every stage of its life: no
@@ -105,7 +110,9 @@ func quantiles(d []time.Duration) string {
 		return "never"
 	}
 	slices.Sort(d)
-	at := func(p float64) time.Duration { return d[int(p*float64(len(d)-1))].Round(100 * time.Microsecond) }
+	at := func(p float64) time.Duration {
+		return d[int(p*float64(len(d)-1))].Round(100 * time.Microsecond)
+	}
 	return fmt.Sprintf("median %v, p90 %v, most %v of %d", at(0.5), at(0.9), at(1), len(d))
 }
 
@@ -204,14 +211,16 @@ func (k *killing) look(m moment) trace {
 	tr := readTrace(k.t, k.trace)
 	if !k.guarded {
 		// Only the leader of this tree dies with amqprun.
-		tr.late = slices.DeleteFunc(tr.late, func(line string) bool { return !strings.Contains(line, "leader") })
+		tr.late = slices.DeleteFunc(tr.late,
+			func(line string) bool { return !strings.Contains(line, "leader") })
 		for _, pid := range k.first.marked() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		eventually(k.t, func() bool { return len(k.first.marked()) == 0 }, "the rest to die")
 	}
 	if len(tr.late) > 0 {
-		k.t.Errorf("both commands ran, by %d lines: %s, ...", len(tr.late), strings.Join(tr.late[:min(3, len(tr.late))], "; "))
+		k.t.Errorf("both commands ran, by %d lines: %s, ...", len(tr.late),
+			strings.Join(tr.late[:min(3, len(tr.late))], "; "))
 	}
 	if tr.next <= k.at {
 		k.t.Fatalf("the second command started %v before the kill", k.at-tr.next)
@@ -227,7 +236,8 @@ func (k *killing) nothingLeft() {
 	k.t.Helper()
 	k.first.noneLeft()
 	k.second.noneLeft()
-	eventually(k.t, func() bool { return len(executing(k.program)) == 0 }, "amqprun and its guard to end")
+	eventually(k.t, func() bool { return len(executing(k.program)) == 0 },
+		"amqprun and its guard to end")
 	if k.held() {
 		k.t.Errorf("the queue of %s is left", k.lock)
 	}
@@ -262,7 +272,8 @@ func (k *killing) held() bool {
 	k.t.Helper()
 	_, err := k.inspect(k.lock)
 	var refused *amqp.Error
-	if err != nil && (!errors.As(err, &refused) || refused.Code != amqp.NotFound && refused.Code != amqp.ResourceLocked) {
+	if err != nil && (!errors.As(err, &refused) || refused.Code != amqp.NotFound &&
+		refused.Code != amqp.ResourceLocked) {
 		k.t.Fatal(err)
 	}
 	return err == nil || refused.Code == amqp.ResourceLocked

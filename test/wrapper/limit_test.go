@@ -26,7 +26,8 @@ func (p *process) hogs(uid uint32) {
 		sub say { open my $f, ">>", "log"; print $f "@_\n"; close $f }
 		$SIG{TERM} = $SIG{CHLD} = "IGNORE"; say "ready";
 		select undef, undef, undef, 0.01 until -e "go";
-		for (1 .. 100) { defined(my $pid = fork) or last; unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
+		for (1 .. 100) { defined(my $pid = fork) or last;
+			unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
 		say "full"; sleep 300`)
 	p.as(uid)
 	limited := append([]string{"bash", "-c", `ulimit -u 60 && exec "$0" "$@"`, p.Path}, p.Args[1:]...)

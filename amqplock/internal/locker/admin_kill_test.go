@@ -91,10 +91,14 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 		from, to   int
 		administer func(context.Context, Config) error
 	}{
-		{"change +3", 1, 4, func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 3) }},
-		{"change -3", 4, 1, func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -3) }},
-		{"change to 0", 2, 0, func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 0) }},
-		{"change --to, up", 1, 3, func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }},
+		{"change +3", 1, 4,
+			func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 3) }},
+		{"change -3", 4, 1,
+			func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -3) }},
+		{"change to 0", 2, 0,
+			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 0) }},
+		{"change --to, up", 1, 3,
+			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

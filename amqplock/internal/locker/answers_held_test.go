@@ -48,7 +48,8 @@ func TestAnswersToHolder(t *testing.T) {
 			asked, stopAt := 0, time.Duration(0)
 			p.answer(func(r *request) bool {
 				switch {
-				case q.queue == wire.Witness && q.method == "declare" && r.method == "get": // so that there is a question
+				// so that there is a question
+				case q.queue == wire.Witness && q.method == "declare" && r.method == "get":
 					replies["404 gone"](r)
 					return true
 				case q.is(r):

@@ -41,7 +41,9 @@ var replies = map[string]func(*request){
 		406,
 		"PRECONDITION_FAILED - cannot declare queue '%s': queue limit in vhost '/' (5) is reached",
 	),
-	"320":     func(r *request) { r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin") },
+	"320": func(r *request) {
+		r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin")
+	},
 	"530":     func(r *request) { r.closeConnection(530, "NOT_ALLOWED - vhost '/' is down") },
 	"541":     func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") },
 	"cut":     func(r *request) { r.cut() },

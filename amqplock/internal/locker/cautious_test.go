@@ -27,10 +27,12 @@ func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
 		script func(*request) bool
 		claims func(int) bool
 	}{
-		{"may ask", nil, func(n int) bool { return n == 2 }}, // before it knew of the line, and before it joined
+		// before it knew of the line, and before it joined
+		{"may ask", nil, func(n int) bool { return n == 2 }},
 		{"may not publish", func(r *request) bool {
 			if r.method == "publish" {
-				r.closeChannel(amqp.AccessRefused, "ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'x'")
+				r.closeChannel(amqp.AccessRefused,
+					"ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'x'")
 			}
 			return r.method == "publish"
 		}, func(n int) bool { return n > 10 }},

@@ -102,7 +102,8 @@ func TestNodesAreTriedInOrder(t *testing.T) {
 	}
 	cfg.Dial, cfg.ConnectTimeout = d.dial, time.Second
 	lock := mustAcquire(t, cfg)
-	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1, address(t): 1, "127.0.0.1:2": 0} {
+	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1,
+		address(t): 1, "127.0.0.1:2": 0} {
 		if got := d.count(name); got != want {
 			t.Errorf("%s was dialed %d times, want %d", name, got, want)
 		}
@@ -316,13 +317,18 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		kind  error
 		again bool
 	}{
-		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: fault.ErrUnreachable, again: true},
-		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: fault.ErrUnreachable, again: true},
-		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}), kind: fault.ErrUnreachable, again: true},
+		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: fault.ErrUnreachable,
+			again: true},
+		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: fault.ErrUnreachable,
+			again: true},
+		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}),
+			kind: fault.ErrUnreachable, again: true},
 		{name: "no route", dial: fails(syscall.EHOSTUNREACH), kind: fault.ErrUnreachable, again: true},
-		{name: "the connection ends before the login is done", dial: says(""), kind: fault.ErrUnreachable, again: true},
+		{name: "the connection ends before the login is done", dial: says(""), kind: fault.ErrUnreachable,
+			again: true},
 		{name: "no answer to the connection attempt", url: hole, kind: fault.ErrUnreachable},
-		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"), kind: fault.ErrUnreachable},
+		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"),
+			kind: fault.ErrUnreachable},
 		{name: "wrong password", url: "amqp://guest:wrong@" + at + "/", kind: fault.ErrAccess, again: true},
 		{name: "no such virtual host", url: "amqp://" + at + "/missing", kind: fault.ErrNotFound, again: true},
 	} {

@@ -37,7 +37,8 @@ type peer struct {
 // request is a method that the client has sent.
 type request struct {
 	*peerConn
-	method  string // see methods; a declare is a "claim" when it is exclusive, and a "look" when it is passive
+	// method: an exclusive declare is a "claim", and a passive one is a "look". See methods.
+	method  string
 	queue   string
 	noWait  bool
 	channel uint16

@@ -28,7 +28,8 @@ func eachHolder(t *testing.T, test func(h *holder)) {
 				}
 				lock, _ := held5s(t, cfg)
 				h := &holder{Holder: lock, peer: p, t: t, hold: p.connOf(lock.link.Lock)}
-				if i := slices.IndexFunc(p.conns, func(c *peerConn) bool { return c != h.hold && c.open() }); i >= 0 {
+				if i := slices.IndexFunc(p.conns,
+					func(c *peerConn) bool { return c != h.hold && c.open() }); i >= 0 {
 					h.talk = p.conns[i]
 				}
 				test(h)

@@ -206,7 +206,8 @@ func TestHoleIsNoFreeSlot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := testChannel(t).QueueDelete(wire.SlotQueue(cfg.Name, hole), false, false, false); err != nil {
+	if _, err := testChannel(t).QueueDelete(wire.SlotQueue(cfg.Name, hole), false, false,
+		false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {

@@ -15,7 +15,8 @@ import (
 func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 	t.Helper()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
-		for _, heartbeat := range []time.Duration{2 * time.Second, 5 * time.Second, wire.DefaultHeartbeat} {
+		for _, heartbeat := range []time.Duration{2 * time.Second, 5 * time.Second,
+			wire.DefaultHeartbeat} {
 			t.Run(fmt.Sprintf("%s, %s", kind, heartbeat), func(t *testing.T) {
 				for instant := range 30 {
 					inBubble(t, func(t *testing.T, p *peer, cfg Config) {

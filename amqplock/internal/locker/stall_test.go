@@ -42,7 +42,8 @@ func TestGrowingDoesNotCloseTheLockConnection(t *testing.T) {
 				asked := 0
 				p.answer(func(r *request) bool {
 					switch {
-					case q.method == "delete" && r.method == "get" && r.queue == wire.SlotQueue("x", 2): // so that it is given back
+					// so that it is given back
+					case q.method == "delete" && r.method == "get" && r.queue == wire.SlotQueue("x", 2):
 						replies["404 down"](r)
 						return true
 					case q.is(r) && r.peerConn == hold:
@@ -295,7 +296,10 @@ func TestAdministratorDoesNotPublish(t *testing.T) {
 			synctest.Wait()
 			slots := 0
 			p.mu.Lock()
-			for _, there := p.queues[wire.SlotQueue("x", slots+1)]; there; _, there = p.queues[wire.SlotQueue("x", slots+1)] {
+			for {
+				if _, there := p.queues[wire.SlotQueue("x", slots+1)]; !there {
+					break
+				}
 				slots++
 			}
 			p.mu.Unlock()

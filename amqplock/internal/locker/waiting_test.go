@@ -79,7 +79,9 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 		}()
 		awaitWaiters(t, cfg.Name, i+1)
 	}
-	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 1}} {
+	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1},
+		{Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1},
+		{Why: errPaused.Text, Ahead: 1}} {
 		if got := <-reports; got != want {
 			t.Fatalf("reported %v, want %v", got, want)
 		}
@@ -93,7 +95,8 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 		"the other knows that it waits for us now",
 		func() bool { return slices.Contains(drained(reports), waitq.Waiting{Ahead: 0}) },
 	)
-	for _, release := range []func() *Holder{func() *Holder { return first }, func() *Holder { return <-locks }} {
+	for _, release := range []func() *Holder{func() *Holder { return first },
+		func() *Holder { return <-locks }} {
 		if err := release().Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,8 @@ func (c *wireConn) record(p []byte) (methods int) {
 		}
 		if c.pending[0] == 1 {
 			methods++
-			c.methods[[2]uint16{binary.BigEndian.Uint16(c.pending[7:]), binary.BigEndian.Uint16(c.pending[9:])}]++
+			c.methods[[2]uint16{binary.BigEndian.Uint16(c.pending[7:]),
+				binary.BigEndian.Uint16(c.pending[9:])}]++
 		}
 		c.pending = c.pending[size:]
 	}

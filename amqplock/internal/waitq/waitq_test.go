@@ -59,7 +59,8 @@ func TestNextRetry(t *testing.T) {
 		{"far behind", &Place{}, false, 999, rareRetry, rareRetry},
 	} {
 		w := &Waiter{Retry: FirstRetry, first: test.first, ahead: test.ahead}
-		for d, want := range map[time.Duration]time.Duration{FirstRetry: test.early, LastRetry: test.late} {
+		for d, want := range map[time.Duration]time.Duration{FirstRetry: test.early,
+			LastRetry: test.late} {
 			if got := w.nextRetry(test.place, backoff.NewConstantBackOff(d)); got != want {
 				t.Errorf("%s: %v where the first takes %v, want %v", test.name, got, d, want)
 			}
@@ -182,7 +183,8 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 				t.Fatal(err)
 			}
 			will := wire.WillQueue(name)
-			if _, err := channel.QueueDeclare(will, true, false, false, false, wire.WillArgs(name)); err != nil {
+			if _, err := channel.QueueDeclare(will, true, false, false, false,
+				wire.WillArgs(name)); err != nil {
 				t.Fatal(err)
 			}
 			if err := channel.Publish("", c.queue(name), true, false, amqp.Publishing{}); err != nil {
