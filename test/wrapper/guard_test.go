@@ -192,7 +192,7 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 // but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c",
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
 		stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; `+
 			`do sleep 0.01; done`)
 	daemon := p.pid("pid")
@@ -214,7 +214,7 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 // amqprun.
 func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c",
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
 		`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
 	adopted := prepare(t)
@@ -226,7 +226,7 @@ func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 	p.guard()
 	p.send(syscall.SIGSTOP)
 	if got := adopted.end(); got != 137 {
-		t.Errorf("the adopted ended with %d, want 137", got)
+		t.Errorf("the adopted process ended with %d, want 137", got)
 	}
 	if state(p.Process.Pid) != 'T' {
 		t.Error("the wrapper is not stopped any more")
@@ -263,7 +263,7 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 // off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c",
+	p := prepare(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
 		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	unshare := []string{"--time", "--boottime", "1000000"}
 	if out, err := exec.Command(mustLook(t, "unshare"),

@@ -123,10 +123,10 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 			now()
 			p.endsLost()
 			if got := adopted.end(); got != 137 {
-				t.Errorf("the adopted ended with %d, want 137", got)
+				t.Errorf("the adopted process ended with %d, want 137", got)
 			}
 			if got := adopted.read("log"); got != "ready\ngot\n" {
-				t.Errorf("the adopted wrote %q, want one stop signal", got)
+				t.Errorf("the adopted process wrote %q, want one stop signal", got)
 			}
 			if !alive(other.Process.Pid) {
 				t.Error("a process with another AMQPRUN_ID was killed")

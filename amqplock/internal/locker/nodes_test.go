@@ -133,9 +133,9 @@ func TestConnectionsAtDifferentNodes(t *testing.T) {
 	other := strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)
 	cfg.URLs, cfg.Dial = []string{testURL(t), other}, d.dial
 	lock := mustAcquire(t, cfg)
-	hold, talk := lock.link.Lock.Broker, lock.link.Publish().Broker
-	if hold == talk {
-		t.Errorf("both are at %s", hold)
+	lockAt, publishAt := lock.link.Lock.Broker, lock.link.Publish().Broker
+	if lockAt == publishAt {
+		t.Errorf("both are at %s", lockAt)
 	}
 	if err := lock.Release(t.Context()); err != nil {
 		t.Error(err)
@@ -337,7 +337,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			cfg := testConfig(t, wire.Mutex)
 			cfg.ConnectTimeout = time.Second
 			// The table's own value; RabbitMQ may answer after three seconds.
-			if test.kind != fault.ErrUnreachable { //nolint:errorlint
+			if !errors.Is(test.kind, fault.ErrUnreachable) {
 				cfg.ConnectTimeout = 10 * time.Second
 			}
 			if test.url != "" {

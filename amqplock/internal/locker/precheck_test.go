@@ -13,9 +13,9 @@ import (
 type holder struct {
 	*Holder
 	*peer
-	t    *testing.T
-	hold *peerConn
-	talk *peerConn
+	t           *testing.T
+	lockConn    *peerConn
+	publishConn *peerConn
 }
 
 func eachHolder(t *testing.T, test func(h *holder)) {
@@ -27,10 +27,10 @@ func eachHolder(t *testing.T, test func(h *holder)) {
 					cfg = p.semaphore(cfg, 1)
 				}
 				lock, _ := held5s(t, cfg)
-				h := &holder{Holder: lock, peer: p, t: t, hold: p.connOf(lock.link.Lock)}
+				h := &holder{Holder: lock, peer: p, t: t, lockConn: p.connOf(lock.link.Lock)}
 				if i := slices.IndexFunc(p.conns,
-					func(c *peerConn) bool { return c != h.hold && c.open() }); i >= 0 {
-					h.talk = p.conns[i]
+					func(c *peerConn) bool { return c != h.lockConn && c.open() }); i >= 0 {
+					h.publishConn = p.conns[i]
 				}
 				test(h)
 				if err := lock.Release(t.Context()); err != nil {
@@ -43,23 +43,23 @@ func eachHolder(t *testing.T, test func(h *holder)) {
 
 // pass lets time pass. It returns how often the lock connection and all others were
 // asked meanwhile whether there is a majority.
-func (h *holder) pass(d time.Duration) (hold, others int) {
-	count := func() (hold, others int) {
+func (h *holder) pass(d time.Duration) (own, others int) {
+	count := func() (own, others int) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for _, c := range h.conns {
-			if c == h.hold {
-				hold += c.seen["get"]
+			if c == h.lockConn {
+				own += c.seen["get"]
 			} else {
 				others += c.seen["get"]
 			}
 		}
-		return hold, others
+		return own, others
 	}
-	hold, others = count()
+	own, others = count()
 	pass(d)
-	nowHold, nowOthers := count()
-	return nowHold - hold, nowOthers - others
+	nowOwn, nowOthers := count()
+	return nowOwn - own, nowOthers - others
 }
 
 // stillHeld waits for ten minutes.
@@ -71,10 +71,10 @@ func (h *holder) stillHeld() {
 	}
 }
 
-// getOnTalk answers a get on any connection but the one that holds.
-func (h *holder) getOnTalk(reply func(*request)) {
+// getOnOthers answers a get on any connection but the lock connection.
+func (h *holder) getOnOthers(reply func(*request)) {
 	h.answer(func(r *request) bool {
-		bad := r.method == "get" && r.peerConn != h.hold
+		bad := r.method == "get" && r.peerConn != h.lockConn
 		if bad {
 			reply(r)
 		}
@@ -86,8 +86,8 @@ func (h *holder) getOnTalk(reply func(*request)) {
 func TestPreCheckComesFirst(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
-		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
-			t.Errorf("asked %d times, and %d times before", hold, others)
+		if own, others := h.pass(time.Minute); own < 15 || own != others {
+			t.Errorf("asked %d times, and %d times before", own, others)
 		}
 	})
 }
@@ -101,9 +101,9 @@ func TestPreCheckTakesTheFailure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachHolder(t, func(h *holder) {
 				dialed := h.dialed()
-				h.getOnTalk(replies[name])
-				if hold, others := h.pass(9 * time.Second); hold > 0 || others == 0 {
-					t.Errorf("the lock connection was asked %d times, the others %d times", hold, others)
+				h.getOnOthers(replies[name])
+				if own, others := h.pass(9 * time.Second); own > 0 || others == 0 {
+					t.Errorf("the lock connection was asked %d times, the others %d times", own, others)
 				}
 				closes := name == "541" || name == "320" || name == "cut" || name == "silence"
 				if n := h.dialed() - dialed; closes && (n == 0 || n > 15) || !closes && n > 0 {
@@ -111,8 +111,8 @@ func TestPreCheckTakesTheFailure(t *testing.T) {
 				}
 				h.answer(nil)
 				h.stillHeld()
-				if hold, others := h.pass(time.Minute); hold == 0 || hold != others {
-					t.Errorf("afterwards asked %d times, and %d times before", hold, others)
+				if own, others := h.pass(time.Minute); own == 0 || own != others {
+					t.Errorf("afterwards asked %d times, and %d times before", own, others)
 				}
 			})
 		})
@@ -125,18 +125,18 @@ func TestPreCheckInAnAlarm(t *testing.T) {
 	t.Parallel()
 	eachHolder(t, func(h *holder) {
 		h.mu.Lock()
-		h.talk.alarm("low on memory")
+		h.publishConn.alarm("low on memory")
 		h.mu.Unlock()
-		if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
+		if own, others := h.pass(time.Minute); own < 15 || others > 0 {
 			t.Errorf("in the alarm the lock connection was asked %d times, the others %d times",
-				hold, others)
+				own, others)
 		}
 		h.stillHeld()
 		h.mu.Lock()
-		h.talk.alarmOver()
+		h.publishConn.alarmOver()
 		h.mu.Unlock()
-		if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
-			t.Errorf("after the alarm asked %d times, and %d times before", hold, others)
+		if own, others := h.pass(time.Minute); own < 15 || own != others {
+			t.Errorf("after the alarm asked %d times, and %d times before", own, others)
 		}
 	})
 }
@@ -157,15 +157,15 @@ func TestPreCheckThatIsRefused(t *testing.T) {
 	t.Run("later", func(t *testing.T) {
 		eachHolder(t, func(h *holder) {
 			h.answer(refuse)
-			h.talk.cut()
+			h.publishConn.cut()
 			h.stillHeld()
-			if hold, others := h.pass(time.Minute); hold < 15 || others > 0 {
-				t.Errorf("the lock connection was asked %d times, the others %d times", hold, others)
+			if own, others := h.pass(time.Minute); own < 15 || others > 0 {
+				t.Errorf("the lock connection was asked %d times, the others %d times", own, others)
 			}
 			h.answer(nil)
 			h.pass(10 * time.Second)
-			if hold, others := h.pass(time.Minute); hold < 15 || hold != others {
-				t.Errorf("with a connection again asked %d times, and %d times before", hold, others)
+			if own, others := h.pass(time.Minute); own < 15 || own != others {
+				t.Errorf("with a connection again asked %d times, and %d times before", own, others)
 			}
 		})
 	})
@@ -173,7 +173,7 @@ func TestPreCheckThatIsRefused(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			p.answer(func(r *request) bool { return len(p.conns) > 1 && refuse(r) })
 			lock, _ := held5s(t, cfg)
-			h := &holder{Holder: lock, peer: p, t: t, hold: p.connOf(lock.link.Lock)}
+			h := &holder{Holder: lock, peer: p, t: t, lockConn: p.connOf(lock.link.Lock)}
 			h.stillHeld()
 			if err := lock.Release(t.Context()); err != nil {
 				t.Error(err)
@@ -194,7 +194,7 @@ func TestPreCheckThatComesAndGoes(t *testing.T) {
 			}
 			return bad
 		})
-		h.talk.cut()
+		h.publishConn.cut()
 		h.stillHeld()
 	})
 }
@@ -207,7 +207,7 @@ func TestPreCheckIsFollowedOnYoungerChannels(t *testing.T) {
 		young := map[uint16]bool{}
 		h.answer(func(r *request) bool {
 			switch {
-			case r.peerConn != h.hold:
+			case r.peerConn != h.lockConn:
 			case r.method == "channel.open":
 				young[r.channel] = true
 			case r.method == "get" && !young[r.channel]:
@@ -215,9 +215,9 @@ func TestPreCheckIsFollowedOnYoungerChannels(t *testing.T) {
 			}
 			return false
 		})
-		h.talk.cut()
-		if hold, _ := h.pass(time.Minute); hold < 10 {
-			t.Errorf("asked %d times", hold)
+		h.publishConn.cut()
+		if own, _ := h.pass(time.Minute); own < 10 {
+			t.Errorf("asked %d times", own)
 		}
 	})
 }
