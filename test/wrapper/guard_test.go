@@ -210,9 +210,9 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
-// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped
+// TestGuardReachesCarriersOfTheID: also a process that is no descendant of the stopped
 // amqprun.
-func TestGuardReachesWhoCarriesTheID(t *testing.T) {
+func TestGuardReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
 		`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)

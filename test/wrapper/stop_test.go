@@ -96,10 +96,10 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command
+// TestLossReachesCarriersOfTheID: a process that somebody else started for the command
 // gets the stop signal and the grace too. It gets them when the command has ended, or
 // during the grace of a command that does not heed the signal.
-func TestLossReachesWhoCarriesTheID(t *testing.T) {
+func TestLossReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "",
 		"the command stays": `trap "" TERM; `} {

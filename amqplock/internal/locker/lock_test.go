@@ -185,7 +185,7 @@ func TestWaitEndsInTime(t *testing.T) {
 
 // In an alarm the broker stops reading from a connection that has published: the one that
 // holds must not have.
-func TestHoldConnectionNeverPublishes(t *testing.T) {
+func TestLockConnectionNeverPublishes(t *testing.T) {
 	t.Parallel()
 	const basic, publish, queue, declare = 60, 40, 50, 10
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
