@@ -50,7 +50,7 @@ func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
 			return err
 		}
 		most := max(found.Count, n)
-		// What may be behind a hole:
+		// There may be slots behind a hole:
 		if err := a.deleteDown(ctx, most+wire.Overshoot, most+1); err != nil {
 			return err
 		}
@@ -83,9 +83,9 @@ func Destroy(ctx context.Context, b wire.Broker, name string) error {
 	})
 }
 
-// admin changes a semaphore. All it writes goes over the connection that holds the
-// administration mutex: an administrator that loses the mutex with its connection can not
-// go on writing.
+// admin changes a semaphore. All it writes goes over the lock connection of the
+// administration mutex. So an administrator that loses the mutex with its connection
+// cannot go on writing.
 type admin struct {
 	ref    wire.Ref
 	link   *wire.Link
@@ -97,8 +97,8 @@ func newAdmin(name string, link *wire.Link) *admin {
 }
 
 // administer runs f under the administration mutex. Where the broker fails itself (541)
-// before that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does
-// when the claim crosses the death of another administrator.
+// before that is held, nothing has been changed, and it tries once more. RabbitMQ 4.0
+// does so when the claim crosses the death of another administrator.
 func administer(
 	ctx context.Context, b wire.Broker, name string, f func(context.Context, *admin) error,
 ) error {
