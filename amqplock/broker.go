@@ -33,10 +33,10 @@ type Broker struct {
 	// Cert and Key are PEM files of the client's certificate; both or none. The
 	// certificate is also the login where a URL names no user.
 	Cert, Key string
-	// Heartbeat, in whole seconds, at least 2, is that of the connection that holds the
-	// lock, and of every one with a place in the wait queue. The second connection of a
-	// holder may have a slower one. The broker may lower it. A lease is twice as long. 0
-	// means DefaultHeartbeat.
+	// Heartbeat is in whole seconds, at least 2. It is that of the lock connection, and of
+	// every connection with a place in the wait queue. The publish connection of a holder
+	// may have a slower one. The broker may lower it. A lease is twice as long. 0 means
+	// DefaultHeartbeat.
 	Heartbeat time.Duration
 	// ConnectTimeout bounds connecting to each node, how long Acquire tries again when
 	// none can be reached, and every request. 0 means DefaultConnectTimeout.

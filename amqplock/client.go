@@ -166,12 +166,14 @@ func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 }
 
 // Evict makes the holder of lock with that About.ID lose it, as if the broker had taken
-// it: the context of its Lock ends, and the reason says that it was evicted by by, and
-// which user of the broker that was. Evict returns nil when the holder has confirmed
-// that; it goes on holding the lock until its work has stopped. Where there is no such
-// holder (it has released, it only waits, it holds another lock, it is not of this
-// program) the error matches ErrNotFound. Where it does not confirm within
-// Broker.ConnectTimeout the error matches ErrUnreachable.
+// it. The context of its Lock ends. The reason says that it was evicted by by, and
+// which user of the broker that was.
+//
+// Evict returns nil when the holder has confirmed that. The holder keeps the lock until
+// its work has stopped. The error matches ErrNotFound where there is no such holder. It
+// may have released, only wait, hold another lock, or not be of this program. The error
+// matches ErrUnreachable where the holder does not confirm within
+// Broker.ConnectTimeout.
 func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 	return exported(ctx, locker.Evict(ctx, c.broker, lock.wire(), id, by))
 }
@@ -209,10 +211,10 @@ func (a *Admin) Resize(ctx context.Context, n int) error {
 }
 
 // Drain removes the last n slots, each when its holder has left: no holder loses its
-// slot, and while it goes on nobody takes the last one (the original does, and is waited
-// for). It blocks until that is done or ctx ends. Interrupted, also by kill -9, it leaves
-// the slots that are not drained yet as they are. Of two at the same time the second
-// fails with ErrNotAcquired.
+// slot. While it goes on nobody of this program takes the last slot. Drain waits for a
+// holder of the original program that does. It blocks until that is done or ctx ends.
+// Interrupted, also by kill -9, it leaves the slots that are not drained yet as they
+// are. A second Drain at the same time fails with ErrNotAcquired.
 func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
 }

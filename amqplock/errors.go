@@ -37,7 +37,7 @@ var (
 	ErrInternal = fault.ErrInternal
 )
 
-// Error is a failure, for a person to read and for a program to tell apart. No field ever
+// Error is a failure, with a text for a person and a kind for a program. No field ever
 // holds a password.
 type Error struct {
 	Kind error  // one of the Err values
@@ -49,8 +49,9 @@ type Error struct {
 
 	// Of ErrLost only:
 
-	Lock   string        // what was lost: `mutex "name"`, `slot 3 of semaphore "name"`
-	Broker string        // the node that had granted it, without credentials
+	Lock   string // what was lost: `mutex "name"`, `slot 3 of semaphore "name"`
+	Broker string // the node that had granted it, without credentials
+
 	Reason string        // which check failed and how, or by whom the holder was evicted
 	Age    time.Duration // since the last proof that the lock was held
 }

@@ -113,7 +113,7 @@ func ExampleLock_Context() {
 	ctx, semaphore := context.Background(), client.Semaphore("example-loss")
 	lock, err := client.Acquire(ctx, amqplock.Semaphore("example-loss"),
 		amqplock.WithSlots(1),
-		// What the work needs to end; a silent broker leaves it so long.
+		// The work needs so long to end. A silent broker leaves it that time.
 		amqplock.WithStopTime(2*time.Second),
 	)
 	if err != nil {

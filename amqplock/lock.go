@@ -23,10 +23,11 @@ func newLock(parent context.Context, h *locker.Holder) *Lock {
 	return l
 }
 
-// Context ends when the lock is lost, with an *Error of kind ErrLost as its cause, when
-// it has been released, and with the parent of WithContext. From a loss by silence the
-// stop time is left until another may hold the lock. After an abrupt one (the connection
-// was closed, the queue deleted) another may hold it already.
+// Context ends when the lock is lost, with an *Error of kind ErrLost as its cause. It
+// also ends when the lock has been released, and with the parent of WithContext. From a
+// loss by silence the stop time is left until another may hold the lock. After an
+// abrupt one (the connection was closed, the queue deleted) another may hold it
+// already.
 func (l *Lock) Context() context.Context { return l.ctx }
 
 // Release gives the lock back; call it only when all work under the lock has ended. It
@@ -52,8 +53,8 @@ func (l *Lock) SetEnding(e Ending) { l.holder.SetEnding(locker.Ending(e)) }
 func (l *Lock) Verify(ctx context.Context) error { return exported(ctx, l.holder.Verify(ctx)) }
 
 // TTL is the time for which nobody else can get the lock if the broker has no more
-// contact with us; 0 when it is over. The checks renew it to nearly twice the heartbeat.
-// All work must have ended by then. It says nothing about abrupt losses.
+// contact with us. It is 0 when that time is over. The checks renew it to nearly twice
+// the heartbeat. All work must have ended by then. It says nothing about abrupt losses.
 func (l *Lock) TTL() time.Duration {
 	if l.holder.Context().Err() != nil {
 		return 0

@@ -38,7 +38,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 			t.Errorf("%s: %v, want an *Error of kind ErrConfig", what, err)
 		}
 	}
-	if err := c.Check(Semaphore("x"), WithElastic(nil), WithSlots(2), WithStopTime(5*time.Second)); err != nil {
+	if err := c.Check(Semaphore("x"), WithElastic(nil), WithSlots(2),
+		WithStopTime(5*time.Second)); err != nil {
 		t.Error(err)
 	}
 }
@@ -220,7 +221,8 @@ func TestElastic(t *testing.T) {
 	}
 }
 
-// The end of ctx in the middle of a request is the caller's doing, and no fault of the broker.
+// The end of ctx in the middle of a request is the caller's doing, no fault of the
+// broker.
 func TestCanceledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	why := errors.New("enough")

@@ -43,9 +43,9 @@ func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 // DefaultCheckInterval.
 func WithCheckInterval(d time.Duration) Option { return func(r *request) { r.CheckInterval = d } }
 
-// WithStopTime sets how long the holder needs to stop its work, 0 without it: where the
-// broker falls silent, Lock.Context ends so long before others may get the lock. The stop
-// time and the check interval together can be at most 1.4 heartbeats.
+// WithStopTime sets how long the holder needs to stop its work, 0 without it. Where the
+// broker falls silent, Lock.Context ends so long before others may get the lock. The
+// stop time and the check interval together can be at most 1.4 heartbeats.
 func WithStopTime(d time.Duration) Option { return func(r *request) { r.StopTime = d } }
 
 // WithContext makes Lock.Context derive from parent. The end of parent is no loss: the
@@ -60,15 +60,16 @@ func OnWaiting(f func(Waiting)) Option {
 
 // Waiting is what a waiter knows of its wait.
 type Waiting struct {
-	// Why is empty where others hold the lock. Else it is what is unusual: "it is paused (0 slots)".
+	// Why is empty where others hold the lock. Else it is what is unusual: "it is paused
+	// (0 slots)".
 	Why string
-	// Ahead is how many wait before us at most, 0 where we are first, and -1 where there is no wait
-	// queue, or we are not in it yet.
+	// Ahead is how many wait before us at most. It is 0 where we are first, and -1 where
+	// there is no wait queue, or we are not in it yet.
 	Ahead int
 }
 
-// WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does not
-// show it, and Evict cannot stop it. f is called by another goroutine, at most once for
+// WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does
+// not show it, and Evict cannot stop it. Another goroutine calls f, at most once for
 // each connection to the broker, and only for runs of a fifth of a second or more.
 func WithAbout(f func() About) Option {
 	return func(r *request) { r.About = func() presence.About { return presence.About(f()) } }

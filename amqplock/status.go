@@ -23,12 +23,12 @@ type Status struct {
 	Held    int    `json:"held"`
 	Free    int    `json:"free"`
 	Waiting int    `json:"waiting"`
-	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown:
-	// the holder is another program, has held it for less than a fifth of a second, lacks
+	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown.
+	// Its holder is another program, has held it for less than a fifth of a second, lacks
 	// a permission, or does not answer.
 	Holders []Participant `json:"holders"`
 	// Waiters are in the order in which they joined the wait queue, by how long each says
-	// that it has stood there: two that joined within milliseconds may be the wrong way
+	// that it has waited there. Two that joined within milliseconds may be the wrong way
 	// round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
 }
@@ -39,11 +39,11 @@ type Participant struct {
 	// Slots, of a holder, are ascending, from 1; a mutex has the one slot 1.
 	Slots   []int `json:"slots,omitempty"`
 	Elastic bool  `json:"elastic,omitempty"` // a holder that takes slots when they come free
-	// Position, of a waiter, is from 1, among those who answered. 0 means that it has no place in
-	// the wait queue and tries now and then.
+	// Position, of a waiter, is from 1, among those who answered. 0 means that it has no
+	// place in the wait queue and tries now and then.
 	Position int `json:"position,omitempty"`
 	About
-	// Since is the time of the grant or of the place in the queue, by the clock of the asker.
+	// Since is the time of the grant or of the place in the queue, by the asker's clock.
 	Since   time.Time `json:"since,omitzero"`
 	Seconds float64   `json:"seconds"` // since then
 }
@@ -51,7 +51,7 @@ type Participant struct {
 // About is what a participant, a holder or a waiter, says of itself to every asker. All
 // of it is its own claim.
 type About struct {
-	// ID is unique to this run, and what Evict takes; what is beyond 200 bytes is cut off.
+	// ID is unique to this run. Evict takes it. Beyond 200 bytes it is cut off.
 	ID       string            `json:"id,omitempty"`
 	Host     string            `json:"host,omitempty"`
 	PID      int               `json:"pid,omitempty"`

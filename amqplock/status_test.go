@@ -239,7 +239,7 @@ func TestPresenceReturnsWithTheTalkConnection(t *testing.T) {
 	lock := mustAcquire(t, newClient(t, b), ref, present("returns-"+ref.Name))
 	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
 	talks.cut()
-	waitFor(t, "a second talk connection", func() bool { return talks.count() >= 3 })
+	waitFor(t, "a second publish connection", func() bool { return talks.count() >= 3 })
 	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
 	if err := lock.Verify(t.Context()); err != nil {
 		t.Error(err)

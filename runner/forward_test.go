@@ -27,7 +27,8 @@ func TestRequestsToEndAreCounted(t *testing.T) {
 		{syscall.SIGINT, 199 * ms, true, 2, 4},
 	} {
 		if own := e.add(c.s, start.Add(c.at)); own != c.own || e.terms != c.terms || e.all != c.ends {
-			t.Errorf("%v at %v: own=%t terms=%d all=%d, want %t %d %d", c.s, c.at, own, e.terms, e.all, c.own, c.terms, c.ends)
+			t.Errorf("%v at %v: own=%t terms=%d all=%d, want %t %d %d", c.s, c.at, own, e.terms, e.all,
+				c.own, c.terms, c.ends)
 		}
 	}
 }

@@ -17,9 +17,10 @@ var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
 // orders is all that a guard knows. Every message carries all of it, so the newest
 // message is all that a guard, also one that replaces another, has to read.
 type orders struct {
-	Amqprun   int32         // the process whose descendants belong to the tree while it lives
-	Group     int32         // 0: there is nothing to guard
-	Born      uint64        // when the leader of the group was started, see proc
+	Amqprun int32  // its descendants belong to the tree while it lives
+	Group   int32  // 0: there is nothing to guard
+	Born    uint64 // when the leader of the group was started, see proc
+
 	Signal    int32         // sent before SIGKILL
 	KillAfter time.Duration // between the two
 	StopAt    time.Duration // sys.Boottime; 0: no lease to enforce
@@ -61,9 +62,10 @@ type watch struct {
 	orders
 	abandoned   bool          // amqprun is dead: its end of the socket is closed
 	abandonedAt time.Duration // when the guard saw that
-	stoppedFor  time.Duration // the deadline for which it has sent the stop signal
-	stopped     bool          // it has sent the stop signal because amqprun is dead
-	killedFor   time.Duration // the deadline for which it has killed the tree
+
+	stoppedFor time.Duration // the deadline for which it sent the stop signal
+	stopped    bool          // it sent that because amqprun is dead
+	killedFor  time.Duration // the deadline for which it killed
 }
 
 // due returns what to do at now, and when to ask again (0: when the orders change).
@@ -102,9 +104,9 @@ func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 	}
 }
 
-// disconnected shortens the deadlines when the connection that holds the lock has ended:
-// the lock is free then. An amqprun that is not stopped sees the end too, and its next
-// orders replace these.
+// disconnected shortens the deadlines when the lock connection has ended: the lock is
+// free then. An amqprun that is not stopped sees the end too, and its next orders
+// replace these.
 func (w *watch) disconnected(now time.Duration) {
 	if w.Group == 0 || w.Stopping || w.abandoned {
 		return

@@ -13,10 +13,10 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// Guard is a small process that stops the command's tree when amqprun cannot, because
-// somebody has killed it, or has stopped it while the lease ends. The process holds a
-// duplicate of the connection's socket, so that the broker frees the lock when the
-// command is dead and not before.
+// Guard is a small process that stops the command's tree when amqprun cannot. Then
+// somebody has killed amqprun, or has stopped it while the lease ends. The process
+// holds a duplicate of the connection's socket, so that the broker frees the lock when
+// the command is dead and not before.
 //
 // Run starts the process when the command has lived for guardAfter. All methods may be
 // called on nil, which does nothing, and by several goroutines.
@@ -151,9 +151,9 @@ func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 // take a processor from amqprun, which releases the lock next.
 func (g *Guard) dismiss() { g.update(func(o *orders) { *o = orders{} }) }
 
-// update changes the orders. A failure to send them is the end of the process, which Run
-// notices, but for a full socket: somebody has stopped the process, and it would act on
-// old orders when it goes on. So it is killed, and Run replaces it.
+// update changes the orders. A failure to send them is the end of the process, which
+// Run notices. A full socket is another case. Somebody has stopped the process, and it
+// would act on old orders when it goes on. So update kills it, and Run replaces it.
 func (g *Guard) update(change func(*orders)) {
 	if g == nil {
 		return

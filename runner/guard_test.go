@@ -12,7 +12,8 @@ const second = time.Second
 // leased is the state of a guard whose amqprun renews its lease: the stop signal at 100
 // s, SIGKILL at 105 s.
 func leased() watch {
-	return watch{orders: orders{Group: 42, KillAfter: 5 * second, StopAt: 100 * second, KillAt: 105 * second}}
+	return watch{orders: orders{Group: 42, KillAfter: 5 * second, StopAt: 100 * second,
+		KillAt: 105 * second}}
 }
 
 func TestDue(t *testing.T) {
@@ -40,30 +41,52 @@ func TestDue(t *testing.T) {
 		{"long before", leased(), 10 * second, rest, 100*second + stopSlack},
 		{"amqprun's own turn", leased(), 100 * second, rest, 100*second + stopSlack},
 		{"amqprun did nothing", leased(), 100*second + stopSlack, stop, 105 * second},
-		{"amqprun stops the tree", changed(func(w *watch) { w.Stopping = true }), 101 * second, rest, 105 * second},
-		{"the signal was sent", changed(func(w *watch) { w.did(stop) }), 101 * second, rest, 105 * second},
+		{"amqprun stops the tree", changed(func(w *watch) { w.Stopping = true }), 101 * second, rest,
+			105 * second},
+		{"the signal was sent", changed(func(w *watch) { w.did(stop) }), 101 * second, rest,
+			105 * second},
 		{"time is over", leased(), 105 * second, kill, 0},
-		{"time is over although amqprun stops the tree", changed(func(w *watch) { w.Stopping = true }), 105 * second, kill, 0},
+		{"time is over although amqprun stops the tree", changed(func(w *watch) { w.Stopping = true }),
+			105 * second, kill, 0},
 		{"killed, amqprun still there", changed(func(w *watch) { w.did(kill) }), 200 * second, rest, 0},
-		{"renewed after the signal", changed(func(w *watch) { w.did(stop); w.StopAt, w.KillAt = 110*second, 115*second }), 101 * second, rest, 110*second + stopSlack},
-		{"renewed after the kill", changed(func(w *watch) { w.did(kill); w.StopAt, w.KillAt = 110*second, 115*second }), 115 * second, kill, 0},
+		{"renewed after the signal",
+			changed(func(w *watch) { w.did(stop); w.StopAt, w.KillAt = 110*second, 115*second }),
+			101 * second, rest, 110*second + stopSlack},
+		{"renewed after the kill",
+			changed(func(w *watch) { w.did(kill); w.StopAt, w.KillAt = 110*second, 115*second }),
+			115 * second, kill, 0},
 		{"no grace", changed(func(w *watch) { w.StopAt = w.KillAt }), 105 * second, kill, 0},
-		{"short grace", changed(func(w *watch) { w.StopAt = 104 * second }), 104 * second, rest, 104*second + 250*time.Millisecond},
+		{"short grace", changed(func(w *watch) { w.StopAt = 104 * second }), 104 * second, rest,
+			104*second + 250*time.Millisecond},
 		{"suspended for a day", leased(), 24 * time.Hour, kill, 0},
-		{"suspended for a day, after the signal", changed(func(w *watch) { w.did(stop) }), 24 * time.Hour, kill, 0},
-		{"disconnected, amqprun's own turn", changed(func(w *watch) { w.disconnected(10 * second) }), 10 * second, rest, 10*second + stopSlack},
-		{"disconnected, amqprun did nothing", changed(func(w *watch) { w.disconnected(10 * second) }), 10*second + stopSlack, stop, 15 * second},
-		{"disconnected, after the grace", changed(func(w *watch) { w.disconnected(10 * second); w.did(stop) }), 15 * second, kill, 0},
-		{"disconnected in the last grace of the lease", changed(func(w *watch) { w.did(stop); w.disconnected(103 * second) }), 104 * second, rest, 105 * second},
-		{"disconnected while amqprun stops the tree", changed(func(w *watch) { w.Stopping = true; w.disconnected(10 * second) }), 50 * second, rest, 105 * second},
+		{"suspended for a day, after the signal", changed(func(w *watch) { w.did(stop) }), 24 * time.Hour,
+			kill, 0},
+		{"disconnected, amqprun's own turn", changed(func(w *watch) { w.disconnected(10 * second) }),
+			10 * second, rest, 10*second + stopSlack},
+		{"disconnected, amqprun did nothing", changed(func(w *watch) { w.disconnected(10 * second) }),
+			10*second + stopSlack, stop, 15 * second},
+		{"disconnected, after the grace",
+			changed(func(w *watch) { w.disconnected(10 * second); w.did(stop) }), 15 * second, kill, 0},
+		{"disconnected in the last grace of the lease",
+			changed(func(w *watch) { w.did(stop); w.disconnected(103 * second) }), 104 * second, rest,
+			105 * second},
+		{"disconnected while amqprun stops the tree",
+			changed(func(w *watch) { w.Stopping = true; w.disconnected(10 * second) }), 50 * second, rest,
+			105 * second},
 		{"disconnected before the start", watch{orders: orders{}}, 10 * second, rest, 0},
 		{"abandoned", abandoned(10*second, nil), 10 * second, stop, 15 * second},
-		{"abandoned, in the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 12 * second, rest, 15 * second},
-		{"abandoned, after the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 15 * second, kill, 0},
-		{"abandoned, the lease ends first", abandoned(103*second, func(w *watch) { w.did(stop) }), 105 * second, kill, 0},
-		{"abandoned while stopping", abandoned(10*second, func(w *watch) { w.Stopping = true }), 11 * second, rest, 15 * second},
-		{"abandoned without a lease", abandoned(10*second, func(w *watch) { w.StopAt, w.KillAt = 0, 0 }), 10 * second, stop, 15 * second},
-		{"abandoned without a grace", abandoned(10*second, func(w *watch) { w.KillAfter = 0 }), 10 * second, kill, 0},
+		{"abandoned, in the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 12 * second,
+			rest, 15 * second},
+		{"abandoned, after the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 15 * second,
+			kill, 0},
+		{"abandoned, and the lease ends first", abandoned(103*second, func(w *watch) { w.did(stop) }),
+			105 * second, kill, 0},
+		{"abandoned while stopping", abandoned(10*second, func(w *watch) { w.Stopping = true }),
+			11 * second, rest, 15 * second},
+		{"abandoned without a lease", abandoned(10*second, func(w *watch) { w.StopAt, w.KillAt = 0, 0 }),
+			10 * second, stop, 15 * second},
+		{"abandoned without a grace", abandoned(10*second, func(w *watch) { w.KillAfter = 0 }),
+			10 * second, kill, 0},
 		{"abandoned, suspended for a day", abandoned(10*second, nil), 24 * time.Hour, kill, 0},
 	} {
 		if do, wake := c.w.due(c.now); do != c.do || wake != c.wake {
@@ -72,8 +95,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun: at the end of
-// the newest lease it kills, and never before somebody's time is over.
+// TestTheTreeIsDeadInTime follows a guard through any life of an amqprun. It kills at
+// the end of the newest lease, and never before the time is over.
 func TestTheTreeIsDeadInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seconds := rapid.IntRange(0, 20)
@@ -123,7 +146,8 @@ func TestTheTreeIsDeadInTime(t *testing.T) {
 }
 
 func TestOrdersSurviveTheSocket(t *testing.T) {
-	want := orders{Amqprun: 1, Group: 2, Born: 6, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5, Stopping: true}
+	want := orders{Amqprun: 1, Group: 2, Born: 6, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5,
+		Stopping: true}
 	got, id, err := decodeOrders(want.encode("the-id"))
 	if err != nil || got != want || id != "the-id" {
 		t.Errorf("%+v, %q, %v", got, id, err)

@@ -75,9 +75,10 @@ type guardProcess struct {
 	watch watch
 	id    string
 	timer int
-	kept  int           // the duplicate of the connection's socket, -1 for none
-	cut   bool          // the broker has closed the connection
-	tick  time.Duration // until the next look at a tree that is to end by itself
+	kept  int  // the duplicate of the connection's socket, -1 for none
+	cut   bool // the broker has closed the connection
+
+	tick time.Duration // until the next look at a tree that is to end by itself
 
 	unrelated memory
 }
@@ -104,8 +105,9 @@ func (g *guardProcess) run() {
 	}
 }
 
-// tree is what the guard can reach. The descendants of a dead amqprun have other parents.
-// Of these, a process that has left the group and wiped its environment is out of reach.
+// tree is what the guard can reach. The descendants of a dead amqprun have other
+// parents. One of them that has left the group and wiped its environment is out of
+// reach.
 func (g *guardProcess) tree() tree {
 	t := tree{pgid: int(g.watch.Group), id: g.id, born: g.watch.Born}
 	if p, ok := readProc(t.pgid); ok && p.start != t.born {
@@ -117,8 +119,8 @@ func (g *guardProcess) tree() tree {
 	return t
 }
 
-// signal sends signals to all members of the tree, and reports whether there are any, or
-// may be. It signals the group as such only if it has seen a member: amqprun may have
+// signal sends signals to all members of the tree. It reports whether there are any, or
+// may be. It signals the group as such only if it has seen a member. amqprun may have
 // collected the leader, and the group's id may belong to others.
 func (g *guardProcess) signal(t tree, signals ...syscall.Signal) (found bool) {
 	grouped := false
@@ -155,7 +157,8 @@ func (g *guardProcess) stop() {
 // own forking.
 const looks = 3
 
-// allDead reports whether the looks have found nothing. What they find gets signals.
+// allDead reports whether the looks have found nothing. A member that they find gets
+// signals.
 func (g *guardProcess) allDead(signals ...syscall.Signal) bool {
 	for range looks {
 		t := g.tree()

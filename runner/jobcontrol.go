@@ -97,8 +97,8 @@ func (r *run) answered(ctx context.Context, err error) error {
 	return nil
 }
 
-// resume lets the command go on, with the terminal if it had it or asked for it, and a
-// shell has resumed us in the foreground.
+// resume lets the command go on after a shell has resumed us in the foreground. The
+// command gets the terminal if it had it or asked for it.
 func (r *run) resume() {
 	if r.wants {
 		r.terminal.give(r.leader.pid)

@@ -17,7 +17,7 @@ import (
 // Lookup finds the program name as execvp(3) does. The error is a *StartError: code 127
 // if there is no such program, 126 if it cannot be executed. A program that is found may
 // still fail to start. os/exec.LookPath would refuse a relative directory in PATH, and
-// does not tell a file without execute permission from none.
+// reports a file without execute permission as none.
 func Lookup(name string) (path string, err error) {
 	if name == "" {
 		return "", &StartError{`""`, errors.New("the command is empty"), exitNotFound}

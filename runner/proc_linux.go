@@ -15,10 +15,11 @@ import (
 type proc struct {
 	pid, ppid, pgrp, session int
 	state                    byte
-	kernel                   bool   // a thread of the kernel
-	exiting                  bool   // the first thread has begun to end
-	threads                  int    // those that have not ended, and the first
-	start                    uint64 // in ticks since boot; with the pid it names a process for ever
+	kernel                   bool // a thread of the kernel
+	exiting                  bool // the first thread has begun to end
+
+	threads int    // those that have not ended, and the first
+	start   uint64 // in ticks since boot; with the pid it names a process for ever
 }
 
 // dead reports whether the process executes nothing any more. The kernel's letter is that
@@ -63,9 +64,9 @@ func handles(pid int, s syscall.Signal) bool {
 	return false
 }
 
-// environ returns the environment that p was executed with, nil if there is none to see,
-// and whether that is sure: in the middle of execve(2) a process has lost one environment
-// and has not got the next.
+// environ returns the environment that p was executed with, nil if there is none to
+// see. It also returns whether that is sure. In the middle of execve(2) a process has
+// lost one environment and has not got the next.
 func (p proc) environ() (text []byte, sure bool) {
 	place := p.environPlace()
 	text, err := readProcFile(place, "environ")

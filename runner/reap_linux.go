@@ -13,8 +13,8 @@ import (
 
 // leader is the command's own process, whose pid is also the id of its group.
 //
-// It is collected when its group has been signalled for the last time, and not before:
-// until then the pid, and with it the group's id, cannot belong to anybody else.
+// It is collected when its group has been signalled for the last time, and not before.
+// Until then the pid, and with it the group's id, cannot belong to anybody else.
 type leader struct {
 	pid       int
 	ended     bool

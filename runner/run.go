@@ -19,13 +19,15 @@ type run struct {
 	verified chan error       // receives Verify's answer; nil: it has not been asked
 	ends     ends
 	terminal terminal
-	stopping bool          // the tree is being stopped: no more job control
-	paused   time.Duration // when SIGTSTP was passed on; 0: no stop is to follow
-	wants    bool          // the command is to have the terminal when it goes on
-	resumed  bool          // a SIGCONT that is still to be read was for us
-	hangs    bool          // the command does not die of SIGKILL
-	unarmed  bool          // a warning says that there is no guard
 	status   Status
+
+	stopping bool          // the tree is being stopped
+	paused   time.Duration // when SIGTSTP was passed on; 0: none follows
+	wants    bool          // the command gets the terminal when it goes on
+
+	resumed bool // we sent a SIGCONT that is still to be read
+	hangs   bool // the command does not die of SIGKILL
+	unarmed bool // a warning says that there is no guard
 
 	unrelated memory // of the stop
 }

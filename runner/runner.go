@@ -1,5 +1,5 @@
-// Package runner runs a command under a lock: it starts the command, passes signals on,
-// shares the terminal with it, and, when the lock is lost, stops everything that the
+// Package runner runs a command under a lock. It starts the command, passes signals on,
+// and shares the terminal with it. When the lock is lost it stops everything that the
 // command has started. It knows nothing of locks: the loss is the end of a context.
 //
 // docs/WRAPPER.md lists what it guarantees and what it does not.
@@ -63,8 +63,8 @@ const (
 )
 
 // spareThreads is how many threads Run makes before the command can use up its limit of
-// processes. More never block at once: in a system call of Run, in a write to a terminal
-// or a pipe, in the timer of the grace, and one that goes on beside these.
+// processes. No more block at once. One is in a system call of Run. One writes to a
+// terminal or a pipe. One is in the timer of the grace. One goes on beside these.
 const spareThreads = 4
 
 // Run starts the command and returns when it has ended or, when ctx ends first, when it

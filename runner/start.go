@@ -11,9 +11,9 @@ import (
 // after its setpgid. The caller calls release when the command has ended.
 //
 // A command that may have the terminal gets it before its exec. Others start in the
-// background and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU: given at
-// the start, the foreground would be taken from the rest of a pipeline, and `amqprun seq
-// 5000 | less` would hang.
+// background and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU. To
+// give the foreground at the start would take it from the rest of a pipeline, and
+// `amqprun seq 5000 | less` would hang.
 func (r *run) start() (release func(), err error) {
 	path, err := Lookup(r.c.Args[0])
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The exit codes of shells for a command that could not be started, and of timeout(1) for its
-// own failures.
+// The exit codes of shells for a command that could not be started, and of timeout(1)
+// for its own failures.
 const (
 	exitOwnFailure    = 125
 	exitNotExecutable = 126

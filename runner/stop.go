@@ -41,8 +41,8 @@ func (r *run) stopTree(grace time.Duration) {
 	r.status.StopTook = sys.Boottime() - begun
 }
 
-// killGroupAt kills the group at that instant, whatever else is being done: on a starved
-// machine one look through /proc can take longer than the grace.
+// killGroupAt kills the group at that instant, whatever else is being done. On a
+// starved machine one look through /proc can take longer than the grace.
 func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 	canceled, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -60,17 +60,17 @@ func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 }
 
 // grace returns when the tree is gone, when its time is over, or at a second SIGINT or
-// SIGTERM. A process that carries the command's AMQPRUN_ID but does not descend from it
+// SIGTERM. A process that carries the command's AMQPRUN_ID may descend from another. It
 // gets the stop signal when the command has ended, or after a quarter of the grace. All
-// of /proc has to be read for that. Where one broker dies, hundreds of amqpruns do so at
-// the same time, and the commands must have their signals before.
+// of /proc has to be read for that. Where one broker dies, hundreds of amqpruns do so
+// at the same time, and the commands must have their signals before.
 func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for told := false; !r.gone() && sys.Boottime() < r.bounded(begun+grace); {
-		if !told && (r.leader.ended || sys.Boottime() > begun+grace/4) {
+	for signalled := false; !r.gone() && sys.Boottime() < r.bounded(begun+grace); {
+		if !signalled && (r.leader.ended || sys.Boottime() > begun+grace/4) {
 			r.tree().signalAdopted(stop, syscall.SIGCONT)
-			told = true
+			signalled = true
 		}
 		select {
 		case <-r.children:
@@ -104,7 +104,7 @@ func (r *run) until() time.Duration {
 
 // overdue reports whether to give up on a tree that got SIGKILL at killed. While the
 // command itself lives, or after a loss, it is worth trying until the lock is somebody
-// else's. What the command has left behind is in nobody's way.
+// else's. Other processes that the command has left behind are in nobody's way.
 func (r *run) overdue(killed time.Duration) bool {
 	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {

@@ -32,7 +32,8 @@ func TestSignalToOthersPassesUsBy(t *testing.T) {
 func init() {
 	if len(os.Args) == 2 && os.Args[1] == "signal-others" {
 		signalOthers(syscall.SIGTSTP)
-		fmt.Printf("blocked %t, pending %t\n", inMask("SigBlk", syscall.SIGTSTP), inMask("ShdPnd", syscall.SIGTSTP))
+		fmt.Printf("blocked %t, pending %t\n", inMask("SigBlk", syscall.SIGTSTP),
+			inMask("ShdPnd", syscall.SIGTSTP))
 		os.Exit(0)
 	}
 }

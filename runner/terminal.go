@@ -9,9 +9,10 @@ import (
 
 // terminal is the controlling terminal, if there is one.
 type terminal struct {
-	fd     int           // of /dev/tty; 0 is none yet
-	given  bool          // the command has it, unless a shell has taken it
-	back   bool          // it was the command's, and is ours again
+	fd    int  // of /dev/tty; 0 is none yet
+	given bool // the command has it, unless a shell has taken it
+	back  bool // it was the command's, and is ours again
+
 	before *unix.Termios // the settings when it was given away
 }
 
@@ -40,9 +41,9 @@ func (t *terminal) foreground() int {
 	return pgid
 }
 
-// offer reports whether the command may have the foreground from its start: it is ours,
-// and standard input and output are the terminal, so that no part of a pipeline needs it.
-// The child takes it before its exec.
+// offer reports whether the command may have the foreground from its start. It may if
+// the foreground is ours, and standard input and output are the terminal: no part of a
+// pipeline needs it. The child takes it before its exec.
 func (t *terminal) offer() bool {
 	for fd := range 2 {
 		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
@@ -74,7 +75,7 @@ func (t *terminal) give(group int) bool {
 }
 
 // takeBack makes our group the foreground again if that is group, or one that has died
-// with it, and reports whether it has done so, now or before.
+// with it. It reports whether it has done so, now or before.
 func (t *terminal) takeBack(group int) bool {
 	if t.given {
 		now := t.foreground()

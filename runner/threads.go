@@ -6,7 +6,7 @@ import (
 )
 
 // reserveThreads makes n threads that the Go runtime keeps and uses instead of new ones.
-// The runtime ends the process when it can make no thread, and a command can use up the
+// The runtime ends the process when it can make no thread. A command can use up the
 // limit of processes (RLIMIT_NPROC, pids.max), which counts threads of amqprun too.
 func reserveThreads(n int) {
 	var all sync.WaitGroup

@@ -37,7 +37,8 @@ func TestProcessesWithAwkwardNames(t *testing.T) {
 	}()
 	p, ok := readProc(cmd.Process.Pid)
 	self, _ := readProc(os.Getpid())
-	if !ok || p.ppid != os.Getpid() || p.pgrp != self.pgrp || p.session != self.session || p.state == 'Z' || p.start < self.start {
+	if !ok || p.ppid != os.Getpid() || p.pgrp != self.pgrp || p.session != self.session ||
+		p.state == 'Z' || p.start < self.start {
 		t.Errorf("%+v, %t; ours is %+v", p, ok, self)
 	}
 }
@@ -102,12 +103,14 @@ func TestDescendants(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := tree{root: os.Getpid(), born: command.start}
-	for name, look := range map[string]func() []proc{"lists": here.descendants, "parents": here.descendantsByParent} {
+	for name, look := range map[string]func() []proc{"lists": here.descendants,
+		"parents": here.descendantsByParent} {
 		var pids []int
 		for _, p := range look() {
 			pids = append(pids, p.pid)
 		}
-		if !slices.Contains(pids, command.pid) || !slices.Contains(pids, child) || slices.Contains(pids, older.pid) {
+		if !slices.Contains(pids, command.pid) || !slices.Contains(pids, child) ||
+			slices.Contains(pids, older.pid) {
 			t.Errorf("by %s: %v, want %d and %d without %d", name, pids, command.pid, child, older.pid)
 		}
 	}
@@ -140,7 +143,8 @@ func TestOrphaned(t *testing.T) {
 func TestUnrelatedProcessesAreNotLookedAtAgain(t *testing.T) {
 	id := t.Name() + strconv.Itoa(os.Getpid())
 	lookedFor := tree{id: id, unrelated: make(map[int]bool)}
-	for deadline := time.Now().Add(10 * time.Second); !lookedFor.unrelated[os.Getppid()]; { // a look is in vain while anybody is being executed
+	// a look is in vain while anybody is being executed
+	for deadline := time.Now().Add(10 * time.Second); !lookedFor.unrelated[os.Getppid()]; {
 		if found := lookedFor.members(); len(found) > 0 || time.Now().After(deadline) {
 			t.Fatalf("found %+v; %d unrelated, our parent is none", found, len(lookedFor.unrelated))
 		}
@@ -155,7 +159,8 @@ func TestUnrelatedProcessesAreNotLookedAtAgain(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	for yes, deadline := false, time.Now().Add(10*time.Second); !yes && time.Now().Before(deadline); {
-		yes, _ = carries(proc{pid: cmd.Process.Pid}, id) // Start returns a little before the environment is there
+		// Start returns a little before the environment is there
+		yes, _ = carries(proc{pid: cmd.Process.Pid}, id)
 	}
 	for range 2 {
 		if found := lookedFor.members(); len(found) != 1 || found[0].pid != cmd.Process.Pid {
@@ -178,7 +183,8 @@ func TestLongFilesOfProcesses(t *testing.T) {
 		}
 		yes, sure := carries(proc{pid: cmd.Process.Pid}, "last")
 		for deadline := time.Now().Add(10 * time.Second); !sure && time.Now().Before(deadline); {
-			yes, sure = carries(proc{pid: cmd.Process.Pid}, "last") // Start returns a little before the environment is there
+			// Start returns a little before the environment is there
+			yes, sure = carries(proc{pid: cmd.Process.Pid}, "last")
 		}
 		if !yes {
 			t.Errorf("%d bytes before it: %t, %t", size, yes, sure)
@@ -195,7 +201,8 @@ func TestProcessesInTheMiddleOfExec(t *testing.T) {
 	unsure := 0
 	for deadline := time.Now().Add(10 * time.Second); unsure < 5 && time.Now().Before(deadline); {
 		cmd := exec.Command("sleep", "300")
-		cmd.Env = []string{"AMQPRUN_ID=here", "FILL=" + strings.Repeat("x", 100000)} // the more there is, the longer it takes
+		// the more there is, the longer it takes
+		cmd.Env = []string{"AMQPRUN_ID=here", "FILL=" + strings.Repeat("x", 100000)}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +251,8 @@ func TestProcessWithoutEnvironment(t *testing.T) {
 // another time.
 func TestGuardSparesAReusedGroup(t *testing.T) {
 	self, _ := readProc(os.Getpid())
-	g := guardProcess{watch: watch{abandoned: true, orders: orders{Group: int32(self.pid), Born: self.start}}}
+	g := guardProcess{watch: watch{abandoned: true,
+		orders: orders{Group: int32(self.pid), Born: self.start}}}
 	if got := g.tree().pgid; got != self.pid {
 		t.Errorf("group %d, want %d", got, self.pid)
 	}
@@ -254,9 +262,9 @@ func TestGuardSparesAReusedGroup(t *testing.T) {
 	}
 }
 
-// A first thread that has ended leaves a zombie's letter, and no environment, in what the
-// kernel tells of a process that goes on. TestGuardRemembersUnrelatedProcesses: for a
-// while, since their pids may be used again.
+// A first thread that has ended leaves a zombie's letter, and no environment, in /proc
+// for a process that goes on. The guard remembers unrelated processes for a while only,
+// since their pids may be used again.
 func TestGuardRemembersUnrelatedProcesses(t *testing.T) {
 	const mark = -1
 	g := guardProcess{id: t.Name(), watch: watch{abandoned: true}}
@@ -283,14 +291,16 @@ func TestProcessWithoutItsFirstThread(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p proc
-	for deadline := time.Now().Add(10 * time.Second); p.state != 'Z'; p, _ = readProc(cmd.Process.Pid) {
+	for deadline := time.Now().Add(10 * time.Second); p.state != 'Z'; p,
+		_ = readProc(cmd.Process.Pid) {
 		if time.Now().After(deadline) {
 			t.Fatal("the first thread does not end")
 		}
 	}
 	look := func() (found []member, more bool) { // others may be in the middle of execve(2)
 		for deadline := time.Now().Add(10 * time.Second); ; {
-			if found, more = (tree{id: "headless", patient: true}).look(); !more || time.Now().After(deadline) {
+			if found, more = (tree{id: "headless", patient: true}).look(); !more ||
+				time.Now().After(deadline) {
 				return found, more
 			}
 		}
@@ -324,7 +334,8 @@ func TestDead(t *testing.T) {
 		want bool
 	}{
 		{"it runs", proc{state: 'R', threads: 1}, false},
-		{"it has begun to end: nothing is executed any more, whatever the letter", proc{state: 'R', threads: 1, exiting: true}, true},
+		{"it has begun to end: nothing is executed any more, whatever the letter",
+			proc{state: 'R', threads: 1, exiting: true}, true},
 		{"a zombie", proc{state: 'Z', threads: 1, exiting: true}, true},
 		{"being collected", proc{state: 'X', exiting: true}, true},
 		{"one of its threads lives", proc{state: 'Z', threads: 2, exiting: true}, false},

@@ -15,7 +15,7 @@ import (
 )
 
 // Forwarded is the set that reaches the command, verbatim. It has no fault (SEGV, BUS,
-// ILL, FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself: URG is how the
+// ILL, FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself. With URG the
 // Go runtime preempts threads, CHLD is for children of amqprun, PIPE for its standard
 // error, XCPU and XFSZ for its own limits.
 var Forwarded = slices.Concat([]syscall.Signal{
@@ -60,11 +60,11 @@ func Name(s syscall.Signal) string {
 	return fmt.Sprintf("SIG%d", int(s))
 }
 
-// Notify starts to catch the forwarded set, SIGTSTP (Ctrl-Z stops the command before
-// amqprun) and SIGPIPE (so that a closed standard error gives an error instead of a
-// death). HUP and INT that were ignored on entry stay ignored, here and for the command:
-// nohup and background jobs of scripts rely on it. Go does not say whether other signals
-// were ignored.
+// Notify starts to catch the forwarded set, SIGTSTP and SIGPIPE. Ctrl-Z stops the
+// command before amqprun. With SIGPIPE caught a closed standard error gives an error
+// instead of a death. HUP and INT that were ignored on entry stay ignored, here and for
+// the command: nohup and background jobs of scripts rely on it. Go does not say whether
+// other signals were ignored.
 //
 // Notify returns at once, because to catch them all takes half a millisecond. It closes
 // caught when it has caught all. Until then all but SIGPIPE may have their default

@@ -69,7 +69,8 @@ func TestEveryNameIsParsed(t *testing.T) {
 func TestForwardedSet(t *testing.T) {
 	for name, want := range map[string]bool{
 		"HUP": true, "TERM": true, "ALRM": true, "VTALRM": true, "IO": true,
-		"URG": false, "CHLD": false, "PIPE": false, "SEGV": false, "ABRT": false, "TTIN": false, "KILL": false,
+		"URG": false, "CHLD": false, "PIPE": false, "SEGV": false, "ABRT": false, "TTIN": false,
+		"KILL": false,
 	} {
 		s, err := Parse(name)
 		if err != nil {
@@ -112,7 +113,8 @@ func TestNotifyDeliversTheForwardedSet(t *testing.T) {
 }
 
 func TestDieOf(t *testing.T) {
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGKILL} {
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
+		syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGKILL} {
 		cmd := exec.Command(os.Args[0], "die", strconv.Itoa(int(s)))
 		cmd.Dir = t.TempDir()
 		err := cmd.Run()

@@ -1,6 +1,5 @@
-// Package held shows amqprun's own wrapper what it needs of a lock and what the public
-// API of amqplock does not promise: instants on the clock of sys.Boottime, and the
-// socket.
+// Package held has what amqprun's own wrapper needs of a lock beyond amqplock's public
+// API: instants on the clock of sys.Boottime, and the socket.
 package held
 
 import (
@@ -20,9 +19,9 @@ type Lease interface {
 	// hundredth of the heartbeat. The calls do not overlap, and none has an earlier
 	// instant than the one before. f must not block. A second call replaces f.
 	OnRenew(f func(stopAt, until time.Duration))
-	// Socket is the socket of the connection that holds the lock. As long as any process
-	// has it open, and for less than the lease, the lock stays. It is nil where
-	// amqplock.Broker.Dial made something that is no socket.
+	// Socket is the socket of the lock connection. As long as any process has it open, and
+	// for less than the lease, the lock stays. It is nil where amqplock.Broker.Dial made
+	// something that is no socket.
 	Socket() syscall.Conn
 }
 

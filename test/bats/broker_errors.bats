@@ -5,7 +5,7 @@
 load helpers
 load locks
 
-# Of this run alone: a test looks for it in every process of the machine.
+# The id of this run only: a test looks for it in every process of the machine.
 ID=${BATS_RUN_TMPDIR##*/}
 SECRET="s3cret/&$ID"
 ENCODED="s3cret%2F%26$ID"

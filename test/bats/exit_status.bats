@@ -11,7 +11,8 @@ setup() {
   ulimit -c 0
 }
 
-# The wait status as the kernel has it: -N after a death by signal N, which no shell tells from exit status 128+N.
+# The wait status as the kernel has it: -N after a death by signal N. No shell
+# distinguishes that from exit status 128+N.
 wait_status() { # COMMAND...
   /usr/bin/python3 -c 'import subprocess, sys; print(subprocess.run(sys.argv[1:]).returncode)' "$@"
 }
@@ -39,7 +40,8 @@ wait_status() { # COMMAND...
 }
 
 @test "Ctrl-C ends the loop of a shell script" {
-  # The terminal sends INT to the foreground process group: the shell and amqprun, not the command, which amqprun tells.
+  # The terminal sends INT to the foreground process group: the shell and amqprun.
+  # amqprun passes it to the command.
   start_bg setsid bash -c "for i in 1 2 3; do amqprun --mutex $LOCK sh -c 'echo run; exec sleep 600'; done"
   wait_until 20 file_has bg.1.out run
   kill -INT -- "-$bg_pid"
@@ -62,6 +64,7 @@ wait_status() { # COMMAND...
 }
 
 @test "a script without a #! line is run by /bin/sh" {
+  # shellcheck disable=SC2016 # for the shell that runs it
   echo 'echo "hello $1"; exit 7' >plain
   chmod +x plain
   sane_run -7 --separate-stderr amqprun --mutex "$LOCK" ./plain world

@@ -70,7 +70,7 @@ for line in sys.stdin:
 }
 
 # Each line begins with the seconds since the start, which never go back, and the steps come in this order.
-told_in_order() { # STEP...
+logged_in_order() { # STEP...
   local line last=0 at
   while IFS= read -r line; do
     [[ $line =~ ^amqprun:\ \[\ *([0-9]+)\.([0-9]{3})s\]\  ]] || return
@@ -88,7 +88,7 @@ told_in_order() { # STEP...
   requires_broker
   sane_run -3 --separate-stderr amqprun -v --mutex "$LOCK" -- sh -c 'sleep 0.5; exit 3'
   time='[0-9.]+(µs|ms|s)'
-  told_in_order 'connecting to amqp.*' "connected to amqp.* in $time, RabbitMQ [0-9.]+.*, heartbeat [0-9]+s" \
+  logged_in_order 'connecting to amqp.*' "connected to amqp.* in $time, RabbitMQ [0-9.]+.*, heartbeat [0-9]+s" \
     "granted and checked mutex \"$LOCK\" in $time" "acquired mutex \"$LOCK\"" 'started sh as process [0-9]+' \
     "first ownership check of mutex \"$LOCK\" answered in $time" "the command exited with 3 after $time" \
     "released mutex \"$LOCK\" in $time"
@@ -104,7 +104,7 @@ told_in_order() { # STEP...
   [ "$status" -eq 137 ]
   stderr=$(<bg.2.err)
   time='[0-9.]+(µs|ms|s)'
-  told_in_order "looked for slots of semaphore \"$LOCK\" in $time: 1 held, 0 free among those seen" \
+  logged_in_order "looked for slots of semaphore \"$LOCK\" in $time: 1 held, 0 free among those seen" \
     "waiting for semaphore \"$LOCK\": it is held by others" 'first in the wait queue' \
     "granted and checked slot 1 of semaphore \"$LOCK\" in $time" "acquired slot 1 of semaphore \"$LOCK\"" \
     "the command died of SIGKILL after $time" "released slot 1 of semaphore \"$LOCK\" in $time"

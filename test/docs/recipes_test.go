@@ -31,7 +31,8 @@ func lookPath(t *testing.T, program string) string {
 // TestCron runs each job of a crontab as cron does, once alone, and while another holds
 // its lock.
 func TestCron(t *testing.T) {
-	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"}, {"docs/CONNECTIONS.md", "Passwords"}} {
+	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"},
+		{"docs/CONNECTIONS.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
 		}
@@ -241,7 +242,8 @@ func TestJenkins(t *testing.T) {
 
 func TestMake(t *testing.T) {
 	s := open(t, true, "work")
-	rules := blocks(t, page, "Make", "make")[0] + "deploy-locked: two\ntwo: one\none two:\n\t@work $@ $(findstring jobserver,$(MAKEFLAGS))\n"
+	rules := blocks(t, page, "Make", "make")[0] +
+		"deploy-locked: two\ntwo: one\none two:\n\t@work $@ $(findstring jobserver,$(MAKEFLAGS))\n"
 	s.write(filepath.Join(s.home, "Makefile"), rules, 0o600)
 	r := s.start(s.broker(), "make", "--no-print-directory", "-j2", "deploy").ends(0)
 	s.journalHas("work one jobserver", "work ends", "work two jobserver", "work ends")

@@ -120,7 +120,8 @@ func (s *shop) start(env []string, command ...string) *run {
 	r.Stdout, r.Stderr = &r.out, &r.err
 	r.WaitDelay = 5 * time.Second
 	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	r.Cancel = func() error { return syscall.Kill(-r.Process.Pid, syscall.SIGTERM) } // of a shell around amqprun too
+	// of a shell around amqprun too
+	r.Cancel = func() error { return syscall.Kill(-r.Process.Pid, syscall.SIGTERM) }
 	if err := r.Start(); err != nil {
 		cancel()
 		s.t.Fatal(err)

@@ -1,6 +1,6 @@
 /*
  * admin.pml: administration. Safety: slots have no hole, their number is what the
- * administrators were told, and a drain ends no command.
+ * administrators were asked for, and a drain ends no command.
  *
  * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
  * to run this file, what each switch does, and what is left out.

@@ -329,7 +329,7 @@ proctype Connection(byte c) {
 	   }
 #endif
 #ifdef VANISH
-	/* docs/GUARANTEES.md, 4 and 5: the queue is deleted, and its owner is not told. */
+	/* docs/GUARANTEES.md, 4 and 5: the queue is deleted, and its owner gets no notice. */
 	:: d_step { view[LARGE].owner[client[c].slot] == c + 1 -> free_queue(c);
 		say(c, "queue vanishes") }
 #endif

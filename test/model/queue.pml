@@ -47,7 +47,7 @@ mtype = { NONE, HINT, CRASH, FIRST };
 
 byte owner[SLOTS];
 
-/* NAME-W, "The waiting line": a queue for one message, with a single active consumer. */
+/* NAME-W, "The wait queue": a queue for one message, with a single active consumer. */
 bool queue;                     /* it exists */
 mtype ready = NONE;             /* the message in it */
 byte consumer[CLIENTS];         /* client + 1; the first one is the active consumer */
@@ -62,7 +62,7 @@ bool doomed[CLIENTS];           /* this client is killed before its next step */
 bool gone[CLIENTS];             /* this client has ended */
 bool waits[CLIENTS];            /* this client wants the lock and does not have it */
 
-/* NAME-H, "The crash tripwire": of holders that are dead */
+/* NAME-H, "The wait queue", the last will: of holders that are dead */
 byte wills;
 byte kills = KILLS;
 byte losses = LOSSES;
@@ -263,7 +263,7 @@ proctype Client(byte c) {
 	skip;
 wants:
 	waits[c] = true;
-	/* "The waiting line": a newcomer tries once before it looks at the queue. */
+	/* "The wait queue": a newcomer tries once before it looks at the queue. */
 	try(c);
 	if
 	:: has_all -> goto holds
@@ -307,7 +307,7 @@ stands:
 		goto tries_with_hint
 #ifdef SLOW_TRIES
 	/* It also tries by itself, if it is the first. The others send a hint to the
-	 * first, which they may have become without being told. (A try in vain changes
+	 * first, which they may have become without notice. (A try in vain changes
 	 * nothing, so it is left out.) */
 	:: hand[c] == NONE && placed[c] && (first || ahead == 0) && any_free -> goto tries
 	:: d_step { hand[c] == NONE && placed[c] && !first && ahead > 0 && ready != HINT ->
@@ -330,7 +330,7 @@ tries_with_hint:
 #ifdef ACK_FIRST
 	hand[c] = NONE;
 #endif
-	/* "The crash tripwire": the message comes before the broker has deleted the dead
+	/* "The wait queue", the last will: the message comes before the broker has deleted the dead
 	 * holder's queue, so a failed try is repeated. The model takes the repetitions to
 	 * last until that is done. */
 	again = (repeats(kind) && !no_ghost);
@@ -346,7 +346,7 @@ tries_with_hint:
 
 passes:
 	/* On success at a semaphore the hint stays in the queue for the next waiter; at a
-	 * mutex it is acknowledged, and the next one is told that it is the first. */
+	 * mutex it is acknowledged, and the next one gets a hint that it is the first. */
 	waits[c] = false; kind = NONE;
 #if defined(MUTEX) || defined(RELEASERS_ONLY)
 	hand[c] = NONE;
@@ -385,7 +385,7 @@ holds:
 #endif
 	/* "Release": first the held queues are deleted. */
 	d_step { hand_over(c, NOBODY); first = false; telling = true; say(c, "releases") };
-	/* Then the queue is told; or it is deleted if unused. */
+	/* Then the queue gets a hint; or it is deleted if unused. */
 	if
 	:: hint(); say(c, "has sent a hint")
 #ifdef MUTEX
@@ -402,7 +402,7 @@ holds:
 		/* kill -9, with the guard: what it holds and its place go when the broker
 		 * notices. */
 		atomic { doomed[c] && may_die ->
-			/* "The crash tripwire": it is set up 0.2 s after the grant. */
+			/* "The wait queue", the last will: it is set up 0.2 s after the grant. */
 			if
 			:: has_all -> wills++
 #ifdef SLOW_TRIES

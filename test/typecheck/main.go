@@ -1,6 +1,7 @@
-// Command typecheck checks that packages compile for the system that GOOS and GOARCH name. make lint
-// calls it for systems that releases are built for and tests do not run on. It checks types from
-// source: go vet would compile the standard library for each system, which takes ten times as long.
+// Command typecheck checks that packages compile for the system that GOOS and GOARCH
+// name. make lint calls it for systems that releases are built for and tests do not run
+// on. It checks types from source: go vet would compile the standard library for each
+// system, which takes ten times as long.
 package main
 
 import (
@@ -44,7 +45,8 @@ func check(folder string, files *token.FileSet, imports types.Importer) error {
 	}
 	var parsed []*ast.File
 	for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles) {
-		file, err := parser.ParseFile(files, filepath.Join(folder, name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(files, filepath.Join(folder, name), nil,
+			parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,8 @@ func TestDeathBySignalIs128PlusN(t *testing.T) {
 	t.Parallel()
 	for s := syscall.Signal(1); s < 32; s++ {
 		switch s {
-		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
+		case syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGSTOP,
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
 			continue // not deadly
 		}
 		p := start(t, "--", "sh", "-c", "ulimit -c 0; kill -"+strconv.Itoa(int(s))+" $$")
@@ -62,7 +63,8 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 		{"no permission", script("plain", "x", 0o600), 126, "permission denied"},
 		{"no permission, in PATH", "in-path", 126, "permission denied"},
 		{"directory", dir, 126, "is a directory"},
-		{"no interpreter", script("bad", "#!/no/such/interpreter -x\n", 0o700), 126, "/no/such/interpreter does not exist"},
+		{"no interpreter", script("bad", "#!/no/such/interpreter -x\n", 0o700), 126,
+			"/no/such/interpreter does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := prepare(t, "-guard", "--", c.command)
@@ -102,8 +104,8 @@ func TestArgumentListTooLong(t *testing.T) {
 	}
 }
 
-// TestNothingLeaksIntoTheCommand looks at what a command inherits: the descriptors,
-// limits and signals of who called the wrapper, and none of the wrapper's own.
+// TestNothingLeaksIntoTheCommand looks at what a command inherits. It has the
+// descriptors, limits and signals of the caller, and none of the wrapper's own.
 func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -112,9 +114,11 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c", "echo /proc/$$/fd/* >fds; ulimit -Sn >limit; exec "+signalState+" >signals")
+	p := prepare(t, "-guard", "-lease", "1m", "--", "sh", "-c",
+		"echo /proc/$$/fd/* >fds; ulimit -Sn >limit; exec "+signalState+" >signals")
 	p.ExtraFiles = []*os.File{w}
-	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; echo /proc/$$/fd/* >before; ` + signalState + ` >inherited; exec "$@"`, "sh"}, p.Args...)
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -Sn 777; ` +
+		`echo /proc/$$/fd/* >before; ` + signalState + ` >inherited; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
 	if got := p.end(); got != 0 {
 		t.Fatalf("exit status %d", got)
@@ -122,7 +126,8 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 	descriptors := func(name string) string {
 		return regexp.MustCompile(`/proc/[0-9]+/fd/`).ReplaceAllString(p.read(name), "")
 	}
-	if got, want := descriptors("fds"), descriptors("before"); got != want || !strings.Contains(got, "3") {
+	if got, want := descriptors("fds"), descriptors("before"); got != want ||
+		!strings.Contains(got, "3") {
 		t.Errorf("descriptors %q, want those inherited, %q", got, want)
 	}
 	if got := strings.TrimSpace(p.read("limit")); got != "777" {
@@ -140,10 +145,12 @@ const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
-	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP INT; ` + signalState + ` >inherited; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
+	p.Path, p.Args = "/bin/sh", append([]string{"sh", "-c",
+		`trap "" HUP INT; ` + signalState + ` >inherited; mkfifo fifo; exec "$@"`, "sh"}, p.Args...)
 	p.begin()
 	p.await("state", "ready")
-	if got, want := p.read("ignored"), p.read("inherited"); got != want || !strings.HasSuffix(strings.TrimSpace(got), "3") {
+	if got, want := p.read("ignored"), p.read("inherited"); got != want ||
+		!strings.HasSuffix(strings.TrimSpace(got), "3") {
 		t.Errorf("%q, want HUP and INT, as inherited: %q", got, want)
 	}
 	p.send(syscall.SIGHUP)
@@ -178,8 +185,9 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	for name, options := range map[string][]string{
 		"normal end": {"--", "true"},
 		"not found":  {"--", "no-such-command"},
-		"loss":       {"-lease", "200ms", "-kill-after", "100ms", "--", "sh", "-c", `trap "" TERM; while :; do sleep 0.01; done`},
-		"orphans":    {"-orphans", "1", "--", "sh", "-c", "sleep 0.1 &"},
+		"loss": {"-lease", "200ms", "-kill-after", "100ms", "--", "sh", "-c",
+			`trap "" TERM; while :; do sleep 0.01; done`},
+		"orphans": {"-orphans", "1", "--", "sh", "-c", "sleep 0.1 &"},
 	} {
 		p := start(t, append([]string{"-leaks", "-guard"}, options...)...)
 		if p.end(); strings.Contains(p.stderr.String(), "goroutine") {
@@ -188,8 +196,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 }
 
-// TestInit runs the wrapper as process 1, where it has to collect strangers and cannot
-// die of a signal.
+// TestInit runs the wrapper as process 1, where it has to collect unrelated processes
+// and cannot die of a signal.
 func TestInit(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -197,20 +205,23 @@ func TestInit(t *testing.T) {
 	}
 	run := func(t *testing.T, command string, options ...string) *process {
 		p := prepare(t, append(options, "-guard", "-v", "--", "sh", "-c", command)...)
-		p.Path, p.Args = mustLook(t, "unshare"), append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}, p.Args...)
+		p.Args = append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}, p.Args...)
+		p.Path = mustLook(t, "unshare")
 		p.begin()
 		return p
 	}
 	t.Run("collects", func(t *testing.T) {
 		// The grandchild becomes a child of process 1, which must not keep its zombie.
-		p := run(t, `(sh -c 'echo $$ >orphan; exit 5' &) ; while ! [ -s orphan ] || [ -d /proc/$(cat orphan) ]; do :; done; exit 4`)
+		p := run(t, `(sh -c 'echo $$ >orphan; exit 5' &) ; `+
+			`while ! [ -s orphan ] || [ -d /proc/$(cat orphan) ]; do :; done; exit 4`)
 		if got := p.end(); got != 4 {
 			t.Errorf("exit status %d, want 4", got)
 		}
 	})
 	// Descendants of process 1 are known by that too, where group and environment do not
-	// tell.
-	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done' & sleep 300`
+	// show it.
+	const daemon = `env -i setsid sh -c 'trap "echo got >>log; exit" TERM; echo ready >>log; ` +
+		`while :; do sleep 0.01; done' & sleep 300`
 	t.Run("stops all", func(t *testing.T) {
 		option, now := lose(t)
 		p := run(t, daemon, append(option, "-kill-after", "10s")...)
@@ -234,13 +245,17 @@ func TestInit(t *testing.T) {
 		holder.begin()
 		holder.pid("pid")
 		p := withProgram(t, []string{"--progress", "500ms"}, "true")
-		p.Path, p.Args = mustLook(t, "unshare"), append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", p.Path}, p.Args[1:]...)
+		p.Args = append([]string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", p.Path},
+			p.Args[1:]...)
+		p.Path = mustLook(t, "unshare")
 		p.begin()
-		eventually(t, func() bool { return strings.Contains(p.stderr.String(), "waiting for ") }, "it to wait")
+		eventually(t, func() bool { return strings.Contains(p.stderr.String(), "waiting for ") },
+			"it to wait")
 		wrapper := childOf(p.Process.Pid)
 		// Who looks into a container is no child of its process 1, but what it leaves behind
 		// becomes one.
-		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid", "sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
+		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid",
+			"sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		adopted := func() int { return len(childrenOf(wrapper)) }

@@ -26,7 +26,8 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("ready\n")
 	mortal := func(s syscall.Signal) bool { return s == syscall.SIGTERM }
-	for _, s := range append(slices.DeleteFunc(slices.Clone(signals.Forwarded), mortal), syscall.SIGTERM) {
+	for _, s := range append(slices.DeleteFunc(slices.Clone(signals.Forwarded), mortal),
+		syscall.SIGTERM) {
 		p.send(s)
 		p.await("log", s.String())
 		want.WriteString(s.String() + "\n")
@@ -43,14 +44,17 @@ func TestSignalsAreForwardedVerbatimAndOnce(t *testing.T) {
 // command.
 func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-guard", "--", "env", "GODEBUG=asyncpreemptoff=1", os.Args[0], "print-all-signals", "log")
+	p := prepare(t, "-guard", "--", "env", "GODEBUG=asyncpreemptoff=1", os.Args[0],
+		"print-all-signals", "log")
 	p.begin()
 	p.await("log", "ready")
 	want := "ready\n"
-	for _, s := range []syscall.Signal{syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGTTOU, syscall.SIGTTIN} {
+	for _, s := range []syscall.Signal{syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE,
+		syscall.SIGTTOU, syscall.SIGTTIN} {
 		p.send(s)
 		next := syscall.SIGUSR1
-		if s == syscall.SIGTTOU || s == syscall.SIGTTIN { // which stop the wrapper like any other process, where a shell could resume it
+		// which stop the wrapper like any other process, where a shell could resume it
+		if s == syscall.SIGTTOU || s == syscall.SIGTTIN {
 			next = syscall.SIGCONT
 		}
 		p.send(next)
@@ -70,7 +74,8 @@ func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 // signal to the leader alone would be late.
 func TestGroupGetsForwardedSignals(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals", "log")
+	p := start(t, "--", "sh", "-c", `trap : TERM; "$@"; exit 9`, "sh", os.Args[0], "print-signals",
+		"log")
 	p.await("log", "ready")
 	p.send(syscall.SIGTERM)
 	if got := p.end(); got != 9 {
@@ -84,7 +89,8 @@ func TestGroupGetsForwardedSignals(t *testing.T) {
 func TestTwoSignalsTogetherAreOne(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		p := start(t, "--", "sh", "-c", `trap 'echo TERM >>log' TERM; trap 'exit 4' USR2; echo ready >>log; while :; do sleep 0.01; done`)
+		p := start(t, "--", "sh", "-c", `trap 'echo TERM >>log' TERM; trap 'exit 4' USR2; `+
+			`echo ready >>log; while :; do sleep 0.01; done`)
 		p.await("log", "ready")
 		p.send(syscall.SIGTERM)
 		p.await("log", "TERM")
@@ -102,7 +108,9 @@ func TestTwoSignalsTogetherAreOne(t *testing.T) {
 
 func TestSecondTermKills(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `trap 'echo TERM >>log' TERM; setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' & echo ready >>log; while :; do sleep 0.01; done`)
+	p := start(t, "-guard", "-kill-after", "1h", "--", "sh", "-c",
+		`trap 'echo TERM >>log' TERM; setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; `+
+			`done' & echo ready >>log; while :; do sleep 0.01; done`)
 	p.await("log", "ready")
 	daemon := p.pid("pid")
 	p.send(syscall.SIGTERM)
@@ -122,7 +130,8 @@ func TestSecondInterruptIsTheCommandsToInterpret(t *testing.T) {
 	p := listener(t, "-kill-after", "1h")
 	for n := 1; n <= 3; n++ {
 		p.send(syscall.SIGINT)
-		eventually(t, func() bool { return strings.Count(p.read("log"), "interrupt\n") == n }, "interrupt %d", n)
+		eventually(t, func() bool { return strings.Count(p.read("log"), "interrupt\n") == n },
+			"interrupt %d", n)
 		passes(120 * time.Millisecond)
 	}
 	p.send(syscall.SIGTERM)
@@ -161,7 +170,8 @@ func TestSignalRacingTheEnd(t *testing.T) {
 // kill it.
 func TestChangeHangsUpTheLeader(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-changed", "changed", "--", "sh", "-c", `sh -c 'echo ready >worker; while :; do sleep 0.01; done' & worker=$!
+	p := prepare(t, "-changed", "changed", "--", "sh", "-c",
+		`sh -c 'echo ready >worker; while :; do sleep 0.01; done' & worker=$!
 		echo ready >>log; until [ -e catch ]; do sleep 0.01; done
 		trap 'echo hup >>log' HUP; echo catches >>log; until [ -e go ]; do sleep 0.01; done
 		kill -0 $worker && kill $worker && exit 7`)

@@ -71,13 +71,15 @@ func (c *connection) awaitClosed(t *testing.T, pids ...int) {
 
 // stubborn is a shell function: it starts a process in a session of its own that notes
 // SIGTERM and does not die of it.
-const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
+const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; ` +
+	`while :; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
 `
 
 func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-kill-after", "1s", "--", "sh", "-c",
+		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
 	p.guard()
 	begun := time.Now()
@@ -98,7 +100,8 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 func TestKillOfAmqprunsGroup(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := prepare(t, "-guard", "-keep", c.address, "-kill-after", "500ms", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	p := prepare(t, "-guard", "-keep", c.address, "-kill-after", "500ms", "--", "sh", "-c",
+		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.begin()
 	daemon, leader := p.pid("pid"), p.pid("leader")
@@ -116,13 +119,15 @@ func TestKillOfAmqprunsGroup(t *testing.T) {
 func TestGuardSeesTheConnectionEndForAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "1s", "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-lease", "1h", "-kill-after", "1s", "--", "sh", "-c",
+		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	daemon, leader := p.pid("pid"), p.pid("leader")
 	p.guard()
 	p.send(syscall.SIGSTOP)
 	c.end()
 	p.await("log", "got")
-	eventually(t, func() bool { return !alive(daemon) && !alive(leader) && len(p.marked()) == 0 }, "the tree to die")
+	eventually(t, func() bool { return !alive(daemon) && !alive(leader) && len(p.marked()) == 0 },
+		"the tree to die")
 	p.send(syscall.SIGKILL)
 }
 
@@ -163,7 +168,8 @@ func TestKillBeforeTheGuard(t *testing.T) {
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-lease", "6s", "-kill-after", "3s", "--", "sh", "-c",
+		stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
 	p.guard()
 	p.send(syscall.SIGKILL)
@@ -186,7 +192,9 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 // but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
+		stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; `+
+			`do sleep 0.01; done`)
 	daemon := p.pid("pid")
 	p.await("log", "ready")
 	p.guard()
@@ -202,21 +210,23 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
-// TestGuardReachesWhoCarriesTheID: also a process that is no descendant of the stopped
+// TestGuardReachesCarriersOfTheID: also a process that is no descendant of the stopped
 // amqprun.
-func TestGuardReachesWhoCarriesTheID(t *testing.T) {
+func TestGuardReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
+		`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
-	stranger := prepare(t)
-	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
-	stranger.Env = append(stranger.Env, "AMQPRUN_ID="+strings.TrimSpace(p.read("id")))
-	stranger.begin()
-	stranger.await("log", "ready")
+	adopted := prepare(t)
+	adopted.Path, adopted.Args = "/bin/sh", []string{"sh", "-c",
+		`trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
+	adopted.Env = append(adopted.Env, "AMQPRUN_ID="+strings.TrimSpace(p.read("id")))
+	adopted.begin()
+	adopted.await("log", "ready")
 	p.guard()
 	p.send(syscall.SIGSTOP)
-	if got := stranger.end(); got != 137 {
-		t.Errorf("the stranger ended with %d, want 137", got)
+	if got := adopted.end(); got != 137 {
+		t.Errorf("the adopted process ended with %d, want 137", got)
 	}
 	if state(p.Process.Pid) != 'T' {
 		t.Error("the wrapper is not stopped any more")
@@ -227,7 +237,8 @@ func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 // TestGuardKnowsTheNewestLease: it reads renewals late, and goes by the last of them.
 func TestGuardKnowsTheNewestLease(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "3s", "-renew", "100ms", "-kill-after", "500ms", "--", "sh", "-c",
+	p := start(t, "-guard", "-lease", "3s", "-renew", "100ms", "-kill-after", "500ms", "--", "sh",
+		"-c",
 		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	command := p.pid("pid")
 	p.guard()
@@ -252,9 +263,11 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 // off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := prepare(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c",
+		`trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	unshare := []string{"--time", "--boottime", "1000000"}
-	if out, err := exec.Command(mustLook(t, "unshare"), append(unshare, "true")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(mustLook(t, "unshare"),
+		append(unshare, "true")...).CombinedOutput(); err != nil {
 		t.Skipf("no time namespaces here: %s", out)
 	}
 	p.Path, p.Args = mustLook(t, "unshare"), append(append([]string{"unshare"}, unshare...), p.Args...)
@@ -272,7 +285,8 @@ func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 // TestStopSignalComesOnce: amqprun and its guard have the same deadline.
 func TestStopSignalComesOnce(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms", "log")
+	p := start(t, "-guard", "-lease", "3s", "-kill-after", "2s", "--", os.Args[0], "count-terms",
+		"log")
 	p.await("log", "ready")
 	p.guard()
 	p.endsLost()
@@ -288,7 +302,8 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 	outer, inner := listen(t), listen(t)
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-keep", outer.address, "-kill-after", "100ms", "--",
-		os.Args[0], "wrap", "-guard", "-keep", inner.address, "-kill-after", "1h", "--", "sh", "-c", stubborn+`trap "" TERM; stubborn env -i; while :; do sleep 1; done`)...)
+		os.Args[0], "wrap", "-guard", "-keep", inner.address, "-kill-after", "1h", "--", "sh", "-c",
+		stubborn+`trap "" TERM; stubborn env -i; while :; do sleep 1; done`)...)
 	daemon := p.pid("pid")
 	innerGuard := 0
 	eventually(t, func() bool {
@@ -319,7 +334,8 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 func TestGuardLetsOrphansOfANormalEndLive(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; exit 0`)
+	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+		stubborn+`stubborn env; exit 0`)
 	if got := p.end(); got != 0 {
 		t.Errorf("exit status %d, want 0", got)
 	}

@@ -14,7 +14,8 @@ import (
 
 func TestIdleGuardUsesNoProcessor(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1m", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
+	p := start(t, "-guard", "-lease", "1m", "--", "sh", "-c",
+		"exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	passes(100 * time.Millisecond)
 	before := ticks(guard)
@@ -29,7 +30,8 @@ func TestIdleGuardUsesNoProcessor(t *testing.T) {
 // TestRenewalsDoNotWakeTheGuard: it reads them at its deadline.
 func TestRenewalsDoNotWakeTheGuard(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1m", "-renew", "10ms", "--", "sh", "-c", "exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
+	p := start(t, "-guard", "-lease", "1m", "-renew", "10ms", "--", "sh", "-c",
+		"exec 3>&-; while ! [ -e release ]; do sleep 0.01; done")
 	guard := p.guard()
 	n := 0
 	for range 10 { // on a busy machine it takes some seconds to settle down
@@ -70,7 +72,8 @@ func ticks(pid int) int {
 func TestKilledGuardIsReplaced(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+		stubborn+`stubborn env; sleep 300`)
 	daemon := p.pid("pid")
 	first := p.guard()
 	passes(1100 * time.Millisecond) // one that dies within a second is not replaced
@@ -108,7 +111,8 @@ func TestGuardThatDiesAtOnceIsReported(t *testing.T) {
 
 func TestCommandDiesWithBothAmqprunAndGuard(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "--", "sh", "-c", `trap "" HUP INT TERM; echo $$ >pid; while :; do sleep 1; done`)
+	p := start(t, "-guard", "--", "sh", "-c",
+		`trap "" HUP INT TERM; echo $$ >pid; while :; do sleep 1; done`)
 	pid, guard := p.pid("pid"), p.guard()
 	for _, victim := range []int{p.Process.Pid, guard} {
 		if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
@@ -120,7 +124,8 @@ func TestCommandDiesWithBothAmqprunAndGuard(t *testing.T) {
 
 func TestGuardKeepsNothingButItsSocket(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string][]string{"close_range": nil, "an old kernel": {"-old-kernel"}} {
+	for name, options := range map[string][]string{"close_range": nil,
+		"an old kernel": {"-old-kernel"}} {
 		t.Run(name, func(t *testing.T) { guardKeepsNothing(t, options) })
 	}
 }
@@ -139,7 +144,8 @@ func guardKeepsNothing(t *testing.T, options []string) {
 	w.Close()
 	p.await("log", "ready")
 	guard := p.guard()
-	eventually(t, func() bool { return openFiles(guard) == guardsFiles }, "the guard to have open %q only, not %q", guardsFiles, openFiles(guard))
+	eventually(t, func() bool { return openFiles(guard) == guardsFiles },
+		"the guard to have open %q only, not %q", guardsFiles, openFiles(guard))
 	if own := memory(t, guard); own > 2<<10 && !raceDetector {
 		t.Errorf("the guard occupies %d KiB of its own", own)
 	}
@@ -195,7 +201,8 @@ func memory(t *testing.T, pid int) int {
 func TestGuardSurvivesEveryCatchableSignal(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
-	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)
+	p := start(t, "-guard", "-keep", c.address, "-kill-after", "0s", "--", "sh", "-c",
+		stubborn+`stubborn env; sleep 300`)
 	daemon, guard := p.pid("pid"), p.guard()
 	for s := syscall.Signal(1); s <= 64; s++ {
 		if s != syscall.SIGKILL && s != syscall.SIGSTOP {
@@ -214,7 +221,9 @@ func TestGuardSurvivesEveryCatchableSignal(t *testing.T) {
 // holder of the pipe has closed it.
 func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-guard", "-kill-after", "1h", "--", "sh", "-c", `setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done' >/dev/null 2>&1 & while ! [ -s pid ]; do :; done; echo out; kill -9 $PPID`)
+	p := prepare(t, "-guard", "-kill-after", "1h", "--", "sh", "-c",
+		`setsid sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; `+
+			`done' >/dev/null 2>&1 & while ! [ -s pid ]; do :; done; echo out; kill -9 $PPID`)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +249,8 @@ func TestCommandSubstitutionDoesNotWaitForTheGuard(t *testing.T) {
 func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
-	p := start(t, append(option, "-guard", "-kill-after", "0s", "--", "sh", "-c", "echo ready >log; sleep 300")...)
+	p := start(t, append(option, "-guard", "-kill-after", "0s", "--", "sh", "-c",
+		"echo ready >log; sleep 300")...)
 	p.await("log", "ready")
 	guard := p.guard()
 	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
@@ -258,12 +268,14 @@ func TestStoppedGuardHoldsNothingUp(t *testing.T) {
 // time when its socket was full.
 func TestGuardStoppedForLongIsReplaced(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "5s", "-renew", "10ms", "-kill-after", "1s", "--", "sh", "-c", "while ! [ -e release ]; do sleep 0.01; done; exit 3")
+	p := start(t, "-guard", "-lease", "5s", "-renew", "10ms", "-kill-after", "1s", "--", "sh", "-c",
+		"while ! [ -e release ]; do sleep 0.01; done; exit 3")
 	guard := p.guard()
 	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { now := guardOf(p.Process.Pid); return now != 0 && now != guard }, "another guard")
+	eventually(t, func() bool { now := guardOf(p.Process.Pid); return now != 0 && now != guard },
+		"another guard")
 	p.release()
 	if got := p.end(); got != 3 {
 		t.Errorf("exit status %d, want 3", got)

@@ -33,7 +33,8 @@ func TestSignalBetweenGrantAndStart(t *testing.T) {
 					passes(time.Duration(moment * float64(took)))
 					p.send(sig)
 					if sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 { // ignored before the grant
-						eventually(t, func() bool { return p.read("log") != "" || p.isDone() }, "the command to start")
+						eventually(t, func() bool { return p.read("log") != "" || p.isDone() },
+							"the command to start")
 						_ = p.Process.Signal(syscall.SIGTERM)
 					}
 					if p.endsOfOne(sig) {
@@ -99,7 +100,8 @@ func (p *process) endsOfOne(s syscall.Signal) (ran bool) {
 		log = strings.TrimSuffix(log, "terminated\n")
 	}
 	switch {
-	case code == 3 && strings.TrimPrefix(log, "ready\n") == s.String()+"\n": // perhaps between its traps and "ready"
+	// perhaps between its traps and "ready"
+	case code == 3 && strings.TrimPrefix(log, "ready\n") == s.String()+"\n":
 		return true
 	case code == 3 && log == "ready\n" && harmless:
 	case code == 128+int(s) && log == "": // before its traps at the latest

@@ -11,7 +11,8 @@ import (
 func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -lease 1m -verify verify -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
+		s.line(`AW -guard -lease 1m -verify verify -- sh -c 'echo $$ >pid; echo $PPID >wrapper; ` +
+			`exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		for round := 1; round <= 3; round++ {
 			s.key(ctrlZ)
@@ -36,10 +37,12 @@ func TestCtrlZStopsBothAndFgResumesAfterVerification(t *testing.T) {
 func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; exit 5'`)
+		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID ` +
+			`>wrapper; echo $$ >leader; exit 5'`)
 		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
 		s.awaitState(leader, "Z")
-		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper }, "the wrapper to have the terminal")
+		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
+			"the wrapper to have the terminal")
 		for range 2 {
 			s.key(ctrlZ)
 			s.expect("stopped; the lock ends in")
@@ -64,7 +67,8 @@ func TestCtrlZDuringTheGrace(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
 		s.line(`mkfifo lose; AW -lose lose -kill-after 1s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
-			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; while :; do sleep 0.01; done'`)
+			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; ` +
+			`while :; do sleep 0.01; done'`)
 		left, leader := s.pid("pid"), s.pid("leader")
 		release(t, s.file("lose"))
 		s.await("term")
@@ -80,7 +84,8 @@ func TestCtrlZDuringTheGrace(t *testing.T) {
 func TestStopDuringTheGrace(t *testing.T) {
 	t.Parallel()
 	p := lost(t, []string{"-kill-after", "1h"}, "sh", "-c",
-		`trap "echo term >>log; kill -STOP $$; echo clean >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+		`trap "echo term >>log; kill -STOP $$; echo clean >>log; exit" TERM; echo ready >>log; `+
+			`while :; do sleep 0.01; done`)
 	p.await("log", "term")
 	p.endsLost()
 	p.await("log", "clean")
@@ -105,7 +110,9 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 			eventually(t, func() bool { return s.read("log") == want }, "the command to go on")
 			_ = syscall.Kill(wrapper, syscall.SIGUSR1)
 			want += "user defined signal 1\n"
-			eventually(t, func() bool { return strings.Count(s.read("log"), "\n") >= strings.Count(want, "\n") }, "SIGUSR1")
+			eventually(t, func() bool {
+				return strings.Count(s.read("log"), "\n") >= strings.Count(want, "\n")
+			}, "SIGUSR1")
 			if got := s.read("log"); got != want {
 				t.Fatalf("the command got %q, want %q", got, want)
 			}
@@ -118,10 +125,10 @@ func TestFgContinuesTheCommandOnce(t *testing.T) {
 func TestCtrlZWithTheTerminalHandedOver(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		// A shell's child that has not executed its program yet ignores Ctrl-Z, and that of
-		// dash gives the terminal to its job before: so it has to be up before the command
-		// asks.
-		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
+		// A shell's child that has not executed its program yet ignores Ctrl-Z. That of dash
+		// gives the terminal to its job before. So it has to be up before the command asks.
+		s.line(`A sh -c 'until [ -s log ]; do sleep 0.01; done; `+
+			`exec "$@"' sh %s | sh -c 'echo up >>log; exec cat'`, asker)
 		s.await("asking")
 		for range 2 {
 			awaitForeground(s)
@@ -157,7 +164,8 @@ func TestBackgroundJobThatReadsTheTerminal(t *testing.T) {
 func TestBackgroundJobThatDoesNot(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`A sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo "background=<$((6*7))>"' &`)
+		s.line(`A sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; ` +
+			`echo "background=<$((6*7))>"' &`)
 		s.awaitState(s.pid("pid"), "SR")
 		s.line(`echo "shell=<$((2+3))>"`)
 		s.expect("shell=<5>")
@@ -171,7 +179,8 @@ func TestBackgroundJobThatDoesNot(t *testing.T) {
 func TestOrphanedJobThatReadsTheTerminal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; while ! [ -e release ]; do sleep 0.01; done; read x </dev/tty; echo "read $?" >>log' &)`)
+		s.line(`(A sh -c 'echo $PPID >wrapper; trap "echo hup >>log; exit" HUP; ` +
+			`while ! [ -e release ]; do sleep 0.01; done; read x </dev/tty; echo "read $?" >>log' &)`)
 		wrapper := s.pid("wrapper")
 		s.expect("$> ") // until the subshell has ended the terminal is its group's
 		if err := os.WriteFile(s.file("release"), nil, 0o600); err != nil {
@@ -204,7 +213,8 @@ func TestFailedVerificationKillsInsteadOfResuming(t *testing.T) {
 func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
+		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; ` +
+			`exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		s.key(ctrlZ)
 		s.expect("$> ")
@@ -246,7 +256,8 @@ func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
 func TestCtrlZAgainWhileVerifying(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; exec sleep 300'`)
+		s.line(`mkfifo slow; AW -guard -verify-fifo slow -- sh -c 'echo $$ >pid; echo $PPID >wrapper; ` +
+			`exec sleep 300'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		for range 3 {
 			s.key(ctrlZ)
@@ -259,7 +270,8 @@ func TestCtrlZAgainWhileVerifying(t *testing.T) {
 		if got := state(command); got != 'T' {
 			t.Errorf("the command is in state %c", got)
 		}
-		eventually(t, func() bool { // the newest verification may not have come to wait yet, when the others are let go
+		// the newest verification may not have come to wait yet, when the others are let go
+		eventually(t, func() bool {
 			if f, err := os.OpenFile(s.file("slow"), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 				f.Close()
 			}
@@ -274,7 +286,8 @@ func TestCtrlZAgainWhileVerifying(t *testing.T) {
 func TestStoppedCommandAloneKeepsTheLock(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`A sh -c 'echo $$ >pid; echo $PPID >wrapper; while ! [ -e release ]; do sleep 0.01; done; exit 6'`)
+		s.line(`A sh -c 'echo $$ >pid; echo $PPID >wrapper; while ! [ -e release ]; do sleep 0.01; ` +
+			`done; exit 6'`)
 		command, wrapper := s.pid("pid"), s.pid("wrapper")
 		_ = syscall.Kill(command, syscall.SIGSTOP)
 		s.awaitState(command, "T")

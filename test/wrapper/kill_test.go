@@ -30,11 +30,16 @@ type moment struct {
 
 var moments = []moment{
 	{name: "before the grant", then: func(*killing) {}, spread: 10 * time.Millisecond},
-	{name: "at the head of the line", queued: true, then: func(*killing) {}, spread: 10 * time.Millisecond},
-	{name: "between grant and start", queued: true, then: func(k *killing) { k.says("acquired") }, spread: 10 * time.Millisecond},
-	{name: "between start and guard", queued: true, then: func(k *killing) { k.starts("leader") }, spread: 40 * time.Millisecond},
-	{name: "when the guard starts", queued: true, then: func(k *killing) { k.first.guard() }, spread: 10 * time.Millisecond},
-	{name: "later", queued: true, then: func(k *killing) { k.starts("leader", "grandchild", "daemon") }, after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
+	{name: "first in the queue", queued: true, then: func(*killing) {}, spread: 10 * time.Millisecond},
+	{name: "between grant and start", queued: true, then: func(k *killing) { k.says("acquired") },
+		spread: 10 * time.Millisecond},
+	{name: "between start and guard", queued: true, then: func(k *killing) { k.starts("leader") },
+		spread: 40 * time.Millisecond},
+	{name: "when the guard starts", queued: true, then: func(k *killing) { k.first.guard() },
+		spread: 10 * time.Millisecond},
+	{name: "later", queued: true,
+		then:  func(k *killing) { k.starts("leader", "grandchild", "daemon") },
+		after: 100 * time.Millisecond, spread: 1500 * time.Millisecond},
 }
 
 // TestKillNeverLetsTwoCommandsOverlap kills amqprun at every stage of its life: no
@@ -71,8 +76,9 @@ func killRounds(t *testing.T, first, end int, plain string, env ...string) {
 	}
 	defer conn.Close()
 	var mu sync.Mutex
-	var idle, graced []time.Duration // from the kill to the next start, when nothing was running, and when something was
-	var handed []time.Duration       // from the end of what was running to the next start
+	// idle and graced are from the kill to the next start: when nothing was running, and
+	// when something was. handed is from the end of what was running to the next start.
+	var idle, graced, handed []time.Duration
 	ran := make(map[string]int)
 	t.Run("rounds", func(t *testing.T) {
 		for i := first; i < end; i++ {
@@ -94,8 +100,9 @@ func killRounds(t *testing.T, first, end int, plain string, env ...string) {
 			})
 		}
 	})
-	t.Logf("%d rounds; the first command was running in %v", end-first, ran)
-	t.Logf("from kill to next start: %s when nothing was running, %s otherwise; from the last line to next start: %s", quantiles(idle), quantiles(graced), quantiles(handed))
+	t.Logf("from kill to start: %s when idle, %s otherwise", quantiles(idle), quantiles(graced))
+	t.Logf("from the last line to start: %s", quantiles(handed))
+	t.Logf("from the last line to the next start: %s", quantiles(handed))
 }
 
 func quantiles(d []time.Duration) string {
@@ -103,7 +110,9 @@ func quantiles(d []time.Duration) string {
 		return "never"
 	}
 	slices.Sort(d)
-	at := func(p float64) time.Duration { return d[int(p*float64(len(d)-1))].Round(100 * time.Microsecond) }
+	at := func(p float64) time.Duration {
+		return d[int(p*float64(len(d)-1))].Round(100 * time.Microsecond)
+	}
 	return fmt.Sprintf("median %v, p90 %v, most %v of %d", at(0.5), at(0.9), at(1), len(d))
 }
 
@@ -178,8 +187,8 @@ func (k *killing) round(m moment, wait time.Duration) trace {
 	return tr
 }
 
-// queue lets the first and the second wait in the line, in this order, behind somebody
-// who then lets go.
+// queue lets the first and the second join the wait queue, in this order. Then the
+// holder releases.
 func (k *killing) queue() {
 	k.t.Helper()
 	holder := k.prepare(nil, "cat")
@@ -201,15 +210,17 @@ func (k *killing) look(m moment) trace {
 	k.t.Helper()
 	tr := readTrace(k.t, k.trace)
 	if !k.guarded {
-		// Of this tree the leader alone dies with amqprun.
-		tr.late = slices.DeleteFunc(tr.late, func(line string) bool { return !strings.Contains(line, "leader") })
+		// Only the leader of this tree dies with amqprun.
+		tr.late = slices.DeleteFunc(tr.late,
+			func(line string) bool { return !strings.Contains(line, "leader") })
 		for _, pid := range k.first.marked() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		eventually(k.t, func() bool { return len(k.first.marked()) == 0 }, "the rest to die")
 	}
 	if len(tr.late) > 0 {
-		k.t.Errorf("both commands ran, by %d lines: %s, ...", len(tr.late), strings.Join(tr.late[:min(3, len(tr.late))], "; "))
+		k.t.Errorf("both commands ran, by %d lines: %s, ...", len(tr.late),
+			strings.Join(tr.late[:min(3, len(tr.late))], "; "))
 	}
 	if tr.next <= k.at {
 		k.t.Fatalf("the second command started %v before the kill", k.at-tr.next)
@@ -225,7 +236,8 @@ func (k *killing) nothingLeft() {
 	k.t.Helper()
 	k.first.noneLeft()
 	k.second.noneLeft()
-	eventually(k.t, func() bool { return len(executing(k.program)) == 0 }, "amqprun and its guard to end")
+	eventually(k.t, func() bool { return len(executing(k.program)) == 0 },
+		"amqprun and its guard to end")
 	if k.held() {
 		k.t.Errorf("the queue of %s is left", k.lock)
 	}
@@ -260,7 +272,8 @@ func (k *killing) held() bool {
 	k.t.Helper()
 	_, err := k.inspect(k.lock)
 	var refused *amqp.Error
-	if err != nil && (!errors.As(err, &refused) || refused.Code != amqp.NotFound && refused.Code != amqp.ResourceLocked) {
+	if err != nil && (!errors.As(err, &refused) || refused.Code != amqp.NotFound &&
+		refused.Code != amqp.ResourceLocked) {
 		k.t.Fatal(err)
 	}
 	return err == nil || refused.Code == amqp.ResourceLocked

@@ -26,7 +26,8 @@ func (p *process) hogs(n int) {
 		sub say { open my $f, ">>", "log"; print $f "@_\n"; close $f }
 		$SIG{TERM} = $SIG{CHLD} = "IGNORE"; say "ready";
 		select undef, undef, undef, 0.01 until -e "go";
-		for (1 .. 100) { defined(my $pid = fork) or last; unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
+		for (1 .. 100) { defined(my $pid = fork) or last;
+			unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
 		say "full"; sleep 300`)
 	const first, tests = 100000, 4
 	p.as(uint32(first + tests*os.Getpid() + n)) // no other run of these tests has that user

@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "print-signals":
 			os.Exit(printSignals(os.Args[2], true))
-		case "print-all-signals": // with GODEBUG=asyncpreemptoff=1, or the runtime's own would be among them
+		// with GODEBUG=asyncpreemptoff=1, or the runtime's own would be among them
+		case "print-all-signals":
 			signal.Notify(all)
 			os.Exit(printSignals(os.Args[2], true))
 		case "count-terms":
@@ -231,7 +232,8 @@ func (p *process) read(name string) string {
 // await waits until a file of the command has a whole line that is want.
 func (p *process) await(name, want string) {
 	p.t.Helper()
-	eventually(p.t, func() bool { return strings.Contains("\n"+p.read(name), "\n"+want+"\n") }, "%s to say %q", name, want)
+	eventually(p.t, func() bool { return strings.Contains("\n"+p.read(name), "\n"+want+"\n") },
+		"%s to say %q", name, want)
 }
 
 // pid waits until the command has written a pid to a file.
@@ -282,7 +284,7 @@ func state(pid int) byte {
 	return 0
 }
 
-// statFields returns what /proc/PID/stat tells behind the name.
+// statFields returns what /proc/PID/stat has behind the name.
 func statFields(pid int) []string {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
@@ -303,7 +305,8 @@ func carriers(variable string) (pids []int) {
 
 // marked lists the living processes of this test but the wrapper itself.
 func (p *process) marked() []int {
-	return slices.DeleteFunc(carriers(p.mark), func(pid int) bool { return p.Process != nil && pid == p.Process.Pid })
+	return slices.DeleteFunc(carriers(p.mark),
+		func(pid int) bool { return p.Process != nil && pid == p.Process.Pid })
 }
 
 // describe says of each of pids its parent, state and command line.
@@ -312,7 +315,8 @@ func describe(pids []int) (lines []string) {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		_, rest, _ := strings.Cut(string(stat), ") ")
-		lines = append(lines, fmt.Sprintf("%d %.30s %s", pid, rest, strings.ReplaceAll(string(cmdline), "\x00", " ")))
+		lines = append(lines,
+			fmt.Sprintf("%d %.30s %s", pid, rest, strings.ReplaceAll(string(cmdline), "\x00", " ")))
 	}
 	return lines
 }

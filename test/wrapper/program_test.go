@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,7 +40,8 @@ func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 	t.Run("amqprun", func(t *testing.T) {
 		path := mustProgram(t)
 		inShells(t, func(t *testing.T, s *shell) {
-			s.script("A", "exec "+path+" --mutex wrapper-test-"+strconv.Itoa(os.Getpid())+"-"+filepath.Base(filepath.Dir(s.dir))+` -- "$@"`)
+			lock := fmt.Sprintf("wrapper-test-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(s.dir)))
+			s.script("A", "exec "+path+" --mutex "+lock+` -- "$@"`)
 			test(t, s)
 		})
 	})
@@ -53,21 +53,24 @@ func withProgram(t *testing.T, options []string, command ...string) *process {
 	path := mustProgram(t)
 	p := prepare(t)
 	p.Path = path
-	p.Args = append(append(append([]string{"amqprun", "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)
+	p.Args = append(append(append([]string{"amqprun", "--mutex",
+		fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)
 	return p
 }
 
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
 func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 	t.Parallel()
-	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c", stubborn+`stubborn env; echo $$ >leader; sleep 300`)
+	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c",
+		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	first.begin()
 	daemon, leader := first.pid("pid"), first.pid("leader")
 	guard := first.guard()
 	if own := memory(t, guard); own > 2<<10 {
 		t.Errorf("the guard occupies %d KiB of its own", own)
 	}
-	next := withProgram(t, nil, "sh", "-c", fmt.Sprintf("cat /proc/%d/status /proc/%d/status 2>/dev/null | grep -c '^State:.[^ZX]' >alive", leader, daemon))
+	next := withProgram(t, nil, "sh", "-c", fmt.Sprintf("cat /proc/%d/status /proc/%d/status "+
+		"2>/dev/null | grep -c '^State:.[^ZX]' >alive", leader, daemon))
 	next.begin()
 	first.send(syscall.SIGKILL)
 	if got := next.end(); got != 1 || next.read("alive") != "0\n" {
@@ -79,7 +82,8 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	t.Parallel()
-	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after", "1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after",
+		"1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
 	p.guard()
@@ -136,9 +140,11 @@ func unread(t *testing.T, p *process) (read func() string) {
 // that shows its first page.
 func TestUnreadMessagesHoldNothingUp(t *testing.T) {
 	t.Parallel()
-	const command = `exec 2>/dev/null; trap "echo term >>log" TERM; echo ready >>log; while ! [ -e release ]; do sleep 0.01; done; exit 3`
+	const command = `exec 2>/dev/null; trap "echo term >>log" TERM; echo ready >>log; ` +
+		`while ! [ -e release ]; do sleep 0.01; done; exit 3`
 	start := func(t *testing.T) (*process, func() string) {
-		p := withProgram(t, []string{"-v", "--heartbeat", "3s", "--check-interval", "500ms", "-k", "1"}, "sh", "-c", command)
+		p := withProgram(t, []string{"-v", "--heartbeat", "3s", "--check-interval", "500ms", "-k", "1"},
+			"sh", "-c", command)
 		read := unread(t, p)
 		p.begin()
 		p.await("log", "ready")

@@ -43,10 +43,13 @@ func TestLiveLineLeavesNothingBehind(t *testing.T) {
 	s, release := besideAHolder(t)
 	s.line(`WAIT sh -c 'echo started; exit 3'`)
 	s.expect("exit 3'\r\n")
-	eventually(t, func() bool { return strings.Count(s.since(), erased+"amqprun: waiting for ") >= 2 }, "the second line")
+	eventually(t, func() bool { return strings.Count(s.since(), erased+"amqprun: waiting for ") >= 2 },
+		"the second line")
 	release()
-	eventually(t, func() bool { return strings.Contains(s.since(), "started\r\n") }, "the command to start")
-	want := regexp.MustCompile(`^(\x1b\[\?2004l\r)?(\r\x1b\[Kamqprun: waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "wrapper-[^\r\n]*){2,}\r\x1b\[Kstarted\r\n`)
+	eventually(t, func() bool { return strings.Contains(s.since(), "started\r\n") },
+		"the command to start")
+	want := regexp.MustCompile(`^(\x1b\[\?2004l\r)?(\r\x1b\[Kamqprun: waiting for [0-9]+s \((next ` +
+		`in line|1 ahead)\) for mutex "wrapper-[^\r\n]*){2,}\r\x1b\[Kstarted\r\n`)
 	if got := s.since(); !want.MatchString(got) {
 		t.Errorf("the terminal got %q", got)
 	}
@@ -141,7 +144,8 @@ func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	holder.begin()
 	holder.pid("pid")
 	path, _ := program()
-	s := onTerminal(t, path, "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid()), "--", "sh", "-c", `echo "it=<runs>"`)
+	s := onTerminal(t, path, "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid()), "--",
+		"sh", "-c", `echo "it=<runs>"`)
 	s.expect("amqprun: waiting for ")
 	s.key(ctrlZ)
 	s.expect("amqprun: waiting for ")
@@ -181,7 +185,8 @@ func TestStoppedTerminalDoesNotKeepTheCommandFromItsStart(t *testing.T) {
 	s.key("\x13")
 	passes(1500 * time.Millisecond) // one more would have been drawn
 	release()
-	eventually(t, func() bool { _, err := os.Stat(s.file("log.started")); return err == nil }, "the command to start")
+	eventually(t, func() bool { _, err := os.Stat(s.file("log.started")); return err == nil },
+		"the command to start")
 	s.key("\x11")
 	s.expectStatus(0)
 }
@@ -218,7 +223,8 @@ func TestMessageFromTheBackgroundDoesNotStopAHolder(t *testing.T) {
 	s.script("A", "exec "+path+" --semaphore "+name+` --greedy --elastic -v -- "$@"`)
 	s.line("stty tostop; echo set=$?")
 	s.expect("set=0")
-	s.line(`A sh -c 'trap "" HUP; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"'`)
+	s.line(`A sh -c 'trap "" HUP; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; ` +
+		`echo "got=<$x>"'`)
 	s.await("asking")
 	awaitForeground(s)
 	change("--to", "2")

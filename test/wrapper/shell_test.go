@@ -28,7 +28,8 @@ type shell struct {
 var shells = map[string][]string{
 	"bash": {"bash", "--norc", "--noprofile", "-i"},
 	"dash": {"dash", "-i"},
-	"zsh":  {"zsh", "-f", "-i", "-o", "nozle", "-o", "nopromptsp", "-o", "nopromptcr", "-o", "interactivecomments"},
+	"zsh": {"zsh", "-f", "-i", "-o", "nozle", "-o", "nopromptsp", "-o", "nopromptcr", "-o",
+		"interactivecomments"},
 }
 
 // inShells runs test in each shell. In the shell $A starts the wrapper without options,
@@ -51,7 +52,8 @@ func onTerminal(t *testing.T, command ...string) *shell {
 	t.Helper()
 	s := &shell{t: t, dir: t.TempDir(), cmd: exec.Command(command[0], command[1:]...)}
 	s.cmd.Dir = s.dir
-	s.cmd.Env = append(os.Environ(), "PS1=$> ", "PROMPT=$> ", "ENV=", "TERM=xterm", "HISTFILE=", "MARK="+s.dir,
+	s.cmd.Env = append(os.Environ(), "PS1=$> ", "PROMPT=$> ", "ENV=", "TERM=xterm", "HISTFILE=",
+		"MARK="+s.dir,
 		"W="+os.Args[0], "PATH="+s.dir+":"+os.Getenv("PATH"), "LESS=", "LESSHISTFILE=-")
 	// Words are not split alike in all shells; programs are found alike.
 	s.script("AW", `exec "$W" wrap "$@"`)
@@ -184,7 +186,8 @@ func (s *shell) read(name string) string {
 // await waits until the command has written a line into its log.
 func (s *shell) await(want string) {
 	s.t.Helper()
-	eventually(s.t, func() bool { return strings.Contains("\n"+s.read("log"), "\n"+want+"\n") }, "the log to say %q", want)
+	eventually(s.t, func() bool { return strings.Contains("\n"+s.read("log"), "\n"+want+"\n") },
+		"the log to say %q", want)
 }
 
 // pid waits until the command has written a pid to a file.
@@ -199,7 +202,8 @@ func (s *shell) pid(name string) (pid int) {
 
 func (s *shell) awaitState(pid int, want string) {
 	s.t.Helper()
-	eventually(s.t, func() bool { return strings.ContainsRune(want, rune(state(pid))) }, "%d to be in state %s, it is %c", pid, want, state(pid))
+	eventually(s.t, func() bool { return strings.ContainsRune(want, rune(state(pid))) },
+		"%d to be in state %s, it is %c", pid, want, state(pid))
 }
 
 // awaitForeground waits until the terminal belongs to another group than the shell's job:
@@ -209,7 +213,9 @@ func awaitForeground(s *shell) {
 	eventually(s.t, func() bool {
 		foreground := foregroundOf(s.cmd.Process.Pid)
 		environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", foreground))
-		return foreground != 0 && state(foreground) != 'T' && strings.Contains(string(environ), "AMQPRUN_ID=") && strings.Contains(string(environ), "MARK="+s.dir)
+		return foreground != 0 && state(foreground) != 'T' &&
+			strings.Contains(string(environ), "AMQPRUN_ID=") &&
+			strings.Contains(string(environ), "MARK="+s.dir)
 	}, "the command to have the terminal")
 }
 
@@ -220,7 +226,8 @@ func (s *shell) awaitInForeground(command string) {
 	eventually(s.t, func() bool {
 		foreground := foregroundOf(s.cmd.Process.Pid)
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", foreground))
-		return string(cmdline) == strings.ReplaceAll(command, " ", "\x00")+"\x00" && state(foreground) == 'S'
+		return string(cmdline) == strings.ReplaceAll(command, " ", "\x00")+"\x00" &&
+			state(foreground) == 'S'
 	}, "%s to have the terminal", command)
 }
 

@@ -27,17 +27,19 @@ const (
 )
 
 // sent are the signals of the table, in the order of its columns.
-var sent = [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
+var sent = [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+	syscall.SIGUSR1, syscall.SIGUSR2}
 
 // staged is an amqprun that has reached a stage of its life.
 type staged struct {
 	*process
 	lock   string
-	guard  int                    // 0 when there is none
-	log    string                 // what the command has written so far
-	early  bool                   // it has ended soon after the signal
-	behind int                    // how many stand behind it in the line
-	settle func(s syscall.Signal) // brings it to the end that it would have come to without s
+	guard  int    // 0 when there is none
+	log    string // what the command has written so far
+	early  bool   // it has ended soon after the signal
+	behind int    // how many wait behind it
+
+	settle func(s syscall.Signal) // brings it to the end that it has without s
 	code   int                    // its exit status then
 	left   string                 // what the command has written by then, where s was ignored
 }
@@ -53,7 +55,8 @@ func TestSignalAtEveryStage(t *testing.T) {
 		{"connecting", connecting, [...]fate{ends, ends, ends, ends, ignored, ignored}},
 		{"waiting", waiting, [...]fate{ends, ends, ends, ends, ignored, ignored}},
 		{"running", running, [...]fate{forwarded, forwarded, forwarded, forwarded, forwarded, forwarded}},
-		{"stopping", stopping, [...]fate{forwarded, forwarded, forwarded, forwarded, forwarded, forwarded}},
+		{"stopping", stopping,
+			[...]fate{forwarded, forwarded, forwarded, forwarded, forwarded, forwarded}},
 		{"releasing", releasing, [...]fate{ignored, ignored, ignored, ignored, ignored, ignored}},
 	} {
 		t.Run(stage.name, func(t *testing.T) {
@@ -81,7 +84,8 @@ func TestSignalAtEveryStage(t *testing.T) {
 						all[i].hasIgnored(s)
 					}
 					eventually(t, func() bool { return !alive(all[i].guard) }, "the guard to end")
-					eventually(t, func() bool { return !b.exists(all[i].lock) && b.waiters(all[i].lock) == 0 }, "the lock to be free")
+					eventually(t, func() bool { return !b.exists(all[i].lock) && b.waiters(all[i].lock) == 0 },
+						"the lock to be free")
 					all[i].noneLeft()
 				})
 			}
@@ -97,7 +101,8 @@ func (s *staged) hasEnded(b *broker, by syscall.Signal) {
 	if died := s.diedOf(); died > 0 != (by == syscall.SIGINT) {
 		s.t.Errorf("amqprun itself died of %d; it should of SIGINT and of nothing else", died)
 	}
-	eventually(s.t, func() bool { return b.waiters(s.lock) == s.behind }, "the place in the line to be given up")
+	eventually(s.t, func() bool { return b.waiters(s.lock) == s.behind },
+		"the place in the queue to be given up")
 	s.settle(by)
 	if got := s.read("log"); got != "" {
 		s.t.Errorf("the command was started: %q", got)
@@ -107,7 +112,8 @@ func (s *staged) hasEnded(b *broker, by syscall.Signal) {
 func (s *staged) hasForwarded(sig syscall.Signal) {
 	s.t.Helper()
 	want := s.log + sig.String() + "\n"
-	eventually(s.t, func() bool { return strings.HasPrefix(s.read("log"), want) }, "the command to get %v", sig)
+	eventually(s.t, func() bool { return strings.HasPrefix(s.read("log"), want) },
+		"the command to get %v", sig)
 	if got := s.read("log"); got != want {
 		s.t.Errorf("the command got %q, want %q", got, want)
 	}
@@ -212,29 +218,32 @@ func running(t *testing.T, _ *broker, lock string) *staged {
 	p := amqprun(t, "", "--mutex", lock, "--", os.Args[0], "print-signals", "log")
 	p.begin()
 	p.await("log", "ready")
-	return &staged{process: p, lock: lock, guard: p.guard(), log: "ready\n", code: 3, settle: func(s syscall.Signal) {
-		if s != syscall.SIGTERM {
-			p.send(syscall.SIGTERM)
-		}
-	}}
+	return &staged{process: p, lock: lock, guard: p.guard(), log: "ready\n", code: 3,
+		settle: func(s syscall.Signal) {
+			if s != syscall.SIGTERM {
+				p.send(syscall.SIGTERM)
+			}
+		}}
 }
 
 // stopping: the lock is lost, and the command, which does not die of SIGTERM, is in its
 // grace. That is long: only a second INT or TERM ends it.
 func stopping(t *testing.T, b *broker, lock string) *staged {
 	way, through := b.behindProxy()
-	p := amqprun(t, through, "--heartbeat", "60s", "--kill-after", "60s", "--mutex", lock, "--", os.Args[0], "count-terms", "log")
+	p := amqprun(t, through, "--heartbeat", "60s", "--kill-after", "60s", "--mutex", lock, "--",
+		os.Args[0], "count-terms", "log")
 	p.begin()
 	p.await("log", "ready")
 	guard := p.guard()
 	way.Cut(true)
 	p.await("log", "terminated")
-	return &staged{process: p, lock: lock, guard: guard, log: "ready\nterminated\n", code: 76, settle: func(s syscall.Signal) {
-		if s != syscall.SIGINT {
-			s = syscall.SIGTERM
-		}
-		p.sendUntilEnd(s)
-	}}
+	return &staged{process: p, lock: lock, guard: guard, log: "ready\nterminated\n", code: 76,
+		settle: func(s syscall.Signal) {
+			if s != syscall.SIGINT {
+				s = syscall.SIGTERM
+			}
+			p.sendUntilEnd(s)
+		}}
 }
 
 // releasing: the command has ended and been collected, and the broker does not answer;
@@ -326,7 +335,7 @@ func (b *broker) exists(mutex string) bool {
 	}) != amqp.NotFound
 }
 
-// waiters counts who stands in the line.
+// waiters counts the consumers of the wait queue.
 func (b *broker) waiters(lock string) (n int) {
 	b.ask(func(c *amqp.Channel) error {
 		line, err := c.QueueDeclarePassive(lock+"-W", true, false, false, false, nil)

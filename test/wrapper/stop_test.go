@@ -42,7 +42,8 @@ func TestLossSendsTheStopSignalFirst(t *testing.T) {
 func TestLossKillsAfterTheGrace(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
-	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c",
+		`trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.endsLost()
 	if took := time.Since(begun); took < 300*time.Millisecond {
 		t.Errorf("killed after %v", took)
@@ -53,7 +54,8 @@ func TestLossKillsAfterTheGrace(t *testing.T) {
 func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
-	p := start(t, append(option, "-kill-after", "1h", "--", "sh", "-c", `trap "echo got >>log; exit" TERM; echo $$ >pid; kill -STOP $$; while :; do sleep 0.01; done`)...)
+	p := start(t, append(option, "-kill-after", "1h", "--", "sh", "-c",
+		`trap "echo got >>log; exit" TERM; echo $$ >pid; kill -STOP $$; while :; do sleep 0.01; done`)...)
 	pid := p.pid("pid")
 	eventually(t, func() bool { return state(pid) == 'T' }, "the command to stop")
 	now()
@@ -76,9 +78,11 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 		{"stopped daemon without environment", `(setsid env -i sh -c 'echo $$ >pid; kill -STOP $$' &) &`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, leader := range []string{"echo ready >log; sleep 300", "echo ready >log; trap exit TERM; while :; do sleep 0.01; done"} {
+			for _, leader := range []string{"echo ready >log; sleep 300",
+				"echo ready >log; trap exit TERM; while :; do sleep 0.01; done"} {
 				option, now := lose(t)
-				p := start(t, append(option, "-guard", "-kill-after", "100ms", "--", "sh", "-c", c.command+"\n"+leader)...)
+				p := start(t, append(option, "-guard", "-kill-after", "100ms", "--", "sh", "-c",
+					c.command+"\n"+leader)...)
 				p.await("log", "ready")
 				pid := p.pid("pid")
 				t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
@@ -92,22 +96,25 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestLossReachesWhoCarriesTheID: a process that somebody else started for the command
-// gets the stop signal and the grace too, when the command has ended or, where that does
-// not heed the signal, during its grace.
-func TestLossReachesWhoCarriesTheID(t *testing.T) {
+// TestLossReachesCarriersOfTheID: a process that somebody else started for the command
+// gets the stop signal and the grace too. It gets them when the command has ended, or
+// during the grace of a command that does not heed the signal.
+func TestLossReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
-	for name, trap := range map[string]string{"the command ends": "", "the command stays": `trap "" TERM; `} {
+	for name, trap := range map[string]string{"the command ends": "",
+		"the command stays": `trap "" TERM; `} {
 		t.Run(name, func(t *testing.T) {
 			option, now := lose(t)
-			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c", trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
+			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c",
+				trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
 			p.await("log", "ready")
 			id := strings.TrimSpace(p.read("id"))
-			stranger := prepare(t) // no descendant of p
-			stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "echo got >>log" TERM; echo ready >log; while :; do sleep 0.01; done`}
-			stranger.Env = append(stranger.Env, "AMQPRUN_ID="+id)
-			stranger.begin()
-			stranger.await("log", "ready")
+			adopted := prepare(t) // no descendant of p
+			adopted.Path, adopted.Args = "/bin/sh", []string{"sh", "-c",
+				`trap "echo got >>log" TERM; echo ready >log; while :; do sleep 0.01; done`}
+			adopted.Env = append(adopted.Env, "AMQPRUN_ID="+id)
+			adopted.begin()
+			adopted.await("log", "ready")
 			other := prepare(t)
 			other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
 			other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
@@ -115,11 +122,11 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 			other.await("log", "ready")
 			now()
 			p.endsLost()
-			if got := stranger.end(); got != 137 {
-				t.Errorf("the stranger ended with %d, want 137", got)
+			if got := adopted.end(); got != 137 {
+				t.Errorf("the adopted process ended with %d, want 137", got)
 			}
-			if got := stranger.read("log"); got != "ready\ngot\n" {
-				t.Errorf("the stranger wrote %q, want one stop signal", got)
+			if got := adopted.read("log"); got != "ready\ngot\n" {
+				t.Errorf("the adopted process wrote %q, want one stop signal", got)
 			}
 			if !alive(other.Process.Pid) {
 				t.Error("a process with another AMQPRUN_ID was killed")
@@ -133,11 +140,15 @@ func TestLossReachesWhoCarriesTheID(t *testing.T) {
 func TestLossOutrunsAForkingChain(t *testing.T) {
 	t.Parallel()
 	perl := mustLook(t, "perl")
-	const chain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; close $f; select undef, undef, undef, 0.002 }`
+	const chain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; ` +
+		`die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; ` +
+		`close $f; select undef, undef, undef, 0.002 }`
 	for _, grace := range []string{"0s", "50ms"} {
 		option, now := lose(t)
-		p := start(t, append(option, "-guard", "-status", "status", "-kill-after", grace, "--", "sh", "-c",
-			fmt.Sprintf(`env -i %s -e '$SIG{TERM}="IGNORE"; %s' & while ! [ -s link ]; do :; done; echo ready >log; sleep 300`, perl, chain))...)
+		p := start(t, append(option, "-guard", "-status", "status", "-kill-after", grace, "--", "sh",
+			"-c",
+			fmt.Sprintf(`env -i %s -e '$SIG{TERM}="IGNORE"; %s' & while ! [ -s link ]; do :; done; `+
+				`echo ready >log; sleep 300`, perl, chain))...)
 		p.await("log", "ready")
 		now()
 		p.endsLost()
@@ -153,7 +164,8 @@ func TestLossOutrunsAForkingChain(t *testing.T) {
 func TestSecondSignalSkipsTheGrace(t *testing.T) {
 	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		p := lost(t, []string{"-guard", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM INT; echo ready >>log; while :; do sleep 0.01; done`)
+		p := lost(t, []string{"-guard", "-kill-after", "1h"}, "sh", "-c",
+			`trap "echo got >>log" TERM INT; echo ready >>log; while :; do sleep 0.01; done`)
 		p.await("log", "got")
 		// On a busy machine both may be looked at within 100 ms, however far apart they were
 		// sent.
@@ -162,16 +174,18 @@ func TestSecondSignalSkipsTheGrace(t *testing.T) {
 	}
 }
 
-// TestEarlierInterruptsDoNotShortenTheGrace: nor does any other signal in it.
+// TestEarlierInterruptsDoNotShortenTheGrace: other signals do not shorten it either.
 func TestEarlierInterruptsDoNotShortenTheGrace(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
 	p := start(t, append(option, "-guard", "-kill-after", "1h", "--", "sh", "-c",
-		`trap "echo int >>log" INT; trap "echo usr1 >>log" USR1; trap "echo term >>log" TERM; trap "echo end >>log; exit" USR2; echo ready >>log; while :; do sleep 0.01; done`)...)
+		`trap "echo int >>log" INT; trap "echo usr1 >>log" USR1; trap "echo term >>log" TERM; `+
+			`trap "echo end >>log; exit" USR2; echo ready >>log; while :; do sleep 0.01; done`)...)
 	p.await("log", "ready")
 	for n := 1; n <= 3; n++ {
 		p.send(syscall.SIGINT)
-		eventually(t, func() bool { return strings.Count(p.read("log"), "int\n") == n }, "interrupt %d", n)
+		eventually(t, func() bool { return strings.Count(p.read("log"), "int\n") == n }, "interrupt %d",
+			n)
 		passes(120 * time.Millisecond)
 	}
 	now()
@@ -198,7 +212,8 @@ func (p *process) sendUntilEnd(s syscall.Signal) {
 
 func TestGraceEndsWithTheLease(t *testing.T) {
 	t.Parallel()
-	p := lost(t, []string{"-until", "2s", "-kill-after", "1h"}, "sh", "-c", `trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	p := lost(t, []string{"-until", "2s", "-kill-after", "1h"}, "sh", "-c",
+		`trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.endsLost()
 	p.await("log", "got")
 }
@@ -210,7 +225,8 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to have a process that the wrapper may not kill")
 	}
-	p = prepare(t, append(options, "--", "./root", "-e", `$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
+	p = prepare(t, append(options, "--", "./root", "-e",
+		`$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
 	perl, err := os.ReadFile(mustLook(t, "perl"))
 	if err != nil {
 		t.Fatal(err)
@@ -287,8 +303,8 @@ func accessible(t *testing.T, dir string) {
 }
 
 // TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place
-// leaves it its children, such as one that takes in the output of both, and would be
-// waited for for ever.
+// leaves it its children, such as one that takes in the output of both. amqprun would
+// wait for them for ever.
 func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 	t.Parallel()
 	option, now := lose(t)
@@ -302,7 +318,9 @@ func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 			if name == "loss" {
 				command = "echo ready >>log; exec sleep 300"
 			}
-			p.Args = append([]string{"bash", "-c", `exec > >(trap "" HUP; echo $BASHPID >pid; while read -r line; do :; done; echo end >>before); until [ -s pid ]; do :; done; sleep 0.05; exec "$@"`, "bash",
+			p.Args = append([]string{"bash", "-c", `exec > >(trap "" HUP; echo $BASHPID >pid; ` +
+				`while read -r line; do :; done; echo end >>before); until [ -s pid ]; do :; done; ` +
+				`sleep 0.05; exec "$@"`, "bash",
 				os.Args[0], wrap.Word, "-guard", "-kill-after", "50ms"}, options...)
 			p.Args = append(p.Args, "--", "sh", "-c", command)
 			p.begin()
@@ -322,7 +340,8 @@ func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
 
 func TestOrphansOfANormalEnd(t *testing.T) {
 	t.Parallel()
-	const command = `setsid sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; echo end >>log' & while ! [ -s pid ]; do sleep 0.01; done; exit 6`
+	const command = `setsid sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; ` +
+		`echo end >>log' & while ! [ -s pid ]; do sleep 0.01; done; exit 6`
 	t.Run("are left alone", func(t *testing.T) {
 		p := start(t, "-guard", "-v", "--", "sh", "-c", command)
 		if got := p.end(); got != 6 {
@@ -358,7 +377,8 @@ func TestOrphansOfANormalEnd(t *testing.T) {
 	})
 	t.Run("are waited for until the loss", func(t *testing.T) {
 		option, now := lose(t)
-		p := start(t, append(option, "-guard", "-orphans", "1", "-kill-after", "50ms", "--", "sh", "-c", command+"")...)
+		p := start(t, append(option, "-guard", "-orphans", "1", "-kill-after", "50ms", "--", "sh", "-c",
+			command)...)
 		pid := p.pid("pid")
 		now()
 		p.endsLost()

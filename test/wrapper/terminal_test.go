@@ -10,10 +10,12 @@ import (
 	"github.com/creack/pty"
 )
 
-const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; echo "got=<$x>"; exit 5'`
+const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; ` +
+	`echo "got=<$x>"; exit 5'`
 
 // inForeground is a command that says whether it has the terminal.
-const inForeground = `sh -c 'set -- $(cut -d")" -f2 /proc/$$/stat); [ $3 = $6 ] && echo "front=<yes>" >>log || echo "front=<no>" >>log; exit 4'`
+const inForeground = `sh -c 'set -- $(cut -d")" -f2 /proc/$$/stat); ` +
+	`[ $3 = $6 ] && echo "front=<yes>" >>log || echo "front=<no>" >>log; exit 4'`
 
 // TestCommandStartsInTheForeground: wget and git ask once, at their start.
 func TestCommandStartsInTheForeground(t *testing.T) {
@@ -32,7 +34,8 @@ func TestCommandStartsInTheForeground(t *testing.T) {
 		if got := s.read("log"); got != "front=<yes>\nfront=<yes>\n" {
 			t.Errorf("in a script: %q", got)
 		}
-		for _, line := range []string{`A %s | cat`, `true | A %s`, `A %s </dev/null`, `A %s >out`, `A %s &`} {
+		for _, line := range []string{`A %s | cat`, `true | A %s`, `A %s </dev/null`, `A %s >out`,
+			`A %s &`} {
 			s.line("rm -f log; "+line, inForeground)
 			s.expect("$> ")
 			s.await("front=<no>")
@@ -45,7 +48,8 @@ func TestCommandThatCannotStartReturnsTheTerminal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
 		s.script("script", `A ./bad; A ./plain; read x; echo "got=<$x>"`)
-		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n", "plain": `read x; echo "plain=<$x>"` + "\n"} {
+		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n",
+			"plain": `read x; echo "plain=<$x>"` + "\n"} {
 			writeProgram(t, s.file(name), []byte(text))
 		}
 		s.line("script")
@@ -121,7 +125,8 @@ func TestShellUnderTheLock(t *testing.T) {
 		s.expect("$> ")
 		s.line(`echo "nested=<$((6*7))>"`)
 		s.expect("nested=<42>\r\n")
-		s.expect("$> ") // what is typed before may be lost: a Ctrl-Z that comes too early empties the terminal's queue
+		// a Ctrl-Z that comes too early empties the terminal's queue: nothing is typed before
+		s.expect("$> ")
 		s.line("sleep 300")
 		s.awaitInForeground("sleep 300")
 		s.key(ctrlZ)
@@ -163,7 +168,9 @@ func TestCtrlCReachesTheCommandOnce(t *testing.T) {
 func TestWindowSizeArrives(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`A sh -c 'echo $$ >pid; trap "stty size </dev/tty >>log" WINCH; echo ready >>log; until [ -e asks ]; do sleep 0.01; done; echo asking >>log; until read x </dev/tty && [ "$x" = end ]; do :; done'`)
+		s.line(`A sh -c 'echo $$ >pid; trap "stty size </dev/tty >>log" WINCH; echo ready >>log; ` +
+			`until [ -e asks ]; do sleep 0.01; done; echo asking >>log; ` +
+			`until read x </dev/tty && [ "$x" = end ]; do :; done'`)
 		s.await("ready")
 		resize := func(columns uint16) {
 			t.Helper()
@@ -218,9 +225,11 @@ func TestLoopEndsWithCtrlC(t *testing.T) {
 			mustLook(t, name)
 			s := onTerminal(t, shells[name]...)
 			s.expect("$> ")
-			s.script("loop", `exec `+name+` -c 'for i in 1 2 3; do A sh -c "echo \$\$ >>rounds; exec sleep 300"; done; echo "after the loop"'`)
+			s.script("loop", `exec `+name+` -c 'for i in 1 2 3; do A sh -c "echo \$\$ >>rounds; `+
+				`exec sleep 300"; done; echo "after the loop"'`)
 			s.line("loop")
-			eventually(t, func() bool { return strings.Count(s.read("rounds"), "\n") == 1 }, "the first round")
+			eventually(t, func() bool { return strings.Count(s.read("rounds"), "\n") == 1 },
+				"the first round")
 			s.key(ctrlC)
 			s.expectStatus(130)
 			if got := strings.Count(s.read("rounds"), "\n"); got != 1 {
@@ -233,7 +242,8 @@ func TestLoopEndsWithCtrlC(t *testing.T) {
 func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.line(`A sh -c 'trap "echo int >>log" INT; echo asking >>log; read x </dev/tty; read x </dev/tty; echo "got=<$x>"'`)
+		s.line(`A sh -c 'trap "echo int >>log" INT; echo asking >>log; read x </dev/tty; ` +
+			`read x </dev/tty; echo "got=<$x>"'`)
 		s.await("asking")
 		awaitForeground(s)
 		s.key(ctrlC)
@@ -247,17 +257,19 @@ func TestCtrlCAfterTheTerminalWasHandedOver(t *testing.T) {
 	})
 }
 
-// TestSettingsAreRestoredAfterADeathBySignal: by us, not by the shell: dash does not do
-// it, nor does a script.
+// TestSettingsAreRestoredAfterADeathBySignal: amqprun does it, because dash and scripts
+// do not.
 func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 	t.Parallel()
 	inShellsWithProgram(t, func(t *testing.T, s *shell) {
-		s.script("script", `A sh -c 'stty -echo -icanon </dev/tty; kill -9 $$'; echo "ended=<$?>"; stty -a </dev/tty | tr ";" "\n" | grep -E "icanon|echo " >settings; echo "done=<$((1+1))>"`)
+		s.script("script", `A sh -c 'stty -echo -icanon </dev/tty; kill -9 $$'; echo "ended=<$?>"; `+
+			`stty -a </dev/tty | tr ";" "\n" | grep -E "icanon|echo " >settings; echo "done=<$((1+1))>"`)
 		s.line("script")
 		s.expect("ended=<137>")
 		s.expect("done=<2>")
 		for _, setting := range []string{"icanon", "echo"} {
-			if got := " " + strings.Join(strings.Fields(s.read("settings")), " ") + " "; !strings.Contains(got, " "+setting+" ") {
+			got := " " + strings.Join(strings.Fields(s.read("settings")), " ") + " "
+			if !strings.Contains(got, " "+setting+" ") {
 				t.Errorf("%s is off: %q", setting, got)
 			}
 		}

@@ -31,7 +31,9 @@ func tlsBroker(t *testing.T) (plain, url, cacert string) {
 	address := l.Addr().String()
 	l.Close()
 	conf := filepath.Join(dir, "conf")
-	lines := fmt.Sprintf("listeners.ssl.local = %s\nnum_acceptors.ssl = 4\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s\nssl_options.verify = verify_none\n", address, cacert, cacert, key)
+	lines := fmt.Sprintf("listeners.ssl.local = %s\nnum_acceptors.ssl = 4\nssl_options.cacertfile = "+
+		"%s\nssl_options.certfile = %s\nssl_options.keyfile = %s\nssl_options.verify = verify_none\n",
+		address, cacert, cacert, key)
 	if err := os.WriteFile(conf, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +90,8 @@ func certify(t *testing.T, dir string) (cert, key string) {
 		t.Fatal(err)
 	}
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: public}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: public},
+		key: {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

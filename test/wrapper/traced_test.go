@@ -52,7 +52,8 @@ func init() {
 // begetTraced starts a process in the leader's group and one that has left it and the
 // session.
 func begetTraced(file string) error {
-	for role, attributes := range map[string]*syscall.SysProcAttr{"grandchild": nil, "daemon": {Setsid: true}} {
+	for role, attributes := range map[string]*syscall.SysProcAttr{"grandchild": nil,
+		"daemon": {Setsid: true}} {
 		c := exec.Command(os.Args[0], "traced", role, file)
 		c.SysProcAttr = attributes
 		if err := c.Start(); err != nil {
@@ -80,8 +81,9 @@ func monotonic() time.Duration {
 type trace struct {
 	started map[string]bool // by role
 	last    time.Duration   // the newest line of the first command's tree
-	next    time.Duration   // when the second command started, 0 if it has not
-	late    []string        // what shows that both ran at once
+
+	next time.Duration // when the second command started, 0 if it has not
+	late []string      // what shows that both ran at once
 }
 
 // readTrace reads a trace file. A line behind that of the second command is late whatever
@@ -116,7 +118,8 @@ func readTrace(t *testing.T, file string) trace {
 		}
 	}
 	if tr.next != 0 && tr.last >= tr.next && len(tr.late) == 0 {
-		tr.late = append(tr.late, fmt.Sprintf("an instant %v after the start of the next", tr.last-tr.next))
+		tr.late = append(tr.late,
+			fmt.Sprintf("an instant %v after the start of the next", tr.last-tr.next))
 	}
 	return tr
 }

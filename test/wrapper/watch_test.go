@@ -74,7 +74,8 @@ func TestWatchEndsWithItsTerminal(t *testing.T) {
 	}
 	master.Close()
 	_ = cmd.Wait()
-	if got := cmd.ProcessState.ExitCode(); got != 125 || !strings.Contains(stderr.String(), "amqprun: error: the terminal is gone: ") {
+	if got := cmd.ProcessState.ExitCode(); got != 125 ||
+		!strings.Contains(stderr.String(), "amqprun: error: the terminal is gone: ") {
 		t.Errorf("exit status %d: %s", got, &stderr)
 	}
 }

@@ -14,6 +14,7 @@ var (
 	ErrUnreachable = errors.New("broker unreachable")
 	ErrAccess      = errors.New("permission refused")
 	ErrNotFound    = errors.New("not found")
+
 	ErrNotALock    = errors.New("not a lock")
 	ErrNotAcquired = errors.New("lock not acquired")
 	ErrLost        = errors.New("lock lost")
@@ -25,7 +26,7 @@ var (
 // ErrBusy says that others hold the lock. It does not leave amqplock.
 var ErrBusy = errors.New("it is held by others")
 
-// ErrTooFew is an ErrBusy for somebody who wants more slots than there are, whoever holds them.
+// ErrTooFew is an ErrBusy for a contender that wants more slots than there are.
 var ErrTooFew = fmt.Errorf("more are wanted than there are: %w", ErrBusy)
 
 // Error has the fields of amqplock.Error, which documents them, in the same order.

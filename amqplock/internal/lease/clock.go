@@ -6,8 +6,8 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// Clock tells the time by which leases run. It must count the time in which the machine
-// is suspended, which Go's monotonic clock does not: the broker's clock goes on.
+// Clock is the time by which leases run. It must count the time in which the machine is
+// suspended, which Go's monotonic clock does not: the broker's clock goes on.
 type Clock interface {
 	Now() time.Duration // since an arbitrary start
 	NewAlarm() (Alarm, error)
@@ -15,9 +15,9 @@ type Clock interface {
 
 // Alarm is a one-shot timer on a Clock.
 type Alarm interface {
-	Set(at time.Duration) // replaces an earlier setting; an instant in the past fires at once
-	C() <-chan struct{}   // receives when the alarm fires; may receive once too often
-	Stop()                // releases it; C receives no more, and Set does nothing
+	Set(at time.Duration) // replaces an earlier setting; a past instant fires at once
+	C() <-chan struct{}   // receives when the alarm fires; perhaps once too often
+	Stop()                // releases it; C receives no more
 }
 
 // BootClock is the Clock of the kernel.

@@ -1,11 +1,11 @@
-// Package lease is the arithmetic of how long a lock is safe to rely on without an answer
-// from the broker, and the clock that it runs on.
+// Package lease computes for how long a lock is safe to rely on without an answer from
+// the broker. It also has the clock for that.
 //
-// RabbitMQ frees the queues of a silent client 2T to 3T after the last byte from it
-// (rabbit_heartbeat.erl: "between 2 and 3 intervals after the last data has been
-// received"). T is the negotiated heartbeat. So what a request proved that was sent at t
-// holds until t + 2T. A request counts from when it was sent: its answer may be old when
-// it arrives.
+// RabbitMQ frees the queues of a silent client 2T to 3T after the last byte from it. T
+// is the negotiated heartbeat. (rabbit_heartbeat.erl: "between 2 and 3 intervals after
+// the last data has been received".) So the proof of a request that was sent at t holds
+// until t + 2T. A request counts from when it was sent: its answer may be old when it
+// arrives.
 package lease
 
 import (
@@ -27,7 +27,7 @@ type Lease struct {
 }
 
 // Proof is one kind of check, and when its newest request was sent that was answered
-// well. The kinds are kept apart: at a node that is cut off one kind stalls while the
+// well. The kinds are kept apart. At a node that is cut off one kind stalls while the
 // other goes on, so the newest of all proves nothing.
 type Proof struct {
 	Check string
@@ -46,7 +46,7 @@ func New(heartbeat, stopTime time.Duration, checks []string) *Lease {
 
 // Prove records that a request of check i, sent at that instant, was answered well. It
 // reports whether the lease has grown by a hundredth of the heartbeat since it last
-// reported that: the answers to the requests of one instant are one growth, and each
+// reported growth. So the answers to the requests of one instant are one growth: each
 // report wakes somebody.
 func (l *Lease) Prove(i int, sent time.Duration) (grown bool) {
 	l.mu.Lock()
@@ -85,9 +85,9 @@ func End(sent, heartbeat time.Duration) time.Duration {
 // different rates.
 func margin(heartbeat time.Duration) time.Duration { return heartbeat / 10 }
 
-// TimingsWork reports whether a check that is sent at the end of its interval has half a
-// heartbeat for its answer before the holder must begin to stop:
-// interval + T/2 + stopTime + margin <= 2T.
+// TimingsWork reports whether the timings leave half a heartbeat for the answer to the
+// last check before the holder must begin to stop. The interval, T/2, the stop time and
+// the margin have to fit into 2T.
 func TimingsWork(heartbeat, checkInterval, stopTime time.Duration) bool {
 	return checkInterval+heartbeat/2+stopTime+margin(heartbeat) <= 2*heartbeat
 }

@@ -119,9 +119,10 @@ func notAcquired(ctx context.Context, cfg Config, broker string, busy error) err
 	return e
 }
 
-// connect opens what a contender needs; not the first time it pauses before, because a
-// broker may accept each connection and close it at the first request. With wait it tries
-// as often as connectAgain does. When ctx is canceled the error matches its cause.
+// connect opens what a contender needs. It pauses before each time but the first,
+// because a broker may accept each connection and close it at the first request. With
+// wait it tries as often as connectAgain does. When ctx is canceled the error matches
+// its cause.
 func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
 ) (*contender, error) {
@@ -191,8 +192,8 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 }
 
 // connectAgain is connectOnce, again and again while no broker can be reached, for
-// Broker.ConnectTimeout after the first failure; one warning says so. Errors that would
-// come again end it, a refusal when it has come twice: a RabbitMQ that is ending has no
+// Broker.ConnectTimeout after the first failure. One warning says so. Errors that would
+// come again end it, a refusal when it has come twice. A RabbitMQ that is ending has no
 // users any more, and no virtual hosts.
 func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),

@@ -50,7 +50,7 @@ func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
 			return err
 		}
 		most := max(found.Count, n)
-		// What may be behind a hole:
+		// There may be slots behind a hole:
 		if err := a.deleteDown(ctx, most+wire.Overshoot, most+1); err != nil {
 			return err
 		}
@@ -94,9 +94,9 @@ func DestroyMutex(ctx context.Context, b wire.Broker, name string) error {
 	})
 }
 
-// admin changes a semaphore. All it writes goes over the connection that holds the
-// administration mutex: an administrator that loses the mutex with its connection can not
-// go on writing.
+// admin changes a semaphore. All it writes goes over the lock connection of the
+// administration mutex. So an administrator that loses the mutex with its connection
+// cannot go on writing.
 type admin struct {
 	ref    wire.Ref
 	link   *wire.Link
@@ -112,9 +112,9 @@ func administer(
 	return administerLock(ctx, b, wire.Ref{Kind: wire.Semaphore, Name: name}, f)
 }
 
-// administerLock runs f under the administration mutex. Where the broker fails itself (541)
-// before that is had, nothing has been changed and it tries once more: RabbitMQ 4.0 does
-// when the claim crosses the death of another administrator.
+// administerLock runs f under the administration mutex. Where the broker fails itself
+// (541) before that is held, nothing has been changed, and it tries once more. RabbitMQ
+// 4.0 does so when the claim crosses the death of another administrator.
 func administerLock(
 	ctx context.Context, b wire.Broker, lock wire.Ref, f func(context.Context, *admin) error,
 ) error {

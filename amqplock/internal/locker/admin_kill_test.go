@@ -76,14 +76,14 @@ func slotNumbers(t *testing.T, name string, upTo int) (numbers []int) {
 	return numbers
 }
 
-// holesIn tells whether the slots are not 0, 1, 2, ...
+// holesIn reports whether the slots are not 0, 1, 2, ...
 func holesIn(numbers []int) bool {
 	return len(numbers) > 0 && numbers[len(numbers)-1] != len(numbers)-1
 }
 
 // An administrator that is killed after any of the methods that it sends leaves slots
-// without a hole, their number is one that it passed through, and the next administrator
-// is not in its way.
+// without a hole. Their number is one that it passed through. The next administrator
+// can work.
 func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -91,10 +91,14 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 		from, to   int
 		administer func(context.Context, Config) error
 	}{
-		{"change +3", 1, 4, func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 3) }},
-		{"change -3", 4, 1, func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -3) }},
-		{"change to 0", 2, 0, func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 0) }},
-		{"change --to, up", 1, 3, func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }},
+		{"change +3", 1, 4,
+			func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, 3) }},
+		{"change -3", 4, 1,
+			func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -3) }},
+		{"change to 0", 2, 0,
+			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 0) }},
+		{"change --to, up", 1, 3,
+			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -127,8 +131,8 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 	}
 }
 
-// Of two administrators at once one is killed: the other does all of its work, and what
-// the first has done is a part of its own from the beginning.
+// Two administrators work at once, and one is killed. The other does all of its work.
+// The work that the first has done is a part of its own from the beginning.
 func TestAdministratorKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -167,8 +171,8 @@ func TestAdministratorKilledBesideAnother(t *testing.T) {
 	}
 }
 
-// A contender that is killed while it creates a semaphore leaves none, or all of it, and the next
-// one makes what is asked for.
+// A contender that is killed while it creates a semaphore leaves none, or all of it.
+// The next one makes what is asked for.
 func TestKilledCreatorLeavesNoPart(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {
@@ -201,7 +205,7 @@ func TestKilledCreatorLeavesNoPart(t *testing.T) {
 	}
 }
 
-// What is left of a creation with more slots is no part of the next one.
+// The remains of a creation with more slots are no part of the next one.
 func TestCreationForgetsALargerOne(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

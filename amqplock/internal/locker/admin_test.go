@@ -32,7 +32,8 @@ func TestAdjust(t *testing.T) {
 	if _, err := Inspect(t.Context(), cfg.Broker, cfg.Ref); !errors.Is(err, fault.ErrNotFound) {
 		t.Fatalf("removing has created a semaphore: %v", err)
 	}
-	for _, step := range []struct{ delta, want int }{{0, 0}, {3, 3}, {2, 5}, {-1, 4}, {-10, 0}, {1, 1}} {
+	steps := []struct{ delta, want int }{{0, 0}, {3, 3}, {2, 5}, {-1, 4}, {-10, 0}, {1, 1}}
+	for _, step := range steps {
 		if err := Adjust(t.Context(), cfg.Broker, cfg.Name, step.delta); err != nil {
 			t.Fatal(err)
 		}
@@ -84,9 +85,9 @@ func TestDestroyReachesBehindAHole(t *testing.T) {
 		}
 	}
 	for i := range 6 {
-		if _, err := testChannel(t).QueueDeclarePassive(wire.SlotQueue(cfg.Name, i), false, false, false, false, nil); !wire.Absent(
-			err,
-		) {
+		queue := wire.SlotQueue(cfg.Name, i)
+		_, err := testChannel(t).QueueDeclarePassive(queue, false, false, false, false, nil)
+		if !wire.Absent(err) {
 			t.Errorf("slot %d: %v, want none", i, err)
 		}
 	}
@@ -98,7 +99,8 @@ func TestAdjustForeignSlots(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	for i := range 2 {
-		if _, err := testChannel(t).QueueDeclare(wire.SlotQueue(cfg.Name, i+1), false, false, false, false, amqp.Table{"x-max-length": 0}); err != nil {
+		if _, err := testChannel(t).QueueDeclare(wire.SlotQueue(cfg.Name, i+1), false, false, false,
+			false, amqp.Table{"x-max-length": 0}); err != nil {
 			t.Skipf("this broker refuses transient queues: %v", err)
 		}
 	}
@@ -201,7 +203,7 @@ func TestAdministratorTriesOnceMore(t *testing.T) {
 	}
 }
 
-// What fails later is not done again: a part of it may have been.
+// A change that fails later is not done again: a part of it may have been done.
 func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -224,7 +226,7 @@ func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 	})
 }
 
-// While it waits for the holder of the last slot a drain asks about that slot, and not about all.
+// While a drain waits for the holder of the last slot it asks about that slot only.
 func TestDrainAsksAboutOneSlot(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

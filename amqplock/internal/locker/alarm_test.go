@@ -45,7 +45,7 @@ func TestWaiterInAnAlarm(t *testing.T) {
 	})
 }
 
-// So does one that comes during the alarm.
+// A waiter that comes during the alarm waits too.
 func TestNewcomerInAnAlarm(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -12,9 +12,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// What an answer to each request after the first second means to a lock that is held:
-// "held" until it is released, "lost" at once, or "unknown": the lease runs out if
-// nothing better comes.
+// The table has what an answer to each request after the first second means to a lock
+// that is held. "held" is until it is released, "lost" is at once. "unknown" is until
+// the lease runs out, if nothing better comes.
 func TestAnswersToHolder(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
@@ -23,9 +23,9 @@ func TestAnswersToHolder(t *testing.T) {
 		{"slot", wire.Semaphore, "get", "x-A-1"},
 		{"majority", wire.Mutex, "get", wire.Witness},
 		{"witness", wire.Mutex, "declare", wire.Witness},
-		{"tripwire", wire.Mutex, "declare", wire.WillQueue("x")},
-		{"tripwire consumer", wire.Mutex, "consume", wire.WillQueue("x")},
-		{"tripwire message", wire.Mutex, "publish", wire.WillQueue("x")},
+		{"last will", wire.Mutex, "declare", wire.WillQueue("x")},
+		{"last will consumer", wire.Mutex, "consume", wire.WillQueue("x")},
+		{"last will message", wire.Mutex, "publish", wire.WillQueue("x")},
 		{"removal notice", wire.Semaphore, "consume", "x-A-1"},
 	}, `
 		403         | unknown unknown unknown unknown unknown held held held held
@@ -48,7 +48,8 @@ func TestAnswersToHolder(t *testing.T) {
 			asked, stopAt := 0, time.Duration(0)
 			p.answer(func(r *request) bool {
 				switch {
-				case q.queue == wire.Witness && q.method == "declare" && r.method == "get": // so that there is a question
+				// so that there is a question
+				case q.queue == wire.Witness && q.method == "declare" && r.method == "get":
 					replies["404 gone"](r)
 					return true
 				case q.is(r):
@@ -80,8 +81,8 @@ func TestAnswersToHolder(t *testing.T) {
 		})
 }
 
-// What an answer during Release means: a "late" loss is told, and nothing else keeps the
-// caller.
+// The table has what an answer during Release means. A "late" loss is reported. Nothing
+// else keeps the caller.
 func TestAnswersToRelease(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
@@ -89,7 +90,7 @@ func TestAnswersToRelease(t *testing.T) {
 		{"slot", wire.Semaphore, "look", "x-A-1"},
 		{"delete", wire.Semaphore, "delete", "x-B-1"},
 		{"line", wire.Semaphore, "delete", wire.WaitQueue("x")},
-		{"farewell", wire.Semaphore, "close", ""},
+		{"close", wire.Semaphore, "close", ""},
 	}, `
 		403         | done done done done done
 		404 gone    | late late done done done

@@ -41,7 +41,9 @@ var replies = map[string]func(*request){
 		406,
 		"PRECONDITION_FAILED - cannot declare queue '%s': queue limit in vhost '/' (5) is reached",
 	),
-	"320":     func(r *request) { r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin") },
+	"320": func(r *request) {
+		r.closeConnection(320, "CONNECTION_FORCED - Closed via management plugin")
+	},
 	"530":     func(r *request) { r.closeConnection(530, "NOT_ALLOWED - vhost '/' is down") },
 	"541":     func(r *request) { r.closeConnection(541, "INTERNAL_ERROR") },
 	"cut":     func(r *request) { r.cut() },
@@ -62,8 +64,8 @@ type question struct {
 
 func (q question) is(r *request) bool { return r.method == q.method && r.queue == q.queue }
 
-// each runs a test for each reply to each question, with what table says that it means: a
-// line for a reply, a column for a question.
+// each runs a test for each reply to each question, with the meaning in table: a line
+// for a reply, a column for a question.
 func each(t *testing.T, questions []question, table string,
 	test func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string),
 ) {
@@ -93,9 +95,9 @@ func each(t *testing.T, questions []question, table string,
 	}
 }
 
-// What an answer means to one who wants the lock. The broker answers so three times and
-// is well then. "later" means that who does not wait is told that the broker did not
-// answer well (69), and who waits gets the lock when it does.
+// The table has what an answer means to a contender. The broker answers so three times
+// and is well then. "later" means the lock for a waiter, once the broker answers well.
+// Without waiting it means an error: the broker did not answer well (69).
 func TestAnswersToAcquire(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
@@ -179,9 +181,9 @@ func TestHeldByOthersWhateverTheChecksSay(t *testing.T) {
 	}
 }
 
-// A waiting line is a convenience: nothing that goes wrong with it keeps anybody from the
+// A wait queue is a convenience: nothing that goes wrong with it keeps anybody from the
 // lock.
-func TestAnswersToTheLine(t *testing.T) {
+func TestAnswersToTheWaitQueue(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
 		{"declare", wire.Mutex, "declare", wire.WaitQueue("x")},

@@ -28,12 +28,13 @@ type attempt struct {
 	// own. Only the end of that Holder closes the connection.
 	set *collection
 
-	newcomer bool  // the next try is the first of one that may wait
-	looked   bool  // a queue that refused us has been seen to be a lock
-	first    bool  // in the wait queue, and may keep a part
-	owed     []int // slots of a set that could not be given back yet
+	newcomer bool // the next try is the first of one that may wait
+	looked   bool // a queue that refused us has been seen to be a lock
 
-	// What the newest try has found out.
+	first bool  // in the wait queue, and may keep a part
+	owed  []int // slots of a set that could not be given back yet
+
+	// The newest try has found this out.
 	busy error         // why the lock was taken; nil before
 	sent time.Duration // a success: when the proofs were asked for
 	ours bool          // a success: the slots are quorum queues
@@ -95,7 +96,7 @@ func noProcess(err error) bool {
 		strings.Contains(reply.Reason, "noproc")
 }
 
-// fragile reports whether the broker may fail where it wants to say that others hold the lock.
+// fragile reports whether the broker may fail where it means that others hold the lock.
 func (a *attempt) fragile() bool {
 	return wire.Fragile(a.link.Lock.Config.Vhost, a.cfg.Held(wire.MaxSlots))
 }
@@ -167,9 +168,10 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 	}
 }
 
-// find looks for the slots that are still wanted, and creates the semaphore where that is
-// asked for. An own slot that is missing was lost: an attempt forgets it, and may claim
-// it like any other; that of a set is for the checks to find, and nothing to take here.
+// find looks for the slots that are still wanted, and creates the semaphore where that
+// is asked for. An own slot that is missing was lost. An attempt forgets it, and may
+// claim it like any other. That of a set is for the checks to find, and nothing to take
+// here.
 func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
 	most := wire.MaxSlots + wire.Overshoot
 	if a.newcomer && !a.cfg.Greedy {
@@ -240,10 +242,9 @@ func (a *attempt) claimFree(
 	return collided, nil
 }
 
-// claim tries to get one slot, and checks at once that the grant means something: a
+// claim tries to get one slot, and checks at once that the grant means something. A
 // contender that was granted the lock in a minority stops here. The checks that do not
-// need the grant run beside it. The error matches fault.ErrBusy when the slot is somebody
-// else's.
+// need the grant run beside it. The error matches fault.ErrBusy when the slot is taken.
 //
 // It returns when it began: the grant and all checks prove the lock from then on.
 func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
@@ -293,9 +294,10 @@ func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) er
 		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
 }
 
-// notGranted explains why an exclusive declare failed; nil stays nil. 405 is the answer
-// also where the queue is not exclusive at all: then it is no lock but somebody's work
-// queue, and the wait would be for ever. looked remembers that it is a lock.
+// notGranted explains why an exclusive declare failed; nil stays nil. The broker
+// answers 405 also where the queue is not exclusive at all. Then it is no lock but
+// somebody's work queue, and the wait would be for ever. looked remembers that it is a
+// lock.
 func notGranted(
 	ctx context.Context, link *wire.Link, lock wire.Ref, queue string, err error, looked *bool,
 ) error {
@@ -353,12 +355,13 @@ func (a *attempt) proveAgain(ctx context.Context) error {
 	return err
 }
 
-// giveBack deletes what was claimed. Where the broker does not answer, the connection is
-// closed, which does it too; but one that holds a set is kept, and the slot is owed.
+// giveBack deletes what was claimed. Where the broker does not answer, it closes the
+// connection, which deletes too. It keeps the lock connection of a set, and the slot is
+// owed.
 //
-// It is closed in the protocol's way, so that the broker deals with the claim first. When
-// a connection breaks while its exclusive declare is under way RabbitMQ deletes the queue
-// by its name, even if it is another's by then
+// It closes in the protocol's way, so that the broker deals with the claim first. When
+// a connection breaks while its exclusive declare is under way RabbitMQ deletes the
+// queue by its name. By then that may be another's
 // (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
 func (a *attempt) giveBack(ctx context.Context, slot int) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)

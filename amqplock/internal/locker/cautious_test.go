@@ -7,7 +7,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// sawAll tells how often a method has come on all connections.
+// sawAll returns how often a method has come on all connections.
 func (p *peer) sawAll(method string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -18,8 +18,8 @@ func (p *peer) sawAll(method string) (n int) {
 }
 
 // A waiter asks now and then whether a mutex has come free without a hint. A claim that
-// is refused would be an error in the broker's log each time, so it only claims what is
-// free; unless it may not publish, and so not ask.
+// is refused would be an error in the broker's log each time. So it only claims what is
+// free, unless it may not publish, and so not ask.
 func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -27,10 +27,12 @@ func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
 		script func(*request) bool
 		claims func(int) bool
 	}{
-		{"may ask", nil, func(n int) bool { return n == 2 }}, // before it knew of the line, and before it joined
+		// before it knew of the line, and before it joined
+		{"may ask", nil, func(n int) bool { return n == 2 }},
 		{"may not publish", func(r *request) bool {
 			if r.method == "publish" {
-				r.closeChannel(amqp.AccessRefused, "ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'x'")
+				r.closeChannel(amqp.AccessRefused,
+					"ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'x'")
 			}
 			return r.method == "publish"
 		}, func(n int) bool { return n > 10 }},
@@ -51,9 +53,9 @@ func TestWaiterClaimsOnlyWhatIsFree(t *testing.T) {
 				if n := p.sawAll("claim"); !test.claims(n) {
 					t.Errorf("claimed %d times in two minutes", n)
 				}
-				// The refusal of a question ends the connection that stands in line.
+				// The refusal of a question ends the connection that is in the wait queue.
 				if n := p.sawAll("consume"); n > 2 {
-					t.Errorf("joined the line %d times", n)
+					t.Errorf("joined the wait queue %d times", n)
 				}
 				p.mu.Lock()
 				delete(p.queues, "x")

@@ -50,14 +50,14 @@ func (e *goneError) Error() string {
 func (e *goneError) Unwrap() error        { return e.err }
 func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 
-// checker has what the checks of one lock connection need: a channel of its own for each
-// kind, so that one that hangs keeps up no other.
+// checker has what the checks of one lock connection need. Each kind has a channel of
+// its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
 	own      *wire.RequestChannel
 	slots    *wire.RequestChannel
 	majority *wire.RequestChannel
-	scout    atomic.Pointer[scout] // asks before slots and majority; nil: they ask alone
+	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
@@ -67,11 +67,11 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 	}
 }
 
-// checks are all that must keep answering well: the own queue is still the own
-// connection's, and, through a quorum queue, the node is with the majority of its
-// cluster. A node that is cut off answers the first for many seconds while the other side
-// grants the lock again. ours says that the slots are quorum queues: the original's are
-// classic queues, which prove no majority.
+// checks are all that must keep answering well. The own queue is still the own
+// connection's. And a quorum queue answers, so the node is with the majority of its
+// cluster. A node that is cut off answers the first for many seconds while the other
+// side grants the lock again. ours says that the slots are quorum queues. The
+// original's are classic queues, which prove no majority.
 //
 // A publish would not do for the first: it is confirmed just as well when the queue has
 // become somebody else's.

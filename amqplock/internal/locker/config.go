@@ -38,9 +38,11 @@ type Config struct {
 	OnWaiting func(waitq.Waiting)
 	About     func() presence.About
 
-	clock lease.Clock   // nil means that of the kernel
-	retry time.Duration // before a waiter's first try without a hint; 0 means waitq.FirstRetry
-	rearm time.Duration // after which the last will is published anew; 0 means rearmAfter
+	clock lease.Clock // nil means that of the kernel
+	// retry is before a waiter's first try without a hint. 0 means waitq.FirstRetry.
+	retry time.Duration
+	// rearm is after how long the last will is published anew. 0 means rearmAfter.
+	rearm time.Duration
 }
 
 // Check returns an error of kind ErrConfig for what cannot work. It contacts nothing.

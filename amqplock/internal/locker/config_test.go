@@ -58,7 +58,8 @@ func TestValidate(t *testing.T) {
 			switch {
 			case test.want == "" && err != nil:
 				t.Errorf("got %v, want nil", err)
-			case test.want != "" && (!errors.Is(err, fault.ErrConfig) || !strings.Contains(err.Error(), test.want)):
+			case test.want != "" &&
+				(!errors.Is(err, fault.ErrConfig) || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("got %v, want ErrConfig with %q", err, test.want)
 			}
 		})

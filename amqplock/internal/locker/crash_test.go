@@ -9,7 +9,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// isArmed tells whether the holder's death will be told.
+// isArmed reports whether the holder has a last will.
 func isArmed(holder *Holder) bool {
 	holder.will.mu.Lock()
 	defer holder.will.mu.Unlock()
@@ -19,9 +19,9 @@ func isArmed(holder *Holder) bool {
 // crash does what a kernel does for a process that was killed.
 func crash(holder *Holder) { _ = wireOf(holder).Conn.Close() }
 
-// Hints of crashes at the same time are merged into one, and with those of releases:
-// every slot that came free is taken all the same, with the slow retry switched off, by
-// waiters who hold on, so that no later release helps.
+// Hints of crashes at the same time are merged into one, and with those of releases.
+// Every slot that came free is taken all the same, with the slow retry switched off.
+// The waiters keep their slots, so that no later release helps.
 func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -36,7 +36,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 			var holders []*Holder
 			for range cfg.Slots {
 				holder := mustAcquire(t, holderCfg)
-				waitFor(t, "the tripwire is armed", func() bool { return isArmed(holder) })
+				waitFor(t, "the last will is armed", func() bool { return isArmed(holder) })
 				holders = append(holders, holder)
 			}
 			granted, holdOn := make(chan struct{}, c.waiters), make(chan struct{})
@@ -80,7 +80,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 
 // RabbitMQ closes the channel of a consumer that keeps a message for half an hour. The
 // one that takes its place does the same.
-func TestRearmedTripwireWakesTheLine(t *testing.T) {
+func TestRearmedLastWillWakesTheQueue(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour
@@ -99,7 +99,7 @@ func TestRearmedTripwireWakesTheLine(t *testing.T) {
 	const basic, ack = 60, 80
 	waitFor(
 		t,
-		"the tripwire is armed again",
+		"the last will is armed again",
 		func() bool { return wireOf(holder).sent(basic, ack) > 0 && isArmed(holder) },
 	)
 	crash(holder)

@@ -47,9 +47,9 @@ func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 	return s
 }
 
-// Who gives up in the very moment of its claim does no harm to another who claims at the
-// same time.
-func TestInterruptedClaimHarmsNobody(t *testing.T) {
+// A contender that gives up in the very moment of its claim takes nothing from another
+// that claims at the same time.
+func TestInterruptedClaimAffectsNobodyElse(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.Log = nil
@@ -127,7 +127,8 @@ func TestClaimThatDiesIsNoticed(t *testing.T) {
 		_ = lock.Release(t.Context())
 	}
 	t.Logf(
-		"of %d queues that were declared behind a dying claim %d vanished, and of as many locks %d, which was noticed after %s at the latest",
+		"%d queues were declared behind a dying claim: %d vanished, "+
+			"and of as many locks %d, noticed after %s at the latest",
 		rounds,
 		queues,
 		locks,
@@ -162,7 +163,7 @@ func TestGrantThatVanishesAtOnce(t *testing.T) {
 
 // Who gives up closes its connections in the protocol's way: RabbitMQ logs a warning of
 // each that just ends.
-func TestWhoGivesUpSaysGoodbye(t *testing.T) {
+func TestGivingUpClosesInTheProtocol(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		p.queues[cfg.Name], p.queues[wire.HeldQueue("x", 1)] = &peerConn{}, &peerConn{}
@@ -177,9 +178,9 @@ func TestWhoGivesUpSaysGoodbye(t *testing.T) {
 	})
 }
 
-// An elastic set that is lost while it claims one more slot says goodbye too: the claim
-// is not to die with the connection.
-func TestLostSetSaysGoodbye(t *testing.T) {
+// An elastic set that is lost while it claims one more slot closes its connection too.
+// The claim must not die with the connection.
+func TestLostSetClosesInTheProtocol(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 2)
@@ -206,7 +207,7 @@ func TestLostSetSaysGoodbye(t *testing.T) {
 			t.Error(err)
 		}
 		if !claiming.Load() || hold.saw("close") != 1 {
-			t.Errorf("claiming %t, %d goodbyes", claiming.Load(), hold.saw("close"))
+			t.Errorf("claiming %t, %d closes", claiming.Load(), hold.saw("close"))
 		}
 	})
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 )
 
-// grow takes slots that come free, for an elastic set, until its checks are stopped. It stands in
-// the wait queue like everyone who wants one, over a publish connection of its own.
+// grow takes slots that come free, for an elastic set, until its checks are stopped. It
+// waits in the wait queue like everyone who wants one, over a publish connection of its
+// own.
 func grow(k *keeper) {
 	more := newSetAttempt(k)
 	defer more.link.AbortPublish()

@@ -9,8 +9,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter that wants more slots than there are keeps none of them, and does not block those behind
-// it who want less. It gets its turn when there are enough.
+// A waiter that wants more slots than there are keeps none of them. It does not block
+// those behind it that want less. It gets its turn when there are enough.
 func TestTooFewSlotsBlockNobody(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

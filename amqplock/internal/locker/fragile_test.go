@@ -21,7 +21,7 @@ func failsToRefuse(r *request) bool {
 	return false
 }
 
-// A name for which the broker fails to say that others hold the lock is a name like any other.
+// A name for which the broker fails to refuse a claim is a name like any other.
 func TestNamesOverWhichTheBrokerFails(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
@@ -54,7 +54,8 @@ func TestNamesOverWhichTheBrokerFails(t *testing.T) {
 	})
 }
 
-// Where others are faster between the look and the claim, the failure means that they hold it.
+// Others may be faster between the look and the claim. Then the failure means that they
+// hold it.
 func TestClaimThatTheBrokerFailsToRefuse(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {

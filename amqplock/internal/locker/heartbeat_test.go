@@ -50,9 +50,9 @@ func TestHeartbeatOfTheBroker(t *testing.T) {
 	}
 }
 
-// The talk connection of one who stands in line has the heartbeat of the lock, so that a
-// place in the line ends with its machine; that of a holder has a slow one.
-func TestTalkHeartbeat(t *testing.T) {
+// The publish connection of a waiter has the heartbeat of the lock, so that its place
+// in the queue ends with its machine. That of a holder has a slow one.
+func TestPublishHeartbeat(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
@@ -74,7 +74,7 @@ func TestTalkHeartbeat(t *testing.T) {
 					p.heldFor(cfg.Name, time.Minute)
 				}
 				lock := mustAcquire(t, cfg)
-				if test.elastic { // a semaphore has its talk connection from the beginning
+				if test.elastic { // a semaphore has its publish connection from the beginning
 					lock.link.Publish().Abort()
 				}
 				pass(3 * time.Second)

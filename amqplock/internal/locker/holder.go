@@ -50,10 +50,10 @@ func newHolder(c *contender) (*Holder, error) {
 	return h, nil
 }
 
-// holderHeartbeat, RabbitMQ's own choice, is for a publish connection on which nobody
-// stands in the wait queue. That it is dead the checks find out much sooner, by their
-// scouts. And the ticks of a quick heartbeat, at other instants than those of the lock
-// connection, would be a quarter of what an idle holder costs.
+// holderHeartbeat, RabbitMQ's own choice, is for a publish connection without a place
+// in the wait queue. The quorum pre-checks find out much sooner that it is dead. A
+// quick heartbeat ticks at other instants than that of the lock connection. That would
+// be a quarter of the cost of an idle holder.
 const holderHeartbeat = time.Minute
 
 // Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number
@@ -129,7 +129,7 @@ func (h *Holder) handBack(ctx context.Context) error {
 		return context.Cause(h.ctx)
 	}
 	h.will.revoke()
-	h.checker.scout.Store(nil) // the work has ended: no answer can hurt
+	h.checker.preCheck.Store(nil) // the work has ended: no answer can hurt
 	queue := ""
 	if h.link.Publish() == nil { // then a hint costs something: see first whether somebody waits
 		queue = wire.WaitQueue(h.cfg.Name)
@@ -207,9 +207,10 @@ func (h *Holder) checkStand(ctx context.Context) {
 	}
 }
 
-// aside is how long a releaser leaves the broker, and the processors, to the next in the
-// wait queue: about as long as it takes to claim the lock and start a command. The end of
-// two connections, and of what they have declared, would make that half as long again.
+// aside is how long a releaser leaves the broker, and the processors, to the next in
+// the wait queue. It is about as long as it takes to claim the lock and start a
+// command. The end of two connections, and of what they have declared, would make that
+// half as long again.
 const aside = 5 * time.Millisecond
 
 func stepAside(ctx context.Context) {
@@ -219,7 +220,8 @@ func stepAside(ctx context.Context) {
 	}
 }
 
-// inUse recognises the answer that queue was not deleted. The broker may have cut the name off.
+// inUse recognises the answer that queue was not deleted. The broker may cut off the
+// name.
 func inUse(err error, queue string) bool {
 	return wire.Code(err) == amqp.PreconditionFailed || wire.Concerns(err, queue)
 }

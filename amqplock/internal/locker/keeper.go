@@ -77,7 +77,7 @@ func newKeeper(a *attempt) (*keeper, error) {
 	for i := range k.checks {
 		k.lease.Prove(i, a.sent)
 	}
-	a.checker.scout.Store(a.checker.newScout(a.link, nil))
+	a.checker.preCheck.Store(a.checker.newPreCheck(a.link, nil))
 	k.ctx, k.end = context.WithCancelCause(context.Background())
 	k.checking, k.stop = context.WithCancel(k.ctx)
 	k.expiry.Set(k.lease.StopAt())
@@ -86,8 +86,8 @@ func newKeeper(a *attempt) (*keeper, error) {
 	return k, nil
 }
 
-// Verify asks all checks now, and again while the answers prove nothing. amqplock.Lock.Verify
-// documents it.
+// Verify asks all checks now, and again while the answers prove nothing.
+// amqplock.Lock.Verify documents it.
 func (k *keeper) Verify(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -117,9 +117,9 @@ func (k *keeper) Verify(ctx context.Context) error {
 	return context.Cause(k.ctx)
 }
 
-// keepChecking runs all checks again and again, at the same instants: to wake up is most
-// of what they cost. A check that hangs is left out until it is answered, or the
-// connection ends; the lease runs meanwhile.
+// keepChecking runs all checks again and again, at the same instants: waking up is the
+// greater part of their cost. A check that hangs is left out until it is answered, or
+// the connection ends. The lease runs meanwhile.
 func (k *keeper) keepChecking() {
 	defer k.pacer.Stop()
 	hangs := make([]atomic.Bool, len(k.checks))
@@ -162,7 +162,7 @@ func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	case err == nil && first:
 		k.cfg.Debugf("first %s of %s answered in %s", c.name, k, wire.Took(begun))
 	case err != nil && k.checking.Err() == nil:
-		if !errors.Is(err, errNoScout) {
+		if !errors.Is(err, errNoPreCheck) {
 			k.cfg.Debugf("the %s of %s proved nothing: %v", c.name, k, wire.OneLine(err))
 		}
 		return false
@@ -170,8 +170,8 @@ func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	return true
 }
 
-// sleep returns at the instant due, or afterVain after a check was in vain, if that is
-// earlier, and which it was; and false when the checks are stopped.
+// sleep returns at the instant due, or afterVain after a check was in vain if that is
+// earlier. It returns which instant it was, and false when the checks are stopped.
 func (k *keeper) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Duration, ok bool) {
 	for k.pacer.Set(due); k.cfg.clock.Now() < due; {
 		select {
@@ -298,7 +298,8 @@ func (k *keeper) lose(what string, reason error) {
 	k.reportLoss()
 }
 
-// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the same error.
+// OnLost has f called when the lock is lost, at once if it is; perhaps again, with the
+// same error.
 func (k *keeper) OnLost(f func(error)) {
 	k.losing.Lock()
 	k.onLost = f

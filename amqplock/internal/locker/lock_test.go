@@ -185,7 +185,7 @@ func TestWaitEndsInTime(t *testing.T) {
 
 // In an alarm the broker stops reading from a connection that has published: the one that
 // holds must not have.
-func TestHoldConnectionNeverPublishes(t *testing.T) {
+func TestLockConnectionNeverPublishes(t *testing.T) {
 	t.Parallel()
 	const basic, publish, queue, declare = 60, 40, 50, 10
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
@@ -220,7 +220,7 @@ func TestHoldConnectionNeverPublishes(t *testing.T) {
 				t.Error("the sniffer saw no declare: it does not work")
 			}
 			if n := wireOf(lock).sent(basic, publish); n > 0 {
-				t.Errorf("%d publishes on the hold connection", n)
+				t.Errorf("%d publishes on the lock connection", n)
 			}
 		})
 	}
@@ -290,9 +290,9 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 	}
 }
 
-// A loss that no check has seen yet is found at the release: a command that ran without
-// the lock shall not count as a success.
-func TestReleaseTellsALateLoss(t *testing.T) {
+// A loss that no check has seen yet is found at the release. A command that ran without
+// the lock must not count as a success.
+func TestReleaseReportsALateLoss(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	lock := mustAcquire(t, cfg)
@@ -316,7 +316,7 @@ func TestLostWhenTheConnectionBreaks(t *testing.T) {
 	}
 }
 
-// Silence: the context ends StopTime before the lease, to the millisecond, and the socket
+// Silence: the context ends StopTime before the lease, to the millisecond. The socket
 // stays open, because closing it would free the lock while the command is still being
 // stopped.
 func TestLeaseEndsInSilence(t *testing.T) {
@@ -427,8 +427,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Who is told to stop before there is a connection gets the same kind of error as one who
-// is told while it waits.
+// A contender that is canceled before there is a connection gets the same kind of error
+// as one that is canceled while it waits.
 func TestCancelledWhileConnecting(t *testing.T) {
 	t.Parallel()
 	why := errors.New("enough")
@@ -443,8 +443,8 @@ func TestCancelledWhileConnecting(t *testing.T) {
 			}},
 		}
 		_, err := acquire(ctx, cfg)
-		var told *fault.Error
-		if !errors.As(err, &told) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
+		var failure *fault.Error
+		if !errors.As(err, &failure) || !errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, why) {
 			t.Errorf("got %v, want ErrNotAcquired and the cause", err)
 		}
 	}

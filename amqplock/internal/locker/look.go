@@ -17,12 +17,14 @@ import (
 
 // Seen is what can be seen of a lock from outside, at about one instant.
 type Seen struct {
-	Lock   wire.Ref
-	Slots  int   // 1 for a mutex
-	Held   int   // Slots less those that are free; so far the broker vouches for it
-	Free   []int // the numbers of the free slots, from 1 also for a mutex
-	Queued int   // how many stand in the wait queue, where anybody says that it waits there
-	Asked  bool  // the participants
+	Lock  wire.Ref
+	Slots int // 1 for a mutex
+	Held  int // Slots less those that are free; so far the broker vouches for it
+
+	Free []int // the numbers of the free slots, from 1 also for a mutex
+
+	Queued int  // how many are in the wait queue, where anybody says that it waits there
+	Asked  bool // the participants
 	Said   []presence.Answer
 }
 

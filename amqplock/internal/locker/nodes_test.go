@@ -102,7 +102,8 @@ func TestNodesAreTriedInOrder(t *testing.T) {
 	}
 	cfg.Dial, cfg.ConnectTimeout = d.dial, time.Second
 	lock := mustAcquire(t, cfg)
-	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1, address(t): 1, "127.0.0.1:2": 0} {
+	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1,
+		address(t): 1, "127.0.0.1:2": 0} {
 		if got := d.count(name); got != want {
 			t.Errorf("%s was dialed %d times, want %d", name, got, want)
 		}
@@ -132,9 +133,9 @@ func TestConnectionsAtDifferentNodes(t *testing.T) {
 	other := strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)
 	cfg.URLs, cfg.Dial = []string{testURL(t), other}, d.dial
 	lock := mustAcquire(t, cfg)
-	hold, talk := lock.link.Lock.Broker, lock.link.Publish().Broker
-	if hold == talk {
-		t.Errorf("both are at %s", hold)
+	lockAt, publishAt := lock.link.Lock.Broker, lock.link.Publish().Broker
+	if lockAt == publishAt {
+		t.Errorf("both are at %s", lockAt)
 	}
 	if err := lock.Release(t.Context()); err != nil {
 		t.Error(err)
@@ -154,9 +155,9 @@ func TestNoNodeAnswers(t *testing.T) {
 		t.Errorf("got %#v", err)
 	}
 	for _, want := range []string{
-		"none of 2 brokers took the connection: ",
-		"cannot reach the broker amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
-		"cannot reach the broker amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
+		"none of 2 brokers took the connection: cannot reach the broker amqp://127.0.0.1:1: ",
+		"amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
+		"amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
@@ -289,8 +290,8 @@ func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 	}
 }
 
-// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A single
-// try that fails takes less than the connect timeout, except for the one that uses it up.
+// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A try
+// that fails takes less than the connect timeout, unless it uses that up.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	at := address(t)
@@ -316,13 +317,18 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		kind  error
 		again bool
 	}{
-		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: fault.ErrUnreachable, again: true},
-		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: fault.ErrUnreachable, again: true},
-		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}), kind: fault.ErrUnreachable, again: true},
+		{name: "connection refused", dial: fails(syscall.ECONNREFUSED), kind: fault.ErrUnreachable,
+			again: true},
+		{name: "connection reset", dial: fails(syscall.ECONNRESET), kind: fault.ErrUnreachable,
+			again: true},
+		{name: "no such host", dial: fails(&net.DNSError{Err: "no such host", IsNotFound: true}),
+			kind: fault.ErrUnreachable, again: true},
 		{name: "no route", dial: fails(syscall.EHOSTUNREACH), kind: fault.ErrUnreachable, again: true},
-		{name: "the connection ends before the login is done", dial: says(""), kind: fault.ErrUnreachable, again: true},
+		{name: "the connection ends before the login is done", dial: says(""), kind: fault.ErrUnreachable,
+			again: true},
 		{name: "no answer to the connection attempt", url: hole, kind: fault.ErrUnreachable},
-		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"), kind: fault.ErrUnreachable},
+		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"),
+			kind: fault.ErrUnreachable},
 		{name: "wrong password", url: "amqp://guest:wrong@" + at + "/", kind: fault.ErrAccess, again: true},
 		{name: "no such virtual host", url: "amqp://" + at + "/missing", kind: fault.ErrNotFound, again: true},
 	} {

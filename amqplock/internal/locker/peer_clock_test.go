@@ -23,7 +23,9 @@ func (b *bubbleClock) Now() time.Duration {
 	return b.now()
 }
 
-func (b *bubbleClock) now() time.Duration { return 1000*time.Second + time.Since(b.start) + b.slept }
+func (b *bubbleClock) now() time.Duration {
+	return 1000*time.Second + time.Since(b.start) + b.slept
+}
 
 // suspend lets the clock jump. No alarm has been noticed when it returns: whatever else
 // the machine does first has the old lease.

@@ -46,7 +46,8 @@ var (
 
 // methods are those that clients send, under the names that scripts use.
 var methods = map[method]string{
-	{10, 11}: "start-ok", {10, 31}: "tune-ok", {10, 40}: "open", {10, 50}: "close", {10, 51}: "close-ok",
+	{10, 11}: "start-ok", {10, 31}: "tune-ok", {10, 40}: "open", {10, 50}: "close",
+	{10, 51}: "close-ok",
 	{20, 10}: "channel.open", {20, 40}: "channel.close", {20, 41}: "channel.close-ok",
 	{50, 10}: "declare", {50, 40}: "delete",
 	{60, 10}: "qos", {60, 20}: "consume", {60, 40}: "publish", {60, 70}: "get", {60, 80}: "ack",

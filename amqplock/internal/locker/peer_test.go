@@ -16,9 +16,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// peer is the broker's side of AMQP 0-9-1 as far as this package uses it, for answers
-// that a real broker gives in rare trouble only. It lives in a synctest bubble: nothing
-// there takes any time, and time passes when all wait.
+// peer is the broker's side of AMQP 0-9-1 as far as this package uses it. It gives
+// answers that a real broker gives in rare trouble only. It lives in a synctest bubble:
+// nothing there takes any time, and time passes when all wait.
 //
 // It answers like a broker in good health, with queues that have owners, unless script
 // answers instead.
@@ -27,8 +27,9 @@ type peer struct {
 	heartbeat uint16 // seconds, in connection.tune
 
 	mu     sync.Mutex
-	delay  time.Duration        // of every answer
-	script func(*request) bool  // true: it has answered, or wants no answer
+	delay  time.Duration       // of every answer
+	script func(*request) bool // true: it has answered, or wants no answer
+
 	queues map[string]*peerConn // with the owner of an exclusive one
 	conns  []*peerConn          // in the order in which they were dialed
 }
@@ -36,7 +37,8 @@ type peer struct {
 // request is a method that the client has sent.
 type request struct {
 	*peerConn
-	method  string // see methods; a declare is a "claim" when it is exclusive, and a "look" when it is passive
+	// method: an exclusive declare is a "claim", and a passive one is a "look". See methods.
+	method  string
 	queue   string
 	noWait  bool
 	channel uint16
@@ -149,7 +151,7 @@ func (p *peer) dialed() int {
 	return len(p.conns)
 }
 
-// owner tells whether an exclusive queue is there.
+// owned reports whether an exclusive queue is there.
 func (p *peer) owned(queue string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +182,7 @@ type delayed struct {
 	until time.Time
 }
 
-// saw tells how often a method has come on this connection.
+// saw returns how often a method has come on this connection.
 func (c *peerConn) saw(method string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,7 +196,7 @@ func (c *peerConn) hang() {
 	c.silent = true
 }
 
-// open tells whether the client has its socket open.
+// open reports whether the client has its socket open.
 func (c *peerConn) open() bool {
 	select {
 	case <-c.gone:
@@ -209,7 +211,7 @@ func (c *peerConn) write() {
 	for {
 		select {
 		case d := <-c.out:
-			// A timer that is due at once has crashed the runtime (1.26.8, with the race detector).
+			// A timer that is due at once has crashed the runtime (1.26.8, with -race).
 			if wait := time.Until(d.until); wait > 0 {
 				select {
 				case <-time.After(wait):
@@ -295,7 +297,7 @@ func (c *peerConn) handle(r *request) {
 		c.claimed = true
 	}
 	if c.claimed && c.published {
-		c.t.Errorf("%s %s: a connection that holds has published", r.method, r.queue)
+		c.t.Errorf("%s %s: a lock connection has published", r.method, r.queue)
 	}
 	if c.script == nil || !c.script(r) {
 		r.serve()

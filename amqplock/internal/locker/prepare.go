@@ -16,10 +16,9 @@ import (
 // consumer that does not acknowledge.
 const rearmAfter = 20 * time.Minute
 
-// prepare makes the hand-over fast. Nothing of it is needed for it to be right, so a
-// failure is only logged. A command that ends at once is spared what only a longer one
-// needs: the second connection, with which a lock that others wait for is handed over,
-// the last will, and the notice of removed slots.
+// prepare makes the hand-over fast. It is not needed for correctness, so a failure is
+// only logged. A short command does not pay for it. It opens the publish connection for
+// the hand-over, arms the last will, and subscribes to the notice of removed slots.
 func (h *Holder) prepare() {
 	h.log.prepare(h.link)        // also if the work ends meanwhile
 	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
@@ -42,7 +41,7 @@ func (h *Holder) prepare() {
 		pause, ended := h.cfg.rearm, make(<-chan struct{})
 		err := h.link.OpenPublish(h.checking)
 		if err == nil {
-			err = h.checker.openScout(h.checking, h.link)
+			err = h.checker.openPreCheck(h.checking, h.link)
 		}
 		if err == nil {
 			ended = h.link.Publish().Ended
@@ -72,9 +71,9 @@ func (h *Holder) prepare() {
 // armWill returns early when the checks are stopped. What it leaves behind counts as
 // background before Release waits for that: it may still start the consumer.
 func (h *Holder) armWill() error {
-	tell, armed := h.link.Tell(), make(chan error, 1)
+	messages, armed := h.link.Messages(), make(chan error, 1)
 	h.background.Go(func() {
-		armed <- h.will.arm(h.link.Lock, tell, h.cfg.Name, &h.background)
+		armed <- h.will.arm(h.link.Lock, messages, h.cfg.Name, &h.background)
 	})
 	select {
 	case err := <-armed:
@@ -86,7 +85,7 @@ func (h *Holder) armWill() error {
 
 // will is the last will of a holder: a message that it keeps unacknowledged on the lock
 // connection. When that dies the broker puts the message back into its queue, where it
-// expires at once, and by the queue's arguments expired messages go to the wait queue. So
+// expires at once. The queue's arguments send expired messages to the wait queue. So
 // the next waiter knows of a crash within milliseconds.
 type will struct {
 	mu      sync.Mutex
@@ -99,7 +98,7 @@ type will struct {
 // nobody waits for it. consuming gets the goroutine of the consumer, which ends with
 // lock.
 func (w *will) arm(
-	lock *wire.Conn, tell *wire.RequestChannel, name string, consuming *sync.WaitGroup,
+	lock *wire.Conn, messages *wire.RequestChannel, name string, consuming *sync.WaitGroup,
 ) error {
 	w.mu.Lock()
 	channel := w.channel
@@ -131,7 +130,7 @@ func (w *will) arm(
 		w.mu.Unlock()
 	}
 	w.revoke()
-	return tell.Do(func(ch *amqp.Channel) error {
+	return messages.Do(func(ch *amqp.Channel) error {
 		return ch.Publish("", wire.WillQueue(name), false, false, amqp.Publishing{})
 	})
 }

@@ -59,8 +59,8 @@ func TestRefusalByABrokerThatHasAcceptedUs(t *testing.T) {
 	}
 }
 
-// Who was never accepted and is refused twice has the wrong password. Who will not wait
-// asks once.
+// A contender that was never accepted and is refused twice has the wrong password. One
+// that does not wait asks once.
 func TestRefusalByABrokerThatNeverAcceptedUs(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -125,8 +125,8 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	}
 }
 
-// An elastic set that begins while others stand in line joins behind them, and grows when
-// it is its turn.
+// An elastic set that begins while others wait joins the queue behind them. It grows
+// when it is its turn.
 func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -150,8 +150,8 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 	}
 }
 
-// A removal may be found by two checks at once: it is told once, and the set is not lost.
-func TestRemovalIsToldOnce(t *testing.T) {
+// Two checks may find a removal at once. It is reported once, and the set is not lost.
+func TestRemovalIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 2, true, true
@@ -165,19 +165,19 @@ func TestRemovalIsToldOnce(t *testing.T) {
 		}
 	}
 	if got := <-changes; !slices.Equal(got, []int{1}) || len(changes) > 0 {
-		t.Errorf("told %v, and %d times more", got, len(changes))
+		t.Errorf("reported %v, and %d times more", got, len(changes))
 	}
 }
 
-// What goes wrong with two slots at once is told one after the other, and at last what is
+// Failures of two slots at once are reported one after the other, and at last what is
 // left of the set.
-func TestChangesAreToldInOrder(t *testing.T) {
+func TestChangesAreReportedInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Greedy, cfg.Elastic = 3, true, true
-	telling, goOn := make(chan []int), make(chan struct{})
+	reports, goOn := make(chan []int), make(chan struct{})
 	cfg.OnChange = func(slots []int) {
-		telling <- slots
+		reports <- slots
 		<-goOn
 	}
 	lock := mustAcquire(t, cfg)
@@ -192,25 +192,25 @@ func TestChangesAreToldInOrder(t *testing.T) {
 		})
 	}
 	drop(2)
-	if got := <-telling; !slices.Equal(got, []int{1, 3}) {
-		t.Errorf("told %v", got)
+	if got := <-reports; !slices.Equal(got, []int{1, 3}) {
+		t.Errorf("reported %v", got)
 	}
 	drop(3)
 	select {
-	case got := <-telling:
-		t.Errorf("told %v at the same time", got)
+	case got := <-reports:
+		t.Errorf("reported %v at the same time", got)
 	case <-time.After(200 * time.Millisecond):
 		goOn <- struct{}{}
-		if got := <-telling; !slices.Equal(got, []int{1}) {
-			t.Errorf("told %v at last", got)
+		if got := <-reports; !slices.Equal(got, []int{1}) {
+			t.Errorf("reported %v at last", got)
 		}
 	}
 	close(goOn)
 	_ = both.Wait()
 }
 
-// Of several slots only the first in the line may keep a part while it waits for the
-// rest.
+// A waiter for several slots may keep a part while it waits for the rest. Only the
+// first waiter may.
 func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -242,7 +242,7 @@ func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	}
 }
 
-// An error ends a try in the middle of collecting: then, too, only the first in the line
+// An error ends a try in the middle of collecting. Then, too, only the first waiter
 // keeps what it has got.
 func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
 	t.Parallel()
@@ -286,7 +286,7 @@ func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
 	}
 }
 
-// A part that vanishes is forgotten, and claimed like any other slot: it never counts twice.
+// A part that vanishes is forgotten, and claimed like any other slot. It counts once.
 func TestPartThatVanishesCountsOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -369,8 +369,8 @@ func TestLeaseOfAGreedySet(t *testing.T) {
 	}
 }
 
-// To a claim of a slot that is just being removed RabbitMQ 4.3 answers 541: then it is busy, or
-// gone.
+// To a claim of a slot that is just being removed RabbitMQ 4.3 answers 541. Then it is
+// busy, or gone.
 func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -55,7 +55,7 @@ func TestFindAmongMany(t *testing.T) {
 }
 
 // A newcomer does not ask for every slot of a long row before it has looked whether
-// others wait; a waiter does, and one that will not wait.
+// others wait. A waiter asks for all, and so does a contender that will not wait.
 func TestNewcomerGlances(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -80,14 +80,14 @@ func TestNewcomerGlances(t *testing.T) {
 	}
 }
 
-// A removal is told by the broker, long before the next check.
+// The broker reports a removal long before the next check.
 func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
 	cfg.Slots, cfg.Heartbeat, cfg.CheckInterval, cfg.Dial = 1, 60*time.Second, 70*time.Second, dialWire
 	lock := mustAcquire(t, cfg)
 	const basic, get = 60, 70
-	// And that of the claim; the first two find no scout.
+	// And that of the claim. The first two make no pre-check.
 	waitFor(
 		t,
 		"the early checks are done",
@@ -206,7 +206,8 @@ func TestHoleIsNoFreeSlot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := testChannel(t).QueueDelete(wire.SlotQueue(cfg.Name, hole), false, false, false); err != nil {
+	if _, err := testChannel(t).QueueDelete(wire.SlotQueue(cfg.Name, hole), false, false,
+		false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {

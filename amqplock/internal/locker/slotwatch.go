@@ -11,9 +11,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// slotWatch consumes from the queues of the slots held. The broker notifies a consumer that its
-// queue is being deleted; without that the next check in turn finds out. What arrives are probes,
-// of no interest.
+// slotWatch consumes from the queues of the slots held. The broker notifies a consumer
+// that its queue is being deleted; without that the next check in turn finds out. Only
+// probes arrive, of no interest.
 type slotWatch struct {
 	*keeper
 	channel *amqp.Channel
@@ -32,8 +32,8 @@ func watchSlots(k *keeper) {
 	defer channel.Close()
 	w := &slotWatch{
 		keeper: k, channel: channel, watched: map[int]bool{},
-		// Room for many: the library's reader hands them over, and would wait for us while we wait
-		// for an answer that it reads.
+		// Room for many: the library's reader hands them over. It would wait for us while we
+		// wait for an answer that it reads.
 		removed: channel.NotifyCancel(make(chan string, 1024)),
 	}
 	var again <-chan time.Time
@@ -67,8 +67,8 @@ func (w *slotWatch) run(again <-chan time.Time) {
 	}
 }
 
-// verifyRemoval looks whether a slot is gone whose queue, by the broker's notice, is being deleted.
-// It may also have moved to another node.
+// verifyRemoval looks whether a slot is gone. Its queue, by the broker's notice, is
+// being deleted. It may also have moved to another node.
 func (w *slotWatch) verifyRemoval(slot int) {
 	if !w.held.concerns(slot) {
 		return

@@ -9,12 +9,14 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// eachInstant runs test with a lock that was taken a moment ago: for both kinds, short
-// and long heartbeats, and moments from at once to one and a half heartbeats ago.
+// eachInstant runs test with a lock that was taken a moment ago. It does for both
+// kinds, short and long heartbeats, and moments from at once to one and a half
+// heartbeats ago.
 func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 	t.Helper()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
-		for _, heartbeat := range []time.Duration{2 * time.Second, 5 * time.Second, wire.DefaultHeartbeat} {
+		for _, heartbeat := range []time.Duration{2 * time.Second, 5 * time.Second,
+			wire.DefaultHeartbeat} {
 			t.Run(fmt.Sprintf("%s, %s", kind, heartbeat), func(t *testing.T) {
 				for instant := range 30 {
 					inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -52,8 +54,8 @@ func eachInstant(t *testing.T, test func(t *testing.T, p *peer, lock *Holder)) {
 	}
 }
 
-// A lock is kept where all answers begin to take three tenths of a heartbeat, though a
-// talk connection that is being opened then takes longer than the lease with its
+// A lock is kept where all answers begin to take three tenths of a heartbeat. Yet a
+// publish connection that is being opened then takes longer than the lease with its
 // channels.
 func TestSlowAnswersAreWaitedFor(t *testing.T) {
 	t.Parallel()
@@ -64,8 +66,8 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 	})
 }
 
-// A lock is kept where the talk connection falls silent, and each new one is.
-func TestSilentTalk(t *testing.T) {
+// A lock is kept where the publish connection falls silent, and each new one does.
+func TestSilentPublishConnection(t *testing.T) {
 	t.Parallel()
 	eachInstant(t, func(t *testing.T, p *peer, lock *Holder) {
 		hold := p.connOf(lock.link.Lock)

@@ -25,9 +25,9 @@ func elastic(t *testing.T, p *peer, cfg Config) (lock *Holder, free func()) {
 	}
 }
 
-// An elastic set tries for more on the connection that holds what it has: nothing that
-// goes wrong with that may close it.
-func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
+// An elastic set tries for more on its lock connection. No failure of that may close
+// it.
+func TestGrowingDoesNotCloseTheLockConnection(t *testing.T) {
 	t.Parallel()
 	for _, q := range []question{
 		{"claim", wire.Semaphore, "claim", wire.HeldQueue("x", 2)},
@@ -42,7 +42,8 @@ func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
 				asked := 0
 				p.answer(func(r *request) bool {
 					switch {
-					case q.method == "delete" && r.method == "get" && r.queue == wire.SlotQueue("x", 2): // so that it is given back
+					// so that it is given back
+					case q.method == "delete" && r.method == "get" && r.queue == wire.SlotQueue("x", 2):
 						replies["404 down"](r)
 						return true
 					case q.is(r) && r.peerConn == hold:
@@ -54,7 +55,7 @@ func TestGrowingDoesNotCloseTheHoldConnection(t *testing.T) {
 				})
 				free()
 				select {
-				case <-lock.Context().Done(): // what hangs may keep the checks from their lane: then the lease runs
+				case <-lock.Context().Done(): // the checks hang: the lease runs
 					if now := lock.cfg.clock.Now(); now != lock.StopAt() {
 						t.Errorf("lost at %s, want %s: %v", now, lock.StopAt(), context.Cause(lock.Context()))
 					}
@@ -122,8 +123,8 @@ func TestStuckCallsDoNotDelayTheStop(t *testing.T) {
 	}
 }
 
-// Who gives a lock back to a broker that has just fallen silent does not wait for it for
-// ever, whatever the patience of the caller.
+// A release to a broker that has just fallen silent ends in time, whatever the patience
+// of the caller.
 func TestReleaseEndsInTime(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -142,9 +143,9 @@ func TestReleaseEndsInTime(t *testing.T) {
 	})
 }
 
-// An alarm that was over long ago does not cut the farewell short, which makes sure that
-// the broker has read the hint for the next waiter.
-func TestFarewellAfterAnAlarm(t *testing.T) {
+// An alarm that was over long ago does not cut the close short. The close makes sure
+// that the broker has read the hint for the next waiter.
+func TestCloseAfterAnAlarm(t *testing.T) {
 	t.Parallel()
 	for alarm, want := range map[bool]time.Duration{false: wire.CloseTime, true: 0} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
@@ -241,8 +242,9 @@ func takeLater(t *testing.T, cfg Config) <-chan *Holder {
 	return got
 }
 
-// So it is with who changes a semaphore, also while it drains one.
-func TestWhoAdministersDoesNotPublish(t *testing.T) {
+// An administrator does not publish on its lock connection either, also while it
+// drains.
+func TestAdministratorDoesNotPublish(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg.Kind = wire.Semaphore
@@ -294,7 +296,10 @@ func TestWhoAdministersDoesNotPublish(t *testing.T) {
 			synctest.Wait()
 			slots := 0
 			p.mu.Lock()
-			for _, there := p.queues[wire.SlotQueue("x", slots+1)]; there; _, there = p.queues[wire.SlotQueue("x", slots+1)] {
+			for {
+				if _, there := p.queues[wire.SlotQueue("x", slots+1)]; !there {
+					break
+				}
 				slots++
 			}
 			p.mu.Unlock()

@@ -110,7 +110,8 @@ func TestSuspendAndTheLockIsGone(t *testing.T) {
 	for _, test := range []struct {
 		reply string
 		want  error
-	}{{"404 gone", fault.ErrNotAcquired}, {"silence", fault.ErrUnreachable}, {"cut", fault.ErrUnreachable}, {"403", fault.ErrAccess}} {
+	}{{"404 gone", fault.ErrNotAcquired}, {"silence", fault.ErrUnreachable},
+		{"cut", fault.ErrUnreachable}, {"403", fault.ErrAccess}} {
 		t.Run(test.reply, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 				p.answer(func(r *request) bool {

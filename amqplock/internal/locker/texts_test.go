@@ -20,10 +20,11 @@ func TestTextsOfWaiting(t *testing.T) {
 	}
 }
 
-// What a hint says to type has to arrive as it was meant.
+// The command that a hint gives has to arrive in the shell as it was meant.
 func TestShellWord(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"builds", "a/b_c.d-e:f@g%20+,", "two words", "it's", "$HOME", "`id`", "*", `back\slash`, "ü", "~"} {
+	for _, name := range []string{"builds", "a/b_c.d-e:f@g%20+,", "two words", "it's", "$HOME", "`id`",
+		"*", `back\slash`, "ü", "~"} {
 		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(name)).Output()
 		if err != nil || string(out) != name {
 			t.Errorf("%q became %q: %v", name, out, err)

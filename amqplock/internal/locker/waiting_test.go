@@ -12,19 +12,19 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter is told that it waits, then its place in the line, and each change of that;
-// and nothing any more once it has the lock.
+// OnWaiting reports that a waiter waits, then its place in the queue, and each change
+// of that. It reports nothing any more once the waiter has the lock.
 func TestOnWaiting(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	cfg.retry = time.Hour
 	holder := mustAcquire(t, cfg)
 	waiters := make(chan *Holder, 2)
-	var told [2]chan waitq.Waiting
-	for i := range told {
-		told[i] = make(chan waitq.Waiting, 100)
+	var reports [2]chan waitq.Waiting
+	for i := range reports {
+		reports[i] = make(chan waitq.Waiting, 100)
 		cfg := cfg
-		cfg.OnWaiting = func(w waitq.Waiting) { told[i] <- w }
+		cfg.OnWaiting = func(w waitq.Waiting) { reports[i] <- w }
 		go func() {
 			lock, err := Acquire(t.Context(), cfg)
 			if err != nil {
@@ -47,18 +47,18 @@ func TestOnWaiting(t *testing.T) {
 		{{Ahead: -1}, {Ahead: 0}},
 		{{Ahead: -1}, {Ahead: 1}, {Ahead: 0}},
 	} {
-		close(told[i])
+		close(reports[i])
 		var got []waitq.Waiting
-		for w := range told[i] {
+		for w := range reports[i] {
 			got = append(got, w)
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("waiter %d was told %v, want %v", i+1, got, want)
+			t.Errorf("waiter %d saw %v, want %v", i+1, got, want)
 		}
 	}
 }
 
-// What is unusual about the wait is told as it changes.
+// An unusual reason of the wait is reported as it changes.
 func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -66,8 +66,8 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 0); err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan waitq.Waiting, 100)
-	cfg.OnWaiting = func(w waitq.Waiting) { told <- w }
+	reports := make(chan waitq.Waiting, 100)
+	cfg.OnWaiting = func(w waitq.Waiting) { reports <- w }
 	locks := make(chan *Holder, 2)
 	for i := range 2 {
 		go func() {
@@ -79,9 +79,11 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 		}()
 		awaitWaiters(t, cfg.Name, i+1)
 	}
-	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1}, {Why: errPaused.Text, Ahead: 1}} {
-		if got := <-told; got != want {
-			t.Fatalf("told %v, want %v", got, want)
+	for _, want := range []waitq.Waiting{{Why: errPaused.Text, Ahead: -1},
+		{Why: errPaused.Text, Ahead: 0}, {Why: errPaused.Text, Ahead: -1},
+		{Why: errPaused.Text, Ahead: 1}} {
+		if got := <-reports; got != want {
+			t.Fatalf("reported %v, want %v", got, want)
 		}
 	}
 	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
@@ -91,17 +93,18 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 	waitFor(
 		t,
 		"the other knows that it waits for us now",
-		func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: 0}) },
+		func() bool { return slices.Contains(drained(reports), waitq.Waiting{Ahead: 0}) },
 	)
-	for _, release := range []func() *Holder{func() *Holder { return first }, func() *Holder { return <-locks }} {
+	for _, release := range []func() *Holder{func() *Holder { return first },
+		func() *Holder { return <-locks }} {
 		if err := release().Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// Who waits at the end of the line learns that those ahead have left it. Nothing else
-// tells: only the first gets hints.
+// A waiter far behind sees that those ahead have left the wait queue. Only the poll
+// shows it: only the first gets hints.
 func TestOnWaitingMovesUp(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
@@ -118,8 +121,8 @@ func TestOnWaitingMovesUp(t *testing.T) {
 		wait(ctx, cfg)
 		awaitWaiters(t, cfg.Name, i+1)
 	}
-	told := make(chan waitq.Waiting, 100)
-	cfg.OnWaiting = func(w waitq.Waiting) { told <- w }
+	reports := make(chan waitq.Waiting, 100)
+	cfg.OnWaiting = func(w waitq.Waiting) { reports <- w }
 	ctx, cancel := context.WithCancel(t.Context())
 	defer waiters.Wait()
 	defer cancel()
@@ -130,7 +133,7 @@ func TestOnWaitingMovesUp(t *testing.T) {
 		waitFor(
 			t,
 			fmt.Sprint(want, " ahead"),
-			func() bool { return slices.Contains(drained(told), waitq.Waiting{Ahead: want}) },
+			func() bool { return slices.Contains(drained(reports), waitq.Waiting{Ahead: want}) },
 		)
 	}
 	await(3)
@@ -140,10 +143,10 @@ func TestOnWaitingMovesUp(t *testing.T) {
 	await(1)
 }
 
-func drained(told <-chan waitq.Waiting) (all []waitq.Waiting) {
+func drained(reports <-chan waitq.Waiting) (all []waitq.Waiting) {
 	for {
 		select {
-		case w := <-told:
+		case w := <-reports:
 			all = append(all, w)
 		default:
 			return all

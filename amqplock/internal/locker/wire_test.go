@@ -17,7 +17,7 @@ func dialWire(ctx context.Context, network, addr string) (net.Conn, error) {
 	return &wireConn{Conn: conn}, nil
 }
 
-// wireOf is the hold connection of a lock that was dialed over a wire.
+// wireOf is the lock connection of a lock that was dialed over a wire.
 func wireOf(l *Holder) *wireConn { return l.link.Lock.Socket.(*wireConn) }
 
 // wireConn records the methods that the client sends, and can swallow all that goes
@@ -26,7 +26,7 @@ type wireConn struct {
 	net.Conn
 	blackHole atomic.Bool
 	closed    atomic.Bool
-	onMethod  func() // told of each method that was sent; may be nil
+	onMethod  func() // called for each method that was sent; may be nil
 
 	mu      sync.Mutex
 	pending []byte
@@ -79,14 +79,15 @@ func (c *wireConn) record(p []byte) (methods int) {
 		}
 		if c.pending[0] == 1 {
 			methods++
-			c.methods[[2]uint16{binary.BigEndian.Uint16(c.pending[7:]), binary.BigEndian.Uint16(c.pending[9:])}]++
+			c.methods[[2]uint16{binary.BigEndian.Uint16(c.pending[7:]),
+				binary.BigEndian.Uint16(c.pending[9:])}]++
 		}
 		c.pending = c.pending[size:]
 	}
 	return methods
 }
 
-// sent tells how often the client sent a method.
+// sent returns how often the client sent a method.
 func (c *wireConn) sent(class, method uint16) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -25,9 +25,9 @@ const (
 	maxAnswers      = 20_000
 )
 
-// Ask collects the answers of the participants to whom key leads, the newest of each,
-// until enough slots are claimed and no answer came for a moment. An error that comes
-// with answers says why there are no more; silence is no error.
+// Ask collects the answers of the participants to whom key leads, the newest of each.
+// It ends when enough slots are claimed and no answer came for a moment. An error that
+// comes with answers says why there are no more. Silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err

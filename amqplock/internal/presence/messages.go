@@ -56,10 +56,10 @@ type Answer struct {
 	Name    string    `json:"name"`
 	About   About     `json:"about"`
 	Slots   []int     `json:"slots,omitempty"`   // held; none while it waits
-	Elastic bool      `json:"elastic,omitempty"` // it holds and stands in the queue for more
-	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue; else it tries now and then
-	Millis  int64     `json:"ms"`                // for how long it has held or waited
-	Evicted bool      `json:"evicted,omitempty"` // it stops its work, because of the question
+	Elastic bool      `json:"elastic,omitempty"` // it wants more
+	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue
+	Millis  int64     `json:"ms"`                // how long it held or waited
+	Evicted bool      `json:"evicted,omitempty"` // it stops its work on request
 
 	arrived time.Time
 }

@@ -20,8 +20,8 @@ import (
 // Delay spares a run that ends at once what only a longer one needs.
 const Delay = 200 * time.Millisecond
 
-// What bounds the work that questions make. A question that nobody takes in time is
-// dropped, and one is delivered only when the one before has been answered. So a flood of
+// These bound the work that questions make. A question that nobody takes in time is
+// dropped. One is delivered only when the one before has been answered. So a flood of
 // them costs the broker and the participant next to nothing, and the asker an answer.
 const (
 	maxQuestions   = 8

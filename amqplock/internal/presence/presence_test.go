@@ -165,7 +165,8 @@ func TestEvictionNamesTheUser(t *testing.T) {
 	if err := Evict(t.Context(), link, h.lock, h.id, "op@desk\x1b[2J"); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.reason(), "evicted by op@desk\ufffd[2J (user \""+link.Publish().User+"\")"; got != want {
+	if got, want := h.reason(),
+		"evicted by op@desk\ufffd[2J (user \""+link.Publish().User+"\")"; got != want {
 		t.Errorf("evicted: %q, want %q", got, want)
 	}
 }

@@ -1,10 +1,10 @@
-// Package waitq is the wait queue of a lock: waiters are its consumers, and its messages
-// are hints. The queue has a single active consumer: the broker keeps the consumers in
-// order, and makes the next one active when the first leaves or dies. A message there
-// means "you are first, try now"; the queue holds one at most.
+// Package waitq is the wait queue of a lock: waiters are its consumers, and its
+// messages are hints. The queue has a single active consumer. The broker keeps the
+// consumers in order, and makes the next one active when the first leaves or dies. A
+// message there means "you are first, try now". The queue holds one at most.
 //
-// All of that is a hint. The truth is the exclusive declare, and slow retries cover lost
-// hints.
+// All of that is a hint. The truth is the exclusive declare, and slow retries cover
+// lost hints.
 package waitq
 
 import (
@@ -22,10 +22,9 @@ import (
 
 // A waiter also tries without a hint, now and then: for locks that are released without
 // one, and for hints that were lost. The first in the queue does so at intervals from
-// FirstRetry to LastRetry. The others, who may have become the first without notice, let
-// the first try. They share the rate that it comes to in the end, since many may have
-// joined at the same time, up to an interval of rareRetry each. So the broker has no more
-// to do where many wait.
+// FirstRetry to LastRetry. The others may have become the first without notice, but let
+// the first try. They share its last rate, since many may have joined at the same time,
+// up to an interval of rareRetry each. So the broker has no more to do where many wait.
 const (
 	FirstRetry  = 500 * time.Millisecond
 	retryGrowth = 10
@@ -33,8 +32,8 @@ const (
 	rareRetry   = 5 * time.Minute
 )
 
-// afterCrash is when to try again after a failed try with the hint of a last will: that
-// comes a few milliseconds before the broker has removed the dead holder's queue.
+// afterCrash is when to try again after a failed try with the hint of a last will. That
+// hint comes a few milliseconds before the broker has removed the dead holder's queue.
 var afterCrash = []time.Duration{
 	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
 	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
@@ -59,16 +58,20 @@ type Waiter struct {
 	// what it wants.
 	Try func(ctx context.Context, first bool) error
 	// PutBack gives up what Try has kept, because we are not the first any more.
-	PutBack   func(context.Context)
-	Joined    func(bool)    // called with each place in the queue, and with false for none; may be nil
-	OnWaiting func(Waiting) // called with what is known, at each change; may be nil
+	PutBack func(context.Context)
+	// Joined is called with each place in the queue, and with false for none. It may be nil.
+	Joined func(bool)
+	// OnWaiting is called with what is known, at each change. It may be nil.
+	OnWaiting func(Waiting)
 	Retry     time.Duration // before the first try without a hint
 
-	why     error   // why we wait
-	known   Waiting // what OnWaiting was called with
-	first   bool    // in the queue
-	ahead   int     // how many stood in the queue when we joined it, or are left of them
-	warned  bool    // that an alarm makes us wait
+	why   error   // of the wait
+	known Waiting // what OnWaiting was called with
+
+	first  bool // in the queue
+	ahead  int  // how many are left of those who were in the queue before us
+	warned bool // that an alarm makes us wait
+
 	leaving sync.WaitGroup
 }
 
@@ -289,36 +292,36 @@ func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
 	})
 }
 
-// leave leaves the queue after a try without a hint in hand that has succeeded, and sends
-// a hint to the next in it: more may have come free than this. A holder that went on
-// standing there would take the hints that are for others. It returns err, which is that
-// of the try.
+// leave leaves the queue after a try without a hint in hand that has succeeded. It
+// sends a hint to the next waiter: more may have come free than this. A holder that
+// stayed in the queue would take the hints that are for others. It returns err, the
+// try's error.
 func (w *Waiter) leave(place *Place, err error) error {
 	if place == nil || err != nil {
 		return err
 	}
-	tell := w.Link.Tell()
+	messages := w.Link.Messages()
 	w.leaving.Go(func() { // ends with the publish connection at the latest
 		if place.leave() == nil {
-			_ = tell.Do(func(ch *amqp.Channel) error { return wake(ch, w.Lock.Name) })
+			_ = messages.Do(func(ch *amqp.Channel) error { return wake(ch, w.Lock.Name) })
 		}
 	})
 	return nil
 }
 
-// open declares the queue and returns the channel to stand in it with, or nil where there
-// can be no queue (no permission, a policy, no connection): then the slow retry is all
-// there is. w.ahead is how many stand in it.
+// open declares the queue and returns the channel to join it with. It returns nil where
+// there can be no queue (no permission, a policy, no connection): then the slow retry
+// is all there is. w.ahead is how many wait in it.
 func (w *Waiter) open(ctx context.Context) *amqp.Channel {
 	w.ahead = 0
 	channel, err := (*amqp.Channel)(nil), w.Link.OpenPublish(ctx)
 	if err == nil {
-		publish, tell := w.Link.Publish().Connection, w.Link.Tell()
+		publish, messages := w.Link.Publish().Connection, w.Link.Messages()
 		channel, err = wire.TimedFor(ctx, w.Link, "open the wait queue",
 			func(context.Context) (*amqp.Channel, error) {
 				channel, err := publish.Channel()
 				if err == nil {
-					err = tell.Open() // for the hint on leaving the queue
+					err = messages.Open() // for the hint on leaving the queue
 				}
 				return channel, err
 			})

@@ -59,7 +59,8 @@ func TestNextRetry(t *testing.T) {
 		{"far behind", &Place{}, false, 999, rareRetry, rareRetry},
 	} {
 		w := &Waiter{Retry: FirstRetry, first: test.first, ahead: test.ahead}
-		for d, want := range map[time.Duration]time.Duration{FirstRetry: test.early, LastRetry: test.late} {
+		for d, want := range map[time.Duration]time.Duration{FirstRetry: test.early,
+			LastRetry: test.late} {
 			if got := w.nextRetry(test.place, backoff.NewConstantBackOff(d)); got != want {
 				t.Errorf("%s: %v where the first takes %v, want %v", test.name, got, d, want)
 			}
@@ -67,8 +68,8 @@ func TestNextRetry(t *testing.T) {
 	}
 }
 
-// A waiter that loses a place far behind others tries by itself from then on, and not
-// when it would have had the first in the queue try.
+// A waiter that loses a place far behind others tries by itself from then on. It does
+// not keep the slow interval of its old place.
 func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 	t.Parallel()
 	tried := false
@@ -153,10 +154,10 @@ func (b *resetOnly) NextBackOff() time.Duration {
 	return time.Hour
 }
 
-// A hint may come before the broker has done what it is about: the removal of a dead
-// holder's queue has to get through the metadata store, and the hint of the crash may
-// have been replaced by that of a release, after which there is one try. Then the slow
-// tries begin anew, and do not wait as long as they do in the end.
+// A hint may come before the broker has done what it is about. The removal of a dead
+// holder's queue has to get through the metadata store. And the hint of a release may
+// have replaced that of the crash, so there is one try only. Then the slow tries begin
+// anew, and do not wait as long as they do in the end.
 func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -182,7 +183,8 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 				t.Fatal(err)
 			}
 			will := wire.WillQueue(name)
-			if _, err := channel.QueueDeclare(will, true, false, false, false, wire.WillArgs(name)); err != nil {
+			if _, err := channel.QueueDeclare(will, true, false, false, false,
+				wire.WillArgs(name)); err != nil {
 				t.Fatal(err)
 			}
 			if err := channel.Publish("", c.queue(name), true, false, amqp.Publishing{}); err != nil {

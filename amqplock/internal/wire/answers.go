@@ -46,9 +46,9 @@ func Ownership(err error) Verdict {
 	return Unknown // 403 after a change of permissions, a dead connection, ...
 }
 
-// SlotStands judges basic.get on the slot's own queue. Of the texts of a 404 only "no
-// queue" says that the slot was removed. "down or inaccessible", "crashed" and "timeout"
-// say that the broker cannot tell.
+// SlotStands judges basic.get on the slot's own queue. A 404 says that the slot was
+// removed only with the text "no queue". "down or inaccessible", "crashed" and
+// "timeout" say that the broker does not know.
 func SlotStands(err error) Verdict {
 	switch {
 	case err == nil:
@@ -75,7 +75,7 @@ func Concerns(err error, queue string) bool {
 	return reply != nil && strings.Contains(reply.Reason, "'"+queue+"'")
 }
 
-// Absent tells a queue that does not exist from one that cannot be reached.
+// Absent distinguishes a queue that does not exist from one that cannot be reached.
 func Absent(err error) bool {
 	reply := replyOf(err)
 	return reply != nil && reply.Code == amqp.NotFound && strings.Contains(reply.Reason, "no queue")

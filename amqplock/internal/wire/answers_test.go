@@ -12,7 +12,9 @@ import (
 
 // Each answer has one meaning. The texts are RabbitMQ's.
 func TestVerdicts(t *testing.T) {
-	reply := func(code int, reason string) error { return &amqp.Error{Code: code, Reason: reason, Server: true} }
+	reply := func(code int, reason string) error {
+		return &amqp.Error{Code: code, Reason: reason, Server: true}
+	}
 	tests := []struct {
 		name                      string
 		err                       error

@@ -1,6 +1,6 @@
-// Package wire is how amqplock speaks to RabbitMQ: where the broker is, connections and
-// their request channels, questions by publishing, the names of queues, and what an
-// answer means.
+// Package wire is how amqplock speaks to RabbitMQ. It has the addresses of the brokers,
+// connections and their request channels, questions by publishing, the names of queues,
+// and the meanings of answers.
 package wire
 
 import (

@@ -20,13 +20,15 @@ const (
 	ForPublish             // it publishes
 )
 
-// Conn is a connection to the broker. It keeps the socket, because nothing in amqp091-go
-// takes a context: the way to end a call that hangs is to close the socket under it.
+// Conn is a connection to the broker. It keeps the socket, because nothing in
+// amqp091-go takes a context. A call that hangs ends when the socket is closed under
+// it.
 type Conn struct {
 	*amqp.Connection
-	Socket  net.Conn      // under TLS, if any
-	Broker  string        // the node, without credentials
-	User    string        // of the login; empty for one by certificate
+	Socket net.Conn // under TLS, if any
+	Broker string   // the node, without credentials
+	User   string   // of the login; empty for one by certificate
+
 	Ended   chan struct{} // closed when the connection has ended
 	EndedAt time.Time     // then
 	Why     *amqp.Error   // then: the reason, nil if we closed it
@@ -54,9 +56,9 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	// contexts.
 	stop := context.AfterFunc(ctx, func() { _ = c.Socket.SetDeadline(time.Unix(1, 0)) })
 	if at.tls != nil {
-		// The handshake is done here and not by amqp091-go, so that it depends on us
-		// whether the connection stays open: closing a tls.Conn notifies the broker, and
-		// that frees the lock.
+		// The handshake is done here and not by amqp091-go, so that it depends on us whether
+		// the connection stays open. Closing a tls.Conn notifies the broker, and that frees
+		// the lock.
 		secure := tls.Client(c.Socket, at.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			stop()
@@ -167,8 +169,8 @@ func (b Broker) amqpConfig(at *node, role Role) amqp.Config {
 }
 
 // outspoken is a way to log in that has the broker name the reason when it refuses us.
-// Without this capability of the client RabbitMQ closes the connection without a reason,
-// 3 s late, and nobody could tell that from a network that breaks.
+// Without this capability of the client RabbitMQ closes the connection without a
+// reason, 3 s late. That looks like a network that breaks.
 type outspoken struct {
 	amqp.Authentication
 	properties amqp.Table

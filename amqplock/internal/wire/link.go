@@ -8,9 +8,9 @@ import (
 )
 
 // Link is the two connections of one party to a lock. The lock connection declares,
-// checks and deletes, and never publishes: in a memory or disk alarm RabbitMQ stops
+// checks and deletes, and never publishes. In a memory or disk alarm RabbitMQ stops
 // reading from every connection that has published, for as long as the alarm lasts. The
-// publish connection publishes (probes, hints) and stands in the wait queue; it may come
+// publish connection publishes (probes, hints) and joins the wait queue. It may come
 // and go.
 //
 // One goroutine at a time uses a Link.
@@ -24,10 +24,10 @@ type Link struct {
 	// PublishHeartbeat, if not 0, is that of new publish connections.
 	PublishHeartbeat time.Duration
 
-	publish *Conn // nil until it is needed
-	tell    *RequestChannel
-	prober  *prober // nil until it is needed
-	mute    bool    // we may not publish, and so not ask
+	publish  *Conn // nil until it is needed
+	messages *RequestChannel
+	prober   *prober // nil until it is needed
+	mute     bool    // we may not publish, and so not ask
 }
 
 // Connect opens the lock connection.
@@ -55,7 +55,7 @@ func (l *Link) Sibling() *Link {
 
 // UsePublish makes c the publish connection of a link that has none.
 func (l *Link) UsePublish(c *Conn) {
-	l.publish, l.tell = c, NewRequestChannel(c)
+	l.publish, l.messages = c, NewRequestChannel(c)
 	if l.OnPublish != nil {
 		l.OnPublish(c)
 	}
@@ -82,8 +82,8 @@ func (l *Link) OpenPublish(ctx context.Context) error {
 // Publish is the publish connection, nil if there is none. It may have ended.
 func (l *Link) Publish() *Conn { return l.publish }
 
-// Tell is a request channel of the publish connection, for messages.
-func (l *Link) Tell() *RequestChannel { return l.tell }
+// Messages is a request channel of the publish connection, for messages.
+func (l *Link) Messages() *RequestChannel { return l.messages }
 
 // AbortPublish aborts the publish connection if there is one.
 func (l *Link) AbortPublish() {
@@ -140,8 +140,8 @@ func TimedFor[T any](
 	return value, Refused(l.Lock.Broker, doing, err)
 }
 
-// Find looks for want free slots of a semaphore. Of a long row it looks at no more than
-// most.
+// Find looks for want free slots of a semaphore. It looks at no more than most slots of
+// a long row.
 func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
 	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
 		func(ctx context.Context, p *prober) (Slots, error) { return p.find(ctx, name, want, most) })
@@ -173,8 +173,8 @@ func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool
 	return missing, err == nil
 }
 
-// probedFor asks once more where the broker fails itself (541): it does for a message to
-// a quorum queue that is being deleted, or whose leader has died.
+// probedFor asks once more where the broker fails itself (541). It does for a message
+// to a quorum queue that is being deleted, or whose leader has died.
 func probedFor[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {

@@ -55,9 +55,10 @@ func (r Ref) Held(slot int) string {
 	return HeldQueue(r.Name, slot)
 }
 
-// Fragile reports whether the broker may fail to refuse a request about queue: it cuts the text of
-// its 405 to 255 bytes, and some releases fail (541, which ends the connection) where the text
-// holds a character of several bytes. Questions about such a queue go by publishing.
+// Fragile reports whether the broker may fail to refuse a request about queue. It cuts
+// the text of its 405 to 255 bytes. Some releases fail (541, which ends the connection)
+// where the text holds a character of several bytes. Questions about such a queue go by
+// publishing.
 func Fragile(vhost, queue string) bool {
 	return !isASCII(vhost) || len(queue) >= 40 && !isASCII(queue)
 }

@@ -10,7 +10,8 @@ import (
 
 func TestCheckName(t *testing.T) {
 	for _, good := range []string{
-		"builds", "a b", "größe", "a/b:c", "-x", "x-A", "x-A-", "x-A-1x", "x-W-", "x-w", "x-b-1", "amqp.x",
+		"builds", "a b", "größe", "a/b:c", "-x", "x-A", "x-A-", "x-A-1x", "x-W-", "x-w", "x-b-1",
+		"amqp.x",
 		strings.Repeat("x", maxName),
 	} {
 		if err := CheckName(good); err != nil {
@@ -44,7 +45,8 @@ func TestCheckName(t *testing.T) {
 
 func TestLongestQueueNameFits(t *testing.T) {
 	name := strings.Repeat("x", maxName)
-	for _, queue := range []string{SlotQueue(name, MaxSlots+Overshoot), HeldQueue(name, MaxSlots), WaitQueue(name)} {
+	for _, queue := range []string{SlotQueue(name, MaxSlots+Overshoot), HeldQueue(name, MaxSlots),
+		WaitQueue(name)} {
 		if len(queue) > 255 {
 			t.Errorf("queue name of %d bytes", len(queue))
 		}

@@ -71,8 +71,8 @@ func noneOf(total int, failures []*refusal) error {
 // refusal is a connection that a node did not take.
 type refusal struct {
 	err     *fault.Error
-	final   bool // although the node was not reached, it makes no sense to try again
-	passing bool // although it refuses us, it does: it accepted us before, and may be restarting
+	final   bool // not reached, and it makes no sense to try again
+	passing bool // refused, but it accepted us before: it may be restarting
 }
 
 func (r *refusal) Error() string { return r.err.Text }
@@ -89,7 +89,7 @@ type nodes struct {
 	list []*node
 
 	mu       sync.Mutex
-	start    int             // the one that was connected to last: we may have waited for the others
+	start    int             // the node of the newest connection: we may have waited for others
 	accepted map[*node]bool  // those that have taken a connection
 	refused  map[*node]error // what a node would answer again
 }

@@ -10,24 +10,25 @@ import (
 )
 
 // window is how many probes are under way at most, and so the size of the buffer for
-// returns: amqp091-go drops a return that nobody takes, and what it was about would seem
-// to exist.
+// returns. amqp091-go drops a return that nobody takes, and its queue would seem to
+// exist.
 const window = 256
 
 // barrier is the name of a queue that cannot exist: RabbitMQ lets nobody declare "amq."
 // names.
 const barrier = "amq.amqprun.barrier"
 
-// prober asks which queues are missing by publishing to them: the one way to ask about
-// another's exclusive queue that leaves no error in the broker's log. The queues have a
-// maximum length of 0, so the messages vanish.
+// prober asks which queues are missing by publishing to them. That is the one way to
+// ask about another's exclusive queue that leaves no error in the broker's log. The
+// queues have a maximum length of 0, so the messages vanish.
 //
-// Of the six outcomes of such a publish only one proves anything: a returned message
-// means "missing". Acked, nacked and not answered yet all mean "not known to be missing":
-// the checks of a claim decide that. The other two, a closed channel and a lost
-// connection, are errors. So nobody waits for confirms, which in a quorum queue come from
-// the disks of a majority. The broker answers a channel's publishes to no queue in their
-// order, and the confirm of the last one, the barrier, comes behind all returns.
+// Such a publish has six outcomes, and only one proves anything: a returned message
+// means "missing". Acked, nacked and not answered yet all mean "not known to be
+// missing": the checks of a claim decide that. The other two, a closed channel and a
+// lost connection, are errors. So nobody waits for confirms, which in a quorum queue
+// come from the disks of a majority. The broker answers a channel's publishes to no
+// queue in their order. The confirm of the last one, the barrier, comes behind all
+// returns.
 type prober struct {
 	channel *amqp.Channel
 	returns chan amqp.Return

@@ -115,10 +115,10 @@ var removal = []time.Duration{
 	0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond,
 }
 
-// AwaitRemoval looks until the queue is gone, for half a second: the notice of a deletion
-// comes before it is done. It does not get, because RabbitMQ 4.3 closes the whole
-// connection (541) when it is asked to get from a quorum queue that is just being
-// deleted. And it keeps its turn, so that no check gets either.
+// AwaitRemoval looks until the queue is gone, for half a second: the notice of a
+// deletion comes before it is done. It does not use basic.get. RabbitMQ 4.3 closes the
+// whole connection (541) at a get from a quorum queue that is just being deleted. And
+// it keeps its turn, so that no check gets either.
 func (r *RequestChannel) AwaitRemoval(queue string) error {
 	return r.Do(func(ch *amqp.Channel) error {
 		for _, pause := range removal {
@@ -145,7 +145,7 @@ func (r *RequestChannel) Create(queue string) error {
 // after the other, and the first that fails closes it. A waiter that declared the wait
 // queue but did not join it yet finds it gone when it joins, and tries again.
 //
-// It serves a connection that may not publish: to delete a queue that does not exist is
+// It serves a connection that may not publish. To delete a queue that does not exist is
 // no error and leaves no trace in the broker's log.
 func (r *RequestChannel) HandBack(stand, own []string, unused string) error {
 	return r.Do(func(ch *amqp.Channel) error {

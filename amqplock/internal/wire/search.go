@@ -8,11 +8,13 @@ import (
 
 // Slots is what a search found out about a semaphore.
 type Slots struct {
-	Known bool  // it exists, perhaps with no slots
-	Ours  bool  // it has slot 0: created by amqprun, so that its slots are quorum queues
-	Count int   // how many slots it has; from find, at least how many
-	Held  int   // how many of those were seen to be held
-	Free  []int // the numbers of slots seen to be free
+	Known bool // it exists, perhaps with no slots
+	Ours  bool // it has slot 0: created by amqprun, so that its slots are quorum queues
+
+	Count int // how many slots it has; from find, at least how many
+	Held  int // how many of those were seen to be held
+
+	Free []int // the numbers of slots seen to be free
 
 	drain bool // the last slot is not to be taken
 }
@@ -21,9 +23,9 @@ type Slots struct {
 // more.
 const firstSlots = 8
 
-// Glance is at how many slots of a long row a newcomer looks before it looks at the wait
-// queue: while others wait in it, a free slot is theirs. If each of many newcomers asked
-// for every slot, the broker could do nothing else.
+// Glance is how many slots of a long row a newcomer looks at before the wait queue. A
+// free slot belongs to those who wait in it. If each of many newcomers asked about
+// every slot, the broker could do nothing else.
 const Glance = 20 * firstSlots
 
 // survey looks at every slot, up to the first that is missing.
@@ -35,10 +37,10 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 	return s, err
 }
 
-// find looks for at least want free slots, in a few round trips however many slots there
-// are: it bisects for their number, and then asks about holders only. It begins at a
-// random slot, so that those who come at the same time do not meet at the same slot. Of a
-// long row it looks at no more than most.
+// find looks for at least want free slots, in a few round trips however many slots
+// there are. It bisects for their number, and then asks about holders only. It begins
+// at a random slot, so that those who come at the same time do not meet at the same
+// slot. It looks at no more than most slots of a long row.
 func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
 	s, all, err := p.begin(ctx, name)
 	if err != nil || all || len(s.Free) >= want && !s.drain {

@@ -13,7 +13,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// What goes wrong before there is a connection is told with what to do about it; a real
+// A failure before there is a connection is reported with what to do about it. A real
 // broker shows the rest of these texts.
 func TestTextsOfConnecting(t *testing.T) {
 	late, cancel := context.WithTimeout(t.Context(), 0)
@@ -38,14 +38,14 @@ func TestTextsOfConnecting(t *testing.T) {
 		{"no password", urlError(t, Broker{URLs: []string{"amqp://ci@h/"}}), `broker URL: there is no password for user "ci"`, "amqp://USER:PASSWORD@HOST/, or the password in a file of its own"},
 		{"needless password", urlError(t, Broker{URLs: []string{"amqp://ci:x@h/"}, Password: "y"}), "a password is given beside a broker URL that does not need one", "give it only with a URL that has a user and no password: amqp://USER@HOST/"},
 	} {
-		var told *fault.Error
-		if !errors.As(c.err, &told) {
+		var failure *fault.Error
+		if !errors.As(c.err, &failure) {
 			t.Errorf("%s: %v", c.name, c.err)
 			continue
 		}
-		if !strings.HasPrefix(told.Text, c.text) || !strings.HasPrefix(told.Hint, c.hint) ||
-			(told.Hint == "") != (c.hint == "") {
-			t.Errorf("%s: %q, hint %q; want %q, hint %q", c.name, told.Text, told.Hint, c.text, c.hint)
+		if !strings.HasPrefix(failure.Text, c.text) || !strings.HasPrefix(failure.Hint, c.hint) ||
+			(failure.Hint == "") != (c.hint == "") {
+			t.Errorf("%s: %q, hint %q; want %q, hint %q", c.name, failure.Text, failure.Hint, c.text, c.hint)
 		}
 	}
 }

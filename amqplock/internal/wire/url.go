@@ -39,7 +39,8 @@ func urlTrap(raw string) string {
 	}
 	host := authority(rest)
 	path, query, _ := strings.Cut(rest[len(host):], "?")
-	// An unescaped "/", "?" or "#" in the password ends the host early, and the rest goes elsewhere.
+	// An unescaped "/", "?" or "#" in the password ends the host early. The rest goes
+	// elsewhere.
 	switch {
 	case strings.Contains(rest[len(host):], "@"):
 		end := rest[len(host) : len(host)+1]

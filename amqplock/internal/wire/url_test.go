@@ -40,7 +40,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-// TestURLTraps names what is wrong with a URL, and tells no password.
+// TestURLTraps: the error names what is wrong with a URL, and shows no password.
 func TestURLTraps(t *testing.T) {
 	const secret = "sEcReT"
 	for _, test := range []struct{ url, want string }{
@@ -94,7 +94,7 @@ func TestURLTraps(t *testing.T) {
 		case !strings.HasPrefix(e.Text, "broker URL: ") || !strings.Contains(e.Text, test.want):
 			t.Errorf("%q: got %q, want %q", test.url, e.Text, test.want)
 		case strings.Contains(e.Text+e.Hint, secret):
-			t.Errorf("%q tells the password: %v", test.url, err)
+			t.Errorf("%q shows the password: %v", test.url, err)
 		}
 	}
 }

@@ -81,11 +81,11 @@ func (d *duels) awaitEnds() (vanished int) {
 // its lease.
 func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int) {
 	d.t.Helper()
-	var told, dead, last time.Duration
+	var signalled, dead, last time.Duration
 	first := time.Hour
 	for _, lock := range d.locks {
 		old := lock.Run(rig.Holder)
-		told, dead = max(told, old.Signal-fault), max(dead, old.Last-fault)
+		signalled, dead = max(signalled, old.Signal-fault), max(dead, old.Last-fault)
 		// A rival without a command lost the lock before its command began.
 		if next := lock.History().Find("rival"); next != nil {
 			first, last = min(first, next.Start-fault), max(last, next.Start-fault)
@@ -98,10 +98,11 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 	if dead > 2*calmHeartbeat {
 		d.t.Errorf("a command was alive %s after the fault", dead)
 	}
-	rig.Figure(d.t, "last stop signal after the fault", told)
-	rig.Figure(d.t, "last command dead after the fault", dead)
-	rig.Figure(d.t, "first next command after the fault", first)
-	rig.Figure(d.t, "last next command after the fault", last)
+
+	rig.Figure(d.t, "last stop signal", signalled)
+	rig.Figure(d.t, "last command dead", dead)
+	rig.Figure(d.t, "first next command", first)
+	rig.Figure(d.t, "last next command", last)
 	rig.Figure(d.t, "longest overlap", worst)
 	return worst, overlaps
 }

@@ -42,8 +42,8 @@ func newDuelFor(t *testing.T, slots int, rival time.Duration) *duel {
 func (d *duel) figures(fault time.Duration) {
 	d.t.Helper()
 	h := d.History()
-	if told := d.Run(rig.Holder).Signal; told != 0 {
-		rig.Figure(d.t, "stop signal after the fault", told-fault)
+	if signalled := d.Run(rig.Holder).Signal; signalled != 0 {
+		rig.Figure(d.t, "stop signal after the fault", signalled-fault)
 	}
 	rig.Figure(d.t, "command dead after the fault", d.Run(rig.Holder).Last-fault)
 	if rival := h.Find("rival"); rival != nil {

@@ -90,10 +90,10 @@ func TestAlarms(t *testing.T) {
 			t.Errorf("a check failed during the alarm:\n%s", d.holder.Messages())
 		}
 	}
-	told := rig.Now()
+	asked := rig.Now()
 	mutex.KillCommand(rig.Holder)
 	mutex.holder.AwaitExit(128 + 9)
-	rig.Figure(t, "release during an alarm", mutex.holder.Ended-told)
+	rig.Figure(t, "release during an alarm", mutex.holder.Ended-asked)
 	mutex.rival.AwaitExit(0)
 	rig.Figure(t, "hand-over during an alarm", mutex.Run("rival").Start-mutex.Run(rig.Holder).Last)
 	mutex.Verdict(0)

@@ -82,10 +82,8 @@ func TestLostUpdates(t *testing.T) {
 	journal := []string{
 		"start a 1 0 ",
 		"added a 1 5 a.1",
-		"start b 2 1 ",
-		"added b 2 6 b.1",
-		"added b 2 7 b.2",
-		"end a 1 9 ",
+		"start b 2 1 ", "added b 2 6 b.1",
+		"added b 2 7 b.2", "end a 1 9 ",
 	}
 	for _, test := range []struct {
 		sets map[int]string

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refuse makes the kernel answer ENOSYS to these system calls, in this process and in all
-// that descend from it, as an older kernel does and some sandboxes do.
+// refuse makes the kernel answer ENOSYS to these system calls, in this process and in
+// all its descendants. An older kernel does so, and some sandboxes do.
 func refuse(calls ...uint32) error {
 	const load, equal, give = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS,
 		unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K

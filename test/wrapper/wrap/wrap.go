@@ -71,10 +71,13 @@ func parse(args []string) (options, []string, error) {
 	f.IntVar(&o.orphans, "orphans", 0, "0 leave, 1 wait, 2 kill")
 	f.DurationVar(&o.lease, "lease", 0, "the lock lasts that long and no longer")
 	f.DurationVar(&o.renew, "renew", 0, "but it is renewed that often")
-	f.DurationVar(&o.until, "until", 0, "the tree has to be dead by then, but the lock is not lost before -lose")
+	f.DurationVar(&o.until, "until", 0,
+		"the tree has to be dead by then, but the lock is not lost before -lose")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
-	f.StringVar(&o.verify, "verify", "", "verification fails while this file exists, and leaves a FILE.asked")
-	f.StringVar(&o.verifyFIFO, "verify-fifo", "", "verification lasts until somebody opens this FIFO for writing")
+	f.StringVar(&o.verify, "verify", "",
+		"verification fails while this file exists, and leaves a FILE.asked")
+	f.StringVar(&o.verifyFIFO, "verify-fifo", "",
+		"verification lasts until somebody opens this FIFO for writing")
 	f.StringVar(&o.keep, "keep", "", "a TCP address: connect, and give the guard the connection")
 	f.BoolVar(&o.guard, "guard", false, "have a guard")
 	f.BoolVar(&o.verbose, "v", false, "verbose")
@@ -82,8 +85,10 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.long, "long", false, "give the command an argument that is too long")
 	f.BoolVar(&o.leaks, "leaks", false, "fail if a goroutine is left")
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
-	f.StringVar(&o.changed, "changed", "", "a FIFO: something has changed each time that it is opened for writing")
-	f.BoolVar(&o.oldKernel, "old-kernel", false, "refuse the system calls that an old kernel does not have")
+	f.StringVar(&o.changed, "changed", "",
+		"a FIFO: something has changed each time that it is opened for writing")
+	f.BoolVar(&o.oldKernel, "old-kernel", false,
+		"refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
 	return o, f.Args(), err
 }
@@ -243,7 +248,8 @@ func startGuard(o options) (*runner.Guard, error) {
 
 func (o options) exit(status runner.Status, err error) int {
 	if o.statusFile != "" {
-		line := fmt.Sprintf("started=%t stopped=%t unfinished=%t took=%v err=%v\n", status.Started, status.Stopped, status.Unfinished, status.StopTook, err)
+		line := fmt.Sprintf("started=%t stopped=%t unfinished=%t took=%v err=%v\n", status.Started,
+			status.Stopped, status.Unfinished, status.StopTook, err)
 		if err := os.WriteFile(o.statusFile, []byte(line), 0o600); err != nil {
 			return fail(err)
 		}

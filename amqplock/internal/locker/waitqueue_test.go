@@ -15,9 +15,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Hints alone keep the line moving, also where several slots come free at once and a hint
-// is merged with another: with the slow retry switched off a single lost hint would stall
-// it.
+// Hints alone serve all waiters, also where several slots come free at once and a hint
+// is merged with another. The slow retry is switched off, so a single lost hint would
+// stall the wait queue.
 func TestHintsAloneServeEveryone(t *testing.T) {
 	t.Parallel()
 	for _, slots := range []int{1, 3} {
@@ -52,8 +52,8 @@ func TestHintsAloneServeEveryone(t *testing.T) {
 	}
 }
 
-// Who got a slot is out of the line while it holds: the next waiter is woken for the next
-// slot.
+// A waiter that got a slot has left the wait queue while it holds. The next waiter is
+// woken for the next slot.
 func TestHolderStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
@@ -129,16 +129,16 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the next in the line was not told of the other slot")
+		t.Error("the next waiter got no hint of the other slot")
 	}
 	if err := holder.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// A waiter that has heard nothing for long has the first in the line try, and does not
-// try itself: it would overtake those before it.
-func TestNobodyOvertakesInLine(t *testing.T) {
+// A waiter that has heard nothing for long has the first waiter try, and does not try
+// itself: it would overtake those before it.
+func TestNobodyOvertakesInTheQueue(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	holder := testSession(t, cfg)
@@ -168,14 +168,14 @@ func TestNobodyOvertakesInLine(t *testing.T) {
 				t.Fatal(err)
 			}
 		case <-got:
-			t.Fatal("the second in the line has overtaken the first")
+			t.Fatal("the second waiter has overtaken the first")
 		case <-time.After(10 * time.Second):
-			t.Fatal("the first in the line was not told to try")
+			t.Fatal("the first waiter got no hint")
 		}
 	}
 	select {
 	case <-got:
-		t.Fatal("the second in the line has overtaken the first")
+		t.Fatal("the second waiter has overtaken the first")
 	default:
 	}
 	leave()
@@ -184,9 +184,9 @@ func TestNobodyOvertakesInLine(t *testing.T) {
 	}
 }
 
-// A crash is known to the line within milliseconds: the tripwire's message expires into
-// it.
-func TestCrashWakesTheLine(t *testing.T) {
+// A crash is known to the wait queue within milliseconds: the message of the last will
+// expires into it.
+func TestCrashWakesTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestCrashWakesTheLine(t *testing.T) {
 			holderCfg := cfg
 			holderCfg.Dial = dialWire
 			holder := mustAcquire(t, holderCfg)
-			waitFor(t, "the tripwire is armed", func() bool { return isArmed(holder) })
+			waitFor(t, "the last will is armed", func() bool { return isArmed(holder) })
 			got := make(chan error, 1)
 			go func() {
 				lock, err := Acquire(t.Context(), cfg)
@@ -221,8 +221,8 @@ func TestCrashWakesTheLine(t *testing.T) {
 	}
 }
 
-// Who releases closes its connections only when the next in the line has had the time to
-// claim the lock. Where there is no line it ends at once.
+// A releaser closes its connections only when the next waiter has had the time to claim
+// the lock. Where nobody waits it ends at once.
 func TestStepAside(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
@@ -230,11 +230,11 @@ func TestStepAside(t *testing.T) {
 			for _, held := range []time.Duration{presence.Delay / 2, 2 * presence.Delay} {
 				lock := mustAcquire(t, cfg)
 				pass(held)
-				hold, begun, told, closed := p.connOf(lock.link.Lock), time.Now(), false, time.Duration(-1)
+				hold, begun, hinted, closed := p.connOf(lock.link.Lock), time.Now(), false, time.Duration(-1)
 				p.answer(func(r *request) bool {
 					switch {
 					case r.method == "publish" && r.queue == wire.WaitQueue(cfg.Name):
-						told = true
+						hinted = true
 					case r.method == "close" && r.peerConn == hold:
 						closed = time.Since(begun)
 					case r.method == "delete" && r.queue == wire.WaitQueue(cfg.Name) && line:
@@ -257,9 +257,9 @@ func TestStepAside(t *testing.T) {
 				if line {
 					want = aside
 				}
-				if line && !told || closed != want {
-					t.Errorf("a line %t, held for %s: told it %t, closed after %s, want %s",
-						line, held, told, closed, want)
+				if line && !hinted || closed != want {
+					t.Errorf("with a queue %t, held for %s: gave a hint %t, closed after %s, want %s",
+						line, held, hinted, closed, want)
 				}
 			}
 		}
@@ -272,7 +272,7 @@ func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
 		lock := mustAcquire(t, cfg)
-		synctest.Wait() // for what is prepared at once
+		synctest.Wait() // for the preparations
 		if err := lock.link.OpenPublish(t.Context()); err != nil {
 			t.Fatal(err)
 		}

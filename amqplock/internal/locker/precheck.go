@@ -1,0 +1,134 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// preCheck asks a quorum queue on the publish connection before the lock connection
+// does.
+//
+// When the node that leads a quorum queue has died, RabbitMQ (3.10 to 4.3) answers
+// basic.get with 541, INTERNAL_ERROR. Healthy nodes do too, and 541 ends the
+// connection. It goes on for as long as a channel remembers the leader that is dead.
+// That must not hit the lock connection. So the lock connection asks only what the
+// publish connection has just been answered. It asks on a channel that is younger than
+// the publish connection and remembers nothing.
+//
+// To ask on the publish connection alone would not do. A load balancer may have led it
+// to another node. The node where the lock is held has to be with the majority.
+type preCheck struct {
+	publish *wire.Conn // nil: it is being opened
+	ahead   map[*wire.RequestChannel]*wire.RequestChannel
+	// opened is that of the publish connection or, without one, of this pre-check.
+	opened time.Time
+	// made is when this pre-check was made, or the first of those before that could not ask.
+	made     time.Time
+	asked    atomic.Bool   // it could: the publish connection was not closed before
+	patience time.Duration // with an answer, and with a publish connection that is gone
+}
+
+// get reads from a quorum queue, which is always empty, on a channel of the lock
+// connection, after the pre-check. An attempt has nothing to lose on that connection
+// and makes none.
+func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
+	since := time.Time{}
+	if s := c.preCheck.Load(); s != nil {
+		if err := s.ask(ctx, channel, queue); err != nil {
+			return err
+		}
+		since = s.opened
+	}
+	return wire.Call(ctx, func() error { return channel.Get(since, queue) })
+}
+
+// openPreCheck makes pre-checks on the publish connection of link from now on. All
+// channels are open by then: else the first question would take several times as long
+// as an answer.
+func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
+	if old := c.preCheck.Load(); old != nil && old.publish == link.Publish() {
+		return nil
+	}
+	next := c.newPreCheck(link, link.Publish())
+	var opening errgroup.Group
+	for behind, ahead := range next.ahead {
+		for _, channel := range []*wire.RequestChannel{behind, ahead} {
+			opening.Go(func() error {
+				return link.Timed(ctx, "open a channel", func() error {
+					return channel.OpenSince(next.opened)
+				})
+			})
+		}
+	}
+	if err := opening.Wait(); err != nil {
+		link.AbortPublish()
+		return err
+	}
+	c.preCheck.Store(next)
+	return nil
+}
+
+// newPreCheck makes a preCheck on publish. Where publish is nil there is no connection
+// until it is open. The lease outlasts three waits: for a silent publish connection,
+// until the lock connection asks without it, and for that answer.
+func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
+	now := time.Now()
+	next := &preCheck{
+		publish: publish, opened: now, made: now, patience: link.Lock.Config.Heartbeat * 2 / 5,
+	}
+	if old := c.preCheck.Load(); old != nil && !old.asked.Load() {
+		next.made = old.made
+	}
+	if publish != nil {
+		next.ahead = map[*wire.RequestChannel]*wire.RequestChannel{
+			c.majority: wire.NewRequestChannel(publish),
+		}
+		if c.lock.Kind == wire.Semaphore {
+			next.ahead[c.slots] = wire.NewRequestChannel(publish)
+		}
+	}
+	return next
+}
+
+// errNoPreCheck proves nothing: to ask might be fatal.
+var errNoPreCheck = errors.New("the publish connection is not open")
+
+// ask returns nil when the lock connection may ask too. Either the answer was good, or
+// the publish connection gives none. Then the broker is in an alarm and does not read
+// from it, or it is gone and does not come back. Without a majority check the lease
+// would run out over that.
+func (s *preCheck) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
+	switch {
+	case s.publish == nil:
+		return s.without(s.made)
+	case s.publish.IsClosed() && !s.asked.Load():
+		return s.without(s.made)
+	case s.publish.IsClosed():
+		<-s.publish.Ended
+		return s.without(s.publish.EndedAt)
+	case s.publish.Blocked():
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	err := wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
+	s.asked.Store(true)
+	if bounded.Err() != nil && ctx.Err() == nil {
+		s.publish.Abort() // a new one may reach a node that answers
+	}
+	return err
+}
+
+// without is the answer of a preCheck that has no connection.
+func (s *preCheck) without(since time.Time) error {
+	if time.Since(since) > s.patience {
+		return nil
+	}
+	return errNoPreCheck
+}
