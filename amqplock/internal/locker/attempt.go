@@ -36,7 +36,7 @@ type attempt struct {
 	// What the newest try has found out.
 	busy error         // why the lock was taken; nil before
 	sent time.Duration // a success: when the proofs were asked for
-	ours bool          // a success: the slots are quorum queues
+	ours bool          // the slots are quorum queues
 }
 
 // newAttempt makes an attempt over link; newcomer says that it is the first of one that
@@ -99,7 +99,7 @@ func (a *attempt) takeMutex(ctx context.Context) (err error) {
 			return fault.ErrBusy
 		}
 	}
-	if a.sent, err = a.claim(ctx, 0, true); err == nil {
+	if a.sent, err = a.claim(ctx, 0); err == nil {
 		a.held.add(0)
 	}
 	return err
@@ -214,7 +214,7 @@ func (a *attempt) claimFree(
 			break
 		}
 		slot := found.Free[i]
-		sent, err := a.claim(ctx, slot, found.Ours)
+		sent, err := a.claim(ctx, slot)
 		var gone *goneError
 		switch {
 		case err == nil:
@@ -239,8 +239,8 @@ func (a *attempt) claimFree(
 // else's.
 //
 // It returns when it began: the grant and all checks prove the lock from then on.
-func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
-	list := a.checker.checks(ours)
+func (a *attempt) claim(ctx context.Context, slot int) (sent time.Duration, err error) {
+	slots := []int{slot}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	granted := true // or perhaps: only a refusal says that it was not
@@ -248,23 +248,19 @@ func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	begun := time.Now()
 	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	var beside errgroup.Group
-	for _, c := range list[1:] {
-		beside.Go(func() error { return a.checkOne(besideCtx, c, slot) })
-	}
+	beside := make(chan error, 1)
+	go func() { beside <- a.ask(besideCtx, a.checker.checks(a.ours)[1:], slots) }()
 	queue := a.cfg.Held(slot)
 	if err = wire.Call(ctx, func() error { return a.link.Requests.Claim(queue) }); err != nil {
 		stop() // whatever they would say: the answer to the claim decides, not who is faster
 		granted = wire.Code(err) == 0
 		err = notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
 	}
-	if unproven := beside.Wait(); err == nil {
+	if unproven := <-beside; err == nil {
 		err = unproven
 	}
 	if err == nil {
-		// Once more: the claim of another that died with its connection may take the
-		// queue away in the first milliseconds, see giveBack.
-		err = a.checkOne(ctx, list[0], slot)
+		err = a.lookAgain(ctx, slots)
 	}
 	switch {
 	case err == nil:
@@ -275,9 +271,22 @@ func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Dur
 	return sent, err
 }
 
-func (a *attempt) checkOne(ctx context.Context, c check, slot int) error {
-	slots := []int{slot}
-	return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots))
+// ask makes the checks at the same time. The first that fails ends the others.
+func (a *attempt) ask(ctx context.Context, list []check, slots []int) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, c := range list {
+		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
+	}
+	return all.Wait()
+}
+
+// lookAgain asks about each slot once more, after the grant and the proof of a majority.
+// The claim of another that died with its connection may take the queue away in the first
+// milliseconds, see giveBack. The cluster may have been split until the majority answered.
+// And a drain may have removed the slot between its check and the grant.
+func (a *attempt) lookAgain(ctx context.Context, slots []int) error {
+	list := slices.DeleteFunc(a.checker.checks(a.ours), func(c check) bool { return !c.each })
+	return a.ask(ctx, list, slots)
 }
 
 // explain says what was being checked when the broker did not answer well.

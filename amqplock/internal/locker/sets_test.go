@@ -224,7 +224,7 @@ func TestOnlyTheFirstKeepsAPart(t *testing.T) {
 	}
 	for _, first := range []bool{true, false} {
 		s := testContender(t, cfg)
-		if _, err := s.claim(t.Context(), 1, true); err != nil {
+		if _, err := s.claim(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		s.held.add(1)

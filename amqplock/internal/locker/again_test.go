@@ -1,0 +1,43 @@
+package locker
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A drain takes the slot after the newcomer's slot check, removes the slot, and lets go of
+// it before the newcomer's claim.
+func TestSlotRemovedBetweenCheckAndGrant(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		var claim *request
+		p.answer(func(r *request) bool {
+			switch {
+			case r.method == "claim": // answered after the slot check
+				claim = r
+				return true
+			case r.method == "get" && claim != nil:
+				r.serve()
+				delete(r.queues, wire.SlotQueue(cfg.Name, 1))
+				claim.serve()
+				claim = nil
+				return true
+			}
+			return false
+		})
+		lock, err := TryAcquire(t.Context(), cfg)
+		if !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+		if lock != nil {
+			_ = lock.Release(t.Context())
+		}
+		if held := wire.HeldQueue(cfg.Name, 1); p.queues[held] != nil {
+			t.Errorf("%s is still held", held)
+		}
+	})
+}
