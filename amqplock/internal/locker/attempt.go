@@ -313,18 +313,20 @@ func notGranted(
 	return fault.ErrBusy
 }
 
-// prove runs all checks on the slots collected, at the same time. A slot that is gone is
-// dropped from the collection; the error then matches fault.ErrBusy.
+// prove makes all checks on the slots collected. It asks for the ownership last: while a
+// majority does not answer the cluster may be split, and the lock another's on the other
+// side. A slot that is gone is dropped from the collection; the error then matches
+// fault.ErrBusy.
 func (a *attempt) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	slots := a.held.list()
+	list := a.checker.checks(a.ours)
 	a.sent = a.cfg.clock.Now()
-	var all errgroup.Group
-	for _, c := range a.checker.checks(a.ours) {
-		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
+	err := a.ask(ctx, list[1:], slots)
+	if err == nil {
+		err = a.ask(ctx, list[:1], slots)
 	}
-	err := all.Wait()
 	var gone *goneError
 	if errors.As(err, &gone) {
 		a.held.drop(gone.slot)
