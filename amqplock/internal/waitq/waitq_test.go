@@ -154,21 +154,20 @@ func (b *resetOnly) NextBackOff() time.Duration {
 }
 
 // A hint may come before the broker has done what it is about: the removal of a dead
-// holder's queue has to get through the metadata store, and the hint of the crash may
-// have been replaced by that of a release, after which there is one try. Then the slow
-// tries begin anew, and do not wait as long as they do in the end.
+// holder's queue has to get through the metadata store. The hint of the crash may have been
+// replaced by that of a release. So there are some quick tries after any hint, and then the
+// slow tries begin anew, and do not wait as long as they do in the end.
 func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		queue func(string) string
-		tries int
-	}{{"release", wire.WaitQueue, 1}, {"crash", wire.WillQueue, 1 + len(afterCrash)}} {
+	}{{"release", wire.WaitQueue}, {"crash", wire.WillQueue}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			name, tries := testName(), 0
 			w := testWaiter(t, name, func(context.Context, bool) error {
-				if tries++; tries > c.tries {
+				if tries++; tries > 1+len(afterHint) {
 					return nil
 				}
 				return fault.ErrBusy
@@ -191,12 +190,46 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			err = w.stand(ctx, place, time.Hour, &resetOnly{})
-			if err != nil || tries != c.tries+1 || ctx.Err() != nil {
-				t.Errorf("%d tries, %v; want one more than the %d of the hint", tries, err, c.tries)
+			if err != nil || tries != 2+len(afterHint) || ctx.Err() != nil {
+				t.Errorf("%d tries, %v; want one more than the %d of the hint", tries, err, 1+len(afterHint))
 			}
 			w.Left(ctx)
 		})
 	}
+}
+
+// A waiter that took a slot passes its hint on. The next waiter tries once, and not often
+// after each hand-over.
+func TestNoQuickTriesAfterAHintPassedOn(t *testing.T) {
+	t.Parallel()
+	name, tries := testName(), 0
+	first := testWaiter(t, name, nil)
+	w := testWaiter(t, name, func(context.Context, bool) error {
+		if tries++; tries > 1 {
+			return nil
+		}
+		return fault.ErrBusy
+	})
+	passing, err := first.join(t.Context(), first.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := w.join(t.Context(), w.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Link.Tell().Do(func(ch *amqp.Channel) error { return wake(ch, name) }); err != nil {
+		t.Fatal(err)
+	}
+	<-passing.hints
+	if err := passing.leave(); err != nil {
+		t.Fatal(err)
+	}
+	slow := &resetOnly{}
+	if err := w.stand(t.Context(), place, time.Hour, slow); err != nil || tries != 2 || len(w.soon) > 0 {
+		t.Errorf("%d tries, %v, %v left; want 2 tries, the second a slow one", tries, err, w.soon)
+	}
+	w.Left(t.Context())
 }
 
 // A broker in an alarm is one warning, and no reason to give up.
