@@ -36,7 +36,8 @@ func WithElastic(changed func(slots []int)) Option {
 }
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
-// one.
+// one. A warning is logged where it has another number of slots, unless it has more than
+// eight and one of the first eight was free: then they are not counted.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithCheckInterval sets the pause between two checks that the lock is held. 0 means

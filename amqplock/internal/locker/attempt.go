@@ -37,6 +37,7 @@ type attempt struct {
 	busy error         // why the lock was taken; nil before
 	sent time.Duration // a success: when the proofs were asked for
 	ours bool          // the slots are quorum queues
+	size int           // how many slots there are, 0 where they were not counted
 }
 
 // newAttempt makes an attempt over link; newcomer says that it is the first of one that
@@ -127,7 +128,10 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		a.ours = found.Ours
+		a.ours, a.size = found.Ours, 0
+		if found.Exact {
+			a.size = found.Count
+		}
 		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
 			a.putBack(ctx) // others can use them
 			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
