@@ -293,12 +293,6 @@ func (a *attempt) lookAgain(ctx context.Context, slots []int) error {
 	return a.ask(ctx, list, slots)
 }
 
-// explain says what was being checked when the broker did not answer well.
-func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) error {
-	return wire.Refused(link.Lock.Broker,
-		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
-}
-
 // notGranted explains why an exclusive declare failed; nil stays nil. 405 is the answer
 // also where the queue is not exclusive at all: then it is no lock but somebody's work
 // queue, and the wait would be for ever. looked remembers that it is a lock.

@@ -261,7 +261,6 @@ func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
 }
 
 // moveUp asks how many stand in the queue: no more than the others can be ahead of us.
-// The broker does not report an order.
 func (w *Waiter) moveUp(ctx context.Context, place *Place) {
 	if w.first || w.ahead == 0 {
 		return
