@@ -94,16 +94,13 @@ func (a *attempt) fragile() bool {
 	return wire.Fragile(a.link.Lock.Config.Vhost, a.cfg.Held(wire.MaxSlots))
 }
 
-func (a *attempt) takeMutex(ctx context.Context) (err error) {
+func (a *attempt) takeMutex(ctx context.Context) error {
 	if a.fragile() { // a refused claim could end the connection
 		if missing, err := a.link.Missing(ctx, a.cfg.Name); err == nil && !missing {
 			return fault.ErrBusy
 		}
 	}
-	if a.sent, err = a.claim(ctx, 0); err == nil {
-		a.held.add(0)
-	}
-	return err
+	return a.claim(ctx, 0)
 }
 
 // takeSlots collects the slots that the configuration asks for: Count, all or none, or
@@ -218,12 +215,10 @@ func (a *attempt) claimFree(
 			break
 		}
 		slot := found.Free[i]
-		sent, err := a.claim(ctx, slot)
+		err := a.claim(ctx, slot)
 		var gone *goneError
 		switch {
 		case err == nil:
-			a.held.add(slot)
-			a.sent = sent
 		case errors.As(err, &gone): // a hole, which find does not see
 		case isBusy(err):
 			collided = true
@@ -240,15 +235,13 @@ func (a *attempt) claimFree(
 // claim tries to get one slot, and checks at once that the grant means something: a
 // contender that was granted the lock in a minority stops here. The checks that do not
 // need the grant run beside it. The error matches fault.ErrBusy when the slot is somebody
-// else's.
-//
-// It returns when it began: the grant and all checks prove the lock from then on.
-func (a *attempt) claim(ctx context.Context, slot int) (sent time.Duration, err error) {
+// else's. The grant and all checks prove the lock from when the claim was sent.
+func (a *attempt) claim(ctx context.Context, slot int) (err error) {
 	slots := []int{slot}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	granted := true // or perhaps: only a refusal says that it was not
-	sent = a.cfg.clock.Now()
+	sent := a.cfg.clock.Now()
 	begun := time.Now()
 	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -268,11 +261,13 @@ func (a *attempt) claim(ctx context.Context, slot int) (sent time.Duration, err 
 	}
 	switch {
 	case err == nil:
+		a.held.add(slot)
+		a.sent = sent
 		a.cfg.Debugf("granted and checked %s in %s", a.cfg.Describe([]int{slot}), wire.Took(begun))
 	case granted:
 		a.giveBack(ctx, slot)
 	}
-	return sent, err
+	return err
 }
 
 // ask makes the checks at the same time. The first that fails ends the others.
