@@ -160,8 +160,15 @@ proctype Holder(byte c) {
 	:: d_step { client[c].st == OUT ->
 		client[c].st = CLAIM; say(c, "sends its claim, and asks for the majority");
 		ask(client[c].own);
+#ifndef IN_TURN
 		ask(client[c].maj)
+#endif
 	   }
+#ifdef IN_TURN
+	:: d_step { client[c].st == CLAIM && client[c].own.q == YES && client[c].maj.q == NONE ->
+		ask(client[c].maj); say(c, "asks for the majority after the grant")
+	   }
+#endif
 #if SLOTS > 1
 	:: d_step { client[c].st == CLAIM && client[c].slot == 0 && client[c].own.q == ASKED ->
 		client[c].slot = 1; say(c, "means slot 2")
@@ -215,7 +222,10 @@ proctype Holder(byte c) {
 	            (client[c].own.q == NO || client[c].silent == ENDED || age(c) >= STOP_AT) ->
 		client[c].st = STOP; say(c, "has lost the lock, sends the stop signal");
 		client[c].own.q = NONE; client[c].own.asked = 0;
-		client[c].maj.q = NONE; client[c].maj.asked = 0
+		client[c].maj.q = NONE; client[c].maj.asked = 0;
+		/* Only the older proof matters from now on. */
+		client[c].own.proof = age(c);
+		client[c].maj.proof = client[c].own.proof
 #ifdef SOCKET_FIRST
 		; close_socket(c)
 #endif
@@ -349,6 +359,7 @@ proctype Cluster() {
 #endif
 #ifndef NO_SPLIT
 	:: d_step { !split -> split = true; cut = 0; note("THE CLUSTER SPLITS") }
+#ifndef KEEPS
 	/* The larger side gives the nodes of the smaller one up, and grants their locks
 	 * again. */
 	:: d_step { split && noticed ->
@@ -381,6 +392,7 @@ proctype Cluster() {
 		od;
 		s = 0
 	   }
+#endif
 	/* The sides reach each other again. The smaller one takes over what the larger one
 	 * says; with Mnesia each goes on with its own view (docs/GUARANTEES.md, 1). */
 	:: d_step { split ->
@@ -399,6 +411,9 @@ proctype Cluster() {
 }
 
 /* ---- time ------------------------------------------------------------------------- */
+
+/* Ticks since the claim was sent. */
+#define claimed(c) older(client[c].own.asked, client[c].own.proof)
 
 /* Nobody has missed, or is about to miss, a deadline. */
 #ifdef NO_LEASE
@@ -420,12 +435,13 @@ proctype Cluster() {
 #define hears(c) !(client[c].st == RUN && client[c].silent == ENDED)
 #endif
 
+/* A question so old that its answer renews nothing is forgotten: the model may ask again. */
 inline tick_check(check, granted) {
 	if
 	:: check.q == ASKED || check.q == YES ->
 		if
-		:: check.asked < LEASE -> check.asked++
-		:: else
+		:: check.asked < STOP_AT -> check.asked++
+		:: else -> check.q = NONE; check.asked = 0
 		fi
 	:: else
 	fi;
@@ -445,6 +461,12 @@ proctype Clock() {
 		:: c < CLIENTS ->
 			if
 			:: client[c].st == STOP -> client[c].stopping++
+			:: else
+			fi;
+			/* A claim that has become too old to be handed out is given up. */
+			if
+			:: (client[c].st == CLAIM || client[c].st == LOOK) && claimed(c) >= STOP_AT ->
+				go_out(c)
 			:: else
 			fi;
 			if
