@@ -12,14 +12,15 @@ LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
 TEST_TOOLS = bash-completion bats fish gcc groff-base libc6-dev mandoc procps python3-pika tmux zsh
 LINT_TOOLS = gcc libc6-dev mandoc shellcheck shfmt
 DOCS_TOOLS = bats cron make systemd
+MODEL_TOOLS = gcc libc6-dev spin
 
 # These packages run outside Linux too; the tests of whole programs do not. The tests run on linux/amd64 and
 # linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
-SHELL_FILES = .ci/run scripts/lib.bash $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
+SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis bench lint vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +63,14 @@ test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an
 
 test-nemesis: ## draw faults at random for half an hour
 	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-30m} scripts/lab nemesis $${VERSION:-4.0}
+
+model: ## check the model of the lock protocol, and that it finds each missing precaution
+	@scripts/install-tools $(MODEL_TOOLS)
+	@test/model/check small
+
+model-full: ## check the largest sizes; an hour and 16 GB
+	@scripts/install-tools $(MODEL_TOOLS)
+	@test/model/check full
 
 bench: build ## measure, and write the figures of docs/BENCHMARKS.md; a quarter of an hour
 	@scripts/bench -docs docs

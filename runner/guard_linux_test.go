@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestRenewWithoutAProcess(t *testing.T) {
 	for err == nil {
 		err = g.send(nil)
 	}
-	if err != unix.EAGAIN {
+	if !errors.Is(err, unix.EAGAIN) {
 		t.Fatal(err)
 	}
 	g.Renew(time.Second, time.Second)

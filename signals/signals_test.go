@@ -79,7 +79,8 @@ func TestForwardedSet(t *testing.T) {
 			t.Errorf("%s is forwarded: %t", name, got)
 		}
 	}
-	if linux := runtime.GOOS == "linux"; linux && !(slices.Contains(Forwarded, 35) && slices.Contains(Forwarded, 64)) {
+	realTime := slices.Contains(Forwarded, 35) && slices.Contains(Forwarded, 64)
+	if runtime.GOOS == "linux" && !realTime {
 		t.Error("the real-time signals are not forwarded")
 	}
 }

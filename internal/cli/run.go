@@ -81,7 +81,8 @@ func specOf(o *options) (job.Spec, error) {
 	return spec, explainTimes(spec, job.Check(spec))
 }
 
-// explainTimes adds to an error about times that do not fit into the lease which options do.
+// explainTimes adds to an error about times that do not fit into the lease which options
+// do.
 func explainTimes(s job.Spec, err error) error {
 	interval := cmp.Or(s.CheckInterval, amqplock.DefaultCheckInterval)
 	heartbeat := cmp.Or(s.Broker.Heartbeat, amqplock.DefaultHeartbeat)

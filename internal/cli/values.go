@@ -194,8 +194,8 @@ func urlList(urls *[]string) func(string) error {
 	}
 }
 
-// splitURLs leaves a URL whole that a space in its password would tear. So the error is about
-// that URL, and not about the rest of its password.
+// splitURLs leaves a URL whole that a space in its password would tear. So the error is
+// about that URL, and not about the rest of its password.
 func splitURLs(text string) (urls []string) {
 	for i, word := range strings.Fields(text) {
 		if i > 0 && !strings.Contains(word, "://") {

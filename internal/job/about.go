@@ -42,9 +42,9 @@ func WhoAmI() string {
 	return userName() + "@" + host
 }
 
-// Shown is what others see of a command, in status and in the name of the connection. It is
-// the name of the program, because an argument may be a password. Arguments are quoted for a
-// shell and cut, and the passwords of URLs are missing.
+// Shown is what others see of a command, in status and in the name of the connection. It
+// is the name of the program, because an argument may be a password. Arguments are quoted
+// for a shell and cut, and the passwords of URLs are missing.
 func Shown(command []string, arguments bool) string {
 	if !arguments {
 		command = []string{filepath.Base(command[0])}

@@ -38,11 +38,11 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 }
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
+	sigs, caught := signals.Notify()
 	// A waiter does not learn after an hour that its command does not exist.
 	if _, err := runner.Lookup(s.Command[0]); err != nil {
 		return runner.Status{}, err
 	}
-	sigs, caught := signals.Notify()
 	guard := runner.NewGuard()
 	defer func() { _ = guard.Done() }()
 	file, err := newSlotsFile(s.Elastic, c.Warnf)

@@ -104,10 +104,10 @@ members() { # NAME: the processes of that node
 if ((${STEPS:=0} < 300)); then export STEPS=$((STEPS + 1)) && exec "$0" "$@"; fi
 exec "$(<"${0%/*}/real")" "$@"
 SCRIPT
-  chmod +x sbin/rabbitmq-server
   real=${BROKER_SBIN:-$(compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin' | head -n 1)}
   echo "$real/rabbitmq-server" >sbin/real
-  ln -s "$real/rabbitmqctl" sbin/rabbitmqctl
+  printf '#!/bin/sh\nexec "%s/rabbitmqctl" "$@"\n' "$real" >sbin/rabbitmqctl
+  chmod +x sbin/*
   url=$(BROKER_SBIN=$PWD/sbin broker start slow)
   sane_run -0 broker probe "$url"
   broker stop slow

@@ -186,7 +186,7 @@ func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 // but not its parents.
 func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", stubborn+`trap "echo leader >>log" TERM; (stubborn env -i &); echo ready >>log; while :; do sleep 0.01; done`)
 	daemon := p.pid("pid")
 	p.await("log", "ready")
 	p.guard()
@@ -206,7 +206,7 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 // amqprun.
 func TestGuardReachesWhoCarriesTheID(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
+	p := start(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", `echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)
 	p.await("log", "ready")
 	stranger := prepare(t)
 	stranger.Path, stranger.Args = "/bin/sh", []string{"sh", "-c", `trap "" TERM; echo ready >log; while :; do sleep 0.01; done`}
@@ -252,7 +252,7 @@ func TestGuardKnowsTheNewestLease(t *testing.T) {
 // off.
 func TestDeadlinesAreOnTheClockThatCountsSuspend(t *testing.T) {
 	t.Parallel()
-	p := prepare(t, "-guard", "-lease", "1500ms", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := prepare(t, "-guard", "-lease", "5s", "-kill-after", "700ms", "--", "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	unshare := []string{"--time", "--boottime", "1000000"}
 	if out, err := exec.Command(mustLook(t, "unshare"), append(unshare, "true")...).CombinedOutput(); err != nil {
 		t.Skipf("no time namespaces here: %s", out)

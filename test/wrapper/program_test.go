@@ -148,7 +148,7 @@ func TestUnreadMessagesHoldNothingUp(t *testing.T) {
 		t.Parallel()
 		p, read := start(t)
 		passes(7 * time.Second) // longer than the lease
-		if said := read(); !strings.Contains(said, " messages were left out") {
+		if said := read(); !strings.Contains(said, " messages are missing here") {
 			t.Errorf("it has said %q", said)
 		}
 		if got := p.end(); got != 3 {

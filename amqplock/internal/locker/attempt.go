@@ -69,11 +69,18 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	if err == nil && a.leaseIsOver() { // the answers took that long, or the machine was suspended
 		err = a.proveAgain(ctx)
 	}
+	reason := err
+	if err != nil && !isBusy(err) && a.link.Lock.IsClosed() { // of two requests one got the answer
+		<-a.link.Lock.Ended
+		if why := a.link.Lock.Why; why != nil {
+			reason = why
+		}
+	}
 	switch {
-	case noProcess(err):
-		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: err}
-	case wire.Code(err) == amqp.InternalError && a.fragile():
-		err = &fault.Error{Kind: fault.ErrBusy, Text: fault.ErrBusy.Error(), Err: err}
+	case noProcess(reason):
+		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: reason}
+	case wire.Code(reason) == amqp.InternalError && a.fragile():
+		err = &fault.Error{Kind: fault.ErrBusy, Text: fault.ErrBusy.Error(), Err: reason}
 	}
 	if isBusy(err) {
 		a.busy = err

@@ -331,7 +331,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			cfg := testConfig(t, wire.Mutex)
 			cfg.ConnectTimeout = time.Second
 			// The table's own value; RabbitMQ may answer after three seconds.
-			if test.kind != fault.ErrUnreachable { //nolint:errorlint
+			if !errors.Is(test.kind, fault.ErrUnreachable) {
 				cfg.ConnectTimeout = 10 * time.Second
 			}
 			if test.url != "" {
