@@ -15,17 +15,22 @@ func TestSlotRemovedBetweenCheckAndGrant(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 1)
-		var claim *request
+		var claim *request // that came before the slot check
+		checked := false
 		p.answer(func(r *request) bool {
 			switch {
-			case r.method == "claim": // answered after the slot check
+			case r.method == "claim" && !checked:
 				claim = r
 				return true
-			case r.method == "get" && claim != nil:
-				r.serve()
+			case r.method == "claim":
 				delete(r.queues, wire.SlotQueue(cfg.Name, 1))
-				claim.serve()
-				claim = nil
+			case r.method == "get" && !checked:
+				checked = true
+				r.serve()
+				if claim != nil {
+					delete(r.queues, wire.SlotQueue(cfg.Name, 1))
+					claim.serve()
+				}
 				return true
 			}
 			return false
