@@ -53,7 +53,7 @@ const MaxSlots = wire.MaxSlots
 // CheckName reports why name cannot be the name of a lock, with an error of kind
 // ErrConfig; nil means that it can. A name is valid UTF-8 of 1 to 246 bytes without
 // control characters. It does not begin with "amq.", and does not end like a part of
-// another lock (-W, -H, -D, -A-1, -B-1).
+// another lock (-W, -H, -D, -L, -A-1, -B-1).
 func CheckName(name string) error { return exported(context.Background(), wire.CheckName(name)) }
 
 // Check reports what Acquire would find wrong with its arguments, with an error of kind
@@ -176,6 +176,13 @@ func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 	return exported(ctx, locker.Evict(ctx, c.broker, wire.Ref(lock), id, by))
 }
 
+// DestroyMutex removes what is left of a mutex that is not used any more: its history.
+// One that does not exist is no error. It takes the mutex meanwhile, and waits some
+// seconds for it; then the error matches ErrNotAcquired.
+func (c *Client) DestroyMutex(ctx context.Context, name string) error {
+	return exported(ctx, locker.DestroyMutex(ctx, c.broker, name))
+}
+
 // Semaphore is for administration of the semaphore of that name.
 func (c *Client) Semaphore(name string) *Admin { return &Admin{c.broker, name} }
 
@@ -210,8 +217,8 @@ func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
 }
 
-// Destroy removes the semaphore with all its slots, and its wait queue; one that does not
-// exist is no error. Holders lose their slots, and waiters get ErrNotFound.
+// Destroy removes the semaphore with all its slots, its wait queue and its history; one
+// that does not exist is no error. Holders lose their slots, and waiters get ErrNotFound.
 func (a *Admin) Destroy(ctx context.Context) error {
 	return exported(ctx, locker.Destroy(ctx, a.broker, a.name))
 }

@@ -42,6 +42,10 @@ func (l *Lock) Release(ctx context.Context) error {
 	return err
 }
 
+// SetEnding says how the work has ended, for the history of a lock with WithHistory. The
+// last call before Release counts.
+func (l *Lock) SetEnding(e Ending) { l.holder.SetEnding(locker.Ending(e)) }
+
 // Verify asks the broker now whether the lock is held and returns nil if so. Where the
 // answer or the lease says that it is lost it returns that *Error of kind ErrLost and
 // ends Context. It asks again while the answers prove nothing, and returns another error
@@ -61,6 +65,14 @@ func (l *Lock) TTL() time.Duration {
 // Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number
 // 0.
 func (l *Lock) Slots() []int { return l.holder.Slots() }
+
+// Token is the fencing token of a lock with WithFence; of others it is 0. It is larger
+// than that of each earlier grant of this lock, whatever the slot. A resource can
+// remember the largest token that it has seen, and refuse smaller ones. Then it is safe
+// from a holder that was paused, and does not know that it has lost the lock. It is below
+// 2^63 and no time, although it looks like Unix milliseconds. docs/HISTORY.md says
+// exactly when it may not grow.
+func (l *Lock) Token() int64 { return l.holder.Token() }
 
 // Node is the one of Broker.Names that has granted the lock.
 func (l *Lock) Node() string { return l.holder.Node() }

@@ -72,6 +72,7 @@ var subcommands = []subcommand{
 	{"check", checkOptions, check},
 	{"destroy", destroyOptions, admin(destroy)},
 	{"evict", evictOptions, admin(evict)},
+	{"history", historyOptions, admin(history)},
 	{"status", statusOptions, admin(status)},
 }
 

@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 
+	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 )
 
-func destroyOptions(o *options) []*option { return append(brokerOptions(o), semaphoreOption(o)) }
+func destroyOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o))
+}
 
 func destroy(o *options, c *console.Console) error {
 	if err := findLock(o); err != nil {
@@ -18,6 +21,9 @@ func destroy(o *options, c *console.Console) error {
 	client, err := connect(o, c)
 	if err != nil {
 		return err
+	}
+	if o.lock.Kind == amqplock.KindMutex {
+		return client.DestroyMutex(context.Background(), o.lock.Name)
 	}
 	return client.Semaphore(o.lock.Name).Destroy(context.Background())
 }

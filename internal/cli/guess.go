@@ -15,14 +15,14 @@ import (
 // typed.
 
 // subcommandNames are those of subcommands, which would use this file in turn.
-var subcommandNames = []string{"change", "check", "destroy", "evict", "status"}
+var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
 
 // noLock is the error for a command line that names no lock.
 func noLock(o *options) error {
 	e := &exit.UsageError{
 		Text: "no lock is named", Hint: "name it with --mutex NAME or --semaphore NAME",
 	}
-	if o.subcommand == "change" || o.subcommand == "destroy" {
+	if o.subcommand == "change" {
 		e.Text, e.Hint = "no semaphore is named", "name it with --semaphore NAME"
 	}
 	if len(o.args) > 0 {
@@ -44,11 +44,8 @@ func guessLock(o *options) string {
 		return ""
 	}
 	named := fmt.Sprintf("amqprun %s --semaphore %s", o.subcommand, shellescape.Quote(name))
-	switch o.subcommand {
-	case "change":
+	if o.subcommand == "change" {
 		return named + " --to N"
-	case "destroy":
-		return named
 	}
 	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
 }

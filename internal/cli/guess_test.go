@@ -20,7 +20,7 @@ func TestGuesses(t *testing.T) {
 		{"evict builds", "no lock is named", "amqprun evict --semaphore builds, or --mutex builds"},
 		{"change builds 4", "no semaphore is named", "amqprun change --semaphore builds --to N"},
 		{"change 4", "no semaphore is named", "name it with --semaphore NAME"},
-		{"destroy builds", "no semaphore is named", "amqprun destroy --semaphore builds"},
+		{"destroy builds", "no lock is named", "amqprun destroy --semaphore builds, or --mutex builds"},
 		{"destroy --semaphore a b", `unexpected argument "b"; options come before it`, ""},
 		{"run make", "no lock is named",
 			`amqprun needs no word like "run": amqprun --mutex NAME -- COMMAND [ARG...]`},

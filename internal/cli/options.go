@@ -44,8 +44,14 @@ type options struct {
 	showCommand bool
 	hideCommand bool // once the way to say what is the default now
 
+	history bool
+	fence   bool
+	once    time.Duration
+
 	json   bool
 	watch  bool
+	last   int // of the history
+	follow bool
 	holder string
 	to     int
 	drain  bool

@@ -38,6 +38,9 @@ func runOptions(o *options) []*option {
 		value("progress", zeroOr(&o.progress)).orVariable(),
 		value("report", nonEmpty(&o.report)),
 		value("metadata", metadata(&o.metadata)),
+		toggle("history", &o.history).orVariable(),
+		toggle("fence", &o.fence).orVariable(),
+		value("once", duration(&o.once)),
 		toggle("show-command", &o.showCommand).orVariable(),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
@@ -76,6 +79,7 @@ func specOf(o *options) (job.Spec, error) {
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
+		History: o.history, Fence: o.fence, Once: o.once,
 		Verbose: o.messages.Verbose,
 	}
 	return spec, explainTimes(spec, job.Check(spec))
@@ -123,6 +127,10 @@ func checkRun(o *options) error {
 		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
 	case o.given["count"] && o.count < 1:
 		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
+		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
+	case o.elastic && o.fence:
+		return exit.Usagef("--elastic and --fence exclude each other")
 	case o.elastic && !o.greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -148,19 +149,21 @@ func row(place string, p amqplock.Participant) []string {
 	if p.Unknown {
 		return []string{place, unknown, "unknown holder", unknown, unknown, unknown, unknown, unknown}
 	}
-	notes := []string{}
-	if p.Job != "" {
-		notes = append(notes, p.Job)
-	}
-	for _, key := range slices.Sorted(maps.Keys(p.Metadata)) {
-		notes = append(notes, key+"="+p.Metadata[key])
-	}
-	if len(notes) == 0 {
-		notes = []string{unknown}
-	}
 	lasts := time.Duration(p.Seconds * float64(time.Second)).Round(time.Second)
 	return []string{
 		place, p.ID, p.User + "@" + p.Host, strconv.Itoa(p.PID), p.Since.Local().Format(time.DateTime),
-		lasts.String(), strings.Join(notes, " "), p.Command,
+		lasts.String(), notes(p.About), p.Command,
 	}
+}
+
+// notes are the URL of a CI job and the metadata.
+func notes(about amqplock.About) string {
+	notes := []string{}
+	if about.Job != "" {
+		notes = append(notes, about.Job)
+	}
+	for _, key := range slices.Sorted(maps.Keys(about.Metadata)) {
+		notes = append(notes, key+"="+about.Metadata[key])
+	}
+	return cmp.Or(strings.Join(notes, " "), unknown)
 }

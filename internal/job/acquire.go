@@ -31,6 +31,15 @@ func options(s Spec) []amqplock.Option {
 		amqplock.WithCheckInterval(s.CheckInterval), amqplock.WithStopTime(s.StopTime),
 		amqplock.WithAbout(func() amqplock.About { return about(s) }),
 	}
+	if s.History {
+		options = append(options, amqplock.WithHistory())
+	}
+	if s.Once > 0 {
+		options = append(options, amqplock.WithOnce(s.Once))
+	}
+	if s.Fence {
+		options = append(options, amqplock.WithFence())
+	}
 	if s.Greedy {
 		options = append(options, amqplock.WithGreedy())
 	}

@@ -58,9 +58,12 @@ func numbered(slots []int) []int {
 	return numbers
 }
 
+// tokenVariable holds the fencing token.
+const tokenVariable = "AMQPRUN_TOKEN"
+
 // environment is what the command gets: ours as we got it, and what describes the lock.
-// It is without what amqprun has set for a lock around this one.
-func environment(s Spec, slots []int) []string {
+// It is without what amqprun has set for a lock around this one. A token of 0 is none.
+func environment(s Spec, slots []int, token int64) []string {
 	ours := []string{
 		"AMQPRUN_LOCK=" + s.Lock.Name,
 		"AMQPRUN_KIND=" + string(s.Lock.Kind),
@@ -70,7 +73,10 @@ func environment(s Spec, slots []int) []string {
 		"AMQPRUN_ID=" + s.ID,
 		heldLocks + "=" + strings.Join(append(strings.Fields(os.Getenv(heldLocks)), lockKeys(s)...), " "),
 	}
-	replaced := []string{slotsFileVariable}
+	if token != 0 {
+		ours = append(ours, tokenVariable+"="+strconv.FormatInt(token, 10))
+	}
+	replaced := []string{slotsFileVariable, tokenVariable}
 	for _, entry := range ours {
 		name, _, _ := strings.Cut(entry, "=")
 		replaced = append(replaced, name)

@@ -21,7 +21,7 @@ func TestEnvironment(t *testing.T) {
 	s := Spec{ID: "id", Lock: amqplock.Semaphore("my builds"), Broker: amqplock.Broker{
 		URLs: []string{"amqp://u:p@host/"},
 	}}
-	env := environment(s, []int{2, 5})
+	env := environment(s, []int{2, 5}, 0)
 	for _, want := range []string{
 		"AMQPRUN_LOCK=my builds", "AMQPRUN_KIND=semaphore", "AMQPRUN_SLOT=2", "AMQPRUN_SLOTS=2 5",
 		"AMQPRUN_COUNT=2", "AMQPRUN_ID=id", "PLAIN=a=b",

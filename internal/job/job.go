@@ -56,7 +56,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		return runner.Status{}, err
 	}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
-	r.Granted(lock.Node(), slots)
+	r.Granted(lock.Node(), slots, lock.Token())
 	if len(slots) == 0 { // such a set may have lost them all already
 		<-lock.Context().Done()
 		err := ended(lock, runner.Status{}, context.Cause(lock.Context()))
@@ -68,7 +68,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	guard.KeepSocket(lease.Socket())
 	command := runner.Command{
 		Args:      s.Command,
-		Env:       append(environment(s, slots), file.variables(slots)...),
+		Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
 		ID:        s.ID,
 		Signals:   sigs,
 		Changed:   file.changes(),
@@ -95,6 +95,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 
 // ended releases the lock, and returns err, or the loss of the lock and what that meant.
 func ended(lock *amqplock.Lock, status runner.Status, err error) error {
+	lock.SetEnding(endingOf(status, err))
 	if lost := release(lock); lost != nil {
 		err = lost
 	}
@@ -102,6 +103,18 @@ func ended(lock *amqplock.Lock, status runner.Status, err error) error {
 		err = fmt.Errorf("%w; %s", err, consequence(status))
 	}
 	return err
+}
+
+// endingOf is what the history says of the end. Its words are those of a report.
+func endingOf(status runner.Status, err error) amqplock.Ending {
+	ending := amqplock.Ending{Result: report.Result(err)}
+	if s, ok := status.Signal(); ok {
+		ending.Signal = signals.Name(s)
+	} else if status.Started {
+		code := status.ExitCode()
+		ending.Status = &code
+	}
+	return ending
 }
 
 // ofCommand is the outcome of a command that ran to its own end.

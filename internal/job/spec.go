@@ -34,5 +34,8 @@ type Spec struct {
 	Report   string        // a path; empty: none
 	Shown    string        // what others may know of the command
 	Metadata map[string]string
+	History  bool
+	Fence    bool          // and history
+	Once     time.Duration // and fence; 0: as often as wanted
 	Verbose  bool
 }

@@ -25,6 +25,7 @@ type Report struct {
 	Started    time.Time     `json:"started"`
 	Waited     float64       `json:"waited"`
 	Slots      []int         `json:"slots,omitempty"`
+	Token      int64         `json:"token,omitempty"`
 	Held       float64       `json:"held,omitempty"`
 	Command    *Command      `json:"command,omitempty"`
 	Error      string        `json:"error,omitempty"`
@@ -40,9 +41,9 @@ type Command struct {
 	Signal string `json:"signal,omitempty"`
 }
 
-// Granted notes that broker has granted the slots.
-func (r *Report) Granted(broker string, slots []int) {
-	r.granted, r.Broker, r.Slots = time.Now(), broker, slots
+// Granted notes that broker has granted the slots, with a fencing token that is not 0.
+func (r *Report) Granted(broker string, slots []int, token int64) {
+	r.granted, r.Broker, r.Slots, r.Token = time.Now(), broker, slots, token
 }
 
 // Released notes that the lock was given back, and how the command ended.
@@ -59,7 +60,7 @@ func (r *Report) Released(status runner.Status) {
 // Write completes the report with the end of the run, which was err if it is not nil, and
 // replaces the file at path.
 func (r *Report) Write(path string, err error, status int) error {
-	r.Result, r.ExitStatus = result(err), status
+	r.Result, r.ExitStatus = Result(err), status
 	if err != nil {
 		r.Error, r.Hint = err.Error(), exit.Hint(err)
 	}
@@ -80,8 +81,8 @@ func (r *Report) Write(path string, err error, status int) error {
 
 func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
-// result is the word for how a run ended. The exit status says more about an "error".
-func result(err error) string {
+// Result is the word for how a run ended. The exit status says more about an "error".
+func Result(err error) string {
 	var by *exit.Interrupted
 	var start *runner.StartError
 	switch {

@@ -8,17 +8,18 @@ _amqprun() {
   COMPREPLY=()
   case $COMP_CWORD:${COMP_WORDS[1]} in
     1:*) ;;
-    *:change | *:destroy | *:status | *:check | *:evict) sub=${COMP_WORDS[1]} first=2 ;;
+    *:change | *:destroy | *:status | *:check | *:evict | *:history) sub=${COMP_WORDS[1]} first=2 ;;
   esac
   case $sub in
     change) options="--semaphore --to --drain $broker" ;;
-    destroy) options="--semaphore $broker" ;;
+    destroy) options="--mutex --semaphore $broker" ;;
     status) options="--mutex --semaphore --json --watch $broker" ;;
     check) options="--mutex --semaphore -E --conflict-exit-code $broker" ;;
     evict) options="--mutex --semaphore --holder $broker" ;;
+    history) options="--mutex --semaphore -n --json --follow $broker" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
-        -c --command -s --signal -k --kill-after --orphans --metadata --show-command --hide-command --report --check-interval --progress
+        -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
   esac
@@ -33,14 +34,18 @@ _amqprun() {
         return
         ;;
       --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --slots | --count | --command | --signal | --kill-after | \
-        --orphans | --metadata | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
+        --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
         --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash
         if ((++i >= COMP_CWORD)); then
           value=$word
         fi
         ;;
-      -?*) ;;
+      -?*)
+        if [[ $sub$word == history-n ]] && ((++i >= COMP_CWORD)); then
+          value=$word
+        fi
+        ;;
       *)
         [[ -n $sub ]] || _amqprun_command "$i"
         return
@@ -62,7 +67,7 @@ _amqprun() {
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
       elif ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history' -- "$cur")
       elif [[ -z $sub ]]; then
         _amqprun_command "$COMP_CWORD"
       fi

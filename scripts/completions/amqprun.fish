@@ -1,18 +1,18 @@
 # Completion of amqprun for fish.
 
-set -l subcommands change destroy status check evict
+set -l subcommands change destroy status check evict history
 complete -c amqprun -f
 
 # The words of the command line that begin with the command to run; fails while there are none. The word under the cursor counts.
 function __amqprun_command
     set -l tokens (commandline -opc) (commandline -ct)
     set -e tokens[1]
-    if contains -- "$tokens[1]" change destroy status check evict
+    if contains -- "$tokens[1]" change destroy status check evict history
         return 1
     end
-    argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic show-command hide-command version \
+    argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic history fence show-command hide-command version \
         'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'slots=' 'count=' 'c/command=' 's/signal=' 'k/kill-after=' \
-        'orphans=' 'metadata=+' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
+        'orphans=' 'metadata=+' 'once=' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
         'connect-timeout=' 'heartbeat=' 'log-format=' -- $tokens 2>/dev/null
     or return
     if test (count $argv) -eq 0; or string match -q -- '-*' "$argv[1]"
@@ -36,7 +36,7 @@ end
 
 # An option of amqprun itself can stand here.
 function __amqprun_run
-    not __amqprun_in change destroy status check evict
+    not __amqprun_in change destroy status check evict history
     and not __amqprun_has_command
 end
 
@@ -51,6 +51,7 @@ complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a destroy -d 'Re
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a status -d 'Tell who holds and who waits'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a check -d 'Tell whether the lock is free'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a evict -d 'Stop a holder'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a history -d 'List the runs that were recorded'
 complete -c amqprun -n __amqprun_command -a '(__amqprun_complete_command)'
 
 # Options of every form.
@@ -68,14 +69,16 @@ complete -c amqprun -n $any -s q -l quiet -d 'No warnings'
 complete -c amqprun -n $any -l log-format -x -a 'text json' -d 'Form of messages'
 complete -c amqprun -n $any -s h -l help -d 'Show help'
 complete -c amqprun -n $any -l semaphore -x -d 'The lock is a slot of a semaphore'
-complete -c amqprun -n '__amqprun_run; or __amqprun_in status check evict' -l mutex -x -d 'The lock is a mutex'
+complete -c amqprun -n '__amqprun_run; or __amqprun_in destroy status check evict history' -l mutex -x -d 'The lock is a mutex'
 complete -c amqprun -n '__amqprun_run; or __amqprun_in check' -s E -l conflict-exit-code -x -d 'Exit status when not acquired'
 
 complete -c amqprun -n '__amqprun_in change' -l to -x -d 'Set the number of slots'
 complete -c amqprun -n '__amqprun_in change' -l drain -d 'Remove slots when their holders have left'
-complete -c amqprun -n '__amqprun_in status' -l json -d 'As one JSON object'
+complete -c amqprun -n '__amqprun_in status history' -l json -d 'As one JSON object'
 complete -c amqprun -n '__amqprun_in status' -l watch -d 'Again and again'
 complete -c amqprun -n '__amqprun_in evict' -l holder -x -d 'Whom, by ID'
+complete -c amqprun -n '__amqprun_in history' -s n -x -d 'How many runs'
+complete -c amqprun -n '__amqprun_in history' -l follow -d 'Go on with what begins and ends'
 
 complete -c amqprun -n __amqprun_run -s n -l nonblock -d 'Do not wait'
 complete -c amqprun -n __amqprun_run -s w -l wait -x -d 'Wait at most so long'
@@ -89,6 +92,9 @@ complete -c amqprun -n __amqprun_run -s s -l signal -x -a 'TERM INT HUP QUIT USR
 complete -c amqprun -n __amqprun_run -s k -l kill-after -x -d 'How long after that to kill it'
 complete -c amqprun -n __amqprun_run -l orphans -x -a 'leave wait kill' -d 'What to do with processes left behind'
 complete -c amqprun -n __amqprun_run -l metadata -x -d 'A note that status shows'
+complete -c amqprun -n __amqprun_run -l history -d 'Record the run'
+complete -c amqprun -n __amqprun_run -l fence -d 'Give the command a fencing token'
+complete -c amqprun -n __amqprun_run -l once -x -d 'Do not run if a run has succeeded within'
 complete -c amqprun -n __amqprun_run -l show-command -d 'Let status show the arguments of the command'
 complete -c amqprun -n __amqprun_run -l hide-command -d 'Let status show the program alone'
 complete -c amqprun -n __amqprun_run -l report -r -F -d 'Write what has happened, as JSON'

@@ -172,11 +172,11 @@ refused() { # PATTERN ARGUMENT...
 
 @test "options that a subcommand does not have" {
   refused 'no semaphore is named' change 1
-  refused 'no semaphore is named' destroy
+  refused 'no lock is named' destroy
   refused 'no lock is named' check
   refused 'no lock is named' evict --holder x
   refused 'unknown option --mutex' change --mutex "$LOCK" 1
-  refused 'unknown option --mutex' destroy --mutex "$LOCK"
+  refused 'unknown option --fence' history --fence --mutex "$LOCK"
   refused 'unknown option -n' status -n --mutex "$LOCK"
   refused 'unknown option --json' change --json --semaphore "$LOCK" 1
   [[ $stderr == *"hint: amqprun change --help lists the options" ]]

@@ -94,6 +94,27 @@ teardown_file() {
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
+@test "an alarm costs the record" {
+  amqprun --history --mutex "$LOCK" true
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -3 amqprun --history --mutex "$LOCK" -- sh -c 'exit 3'
+  broker_ctl set_vm_memory_high_watermark 0.4
+  [[ $output == *"warning: the history of "*"alarm"* && ${#lines[@]} -eq 1 ]]
+  history_is 'all("ended" not in r for r in runs[1:])' # RabbitMQ reads one message before it notices
+}
+
+@test "in an alarm --fence -n fails, and a waiter for a token waits" {
+  amqprun --fence --mutex "$LOCK" true
+  broker_ctl set_vm_memory_high_watermark 0.0001
+  sane_run -69 amqprun --fence -n --mutex "$LOCK" touch started
+  start_bg amqprun --fence --mutex "$LOCK" true
+  wait_until 20 file_has bg.1.err "alarm"
+  broker_ctl set_vm_memory_high_watermark 0.4
+  wait_bg 30 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ ! -e started ]
+}
+
 @test "a broker that is killed ends the holders, and the waiters when it stays away" {
   start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   wait_until 20 file_has bg.1.out ready

@@ -89,3 +89,18 @@ assert_error() { # PATTERN [HINT-PATTERN]
     return 1
   }
 }
+
+# An expression of Python about the objects that history --json prints.
+history_is() { # EXPRESSION [OPTION-OF-HISTORY...]
+  amqprun history --mutex "$LOCK" --json "${@:2}" >history.json
+  cat history.json
+  /usr/bin/python3 - "$LOCK" "$1" <<-'PYTHON'
+	import json, sys
+	lines = open("history.json").read().splitlines()
+	assert len(lines) == 1, lines
+	history = json.loads(lines[0])
+	assert (history["version"], history["kind"], history["name"]) == (1, "mutex", sys.argv[1])
+	runs = history["runs"]
+	assert eval(sys.argv[2]), sys.argv[2]
+	PYTHON
+}

@@ -17,7 +17,7 @@ setup_file() {
     users+="User(<<\"may-$2\">>, $(erl "$3"), $(erl "$4"), $(erl "$5")),"
   }
   eval "$(sed -n '/^    rabbitmqctl set_permissions /{:more; /\\$/{N; b more}; p}' "$BATS_TEST_DIRNAME/../../README.md")"
-  for name in ci cron admin ci-seen operator; do
+  for name in ci cron admin ci-seen operator fenced; do
     [[ $users == *"<<\"may-$name\">>"* ]]
   done
   while read -r user configure write read; do
@@ -30,6 +30,7 @@ ci-no-check ^builds-(B-[0-9]+|[WH])$ ^amq\.default$ ^builds-[WH]$
 ci-no-probe ^builds-(B-[0-9]+|[WH])$ ^$ ^builds-(A-[0-9]+|[WH])$
 cron-bare ^nightly$ ^$ ^amqprun-witness$
 cron-no-claim ^(nightly-[WH]|amqprun-witness)$ ^amq\.default$ ^(nightly-[WH]|amqprun-witness)$
+cron-no-log ^(nightly(-[WH])?|amqprun-witness)$ ^amq\.default$ ^(nightly-[WH]|amqprun-witness)$
 cron-no-check ^(nightly(-[WH])?|amqprun-witness)$ ^amq\.default$ ^nightly-[WH]$
 watch ^$ ^amq\.default$ ^$
 look ^nightly$ ^$ ^$
@@ -188,4 +189,25 @@ denied() { # USER PATTERN ARGUMENT...
     denied nothing nightly status --mutex nightly
   fi
   denied nothing 'amq.default' status --semaphore builds
+}
+
+@test "a history, with what README gives, and without" {
+  amqprun change --semaphore builds --to 1
+  as ci-seen sane_run -0 --separate-stderr amqprun --history --semaphore builds true
+  [ -z "$stderr" ]
+  hand_over cron --history --mutex nightly
+  as cron sane_run -0 amqprun history --mutex nightly
+  [[ ${#lines[@]} -eq 3 && ${lines[2]} == *" exit 0 "* ]]
+  hand_over fenced --fence --mutex ledger
+  as fenced sane_run -0 amqprun history --mutex ledger
+  [[ ${lines[0]} == *" TOKEN "* ]]
+  as cron-no-log sane_run -0 --separate-stderr amqprun --history --mutex nightly true
+  [[ $stderr == *"warning: the history of mutex \"nightly\" is not complete: "*ACCESS_REFUSED* ]]
+  denied cron-no-log nightly-L history --mutex nightly
+  denied cron-no-log '(nightly-L|amqprun.clock)' --fence --mutex nightly touch started
+  denied cron amqprun.clock. --fence --mutex nightly touch started
+  denied cron-no-log nightly-L destroy --mutex nightly
+  amqprun destroy --mutex nightly
+  amqprun destroy --mutex ledger
+  amqprun destroy --semaphore builds
 }

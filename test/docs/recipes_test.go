@@ -76,6 +76,7 @@ func testJob(t *testing.T, env []string, command string) {
 	s.journalHas(work)
 	second := s.start(env, shell...)
 	switch {
+	case strings.Contains(command, " --once "): // it waits
 	case strings.Contains(command, "-q -E 0"):
 		second.ends(0).silent()
 	case strings.Contains(command, " -n "):
@@ -85,6 +86,12 @@ func testJob(t *testing.T, env []string, command string) {
 	}
 	s.letEnd()
 	first.ends(0).silent()
+	if strings.Contains(command, " --once ") {
+		second.ends(0).silent()
+		lock := regexp.MustCompile(`--mutex \S+`).FindString(command)
+		destroy := append([]string{"amqprun", "destroy"}, strings.Fields(lock)...)
+		defer func() { s.start(env, destroy...).ends(0) }()
+	}
 	if strings.Contains(command, " -w ") {
 		second.ends(0).silent()
 		s.journalHas(work, work+" ends", work, work+" ends")
@@ -248,6 +255,32 @@ func TestMake(t *testing.T) {
 	all := open(t, true, "make")
 	all.start(all.broker(), "sh", "-e", "-c", blocks(t, page, "Make", "sh")[0]).ends(0).silent()
 	all.journalHas("make -j16", "make ends")
+}
+
+// TestOlderHolderIsRefused: one that has got its token earlier, and writes later.
+func TestOlderHolderIsRefused(t *testing.T) {
+	lookPath(t, "sqlite3")
+	s := open(t, false)
+	scripts := blocks(t, page, "A resource that refuses an older holder", "sh")
+	s.write(filepath.Join(s.home, "write.sh"), scripts[1], 0o600)
+	s.write(filepath.Join(s.bin, "put"), "#!/bin/sh\n"+scripts[2], 0o755)
+	s.start(nil, "sh", "-e", "-c", scripts[0]).ends(0).silent()
+	usage, _, _ := strings.Cut(strings.TrimPrefix(scripts[1], "# "), " VALUE\n")
+	older := s.start(s.broker(), "amqprun", "--mutex", "shop", "--fence", "--",
+		"sh", "-c", "echo $AMQPRUN_TOKEN")
+	older.ends(0)
+	late := "AMQPRUN_TOKEN=" + strings.TrimSpace(older.out.String())
+	// The same holder may write again, and the next one.
+	newer := usage + " new && " + usage + " newer && amqprun --mutex shop --fence -c '" +
+		`echo one | put file "$AMQPRUN_TOKEN" && echo two | put file "$AMQPRUN_TOKEN"'`
+	s.start(s.broker(), "sh", "-c", newer).ends(0).silent()
+	s.start([]string{late}, "sh", "write.sh", "old").ends(1)
+	s.start([]string{late}, "sh", "-c", `echo old | put file "$AMQPRUN_TOKEN"`).ends(1)
+	look := s.start(nil, "sh", "-c", "sqlite3 shop.db 'SELECT value FROM stock'; cat file").ends(0)
+	if got := look.out.String(); got != "newer\ntwo\n" {
+		t.Errorf("they hold %q", got)
+	}
+	s.start(s.broker(), "amqprun", "destroy", "--mutex", "shop").ends(0)
 }
 
 func TestResourceForEachSlot(t *testing.T) {

@@ -2,7 +2,8 @@
  * history.pml: the log of grants, and the fencing token. Safety: tokens grow, and two
  * commands of one slot are never alive at once although the broker has granted it twice.
  *
- * This part is a check of a design: what it models is planned, and not in the code yet.
+ * The log and the tokens are in the code, as --fence. That holders follow the log, and
+ * newcomers wait for rivals, is a design and not in the code.
  * docs/PROOF.md says how to read and to run this file, what each switch does, and what is
  * left out.
  *

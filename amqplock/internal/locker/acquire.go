@@ -71,10 +71,12 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	}
 }
 
-// contender wants the lock: an attempt, and the participant that shows itself meanwhile.
+// contender wants the lock: an attempt, the participant that shows itself meanwhile, and
+// the history of what it gets.
 type contender struct {
 	*attempt
 	who *presence.Participant
+	log *recorder
 }
 
 // acquire tries, and waits if that is wanted.
@@ -164,7 +166,7 @@ func connect(
 // that a lease cannot work.
 func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	publish := make(chan *wire.Conn, 1)
-	if cfg.Kind == wire.Semaphore { // which has to look for a slot first
+	if cfg.Kind == wire.Semaphore || cfg.Fence { // which has to look for a slot first, or into the log
 		go func() {
 			// The lock connection reports what is wrong, or the next use of this one.
 			c, _ := cfg.Open(ctx, wire.ForPublish)
@@ -184,6 +186,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	c := &contender{
 		attempt: newAttempt(cfg, link, false),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.About),
+		log:     &recorder{cfg: cfg},
 	}
 	link.OnPublish = c.who.Appear
 	if early != nil {

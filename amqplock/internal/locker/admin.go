@@ -79,7 +79,18 @@ func Destroy(ctx context.Context, b wire.Broker, name string) error {
 		if err := a.delete(ctx, wire.WillQueue(name)); err != nil {
 			return err
 		}
+		if err := a.delete(ctx, wire.LogQueue(name)); err != nil {
+			return err
+		}
 		return a.delete(ctx, wire.WaitQueue(name))
+	})
+}
+
+// DestroyMutex removes the history of a mutex. amqplock.Client.DestroyMutex documents it.
+func DestroyMutex(ctx context.Context, b wire.Broker, name string) error {
+	mutex := wire.Ref{Kind: wire.Mutex, Name: name}
+	return administerLock(ctx, b, mutex, func(ctx context.Context, a *admin) error {
+		return a.delete(ctx, wire.LogQueue(name))
 	})
 }
 
@@ -92,25 +103,30 @@ type admin struct {
 	looked bool // see notGranted
 }
 
-func newAdmin(name string, link *wire.Link) *admin {
-	return &admin{ref: wire.Ref{Kind: wire.Semaphore, Name: name}, link: link}
-}
+func newAdmin(lock wire.Ref, link *wire.Link) *admin { return &admin{ref: lock, link: link} }
 
-// administer runs f under the administration mutex. Where the broker fails itself (541)
-// before that is held, nothing has been changed, and it tries once more. RabbitMQ 4.0
-// does so when the claim crosses the death of another administrator.
+// administer is administerLock for a semaphore.
 func administer(
 	ctx context.Context, b wire.Broker, name string, f func(context.Context, *admin) error,
 ) error {
+	return administerLock(ctx, b, wire.Ref{Kind: wire.Semaphore, Name: name}, f)
+}
+
+// administerLock runs f under the administration mutex. Where the broker fails itself
+// (541) before that is held, nothing has been changed, and it tries once more. RabbitMQ
+// 4.0 does so when the claim crosses the death of another administrator.
+func administerLock(
+	ctx context.Context, b wire.Broker, lock wire.Ref, f func(context.Context, *admin) error,
+) error {
 	begun := false
 	once := func() error {
-		return withAdmin(ctx, b, name, func(a *admin) error {
+		return withAdmin(ctx, b, lock, func(a *admin) error {
 			err := a.exclusively(ctx, func() error {
 				begun = true
 				return f(ctx, a)
 			})
 			if err == nil {
-				waitq.WakeNext(ctx, a.link, name)
+				waitq.WakeNext(ctx, a.link, lock.Name)
 			}
 			return err
 		})
@@ -124,8 +140,8 @@ func administer(
 
 // withAdmin connects for f. It closes the connections in the protocol's way also after an
 // error: see attempt.giveBack.
-func withAdmin(ctx context.Context, b wire.Broker, name string, f func(*admin) error) error {
-	if err := wire.CheckName(name); err != nil {
+func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin) error) error {
+	if err := lock.Check(); err != nil {
 		return err
 	}
 	link, err := wire.Connect(ctx, b.Afresh())
@@ -133,7 +149,7 @@ func withAdmin(ctx context.Context, b wire.Broker, name string, f func(*admin) e
 		return err
 	}
 	defer link.Close()
-	return f(newAdmin(name, link))
+	return f(newAdmin(lock, link))
 }
 
 // exclusively runs f under the administration mutex.

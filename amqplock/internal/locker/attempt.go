@@ -203,7 +203,7 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 	if a.cfg.Slots == 0 {
 		return wire.Slots{}, NoSemaphore(a.cfg.Name, a.link.Lock.Broker)
 	}
-	err := newAdmin(a.cfg.Name, a.link).create(ctx, a.cfg.Slots)
+	err := newAdmin(a.cfg.Ref, a.link).create(ctx, a.cfg.Slots)
 	found, findErr := a.link.Find(ctx, a.cfg.Name, want, wire.MaxSlots+wire.Overshoot)
 	switch {
 	case findErr == nil && found.Known: // else it was another that kept us from it and has done it

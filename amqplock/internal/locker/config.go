@@ -31,6 +31,10 @@ type Config struct {
 	CheckInterval time.Duration
 	StopTime      time.Duration
 
+	History bool
+	Fence   bool          // and history
+	Once    time.Duration // and fence; 0: as often as wanted
+
 	OnWaiting func(waitq.Waiting)
 	About     func() presence.About
 
@@ -66,6 +70,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fault.Config("check interval and stop time cannot be negative")
 	}
 	c.Count = max(c.Count, 1)
+	c.Fence = c.Fence || c.Once > 0
+	c.History = c.History || c.Fence
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	setDefault(&c.retry, waitq.FirstRetry)
 	setDefault(&c.rearm, rearmAfter)
@@ -90,6 +96,13 @@ func (c Config) checkSet() error {
 		return fault.Config("count and greedy exclude each other")
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
+	case c.Once < 0:
+		return fault.Config("once in %s: must be more than 0", c.Once)
+	case c.Once > 0 && c.Kind != wire.Mutex:
+		return fault.Config("once in %s: only a mutex can be held once in a time", c.Once)
+	case c.Elastic && c.Fence:
+		return fault.Config("fence and elastic exclude each other: a token is that of a grant, " +
+			"and an elastic set has many")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ const drainPoll = 50 * time.Millisecond
 // Drain removes the last n slots, each when its holder has left. amqplock.Admin.Drain
 // documents it.
 func Drain(ctx context.Context, b wire.Broker, name string, n int) error {
-	return withAdmin(ctx, b, name, func(a *admin) error {
+	return withAdmin(ctx, b, wire.Ref{Kind: wire.Semaphore, Name: name}, func(a *admin) error {
 		mark := wire.DrainQueue(name)
 		err := a.claim(ctx, "drain "+a.ref.String(), mark)
 		if isBusy(err) {

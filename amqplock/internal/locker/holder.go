@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,8 +18,10 @@ import (
 type Holder struct {
 	*keeper
 	who        *presence.Participant
+	log        *recorder
 	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
 	will       will
+	ending     atomic.Pointer[Ending]
 	released   sync.Once
 	releaseErr error
 }
@@ -29,7 +32,12 @@ func newHolder(c *contender) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{keeper: k, who: c.who}
+	h := &Holder{keeper: k, who: c.who, log: c.log}
+	h.ending.Store(&Ending{})
+	if c.cfg.History && !c.cfg.Fence {
+		h.log.begin()
+		h.log.holds(h.Slots())
+	}
 	if !c.cfg.Elastic {
 		c.link.PublishHeartbeat = max(c.cfg.Heartbeat, holderHeartbeat)
 	}
@@ -51,6 +59,9 @@ const holderHeartbeat = time.Minute
 // Slots are the numbers of the slots held, ascending, from 1; for a mutex the one number
 // 0.
 func (h *Holder) Slots() []int { return h.held.list() }
+
+// Token is the fencing token, 0 without Config.Fence.
+func (h *Holder) Token() int64 { return h.log.grant.Token }
 
 // Node is the broker that has granted the lock.
 func (h *Holder) Node() string { return h.link.Lock.Broker }
@@ -75,6 +86,9 @@ func (h *Holder) Socket() syscall.Conn {
 	return socket
 }
 
+// SetEnding says how the work has ended, for the history.
+func (h *Holder) SetEnding(e Ending) { h.ending.Store(&e) }
+
 // Release gives the lock back. amqplock.Lock.Release documents it.
 func (h *Holder) Release(ctx context.Context) error {
 	h.released.Do(func() { h.releaseErr = h.release(ctx) })
@@ -89,8 +103,11 @@ func (h *Holder) release(ctx context.Context) error {
 	h.expire() // what the alarm has not reported yet
 	h.publishing.Wait()
 	err := context.Cause(h.ctx)
+	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)
 	if err == nil {
-		err = h.handBack(ctx)
+		if err = h.handBack(ctx); err != nil { // lost after all
+			h.log.end(ctx, h.link, Ending{}, true)
+		}
 	}
 	if h.cfg.Elastic { // perhaps it was claiming one more slot: see attempt.giveBack
 		h.link.Close()

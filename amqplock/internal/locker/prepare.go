@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ const rearmAfter = 20 * time.Minute
 // only logged. A short command does not pay for it. It opens the publish connection for
 // the hand-over, arms the last will, and subscribes to the notice of removed slots.
 func (h *Holder) prepare() {
+	h.log.prepare(h.link)        // also if the work ends meanwhile
 	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
@@ -44,10 +46,7 @@ func (h *Holder) prepare() {
 		if err == nil {
 			ended = h.link.Publish().Ended
 			_ = h.link.OpenProber(h.checking) // for the hint to the next, which can do without
-			messages := h.link.Messages()
-			err = wire.Call(h.checking, func() error {
-				return h.will.arm(h.link.Lock, messages, h.cfg.Name, &h.background)
-			})
+			err = h.armWill()
 		} else {
 			pause = again.NextBackOff()
 		}
@@ -66,6 +65,21 @@ func (h *Holder) prepare() {
 		case <-h.checking.Done():
 			return
 		}
+	}
+}
+
+// armWill returns early when the checks are stopped. What it leaves behind counts as
+// background before Release waits for that: it may still start the consumer.
+func (h *Holder) armWill() error {
+	messages, armed := h.link.Messages(), make(chan error, 1)
+	h.background.Go(func() {
+		armed <- h.will.arm(h.link.Lock, messages, h.cfg.Name, &h.background)
+	})
+	select {
+	case err := <-armed:
+		return err
+	case <-h.checking.Done():
+		return context.Cause(h.checking)
 	}
 }
 

@@ -92,13 +92,14 @@ const Overshoot = 100
 // shut the whole connection down.
 const maxName = 255 - len("-A-100100")
 
-// The queues of lock NAME. The names, except for slot 0, the wait queue and the last
-// will, are those of amqp-locks-python.
+// The queues of lock NAME. The names, except for slot 0, the wait queue, the last will
+// and the log, are those of amqp-locks-python.
 func SlotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
 func HeldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func WaitQueue(name string) string        { return name + "-W" }
 func WillQueue(name string) string        { return name + "-H" }
 func DrainQueue(name string) string       { return name + "-D" }
+func LogQueue(name string) string         { return name + "-L" }
 
 // heldArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not
 // durable", are the original's.
@@ -138,7 +139,7 @@ func WillArgs(name string) amqp.Table {
 // reservedSuffix returns the end of name that would make it a part of another lock, or
 // "".
 func reservedSuffix(name string) string {
-	for _, suffix := range []string{"-W", "-H", "-D"} {
+	for _, suffix := range []string{"-W", "-H", "-D", "-L"} {
 		if strings.HasSuffix(name, suffix) {
 			return suffix
 		}

@@ -1,0 +1,85 @@
+package history
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// clock is the time of the broker. Tokens come from it and not from the clocks of the
+// clients. So an hour between those does no damage when the log is lost. RabbitMQ shows
+// its time in one place only, the header of a message that was dead-lettered. It shows it
+// to the second.
+type clock struct {
+	second          int64 // Unix time, at some instant between asked and answered
+	asked, answered time.Time
+}
+
+// now is the time of the broker in Unix milliseconds. It is that of our own clock, as far
+// as it agrees with the second that the broker has named.
+func (c clock) now(own time.Time) int64 {
+	earliest := c.second*1000 + time.Since(c.answered).Milliseconds()
+	latest := c.second*1000 + 999 + time.Since(c.asked).Milliseconds()
+	return min(max(own.UnixMilli(), earliest), latest)
+}
+
+// askClock has the broker dead-letter a message from a queue of our own into the same
+// queue.
+func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
+	var c clock
+	channel, err := open(ctx, conn)
+	if err != nil {
+		return c, err
+	}
+	defer closeLater(channel)
+	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
+	queue := "amqprun.clock." + rand.Text()
+	// Nothing waits for an answer until the message is there: an error closes the
+	// channel. The queue goes with its consumer.
+	if _, err := channel.QueueDeclare(queue, false, true, true, true, amqp.Table{
+		"x-queue-type":              "classic",
+		"x-dead-letter-exchange":    "",
+		"x-dead-letter-routing-key": queue,
+	}); err != nil {
+		return c, err
+	}
+	messages, err := channel.Consume(queue, "", false, true, false, true, nil)
+	if err != nil {
+		return c, reason(err, closed)
+	}
+	if err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{}); err != nil {
+		return c, reason(err, closed)
+	}
+	message, err := receive(ctx, messages, closed)
+	if err != nil {
+		return c, err
+	}
+	c.asked = time.Now()
+	if err := message.Reject(false); err != nil {
+		return c, reason(err, closed)
+	}
+	if message, err = receive(ctx, messages, closed); err != nil {
+		return c, err
+	}
+	c.answered = time.Now()
+	c.second, err = deathTime(message.Headers)
+	return c, err
+}
+
+// deathTime finds when a message was dead-lettered.
+func deathTime(headers amqp.Table) (int64, error) {
+	deaths, _ := headers["x-death"].([]any)
+	if len(deaths) > 0 {
+		if death, ok := deaths[0].(amqp.Table); ok {
+			if at, ok := death["time"].(time.Time); ok && at.Unix() > 0 {
+				return at.Unix(), nil
+			}
+		}
+	}
+	return 0, errors.New("the broker did not say when it dead-lettered a message")
+}

@@ -1,0 +1,139 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+var (
+	errAlarm    = &wire.AlarmError{Reason: "memory or disk"}
+	errGone     = errors.New("the log does not exist any more")
+	errNoStream = errors.New("it is no stream")
+	errRefused  = errors.New("the broker did not take the record")
+)
+
+// open opens a channel.
+func open(ctx context.Context, conn *wire.Conn) (*amqp.Channel, error) {
+	if conn.Blocked() {
+		return nil, errAlarm
+	}
+	return wire.CallFor(ctx, conn.Channel)
+}
+
+// closeLater closes a channel. The answer is not worth a round trip: it comes, or the
+// connection ends.
+func closeLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
+
+// receive waits for a message.
+func receive(ctx context.Context, messages <-chan amqp.Delivery, closed <-chan *amqp.Error) (
+	amqp.Delivery, error,
+) {
+	select {
+	case message, ok := <-messages:
+		if !ok {
+			return message, reason(errGone, closed)
+		}
+		return message, nil
+	case <-ctx.Done():
+		return amqp.Delivery{}, context.Cause(ctx)
+	}
+}
+
+// reason replaces err, if there is one, by the reason for which the broker has closed the
+// channel.
+func reason(err error, closed <-chan *amqp.Error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, amqp.ErrClosed) { // the library says why a moment after it has closed
+		if why := <-closed; why != nil {
+			return why
+		}
+		return err
+	}
+	select {
+	case why := <-closed:
+		if why != nil {
+			return why
+		}
+	default:
+	}
+	return err
+}
+
+// alarmPoll is between two looks whether there is an alarm. It makes no answer late.
+const alarmPoll = 20 * time.Millisecond
+
+// untilAlarm returns a context that ends with ctx, and with errAlarm when the broker
+// stops reading from conn.
+func untilAlarm(ctx context.Context, conn *wire.Conn) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(alarmPoll)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if conn.Blocked() {
+				cancel(errAlarm)
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// isGone reports whether the log was deleted while we used it.
+func isGone(err error) bool {
+	return errors.Is(err, errGone) || wire.Code(err) == amqp.NotFound || isWithoutReplica(err)
+}
+
+// isWithoutReplica is how RabbitMQ answers where this node has no copy of the stream, and
+// for a moment while the stream is deleted.
+func isWithoutReplica(err error) bool {
+	return wire.Code(err) == amqp.PreconditionFailed && strings.Contains(err.Error(), "replica")
+}
+
+// explain makes an error for the caller. It leaves nil, and errors that say enough.
+func (l *Log) explain(doing string, err error) error {
+	var known *fault.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	refusal := &fault.Error{
+		Kind: fault.ErrNotALock,
+		Text: fmt.Sprintf("cannot %s the history %q on %s: %s",
+			doing, l.queue, l.conn.Broker, wire.OneLine(err)),
+		Err: err,
+	}
+	switch code := wire.Code(err); {
+	case code == amqp.NotFound || errors.Is(err, errGone):
+		refusal.Kind = fault.ErrNotFound
+		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
+		refusal.Hint = "a lock has one when a run with --history has held it"
+	case isWithoutReplica(err):
+		refusal.Kind = fault.ErrUnreachable
+		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
+	case code == amqp.PreconditionFailed && isWithoutStreams(err):
+		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
+	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
+		refusal.Hint = "a queue of that name is in the way that amqprun has not made"
+	default:
+		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
+	}
+	return refusal
+}
+
+func isWithoutStreams(err error) bool {
+	return strings.Contains(err.Error(), "invalid arg 'x-queue-type'") ||
+		strings.Contains(err.Error(), "feature flag")
+}

@@ -1,0 +1,107 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ledger notes tokens in an order in which they have to grow. A token is larger than
+// those that were given out before its contender asked for it.
+type ledger struct {
+	mu     sync.Mutex
+	top    int64
+	tokens []int64
+}
+
+func (l *ledger) given() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.top
+}
+
+func (l *ledger) note(before, token int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if token <= before {
+		return fmt.Errorf("token %d after %d", token, before)
+	}
+	l.top = max(l.top, token)
+	l.tokens = append(l.tokens, token)
+	return nil
+}
+
+// grantsEach is how many grants each contender takes. AMQPRUN_TEST_GRANTS makes a long
+// run of it.
+func grantsEach() int {
+	if n, err := strconv.Atoi(os.Getenv("AMQPRUN_TEST_GRANTS")); err == nil {
+		return n
+	}
+	return 40
+}
+
+// There are 20 contenders, whose clocks are wrong by up to an hour. The log is deleted in
+// between.
+func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
+	const contenders = 20
+	each := grantsEach()
+	l := testLog(t)
+	var all ledger
+	var group errgroup.Group
+	patience := time.Minute + time.Duration(each)*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i := range contenders {
+		mine := l.at(t, time.Duration(i-contenders/2)*6*time.Minute)
+		group.Go(func() error {
+			for n := range each {
+				before := all.given()
+				id := fmt.Sprintf("%d-%d", i, n)
+				granted, err := grant(ctx, mine, id)
+				for err != nil && mine.conn.IsClosed() {
+					// RabbitMQ closes a connection (541) that begins to read a stream
+					// which is just being deleted.
+					mine = l.at(t, time.Duration(i-contenders/2)*6*time.Minute)
+					granted, err = grant(ctx, mine, id)
+				}
+				if err != nil {
+					return err
+				}
+				if err := all.note(before, granted.Token); err != nil {
+					return fmt.Errorf("%s: %w", id, err)
+				}
+				if n%3 > 0 { // others leave no end
+					if err := mine.Append(ctx, end(granted)); err != nil && !isGone(err) &&
+						!mine.conn.IsClosed() {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	done := make(chan error, 1)
+	go func() { done <- group.Wait() }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(all.tokens)
+			if distinct := len(slices.Compact(slices.Clone(all.tokens))); distinct != contenders*each {
+				t.Errorf("%d distinct tokens, want %d", distinct, contenders*each)
+			}
+			return
+		case <-time.After(5 * time.Second):
+			deleteQueue(t, l)
+		}
+	}
+}

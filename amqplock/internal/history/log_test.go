@@ -1,0 +1,163 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// ids are the runs in their order, with a "-" behind those without an end.
+func ids(runs []Run) (list []string) {
+	for _, run := range runs {
+		switch {
+		case run.Grant == nil:
+			list = append(list, "-"+run.End.ID)
+		case run.End == nil:
+			list = append(list, run.Grant.ID+"-")
+		default:
+			list = append(list, run.Grant.ID)
+		}
+	}
+	return list
+}
+
+func mustRuns(t *testing.T, l *Log, n int) []string {
+	t.Helper()
+	runs, err := l.Runs(deadline(t), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids(runs)
+}
+
+func TestRunsAreReadBack(t *testing.T) {
+	l := testLog(t)
+	for i := range 60 {
+		id := fmt.Sprint(i)
+		granted := mustGrant(t, l, id)
+		if i != 58 {
+			mustAppend(t, l, end(granted))
+		}
+	}
+	for n, want := range map[int]string{1: "[59]", 3: "[57 58- 59]"} {
+		if got := fmt.Sprint(mustRuns(t, l, n)); got != want {
+			t.Errorf("the last %d are %s, want %s", n, got, want)
+		}
+	}
+	if got := mustRuns(t, l, 1000); len(got) != 60 {
+		t.Errorf("%d runs, want 60: %v", len(got), got)
+	}
+}
+
+func TestFollowShowsWhatBeginsAndEnds(t *testing.T) {
+	l := testLog(t)
+	granted := mustGrant(t, l, "a")
+	ctx, cancel := context.WithCancel(deadline(t))
+	shown := make(chan string, 10)
+	done := make(chan error, 1)
+	go func() {
+		show := func(runs ...Run) { shown <- fmt.Sprint(ids(runs)) }
+		done <- l.Follow(ctx, 5, func(runs []Run) { show(runs...) }, func(run Run) { show(run) })
+	}()
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case got := <-shown:
+			if got != want {
+				t.Errorf("shown %s, want %s", got, want)
+			}
+		case err := <-done:
+			t.Fatalf("ended: %v", err)
+		}
+	}
+	expect("[a-]")
+	mustAppend(t, l, end(granted))
+	expect("[a]")
+	mustGrant(t, l, "b")
+	expect("[b-]")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOthersGarbageIsNoObstacle(t *testing.T) {
+	l := testLog(t)
+	first := mustGrant(t, l, "a")
+	channel, err := l.conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 400 {
+		body := []byte([]string{"hello", `{"version":1,"type":"grant","id":"x","token":-3}`}[i%2])
+		if err := channel.Publish("", l.queue, false, false, amqp.Publishing{Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := mustGrant(t, l, "b")
+	if second.Token <= first.Token {
+		t.Errorf("token %d after %d", second.Token, first.Token)
+	}
+	if got := fmt.Sprint(mustRuns(t, l, 2)); got != "[a- b-]" {
+		t.Errorf("runs %s", got)
+	}
+}
+
+func TestNoLogIsNotFound(t *testing.T) {
+	l := testLog(t)
+	if _, err := l.Runs(deadline(t), 1); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("read: %v", err)
+	}
+	if err := l.Append(deadline(t), end(Record{ID: "a"})); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("write: %v", err)
+	}
+}
+
+func TestAnotherQueueIsNoLog(t *testing.T) {
+	for name, exclusive := range map[string]bool{"a work queue": false, "a lock": true} {
+		t.Run(name, func(t *testing.T) {
+			l := testLog(t)
+			other := l.at(t, 0)
+			channel, err := l.conn.Channel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := channel.QueueDeclare(l.queue, false, false, exclusive, false, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := grant(deadline(t), other, "a"); !errors.Is(err, fault.ErrNotALock) {
+				t.Errorf("grant: %v", err)
+			}
+			if _, err := other.Runs(deadline(t), 1); !errors.Is(err, fault.ErrNotALock) {
+				t.Errorf("read: %v", err)
+			}
+		})
+	}
+}
+
+func TestADeadlineEndsWhatHangs(t *testing.T) {
+	l := testLog(t)
+	mustGrant(t, l, "a")
+	tail, err := l.Open(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+	defer cancel()
+	<-ctx.Done()
+	_, err = tail.Grant(ctx, Record{Kind: wire.Mutex})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("grant: %v", err)
+	}
+	if _, err := l.Runs(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// The types of records.
+const (
+	TypeGrant = "grant"
+	TypeEnd   = "end"
+)
+
+// recordVersion is that of the records. Fields are added without a new one.
+const recordVersion = 1
+
+// Record is one message of the log, as it is on the wire. A reader ignores fields that it
+// does not know.
+type Record struct {
+	Version int       `json:"version"`
+	Type    string    `json:"type"`
+	Token   int64     `json:"token,omitempty"` // of the grant; none if it was not fenced
+	Kind    wire.Kind `json:"kind"`            // two locks may share a name
+	ID      string    `json:"id"`              // of the run
+	At      time.Time `json:"at"`
+
+	Host string `json:"host,omitempty"`
+	User string `json:"user,omitempty"`
+
+	// A grant has these.
+	Slots    []int             `json:"slots,omitempty"` // none of a mutex
+	PID      int               `json:"pid,omitempty"`
+	Command  string            `json:"command,omitempty"`
+	Job      string            `json:"job,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
+
+	// An end has these.
+	Result  string  `json:"result,omitempty"`
+	Status  *int    `json:"status,omitempty"` // of the command, if it exited
+	Signal  string  `json:"signal,omitempty"` // that killed the command
+	Seconds float64 `json:"seconds,omitempty"`
+
+	// Read says what the writer knew of the tokens.
+	Read *Mark `json:"read,omitempty"`
+}
+
+// Mark says that no record of the log up to Offset has a token larger than Token.
+type Mark struct {
+	Offset int64 `json:"offset"`
+	Token  int64 `json:"token"`
+}
+
+// succeeded reports whether it is the end of a command that exited with 0.
+func (r *Record) succeeded() bool {
+	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
+}
+
+// The bounds of a record. A reader takes longer ones for garbage.
+const (
+	maxRecord   = 32 << 10
+	maxText     = 1200 // bytes of one text
+	maxMetadata = 4000 // bytes of all keys and values
+)
+
+// maxToken leaves room for 2^62 more grants after a record that somebody has forged.
+const maxToken = 1 << 62
+
+// encode makes the message. It cuts what is too long.
+func (r Record) encode() ([]byte, error) {
+	r.Version = recordVersion
+	r.eachText(func(text string) string {
+		if len(text) > maxText {
+			text = strings.ToValidUTF8(text[:maxText], "") + "..."
+		}
+		return text
+	})
+	size := 0
+	kept := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
+		if size += len(key) + len(r.Metadata[key]); size <= maxMetadata {
+			kept[key] = r.Metadata[key]
+		}
+	}
+	r.Metadata = kept
+	return json.Marshal(r)
+}
+
+var errGarbage = errors.New("not a record")
+
+// decode reads a message that anybody may have written.
+func decode(body []byte) (*Record, error) {
+	var r Record
+	if len(body) > maxRecord {
+		return nil, errGarbage
+	}
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, err
+	}
+	if r.Version < 1 || r.ID == "" || r.Type != TypeGrant && r.Type != TypeEnd ||
+		r.Kind != wire.Mutex && r.Kind != wire.Semaphore ||
+		r.Token < 0 || r.Token > maxToken || r.Seconds < 0 || r.Regain < 0 {
+		return nil, errGarbage
+	}
+	if r.Read != nil && (r.Read.Offset < 0 || r.Read.Token < 0 || r.Read.Token > maxToken) {
+		return nil, errGarbage
+	}
+	r.eachText(printable)
+	metadata := map[string]string{}
+	for key, value := range r.Metadata {
+		metadata[printable(key)] = printable(value)
+	}
+	r.Metadata = metadata
+	return &r, nil
+}
+
+func (r *Record) eachText(change func(string) string) {
+	for _, text := range []*string{
+		&r.ID, &r.Host, &r.User, &r.Command, &r.Job, &r.Result, &r.Signal,
+	} {
+		*text = change(*text)
+	}
+}
+
+// printable keeps what others wrote from driving a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}

@@ -1,0 +1,275 @@
+package history
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Run is what the log says of one run: the last grant with its ID, and its end.
+type Run struct {
+	Grant *Record // nil if it is no longer in the log
+	End   *Record // nil if there is none
+}
+
+// entry is a record and where it is.
+type entry struct {
+	offset int64
+	record *Record // nil for one that cannot be read
+}
+
+// Runs returns the last n runs under the lock, those first that began first. It reads,
+// and appends nothing. The error matches ErrNotFound if there is no log.
+func (l *Log) Runs(ctx context.Context, n int) ([]Run, error) {
+	runs, _, err := l.runs(ctx, n)
+	return runs, err
+}
+
+// Follow calls began with the last n runs, and then f with each run that is granted or
+// ends, until ctx ends. Then it returns nil.
+func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run)) error {
+	runs, next, err := l.runs(ctx, n)
+	if err != nil {
+		return err
+	}
+	began(runs)
+	open := map[string]*Record{} // the grants without an end
+	for _, run := range runs {
+		if run.Grant != nil && run.End == nil {
+			open[run.Grant.ID] = run.Grant
+		}
+	}
+	err = l.each(ctx, next, func(e entry) {
+		if !l.concerns(e) {
+			return
+		}
+		id := e.record.ID
+		if e.record.Type == TypeGrant {
+			if len(open) > maxOpen {
+				clear(open)
+			}
+			open[id] = e.record
+			f(Run{Grant: e.record})
+			return
+		}
+		f(Run{Grant: open[id], End: e.record})
+		delete(open, id)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return l.explain("read", err)
+}
+
+// maxOpen bounds how many grants without an end Follow remembers.
+const maxOpen = 100_000
+
+// runs also returns the offset behind what it has read.
+func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
+	entries, err := l.collect(ctx, -1, -1)
+	for back := int64(3*n + 30); err == nil && len(entries) > 0; back *= 4 {
+		first, last := entries[0].offset, entries[len(entries)-1].offset
+		runs := l.pair(entries)
+		if len(runs) >= n+margin || first == 0 || back > 4*maxBytes {
+			return runs[max(0, len(runs)-n):], last + 1, nil
+		}
+		begin := max(0, last-back)
+		if entries, err = l.collect(ctx, begin, last); err == nil && entries[0].offset > begin {
+			runs := l.pair(entries) // the broker has deleted what was before
+			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
+		}
+	}
+	return nil, 0, l.explain("read", err)
+}
+
+// margin is how many runs before the last n are read too: one that began before them may
+// have ended among them.
+const margin = 10
+
+// pair makes runs of records, in the order of their grants. An end without a grant counts
+// from when it must have begun.
+func (l *Log) pair(entries []entry) []Run {
+	var runs []Run
+	index := map[string]int{}
+	for _, e := range entries {
+		if !l.concerns(e) {
+			continue
+		}
+		i, ok := index[e.record.ID]
+		if !ok {
+			i = len(runs)
+			index[e.record.ID] = i
+			runs = append(runs, Run{})
+		}
+		if e.record.Type == TypeGrant {
+			runs[i].Grant = e.record
+		} else {
+			runs[i].End = e.record
+		}
+	}
+	slices.SortStableFunc(runs, func(a, b Run) int { return a.Began().Compare(b.Began()) })
+	return runs
+}
+
+// skew is how far the clocks of two writers may differ whose runs are not fenced.
+const skew = time.Hour
+
+// Succeeded finds the newest end of a run that ended with status 0 after an instant. It
+// looks among the records up to an offset, and returns nil if there is none.
+func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
+	for back := int64(lookBack); ; back *= 8 {
+		begin := max(0, upTo-back)
+		entries, err := l.collect(ctx, begin, upTo)
+		if err != nil {
+			return nil, l.explain("read", err)
+		}
+		oldest := since
+		for _, e := range slices.Backward(entries) {
+			if !l.concerns(e) || e.offset > upTo {
+				continue
+			}
+			if e.record.succeeded() && e.record.At.After(since) {
+				return e.record, nil
+			}
+			oldest = e.record.At
+		}
+		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin // the rest is deleted
+		if all || oldest.Before(since.Add(-skew)) {
+			return nil, nil
+		}
+	}
+}
+
+// concerns reports whether an entry is of this lock: a mutex and a semaphore of one name
+// share a log.
+func (l *Log) concerns(e entry) bool { return e.record != nil && e.record.Kind == l.kind }
+
+// Began is when the lock was granted.
+func (r Run) Began() time.Time {
+	if r.Grant != nil {
+		return r.Grant.At
+	}
+	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
+}
+
+// emptyTime is how long the first record of a log may take to come. A log is made by
+// somebody who then writes to it, so it is empty only for a moment.
+const emptyTime = time.Second
+
+// collect reads the log from an offset, or with -1 its last chunk, at least up to an
+// offset. It returns nothing for an empty log.
+func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
+	for {
+		batch, err := l.batch(ctx, begin)
+		if err != nil || len(batch) == 0 {
+			return entries, err
+		}
+		entries = append(entries, batch...)
+		last := batch[len(batch)-1].offset
+		if last >= upTo && len(batch) < maxBatch {
+			return entries, nil
+		}
+		begin = last + 1
+	}
+}
+
+// maxBatch is the largest prefetch that there is.
+const maxBatch = 65535
+
+// batch reads what the broker has from an offset on, at most maxBatch records. The broker
+// sends all of it in one go. We stop consuming when the first record is there, and the
+// other records come before the answer to that.
+func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
+	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer closeLater(channel)
+	firstCtx, cancel := context.WithTimeout(ctx, emptyTime)
+	defer cancel()
+	message, err := receive(firstCtx, messages, closed)
+	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- channel.Cancel(consumer, false) }()
+	var entries []entry
+	for {
+		offset, err := offsetOf(message)
+		if err != nil {
+			return nil, err
+		}
+		r, _ := decode(message.Body)
+		entries = append(entries, entry{offset, r})
+		var ok bool
+		select {
+		case message, ok = <-messages:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if !ok {
+			return entries, reason(<-stopped, closed)
+		}
+	}
+}
+
+// each calls f with each record from an offset on, until ctx or the channel ends.
+func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
+	channel, messages, closed, err := l.consume(ctx, begin, prefetch)
+	if err != nil {
+		return err
+	}
+	defer closeLater(channel)
+	for {
+		message, err := receive(ctx, messages, closed)
+		if err != nil {
+			return err
+		}
+		offset, err := offsetOf(message)
+		if err != nil {
+			return err
+		}
+		r, _ := decode(message.Body)
+		f(entry{offset, r})
+		if err := message.Ack(false); err != nil {
+			return reason(err, closed)
+		}
+	}
+}
+
+// consumer is the tag of the one consumer of a channel.
+const consumer = "log"
+
+// consume begins to read a log that exists.
+func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
+	*amqp.Channel, <-chan amqp.Delivery, chan *amqp.Error, error,
+) {
+	channel, err := open(ctx, l.conn)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
+	var messages <-chan amqp.Delivery
+	err = wire.Call(ctx, func() (err error) {
+		if err = l.find(channel); err != nil {
+			return err
+		}
+		if err = channel.Qos(ahead, 0, false); err != nil {
+			return err
+		}
+		messages, err = channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
+		return err
+	})
+	if err != nil {
+		closeLater(channel)
+		return nil, nil, nil, err
+	}
+	return channel, messages, closed, nil
+}

@@ -1,0 +1,106 @@
+package history
+
+import "github.com/amqprun/amqprun/amqplock/internal/fault"
+
+// A token is valid when it is larger than all tokens before it in the log. So the place
+// of a record in the log decides, and valid tokens grow in that order whatever the clocks
+// say. A writer appends its grant, and reads the log up to that record. If it finds that
+// the grant is not valid it appends another one.
+//
+// It does not read the whole log for that. A record says what its writer had read (Mark),
+// and a reader begins where such a record leaves off.
+
+// known is what a reader knows of the tokens in a log, from the records that it has read
+// so far.
+type known struct {
+	any      bool  // it has read a record
+	from, to int64 // the offsets it has read, without a gap
+	whole    bool  // there is nothing before from
+
+	marked int64 // the largest offset that a record read vouches for; -1 if none does
+	top    int64 // the largest token that it has met
+}
+
+func newKnown() known { return known{marked: -1} }
+
+// add takes in the next record, nil for one that cannot be read.
+func (k *known) add(offset int64, r *Record) {
+	if !k.any {
+		k.any, k.from = true, offset
+		k.whole = k.whole || offset == 0
+	}
+	k.to = offset
+	if r == nil {
+		return
+	}
+	k.top = max(k.top, r.Token)
+	// A record cannot vouch for what comes behind it. One that does is of a log that was
+	// deleted.
+	if r.Read != nil && r.Read.Offset < offset {
+		k.top = max(k.top, r.Read.Token)
+		k.marked = max(k.marked, r.Read.Offset)
+	}
+}
+
+// complete reports whether top is the largest token in the log up to the last record
+// read.
+func (k *known) complete() bool { return k.any && (k.whole || k.marked >= k.from-1) }
+
+// mark is what a record may vouch for that is written now.
+func (k *known) mark() *Mark {
+	if !k.complete() {
+		return nil
+	}
+	return &Mark{Offset: k.to, Token: k.top}
+}
+
+// lookBack is how far a reader goes back that has met no record which vouches for
+// anything.
+const lookBack = 256
+
+// start is the offset at which reading has to begin so that nothing is missing.
+func (k *known) start() int64 {
+	if k.marked >= 0 {
+		return k.marked + 1
+	}
+	if k.to-k.from >= lookBack {
+		return 0
+	}
+	return max(0, k.from-lookBack)
+}
+
+// What a log that was deleted had given out is not known any more; then only the clock
+// makes tokens grow. It is known to the second (see clock), so tokens of the old log may
+// be two seconds ahead of what it says now. In a log that begins, with less than youngLog
+// records before, tokens are later by newLogLift.
+const (
+	youngLog   = 64
+	newLogLift = 3000
+)
+
+// floor is the least token for a grant at the time now, in Unix milliseconds.
+func (k *known) floor(now int64) int64 {
+	if k.any && k.from == 0 && k.to < youngLog {
+		return now + newLogLift
+	}
+	return now
+}
+
+// next is the token for a grant at the time now.
+func (k *known) next(now int64) (int64, error) {
+	token := max(k.top+1, k.floor(now))
+	if token > maxToken {
+		return 0, &fault.Error{
+			Kind: fault.ErrNotALock,
+			Text: "the log holds a token that leaves no larger ones",
+			Hint: "somebody has forged a record; delete the log",
+		}
+	}
+	return token, nil
+}
+
+// valid reports whether the last record read, a grant made with this token at the time
+// now, is valid. It takes what was known before that record, all of it.
+func (k *known) valid(before known, token, now int64) bool {
+	return token > before.top && token >= k.floor(now)
+}

@@ -1,0 +1,113 @@
+package locker
+
+import (
+	"context"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// try is that of the attempt. With Config.Fence its success is a grant that is in the
+// log, and has a token. The log is opened beside the claim.
+func (c *contender) try(ctx context.Context, first bool) error {
+	if !c.cfg.Fence {
+		return c.attempt.try(ctx, first)
+	}
+	if err := c.link.OpenPublish(ctx); err != nil {
+		return err
+	}
+	o := c.log.open(ctx, c.link.Publish())
+	defer o.close()
+	err := c.attempt.try(ctx, first)
+	if err != nil {
+		return err
+	}
+	if err = c.fence(ctx, o); err == nil {
+		err = c.ranAlready(ctx)
+	}
+	if err == nil && c.leaseIsOver() {
+		return c.proveAgain(ctx)
+	}
+	if err != nil && ctx.Err() == nil { // else abandon does it
+		c.putBack(ctx)
+	}
+	return err
+}
+
+// opening is a log that is being opened.
+type opening struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	tail   *history.Tail
+	err    error
+}
+
+// open opens the log, and notes what the grant will say, in the background. close has to
+// be called.
+func (r *recorder) open(ctx context.Context, publish *wire.Conn) *opening {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
+	o := &opening{done: make(chan struct{}), cancel: cancel}
+	go func() {
+		defer close(o.done)
+		r.begin()
+		o.tail, o.err = history.New(publish, r.cfg.Ref).Open(ctx)
+	}()
+	return o
+}
+
+func (o *opening) close() {
+	o.cancel()
+	<-o.done
+	if o.tail != nil {
+		o.tail.Close()
+	}
+}
+
+// fence opens the publish connection again for reopenTime, after pauses. RabbitMQ closes
+// one (541) that begins to read a stream while that is deleted.
+const (
+	reopenTime  = 5 * time.Second
+	reopenFirst = 5 * time.Millisecond
+	reopenLast  = 250 * time.Millisecond
+)
+
+// fence writes the grant of what is held, and gets its token.
+func (c *contender) fence(ctx context.Context, o *opening) error {
+	<-o.done
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	begun, err := time.Now(), o.err
+	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
+		if err == nil {
+			err = c.log.fence(ctx, o.tail, c.held.list())
+		}
+		if err == nil || !c.link.Publish().IsClosed() || time.Since(begun) > reopenTime {
+			return err
+		}
+		c.cfg.Debugf("%v; asking for a token once more", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+		if err = c.link.OpenPublish(ctx); err != nil {
+			return err
+		}
+		o.close()
+		again := c.log.open(ctx, c.link.Publish())
+		<-again.done
+		*o, err = *again, again.err
+	}
+}
+
+// fence appends the grant of these slots.
+func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
+	r.holds(slots)
+	granted, err := tail.Grant(ctx, r.grant)
+	if err == nil {
+		r.grant, r.written = granted, true
+		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
+	}
+	return err
+}

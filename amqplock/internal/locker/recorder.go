@@ -1,0 +1,151 @@
+package locker
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// recordTime bounds each record that is not needed for the lock to be right.
+const recordTime = time.Second
+
+// Ending is how the work under a lock has ended. amqplock.Ending documents it.
+type Ending struct {
+	Result string
+	Status *int
+	Signal string
+}
+
+// recorder writes the history of one run: its grant and its end. It does nothing unless
+// Config.History is set. One goroutine at a time uses it.
+type recorder struct {
+	cfg     Config
+	log     *history.Log // nil until the publish connection is there
+	grant   history.Record
+	granted time.Duration // on the clock of cfg
+
+	written bool // the grant is in the log
+	failed  bool // it has warned
+	lost    bool // the end in the log says so
+}
+
+// begin notes what the grant will say of the run.
+func (r *recorder) begin() {
+	about := presence.About{}
+	if r.cfg.About != nil {
+		about = r.cfg.About()
+	}
+	if about.ID == "" {
+		about.ID = rand.Text()
+	}
+	r.grant = history.Record{
+		Type: history.TypeGrant, Kind: r.cfg.Kind, ID: about.ID, Host: about.Host, PID: about.PID,
+		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
+	}
+}
+
+// holds notes the grant of these slots now.
+func (r *recorder) holds(slots []int) {
+	r.granted, r.grant.At = r.cfg.clock.Now(), time.Now().UTC()
+	if r.cfg.Kind == wire.Semaphore {
+		r.grant.Slots = slots
+	}
+}
+
+// record writes the grant, best effort, unless it is in the log.
+func (r *recorder) record(ctx context.Context, link *wire.Link) {
+	if !r.cfg.History || r.written {
+		return
+	}
+	err := r.append(ctx, link, r.grant)
+	r.written = err == nil
+	r.report(err)
+}
+
+// prepare writes the grant, or if that is in the log makes the end fast.
+func (r *recorder) prepare(link *wire.Link) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordTime)
+	defer cancel()
+	if r.written && r.reach(ctx, link) == nil {
+		_ = r.log.Prepare(ctx)
+	}
+	r.record(ctx, link)
+}
+
+// end writes the end, and before it the grant if that is not in the log yet, best effort.
+// With Config.Once it tries for longer, because the next run relies on the end.
+func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
+	if !r.cfg.History || r.lost {
+		return
+	}
+	r.record(ctx, link)
+	if !r.written {
+		return
+	}
+	r.lost = lost
+	record := r.endOf(ending, lost)
+	err := r.append(ctx, link, record)
+	for begun := time.Now(); err != nil && r.cfg.Once > 0 && !lost && time.Since(begun) < onceTime; {
+		select {
+		case <-time.After(onceRetry):
+		case <-ctx.Done():
+		}
+		err = r.append(ctx, link, record)
+	}
+	r.report(err)
+}
+
+// end tries for onceTime, with a pause of onceRetry, if Config.Once is set.
+const (
+	onceTime  = 3 * time.Second
+	onceRetry = 100 * time.Millisecond
+)
+
+func (r *recorder) endOf(ending Ending, lost bool) history.Record {
+	held := max(r.cfg.clock.Now()-r.granted, 0)
+	e := history.Record{
+		Type: history.TypeEnd, Kind: r.cfg.Kind, ID: r.grant.ID, Token: r.grant.Token, Read: r.grant.Read,
+		At: r.grant.At.Add(held), Seconds: held.Round(time.Microsecond).Seconds(),
+		Result: ending.Result, Status: ending.Status, Signal: ending.Signal,
+		Host: r.grant.Host, User: r.grant.User,
+	}
+	switch {
+	case lost:
+		e.Result = "lost"
+	case e.Result == "":
+		e.Result = "released"
+	}
+	return e
+}
+
+func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	defer cancel()
+	if err := r.reach(ctx, link); err != nil {
+		return err
+	}
+	return r.log.Append(ctx, record)
+}
+
+// reach opens the publish connection unless it is open.
+func (r *recorder) reach(ctx context.Context, link *wire.Link) error {
+	if err := link.OpenPublish(ctx); err != nil {
+		return err
+	}
+	if r.log == nil || r.log.Conn() != link.Publish() {
+		r.log = history.New(link.Publish(), r.cfg.Ref)
+	}
+	return nil
+}
+
+// report warns once that the history has a gap.
+func (r *recorder) report(err error) {
+	if err != nil && !r.failed {
+		r.failed = true
+		r.cfg.Warnf("the history of %s is not complete: %v", r.cfg.Ref, err)
+	}
+}
