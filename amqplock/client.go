@@ -24,12 +24,12 @@ func New(b Broker) (*Client, error) {
 }
 
 // Kind is a mutex or a semaphore.
-type Kind string
+type Kind = wire.Kind
 
 // The two kinds of lock.
 const (
-	KindMutex     Kind = "mutex"
-	KindSemaphore Kind = "semaphore"
+	KindMutex     Kind = wire.Mutex
+	KindSemaphore Kind = wire.Semaphore
 )
 
 // Ref names a lock. A mutex and a semaphore of one name are two locks.
@@ -45,9 +45,7 @@ func Mutex(name string) Ref { return Ref{KindMutex, name} }
 func Semaphore(name string) Ref { return Ref{KindSemaphore, name} }
 
 // String is how messages name the lock: `mutex "nightly"`.
-func (r Ref) String() string { return r.wire().String() }
-
-func (r Ref) wire() wire.Ref { return wire.Ref{Kind: wire.Kind(r.Kind), Name: r.Name} }
+func (r Ref) String() string { return wire.Ref(r).String() }
 
 // MaxSlots bounds the number of slots of a semaphore.
 const MaxSlots = wire.MaxSlots
@@ -101,7 +99,7 @@ func (c *Client) acquire(
 
 func (c *Client) request(lock Ref, opts []Option) request {
 	r := request{parent: context.Background()}
-	r.Broker, r.Ref = c.broker, lock.wire()
+	r.Broker, r.Ref = c.broker, wire.Ref(lock)
 	for _, opt := range opts {
 		opt(&r)
 	}
@@ -132,7 +130,7 @@ func (c *Client) Do(
 // half a second to answer, and several seconds if answers keep coming. That they cannot
 // be asked is logged and no error.
 func (c *Client) Inspect(ctx context.Context, lock Ref) (Status, error) {
-	seen, err := locker.Inspect(ctx, c.broker, lock.wire())
+	seen, err := locker.Inspect(ctx, c.broker, wire.Ref(lock))
 	return newStatus(seen), exported(ctx, err)
 }
 
@@ -153,7 +151,7 @@ func (c *Client) InspectAll(ctx context.Context) ([]Status, error) {
 
 // Look is Inspect without participants: it is done when the broker has answered.
 func (c *Client) Look(ctx context.Context, lock Ref) (Status, error) {
-	seen, err := locker.Look(ctx, c.broker, lock.wire())
+	seen, err := locker.Look(ctx, c.broker, wire.Ref(lock))
 	return newStatus(seen), exported(ctx, err)
 }
 
@@ -161,7 +159,7 @@ func (c *Client) Look(ctx context.Context, lock Ref) (Status, error) {
 // broker's log. Holders that do not answer are missing. For a semaphore it takes at least
 // half a second.
 func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
-	said, err := locker.Said(ctx, c.broker, lock.wire())
+	said, err := locker.Said(ctx, c.broker, wire.Ref(lock))
 	return holders(said), exported(ctx, err)
 }
 
@@ -175,7 +173,7 @@ func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 // matches ErrUnreachable where the holder does not confirm within
 // Broker.ConnectTimeout.
 func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
-	return exported(ctx, locker.Evict(ctx, c.broker, lock.wire(), id, by))
+	return exported(ctx, locker.Evict(ctx, c.broker, wire.Ref(lock), id, by))
 }
 
 // DestroyMutex removes what is left of a mutex that is not used any more: its history.

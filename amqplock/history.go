@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Run is what the history says of one run: from a grant of the lock to its release. All
@@ -61,7 +62,7 @@ func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = 
 // Whether a run without an end holds the lock is asked as Inspect does. The error matches
 // ErrNotFound where the lock has no history, and ErrNotALock where it cannot have one.
 func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
-	runs, err := locker.History(ctx, c.broker, lock.wire(), n)
+	runs, err := locker.History(ctx, c.broker, wire.Ref(lock), n)
 	if err != nil {
 		return nil, exported(ctx, err)
 	}
@@ -76,7 +77,7 @@ func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 // run when it begins (ResultRunning) and when it ends. It returns nil when ctx has ended,
 // and an error when the connection has. The calls do not overlap.
 func (c *Client) FollowHistory(ctx context.Context, lock Ref, n int, f func(Run)) error {
-	err := locker.Follow(ctx, c.broker, lock.wire(), n, func(run locker.Run) { f(newRun(run)) })
+	err := locker.Follow(ctx, c.broker, wire.Ref(lock), n, func(run locker.Run) { f(newRun(run)) })
 	return exported(ctx, err)
 }
 

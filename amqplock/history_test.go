@@ -103,7 +103,7 @@ func TestHistoryKnowsWhoHoldsAndWhoLeftNoEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := history.New(conn, lock.wire()).Append(t.Context(), killed); err != nil {
+	if err := history.New(conn, wire.Ref(lock)).Append(t.Context(), killed); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "one holds, and the other has left no end", func() bool {

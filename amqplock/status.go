@@ -65,7 +65,7 @@ const statusVersion = 1
 
 func newStatus(seen locker.Seen) Status {
 	s := Status{
-		Version: statusVersion, Kind: Kind(seen.Lock.Kind), Name: seen.Lock.Name,
+		Version: statusVersion, Kind: seen.Lock.Kind, Name: seen.Lock.Name,
 		Slots: seen.Slots, Held: seen.Held, Free: len(seen.Free), Waiting: seen.Queued,
 		Holders: []Participant{}, Waiters: []Participant{},
 	}

@@ -90,10 +90,9 @@ func TestManualHasItsSections(t *testing.T) {
 	}
 }
 
-// TestStatusFieldsAreDocumented: programs rely on them.
-func TestStatusFieldsAreDocumented(t *testing.T) {
+// TestFieldsAreDocumented: programs rely on them.
+func TestFieldsAreDocumented(t *testing.T) {
 	t.Parallel()
-	page := readDocument(t, "docs/STATUS.md")
 	var fields func(reflect.Type) []string
 	fields = func(of reflect.Type) (names []string) {
 		for i := range of.NumField() {
@@ -107,13 +106,19 @@ func TestStatusFieldsAreDocumented(t *testing.T) {
 		}
 		return names
 	}
-	for _, of := range []reflect.Type{
-		reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
-		reflect.TypeFor[console.AllLocks](),
+	for page, types := range map[string][]reflect.Type{
+		"docs/STATUS.md": {
+			reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
+			reflect.TypeFor[console.AllLocks](),
+		},
+		"docs/HISTORY.md": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
 	} {
-		for _, name := range fields(of) {
-			if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(page) {
-				t.Errorf("docs/STATUS.md does not document the field %q of %v", name, of)
+		text := readDocument(t, page)
+		for _, of := range types {
+			for _, name := range fields(of) {
+				if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(text) {
+					t.Errorf("%s does not document the field %q of %v", page, name, of)
+				}
 			}
 		}
 	}

@@ -83,7 +83,6 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if s.Verbose { // only then the runner looks for what the command leaves behind
 		command.Logf = c.Stepf
 	}
-	endComparison := compareSize(s, c)
 	begun := time.Now()
 	status, err := command.Run(lock.Context())
 	if status.Started {
@@ -91,7 +90,6 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	err = ended(lock, status, err)
 	r.Released(status)
-	endComparison(err)
 	return status, err
 }
 

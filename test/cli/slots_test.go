@@ -20,8 +20,8 @@ func TestOtherNumberOfSlots(t *testing.T) {
 			t.Errorf("%q: %+v; want %q", args, got, want)
 		}
 	}
-	warning := fmt.Sprintf("amqprun: warning: --slots 3: the semaphore has 2; "+
-		"amqprun change --semaphore %s --to 3 resizes it\n", name)
+	warning := fmt.Sprintf("amqprun: warning: semaphore %q has 2 slots, not 3; "+
+		"amqprun change --semaphore %[1]s --to 3 resizes it\n", name)
 	check("", append(lock, "--slots", "2")...)
 	check("", append(lock, "--slots", "2")...)
 	check(warning, append(lock, "--slots", "3")...)

@@ -89,7 +89,8 @@ func testJob(t *testing.T, env []string, command string) {
 	if strings.Contains(command, " --once ") {
 		second.ends(0).silent()
 		lock := regexp.MustCompile(`--mutex \S+`).FindString(command)
-		defer func() { s.start(env, append([]string{"amqprun", "destroy"}, strings.Fields(lock)...)...).ends(0) }()
+		destroy := append([]string{"amqprun", "destroy"}, strings.Fields(lock)...)
+		defer func() { s.start(env, destroy...).ends(0) }()
 	}
 	if strings.Contains(command, " -w ") {
 		second.ends(0).silent()
@@ -265,11 +266,13 @@ func TestOlderHolderIsRefused(t *testing.T) {
 	s.write(filepath.Join(s.bin, "put"), "#!/bin/sh\n"+scripts[2], 0o755)
 	s.start(nil, "sh", "-e", "-c", scripts[0]).ends(0).silent()
 	usage, _, _ := strings.Cut(strings.TrimPrefix(scripts[1], "# "), " VALUE\n")
-	older := s.start(s.broker(), "amqprun", "--mutex", "shop", "--fence", "--", "sh", "-c", "echo $AMQPRUN_TOKEN")
+	older := s.start(s.broker(), "amqprun", "--mutex", "shop", "--fence", "--",
+		"sh", "-c", "echo $AMQPRUN_TOKEN")
 	older.ends(0)
 	late := "AMQPRUN_TOKEN=" + strings.TrimSpace(older.out.String())
-	newer := usage + " new && " + usage + " newer && " // the same holder may write again, and the next one
-	newer += `amqprun --mutex shop --fence -c 'echo one | put file "$AMQPRUN_TOKEN" && echo two | put file "$AMQPRUN_TOKEN"'`
+	// The same holder may write again, and the next one.
+	newer := usage + " new && " + usage + " newer && amqprun --mutex shop --fence -c '" +
+		`echo one | put file "$AMQPRUN_TOKEN" && echo two | put file "$AMQPRUN_TOKEN"'`
 	s.start(s.broker(), "sh", "-c", newer).ends(0).silent()
 	s.start([]string{late}, "sh", "write.sh", "old").ends(1)
 	s.start([]string{late}, "sh", "-c", `echo old | put file "$AMQPRUN_TOKEN"`).ends(1)

@@ -240,7 +240,7 @@ ends:
 }
 
 /* Somebody takes a slot. The question whether the slot stands is asked beside the
- * claim ("Verify"). */
+ * claim, and again after the grant ("Verify"). */
 proctype Holder() {
 	byte n, mine;
 	bool stands;
@@ -254,17 +254,15 @@ proctype Holder() {
 		:: mine > n -> goto gives_up
 		od
 	};
-#ifndef ASK_AFTER_GRANT
 	atomic { stands = slot[mine]; note("the holder is answered whether its slot stands") };
-#endif
 	atomic {
 		if
 		:: held[mine] == NOBODY -> held[mine] = HOLDER; note("the holder is granted its slot")
 		:: else -> goto gives_up
 		fi
 	};
-#ifdef ASK_AFTER_GRANT
-	atomic { stands = slot[mine]; note("the holder is answered whether its slot stands") };
+#ifndef ASKED_BESIDE_ONLY
+	atomic { stands = stands && slot[mine]; note("the holder is answered again") };
 #endif
 	if
 	:: !stands -> goto releases

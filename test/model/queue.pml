@@ -241,7 +241,9 @@ inline try(c) {
 #define may_die (!telling && ((placed[c] && got == 0) || (has_all && consumers > 0)))
 #endif
 
-#ifdef REPEAT_ALWAYS
+/* A slot's hint that was passed on is in vain as a rule, and not repeated. The model
+ * takes each plain hint of a slot for such a one. */
+#if defined(MUTEX) && !defined(REPEAT_CRASH_ONLY)
 #define repeats(hint) true
 #else
 #define repeats(hint) ((hint) == CRASH)
@@ -302,6 +304,9 @@ stands:
 	:: d_step { hand[c] == FIRST ->
 		first = true; hand[c] = NONE; say(c, "knows that it is first") };
 		goto stands
+	:: d_step { again && hand[c] == NONE && placed[c] && (no_ghost || any_free) ->
+		again = false; say(c, "repeats its try") };
+		goto tries
 	:: d_step { hand[c] == HINT || hand[c] == CRASH ->
 		first = true; kind = hand[c]; say(c, "has a hint") };
 		goto tries_with_hint
@@ -330,14 +335,13 @@ tries_with_hint:
 #ifdef ACK_FIRST
 	hand[c] = NONE;
 #endif
-	/* "The wait queue", the last will: the message comes before the broker has deleted the dead
-	 * holder's queue, so a failed try is repeated. The model takes the repetitions to
-	 * last until that is done. */
-	again = (repeats(kind) && !no_ghost);
+	/* "The last will": the message comes before the broker has deleted the dead
+	 * holder's queue, so a failed try is repeated, without the hint. The model takes
+	 * the repetitions to last until that is done. */
+	again = again || (repeats(kind) && !no_ghost);
 	try(c);
 	if
 	:: has_all -> goto passes
-	:: !has_all && again -> (no_ghost || any_free); goto tries_with_hint
 	:: else
 	fi;
 	/* It acknowledges after a failed try only. */

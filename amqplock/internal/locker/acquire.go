@@ -44,6 +44,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		begun := time.Now()
 		err = c.acquire(ctx, waiter, wait)
 		if err == nil {
+			c.compareSize()
 			h, err := newHolder(c)
 			if err != nil {
 				c.abandon()
@@ -70,8 +71,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	}
 }
 
-// contender wants the lock: an attempt, the participant that shows itself meanwhile, and the
-// history of what it gets.
+// contender wants the lock: an attempt, the participant that shows itself meanwhile, and
+// the history of what it gets.
 type contender struct {
 	*attempt
 	who *presence.Participant
@@ -88,6 +89,15 @@ func (c *contender) acquire(ctx context.Context, waiter *waitq.Waiter, wait bool
 	c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, err)
 	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
 	return waiter.Wait(ctx, err)
+}
+
+// compareSize warns if the semaphore has another number of slots than it would have been
+// created with. Where they were not counted it cannot.
+func (c *contender) compareSize() {
+	if want := c.cfg.Slots; want != 0 && c.size != 0 && c.size != want {
+		c.cfg.Warnf("%s has %d slots, not %d; amqprun change --semaphore %s --to %d resizes it",
+			c.cfg.Ref, c.size, want, c.cfg.Name, want)
+	}
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it

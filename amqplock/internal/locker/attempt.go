@@ -35,9 +35,12 @@ type attempt struct {
 	owed  []int // slots of a set that could not be given back yet
 
 	// The newest try has found this out.
+
 	busy error         // why the lock was taken; nil before
 	sent time.Duration // a success: when the proofs were asked for
-	ours bool          // a success: the slots are quorum queues
+
+	ours bool // the slots are quorum queues
+	size int  // how many slots there are, 0 where they were not counted
 }
 
 // newAttempt makes an attempt over link; newcomer says that it is the first of one that
@@ -101,16 +104,13 @@ func (a *attempt) fragile() bool {
 	return wire.Fragile(a.link.Lock.Config.Vhost, a.cfg.Held(wire.MaxSlots))
 }
 
-func (a *attempt) takeMutex(ctx context.Context) (err error) {
+func (a *attempt) takeMutex(ctx context.Context) error {
 	if a.fragile() { // a refused claim could end the connection
 		if missing, err := a.link.Missing(ctx, a.cfg.Name); err == nil && !missing {
 			return fault.ErrBusy
 		}
 	}
-	if a.sent, err = a.claim(ctx, 0, true); err == nil {
-		a.held.add(0)
-	}
-	return err
+	return a.claim(ctx, 0)
 }
 
 // takeSlots collects the slots that the configuration asks for: Count, all or none, or
@@ -135,7 +135,10 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		a.ours = found.Ours
+		a.ours, a.size = found.Ours, 0
+		if found.Exact {
+			a.size = found.Count
+		}
 		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
 			a.putBack(ctx) // others can use them
 			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
@@ -223,12 +226,10 @@ func (a *attempt) claimFree(
 			break
 		}
 		slot := found.Free[i]
-		sent, err := a.claim(ctx, slot, found.Ours)
+		err := a.claim(ctx, slot)
 		var gone *goneError
 		switch {
 		case err == nil:
-			a.held.add(slot)
-			a.sent = sent
 		case errors.As(err, &gone): // a hole, which find does not see
 		case isBusy(err):
 			collided = true
@@ -245,53 +246,57 @@ func (a *attempt) claimFree(
 // claim tries to get one slot, and checks at once that the grant means something. A
 // contender that was granted the lock in a minority stops here. The checks that do not
 // need the grant run beside it. The error matches fault.ErrBusy when the slot is taken.
-//
-// It returns when it began: the grant and all checks prove the lock from then on.
-func (a *attempt) claim(ctx context.Context, slot int, ours bool) (sent time.Duration, err error) {
-	list := a.checker.checks(ours)
+// The grant and all checks prove the lock from when the claim was sent.
+func (a *attempt) claim(ctx context.Context, slot int) (err error) {
+	slots := []int{slot}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	granted := true // or perhaps: only a refusal says that it was not
-	sent = a.cfg.clock.Now()
+	sent := a.cfg.clock.Now()
 	begun := time.Now()
 	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	var beside errgroup.Group
-	for _, c := range list[1:] {
-		beside.Go(func() error { return a.checkOne(besideCtx, c, slot) })
-	}
+	beside := make(chan error, 1)
+	go func() { beside <- a.ask(besideCtx, a.checker.checks(a.ours)[1:], slots) }()
 	queue := a.cfg.Held(slot)
 	if err = wire.Call(ctx, func() error { return a.link.Requests.Claim(queue) }); err != nil {
 		stop() // whatever they would say: the answer to the claim decides, not who is faster
 		granted = wire.Code(err) == 0
 		err = notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
 	}
-	if unproven := beside.Wait(); err == nil {
+	if unproven := <-beside; err == nil {
 		err = unproven
 	}
 	if err == nil {
-		// Once more: the claim of another that died with its connection may take the
-		// queue away in the first milliseconds, see giveBack.
-		err = a.checkOne(ctx, list[0], slot)
+		err = a.lookAgain(ctx, slots)
 	}
 	switch {
 	case err == nil:
+		a.held.add(slot)
+		a.sent = sent
 		a.cfg.Debugf("granted and checked %s in %s", a.cfg.Describe([]int{slot}), wire.Took(begun))
 	case granted:
 		a.giveBack(ctx, slot)
 	}
-	return sent, err
+	return err
 }
 
-func (a *attempt) checkOne(ctx context.Context, c check, slot int) error {
-	slots := []int{slot}
-	return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots))
+// ask makes the checks at the same time. The first that fails ends the others.
+func (a *attempt) ask(ctx context.Context, list []check, slots []int) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, c := range list {
+		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
+	}
+	return all.Wait()
 }
 
-// explain says what was being checked when the broker did not answer well.
-func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) error {
-	return wire.Refused(link.Lock.Broker,
-		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
+// lookAgain asks about each slot once more, after the grant and the proof of a majority.
+// The claim of another that died with its connection may take the queue away in the first
+// milliseconds, see giveBack. The cluster may have been split until the majority
+// answered. And a drain may have removed the slot between its check and the grant.
+func (a *attempt) lookAgain(ctx context.Context, slots []int) error {
+	list := slices.DeleteFunc(a.checker.checks(a.ours), func(c check) bool { return !c.each })
+	return a.ask(ctx, list, slots)
 }
 
 // notGranted explains why an exclusive declare failed; nil stays nil. The broker
@@ -313,18 +318,20 @@ func notGranted(
 	return fault.ErrBusy
 }
 
-// prove runs all checks on the slots collected, at the same time. A slot that is gone is
-// dropped from the collection; the error then matches fault.ErrBusy.
+// prove makes all checks on the slots collected. It asks for the ownership last: while a
+// majority does not answer the cluster may be split, and the lock another's on the other
+// side. A slot that is gone is dropped from the collection; the error then matches
+// fault.ErrBusy.
 func (a *attempt) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	slots := a.held.list()
+	list := a.checker.checks(a.ours)
 	a.sent = a.cfg.clock.Now()
-	var all errgroup.Group
-	for _, c := range a.checker.checks(a.ours) {
-		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
+	err := a.ask(ctx, list[1:], slots)
+	if err == nil {
+		err = a.ask(ctx, list[:1], slots)
 	}
-	err := all.Wait()
 	var gone *goneError
 	if errors.As(err, &gone) {
 		a.held.drop(gone.slot)

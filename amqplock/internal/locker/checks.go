@@ -36,6 +36,12 @@ func (c check) run(ctx context.Context, slots []int) error {
 	return nil
 }
 
+// explain says what was being checked when the broker did not answer well.
+func explain(link *wire.Link, lock wire.Ref, c check, slots []int, err error) error {
+	return wire.Refused(link.Lock.Broker,
+		fmt.Sprintf("make the %s of %s", c.name, lock.Describe(slots)), err)
+}
+
 // goneError says that a slot is not ours any more, or was not even granted for good.
 type goneError struct {
 	slot  int

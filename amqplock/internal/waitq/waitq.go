@@ -32,11 +32,12 @@ const (
 	rareRetry   = 5 * time.Minute
 )
 
-// afterCrash is when to try again after a failed try with the hint of a last will. That
-// hint comes a few milliseconds before the broker has removed the dead holder's queue.
-var afterCrash = []time.Duration{
+// afterHint are the pauses before the first tries after a hint in vain. The hint of a
+// last will comes a few milliseconds before the broker has removed the dead holder's
+// queue. Any other hint may have taken its place.
+var afterHint = []time.Duration{
 	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond,
+	20 * time.Millisecond, 100 * time.Millisecond,
 }
 
 // maxRemoved bounds how often in a row others may remove an unused queue before we join
@@ -72,6 +73,7 @@ type Waiter struct {
 	ahead  int  // how many are left of those who were in the queue before us
 	warned bool // that an alarm makes us wait
 
+	soon    []time.Duration // the pauses that are left after a hint in vain
 	leaving sync.WaitGroup
 }
 
@@ -140,7 +142,8 @@ func (w *Waiter) stand(
 		select {
 		case hint, ok := <-hints:
 			if !ok {
-				hints, w.first = nil, false // not back at once: whatever removed the queue may do so again
+				// Not back at once: whatever removed the queue may do so again.
+				hints, w.first, w.soon = nil, false, nil
 				w.PutBack(ctx)
 				w.report(nil)
 				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
@@ -148,7 +151,7 @@ func (w *Waiter) stand(
 			}
 			w.first = true
 			w.report(place)
-			err := w.tryHint(ctx, hint)
+			err := w.try(ctx)
 			if errors.Is(err, fault.ErrTooFew) {
 				_ = place.leave() // with the hint, which goes to the next: that may want less
 				continue
@@ -157,6 +160,9 @@ func (w *Waiter) stand(
 				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 				w.report(place)
 				slow.Reset() // what it was about may be true a little later
+				if w.soon = nil; mayBeEarly(hint) {
+					w.soon = afterHint
+				}
 				timer.Reset(w.nextRetry(place, slow))
 				continue
 			}
@@ -185,24 +191,11 @@ func (w *Waiter) stand(
 	}
 }
 
-// tryHint tries at once, and some times more when the hint came from a last will.
-func (w *Waiter) tryHint(ctx context.Context, hint amqp.Delivery) error {
-	err := w.try(ctx)
-	if _, crashed := hint.Headers["x-death"]; !crashed {
-		return err
-	}
-	for _, pause := range afterCrash {
-		if !errors.Is(err, fault.ErrBusy) {
-			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return err
-		}
-		err = w.tryCautiously(ctx)
-	}
-	return err
+// mayBeEarly reports whether what the hint is about may be true in a few milliseconds. A
+// waiter that took a slot passes its hint on, and there it is in vain as a rule.
+func mayBeEarly(hint amqp.Delivery) bool {
+	_, crashed := hint.Headers["x-death"]
+	return crashed || !hint.Redelivered
 }
 
 // tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
@@ -259,6 +252,11 @@ func (w *Waiter) nudge(ctx context.Context) bool {
 
 // nextRetry is when to try without a hint.
 func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
+	if len(w.soon) > 0 {
+		d := w.soon[0]
+		w.soon = w.soon[1:]
+		return d
+	}
 	d := slow.NextBackOff()
 	if place != nil && !w.first && w.ahead > 0 {
 		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
@@ -267,7 +265,6 @@ func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
 }
 
 // moveUp asks how many stand in the queue: no more than the others can be ahead of us.
-// The broker does not report an order.
 func (w *Waiter) moveUp(ctx context.Context, place *Place) {
 	if w.first || w.ahead == 0 {
 		return

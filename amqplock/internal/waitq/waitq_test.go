@@ -143,33 +143,36 @@ func TestThoseWhoJoinTogetherShareTheTries(t *testing.T) {
 
 // resetOnly is a backoff that gives no more tries until it is reset: one that has waited
 // for long.
-type resetOnly struct{ reset bool }
+type resetOnly struct {
+	reset bool
+	tries int // the slow ones
+}
 
 func (b *resetOnly) Reset() { b.reset = true }
 
 func (b *resetOnly) NextBackOff() time.Duration {
 	if b.reset {
+		b.tries++
 		return time.Millisecond
 	}
 	return time.Hour
 }
 
 // A hint may come before the broker has done what it is about. The removal of a dead
-// holder's queue has to get through the metadata store. And the hint of a release may
-// have replaced that of the crash, so there is one try only. Then the slow tries begin
-// anew, and do not wait as long as they do in the end.
+// holder's queue has to get through the metadata store. A hint of a release may have
+// replaced that of the crash. So some quick tries follow any hint. Then the slow tries
+// begin anew, and do not wait as long as they do in the end.
 func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		queue func(string) string
-		tries int
-	}{{"release", wire.WaitQueue, 1}, {"crash", wire.WillQueue, 1 + len(afterCrash)}} {
+	}{{"release", wire.WaitQueue}, {"crash", wire.WillQueue}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			name, tries := testName(), 0
 			w := testWaiter(t, name, func(context.Context, bool) error {
-				if tries++; tries > c.tries {
+				if tries++; tries > 1+len(afterHint) {
 					return nil
 				}
 				return fault.ErrBusy
@@ -192,13 +195,51 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			err = w.stand(ctx, place, time.Hour, &resetOnly{})
-			if err != nil || tries != c.tries+1 || ctx.Err() != nil {
-				t.Errorf("%d tries, %v; want one more than the %d of the hint", tries, err, c.tries)
+			slow := &resetOnly{}
+			err = w.stand(ctx, place, time.Hour, slow)
+			if err != nil || tries != 2+len(afterHint) || slow.tries != 1 || ctx.Err() != nil {
+				t.Errorf("%d tries, %d of them slow, %v; want %d, the last slow", tries, slow.tries, err,
+					2+len(afterHint))
 			}
 			w.Left(ctx)
 		})
 	}
+}
+
+// A waiter that took a slot passes its hint on. The next waiter tries once, and not often
+// after each hand-over.
+func TestNoQuickTriesAfterAHintPassedOn(t *testing.T) {
+	t.Parallel()
+	name, tries := testName(), 0
+	first := testWaiter(t, name, nil)
+	w := testWaiter(t, name, func(context.Context, bool) error {
+		if tries++; tries > 1 {
+			return nil
+		}
+		return fault.ErrBusy
+	})
+	passing, err := first.join(t.Context(), first.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := w.join(t.Context(), w.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Link.Messages().Do(func(ch *amqp.Channel) error { return wake(ch, name) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-passing.hints
+	if err := passing.leave(); err != nil {
+		t.Fatal(err)
+	}
+	slow := &resetOnly{}
+	err = w.stand(t.Context(), place, time.Hour, slow)
+	if err != nil || tries != 2 || slow.tries != 1 {
+		t.Errorf("%d tries, %d of them slow, %v; want 2, the last slow", tries, slow.tries, err)
+	}
+	w.Left(t.Context())
 }
 
 // A broker in an alarm is one warning, and no reason to give up.

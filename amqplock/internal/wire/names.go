@@ -92,8 +92,8 @@ const Overshoot = 100
 // shut the whole connection down.
 const maxName = 255 - len("-A-100100")
 
-// The queues of lock NAME. The names, except for slot 0, the wait queue, the last will and
-// the log, are those of amqp-locks-python.
+// The queues of lock NAME. The names, except for slot 0, the wait queue, the last will
+// and the log, are those of amqp-locks-python.
 func SlotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
 func HeldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func WaitQueue(name string) string        { return name + "-W" }

@@ -11,8 +11,9 @@ type Slots struct {
 	Known bool // it exists, perhaps with no slots
 	Ours  bool // it has slot 0: created by amqprun, so that its slots are quorum queues
 
-	Count int // how many slots it has; from find, at least how many
-	Held  int // how many of those were seen to be held
+	Count int  // how many slots it has, or at least has
+	Exact bool // Count is not only a lower bound
+	Held  int  // how many of those were seen to be held
 
 	Free []int // the numbers of slots seen to be free
 
@@ -43,13 +44,14 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 // slot. It looks at no more than most slots of a long row.
 func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
 	s, all, err := p.begin(ctx, name)
-	if err != nil || all || len(s.Free) >= want && !s.drain {
+	if s.Exact = all; err != nil || all || len(s.Free) >= want && !s.drain {
 		return s.spareLast(), err
 	}
 	first := s.Count + 1
 	if s.Count, err = p.bisect(ctx, name, s.Count); err != nil {
 		return s, err
 	}
+	s.Exact = true
 	rest := s.Count - first + 1
 	most = min(most, rest)
 	size := max(want, firstSlots)
