@@ -126,10 +126,10 @@
 // amq.default. It needs configure on the two exchanges where nobody has declared them
 // yet. Inspect needs write on amqprun.who, Evict on amqprun.evict.
 //
-// WithHistory needs configure and read on NAME-L, and write on amq.default. WithFence also
-// needs configure and read on amqprun.clock.X.
+// WithHistory needs configure and read on NAME-L, and write on amq.default. WithFence
+// also needs configure and read on amqprun.clock.X.
 //
-// An administrator needs configure on NAME, NAME-A-i, NAME-W, NAME-H, NAME-L and NAME-D,
-// write on amq.default, and to drain configure on NAME-B-i. To create a semaphore with WithSlots
-// takes the same.
+// An administrator needs configure on NAME, NAME-A-i, NAME-W, NAME-H, NAME-L and
+// NAME-D, write on amq.default, and to drain configure on NAME-B-i. To create a
+// semaphore with WithSlots takes the same.
 package amqplock
