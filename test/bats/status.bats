@@ -14,7 +14,7 @@ setup_file() { # the users of the README, whose lock is called builds
   done
   # shellcheck disable=SC2317 # the README's lines call it
   rabbitmqctl() { broker_ctl "$@"; }
-  eval "$(sed -n '/^For .status. and .evict. there/,/^The command replaces/ { /^    /p }' "$ROOT/README.md")"
+  eval "$(sed -n '/^For .status. and .evict. there/,/^A holder or waiter with/ { /^    /p }' "$ROOT/README.md")"
   broker_ctl set_permissions silent '^builds-(B-[0-9]+|[WH])$' '^amq\.default$' '^builds-(A-[0-9]+|[WH])$'
 }
 
