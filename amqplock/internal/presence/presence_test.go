@@ -102,8 +102,9 @@ func askRaw(
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue := replyPrefix
-	if replyTo != replyPrefix {
+	queue, patience := replyPrefix, 10*time.Second
+	if replyTo != replyPrefix { // nobody may answer there; an answer takes some milliseconds
+		patience = 300 * time.Millisecond
 		q, err := channel.QueueDeclare(replyTo, false, false, true, false, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +125,7 @@ func askRaw(
 			t.Fatal(err)
 		}
 		return a, true
-	case <-time.After(300 * time.Millisecond): // an answer takes some milliseconds
+	case <-time.After(patience):
 		return Answer{}, false
 	}
 }
