@@ -100,7 +100,7 @@ func TestNodesAreTriedInOrder(t *testing.T) {
 		testURL(t),
 		"amqp://u:secret@127.0.0.1:2/",
 	}
-	cfg.Dial, cfg.ConnectTimeout = d.dial, time.Second
+	cfg.Dial, cfg.ConnectTimeout = d.dial, 3*time.Second // enough for a login on a busy machine
 	lock := mustAcquire(t, cfg)
 	for name, want := range map[string]int{"127.0.0.1:1": 1, fmt.Sprintf("127.0.0.1:%d", hole): 1,
 		address(t): 1, "127.0.0.1:2": 0} {
