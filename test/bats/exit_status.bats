@@ -33,6 +33,16 @@ wait_status() { # COMMAND...
   done
 }
 
+@test "a real-time signal reaches the command" {
+  # shellcheck disable=SC2016 # the command's own shell expands it
+  start_bg amqprun --mutex "$LOCK" bash -c 'trap "exit 7" RTMIN+6; : >ready; while :; do sleep 0.01; done'
+  wait_until 20 test -e ready
+  send_until_it_ends() { kill -RTMIN+6 "$bg_pid" 2>/dev/null; is_gone "$bg_pid"; }
+  wait_until 20 send_until_it_ends # amqprun drops those of its first moments
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 7 ]
+}
+
 @test "after a command that died of INT amqprun dies of it, so that a shell's loop ends" {
   sane_run -0 --separate-stderr wait_status amqprun --mutex "$LOCK" sh -c 'kill -INT $$'
   [ "$output" = -2 ]
