@@ -231,7 +231,7 @@ func TestInit(t *testing.T) {
 		p.await("log", "got")
 	})
 	t.Run("its guard stops all", func(t *testing.T) {
-		p := run(t, daemon, "-lease", "5s", "-kill-after", "700ms")
+		p := run(t, daemon, "-lease", "1h0m5s", "-kill-after", "1h")
 		p.await("log", "ready")
 		wrapper := childOf(p.Process.Pid)
 		eventually(t, func() bool { return guardOf(wrapper) != 0 }, "the guard to be ready")

@@ -61,7 +61,7 @@ func withProgram(t *testing.T, options []string, command ...string) *process {
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
 func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 	t.Parallel()
-	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c",
+	first := withProgram(t, []string{"--kill-after", "3s"}, "sh", "-c",
 		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	first.begin()
 	daemon, leader := first.pid("pid"), first.pid("leader")
@@ -82,8 +82,8 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	t.Parallel()
-	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after",
-		"1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := withProgram(t, []string{"--heartbeat", "4s", "--check-interval", "500ms", "--kill-after",
+		"3s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
 	p.guard()

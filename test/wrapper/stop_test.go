@@ -41,14 +41,16 @@ func TestLossSendsTheStopSignalFirst(t *testing.T) {
 
 func TestLossKillsAfterTheGrace(t *testing.T) {
 	t.Parallel()
+	option, now := lose(t)
+	p := start(t, append(option, "-guard", "-kill-after", "300ms", "--", "sh", "-c",
+		`trap "" TERM; echo ready >>log; while :; do sleep 0.01; done`)...)
+	p.await("log", "ready")
 	begun := time.Now()
-	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c",
-		`trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	now()
 	p.endsLost()
 	if took := time.Since(begun); took < 300*time.Millisecond {
 		t.Errorf("killed after %v", took)
 	}
-	p.await("log", "got")
 }
 
 func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
@@ -98,14 +100,14 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 
 // TestLossReachesCarriersOfTheID: a process that somebody else started for the command
 // gets the stop signal and the grace too. It gets them when the command has ended, or
-// during the grace of a command that does not heed the signal.
+// after a quarter of the grace of a command that does not heed the signal.
 func TestLossReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "",
 		"the command stays": `trap "" TERM; `} {
 		t.Run(name, func(t *testing.T) {
 			option, now := lose(t)
-			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c",
+			p := start(t, append(option, "-guard", "-kill-after", "4s", "--", "sh", "-c",
 				trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
 			p.await("log", "ready")
 			id := strings.TrimSpace(p.read("id"))
@@ -121,6 +123,8 @@ func TestLossReachesCarriersOfTheID(t *testing.T) {
 			other.begin()
 			other.await("log", "ready")
 			now()
+			adopted.await("log", "got")
+			p.sendUntilEnd(syscall.SIGTERM) // which ends the grace, and does not reach adopted
 			p.endsLost()
 			if got := adopted.end(); got != 137 {
 				t.Errorf("the adopted process ended with %d, want 137", got)
@@ -408,12 +412,13 @@ func (p *process) release() {
 // TestOldKernel: without pidfds and close_range the whole tree is stopped as well.
 func TestOldKernel(t *testing.T) {
 	t.Parallel()
-	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "100ms"}, "sh", "-c",
+	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "1h"}, "sh", "-c",
 		stubborn+`stubborn env -i; echo ready >>log; sleep 300`)
 	daemon := p.pid("pid")
+	p.await("log", "got")
+	p.sendUntilEnd(syscall.SIGTERM) // which ends the grace
 	p.endsLost()
 	if alive(daemon) {
 		t.Errorf("alive: %v", describe([]int{daemon}))
 	}
-	p.await("log", "got")
 }
