@@ -4,33 +4,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
-// program builds amqprun itself, once, and returns its path; "" without a broker to use
-// it with.
-var program = sync.OnceValues(func() (string, error) {
+// mustProgram returns the path of amqprun. It skips the test where there is no broker.
+func mustProgram(t *testing.T) string {
+	t.Helper()
 	if os.Getenv("AMQPRUN_URL") == "" {
-		return "", nil
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
 	}
-	dir, err := os.MkdirTemp("", "amqprun-wrapper")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "amqprun")
-	build := exec.Command("go", "build", "-o", path, "../..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
+	return program.Path(t)
+}
 
 // inShellsWithProgram is inShells, first with the test's own wrapper and then with
 // amqprun holding a mutex.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/test/program"
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
@@ -23,7 +24,7 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeProgram(t, p.path("root"), perl)
+	program.WriteExecutable(t, p.path("root"), perl)
 	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func (p *process) as(uid uint32) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	writeProgram(p.t, p.path("wrapper"), self)
+	program.WriteExecutable(p.t, p.path("wrapper"), self)
 	p.Path = p.path("wrapper")
 	accessible(p.t, p.dir)
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
