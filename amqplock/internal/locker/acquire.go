@@ -31,43 +31,84 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	waiter := &waitq.Waiter{Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
-	broker, busy := cfg.Broker.String(), error(nil)
+	s := &search{cfg: cfg, broker: cfg.Broker.String()}
 	for first := true; ; first = false {
 		c, err := connect(ctx, cfg, wait, first, pace)
 		if err != nil && !first && ctx.Err() != nil {
-			return nil, notAcquired(ctx, cfg, broker, busy)
+			return nil, s.failed(ctx, err)
 		}
 		if err != nil {
 			return nil, err
 		}
 		begun := time.Now()
-		err = c.acquire(ctx, waiter, wait)
-		if err == nil {
-			c.compareSize()
-			h, err := newHolder(c)
-			if err != nil {
-				c.abandon()
-			}
-			return h, err
+		err = c.try(ctx, false)
+		s.tried(c, err)
+		if wait && c.mayPass(err, first) {
+			err = c.wait(ctx, waiter, err)
 		}
-		broker = c.link.Lock.Broker
+		if err == nil {
+			return hold(c)
+		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
-		if c.busy != nil {
-			busy = c.busy
-		}
 		if ctx.Err() != nil || isBusy(err) && !wait {
-			return nil, notAcquired(ctx, cfg, broker, busy)
+			return nil, s.failed(ctx, c.busy)
 		}
 		if !cut || !wait {
 			return nil, err
 		}
-		cfg.Debugf("%v; connecting again", err)
+		s.lost(err)
 		waiter.Report(err)
 		if time.Since(begun) > cfg.ConnectTimeout {
 			pace.Reset()
 		}
 	}
+}
+
+// hold makes the contender that got the lock its Holder.
+func hold(c *contender) (*Holder, error) {
+	c.compareSize()
+	h, err := newHolder(c)
+	if err != nil {
+		c.abandon()
+	}
+	return h, err
+}
+
+// search is what a caller is told about the tries, over one connection after another.
+type search struct {
+	cfg    Config
+	broker string // of the newest connection
+	why    error  // the newest reason why we do not have the lock; nil before
+	away   bool   // the broker, and a warning has said so
+}
+
+// tried notes the end of the first try over a connection. Only an answer shows that the
+// broker is back: one that stops may take connections and end them.
+func (s *search) tried(c *contender, err error) {
+	s.broker = c.link.Lock.Broker
+	if s.away && (err == nil || isBusy(err)) {
+		s.away = false
+		s.cfg.Warnf("connected to %s again, with a new place in the wait queue", s.broker)
+	}
+}
+
+// lost notes the end of a connection while we waited.
+func (s *search) lost(err error) {
+	s.why = err
+	if !s.away {
+		s.away = true
+		s.cfg.Warnf("%v; connecting again", err)
+	}
+}
+
+// failed is the error when the caller's patience, ctx, has ended, or there was none. why
+// is the newest reason, if there is one.
+func (s *search) failed(ctx context.Context, why error) error {
+	if why != nil && !errors.Is(why, context.Cause(ctx)) {
+		s.why = why
+	}
+	return notAcquired(ctx, s.cfg, s.broker, s.why)
 }
 
 // contender wants the lock: an attempt, the participant that shows itself meanwhile, and
@@ -78,16 +119,31 @@ type contender struct {
 	log *recorder
 }
 
-// acquire tries, and waits if that is wanted.
-func (c *contender) acquire(ctx context.Context, waiter *waitq.Waiter, wait bool) error {
-	err := c.try(ctx, false)
-	alarm := (*wire.AlarmError)(nil) // nobody knows yet whether the lock is free; the alarm will end
-	if err == nil || !wait || !isBusy(err) && !errors.As(err, &alarm) {
-		return err
+// mayPass reports whether a wait may follow a try that ended with err: others hold the
+// lock, or the broker does not answer well now. On the first connection that is an alarm,
+// no answer in time, or an end of the publish connection. Other answers would come again.
+func (c *contender) mayPass(err error, first bool) bool {
+	alarm := (*wire.AlarmError)(nil)
+	switch {
+	case isBusy(err), errors.As(err, &alarm):
+		return true
+	case c.link.Lock.IsClosed(), !errors.Is(err, fault.ErrUnreachable):
+		return false
 	}
-	c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, err)
+	publish := c.link.Publish()
+	return !first || errors.Is(err, context.DeadlineExceeded) || publish != nil && publish.IsClosed()
+}
+
+// wait waits after a try that ended with why.
+func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) error {
+	alarm := (*wire.AlarmError)(nil)
+	if isBusy(why) || errors.As(why, &alarm) { // of which the waiter warns
+		c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, why)
+	} else {
+		c.cfg.Warnf("%v; trying again", why)
+	}
 	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
-	return waiter.Wait(ctx, err)
+	return waiter.Wait(ctx, why)
 }
 
 // compareSize warns if the semaphore has another number of slots than it would have been

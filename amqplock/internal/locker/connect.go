@@ -16,7 +16,7 @@ import (
 
 // connect opens what a contender needs. It pauses before each time but the first,
 // because a broker may accept each connection and close it at the first request. With
-// wait it tries as often as connectAgain does. When ctx is canceled the error matches
+// wait it tries as often as connectFirst and connectAgain do. When ctx is canceled the error matches
 // its cause.
 func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
@@ -29,7 +29,10 @@ func connect(
 		}
 	}
 	dial := connectOnce
-	if wait {
+	switch {
+	case wait && first:
+		dial = connectFirst
+	case wait:
 		dial = connectAgain
 	}
 	c, err := dial(ctx, cfg)
@@ -86,20 +89,14 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	return c, nil
 }
 
-// connectAgain is connectOnce, again and again while no broker can be reached, for
+// connectFirst is connectOnce, again and again while no broker can be reached, for
 // Broker.ConnectTimeout after the first failure. One warning says so. Errors that would
 // come again end it, a refusal when it has come twice. A RabbitMQ that is ending has no
 // users any more, and no virtual hosts.
-func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
-	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
+func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 	warned, refused := false, false
-	var last error
-	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
-		c, err := connectOnce(ctx, cfg)
-		last = err
+	return redial(ctx, cfg, cfg.ConnectTimeout, func(err error) (again bool) {
 		switch {
-		case err == nil:
 		case wire.Temporary(err):
 			refused = false
 		case !refused && (errors.Is(err, fault.ErrAccess) || errors.Is(err, fault.ErrNotFound)):
@@ -110,12 +107,11 @@ func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 			case <-time.After(secondThought):
 			case <-ctx.Done():
 			}
+			return true
 		default:
-			err = backoff.Permanent(err)
+			return false
 		}
-		return c, err
-	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
-		if !warned && wire.Temporary(err) {
+		if !warned {
 			warned = true
 			patience := cfg.ConnectTimeout
 			if end, ok := ctx.Deadline(); ok {
@@ -123,7 +119,45 @@ func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 			}
 			cfg.Warnf("%v; trying again for %s", err, patience)
 		}
+		return true
 	})
+}
+
+// connectAgain is connectOnce, again and again until ctx ends: the broker has accepted us
+// before. It has Broker.ConnectTimeout to take back a refusal, unless another node may
+// come back.
+func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
+	var refused time.Time // since when, without a break; zero: the last try was not refused
+	return redial(ctx, cfg, 0, func(err error) (again bool) {
+		cfg.Debugf("%v", err)
+		switch {
+		case wire.Away(err):
+			refused = time.Time{}
+		case !wire.Temporary(err):
+			return false
+		case refused.IsZero():
+			refused = time.Now()
+		}
+		return refused.IsZero() || time.Since(refused) < cfg.ConnectTimeout
+	})
+}
+
+// redial is connectOnce until that succeeds, again returns false for its error, ctx ends,
+// or patience is over. A patience of 0 has no end.
+func redial(
+	ctx context.Context, cfg Config, patience time.Duration, again func(error) bool,
+) (*contender, error) {
+	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(patience))
+	var last error
+	c, err := backoff.RetryWithData(func() (*contender, error) {
+		c, err := connectOnce(ctx, cfg)
+		last = err
+		if err != nil && !again(err) {
+			err = backoff.Permanent(err)
+		}
+		return c, err
+	}, backoff.WithContext(pace, ctx))
 	if err != nil && ctx.Err() != nil {
 		err = last // says more than that the time is over
 	}
