@@ -28,7 +28,9 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		return nil, err
 	}
 	cfg.Broker = cfg.Afresh()
-	waiter := &waitq.Waiter{Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry}
+	waiter := &waitq.Waiter{
+		Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry, Look: cfg.look,
+	}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
 	s := &search{cfg: cfg, broker: cfg.Broker.String()}
