@@ -41,6 +41,8 @@ type Config struct {
 	clock lease.Clock // nil means that of the kernel
 	// retry is before a waiter's first try without a hint. 0 means waitq.FirstRetry.
 	retry time.Duration
+	// look is between two looks of the second waiter. 0 means waitq.LookEvery.
+	look time.Duration
 	// rearm is after how long the last will is published anew. 0 means rearmAfter.
 	rearm time.Duration
 }
@@ -74,6 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.History = c.History || c.Fence
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	setDefault(&c.retry, waitq.FirstRetry)
+	setDefault(&c.look, waitq.LookEvery)
 	setDefault(&c.rearm, rearmAfter)
 	if c.clock == nil {
 		c.clock = lease.BootClock{}

@@ -65,6 +65,7 @@ type Waiter struct {
 	// OnWaiting is called with what is known, at each change. It may be nil.
 	OnWaiting func(Waiting)
 	Retry     time.Duration // before the first try without a hint
+	Look      time.Duration // between two looks of the second in the queue
 
 	why   error   // of the wait
 	known Waiting // what OnWaiting was called with
@@ -73,7 +74,11 @@ type Waiter struct {
 	ahead  int  // how many are left of those who were in the queue before us
 	warned bool // that an alarm makes us wait
 
-	soon    []time.Duration // the pauses that are left after a hint in vain
+	soon []time.Duration // the pauses that are left after a hint in vain
+
+	free  bool // the newest look behind the first has found it so
+	slots int  // how many it has seen
+
 	leaving sync.WaitGroup
 }
 
@@ -138,6 +143,9 @@ func (w *Waiter) stand(
 	}
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
+	w.free = false
+	look := time.NewTimer(w.nextLook())
+	defer look.Stop()
 	for {
 		select {
 		case hint, ok := <-hints:
@@ -149,27 +157,11 @@ func (w *Waiter) stand(
 				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
 				continue
 			}
-			w.first = true
-			w.report(place)
-			err := w.try(ctx)
-			if errors.Is(err, fault.ErrTooFew) {
-				_ = place.leave() // with the hint, which goes to the next: that may want less
-				continue
+			if pause, err := w.heed(ctx, place, hint, slow); !errors.Is(err, fault.ErrBusy) {
+				return err
+			} else if !errors.Is(err, fault.ErrTooFew) {
+				timer.Reset(pause)
 			}
-			if errors.Is(err, fault.ErrBusy) {
-				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
-				w.report(place)
-				slow.Reset() // what it was about may be true a little later
-				if w.soon = nil; mayBeEarly(hint) {
-					w.soon = afterHint
-				}
-				timer.Reset(w.nextRetry(place, slow))
-				continue
-			}
-			if err == nil {
-				w.pass(place, hint)
-			}
-			return err
 		case <-timer.C:
 			if hints == nil || w.first || w.ahead == 0 || !w.nudge(ctx) {
 				if err := w.tryCautiously(ctx); !errors.Is(err, fault.ErrBusy) {
@@ -182,6 +174,14 @@ func (w *Waiter) stand(
 			w.moveUp(ctx, place)
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
+		case <-look.C:
+			if hints != nil && !w.first && w.ahead > 0 && w.neglected(ctx) {
+				if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+					return w.leave(place, err)
+				}
+				w.free = false
+			}
+			look.Reset(w.nextLook())
 		case <-w.Link.Lock.Ended:
 			return wire.Refused(w.Link.Lock.Broker, "wait for "+w.Lock.String(),
 				wire.ConnectionLost(w.Link.Lock.Why))
@@ -189,6 +189,30 @@ func (w *Waiter) stand(
 			return w.leave(place, w.lastTry(ctx))
 		}
 	}
+}
+
+// heed tries on a hint. After a try in vain it returns when to try again.
+func (w *Waiter) heed(
+	ctx context.Context, place *Place, hint amqp.Delivery, slow backoff.BackOff,
+) (time.Duration, error) {
+	w.first = true
+	w.report(place)
+	err := w.try(ctx)
+	switch {
+	case err == nil:
+		w.pass(place, hint)
+	case errors.Is(err, fault.ErrTooFew):
+		_ = place.leave() // with the hint, which goes to the next: that may want less
+	case errors.Is(err, fault.ErrBusy):
+		_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
+		w.report(place)
+		slow.Reset() // what it was about may be true a little later
+		if w.soon = nil; mayBeEarly(hint) {
+			w.soon = afterHint
+		}
+		return w.nextRetry(place, slow), err
+	}
+	return 0, err
 }
 
 // mayBeEarly reports whether what the hint is about may be true in a few milliseconds. A

@@ -165,12 +165,31 @@ func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
 // MissingNow is Missing where that can be asked at once, without a new connection; sure
 // reports whether it could.
 func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool) {
-	if l.mute || l.publish == nil || l.publish.IsClosed() || l.publish.Blocked() {
+	if !l.canAsk() {
 		return false, false
 	}
 	missing, err := l.Missing(ctx, queue)
 	l.mute = Code(err) == amqp.AccessRefused
 	return missing, err == nil
+}
+
+// FreeNow reports whether a mutex, or a slot of a semaphore, is seen to be free, and among
+// how many slots. It is false where that cannot be asked at once.
+func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
+	if lock.Kind == Mutex {
+		missing, sure := l.MissingNow(ctx, lock.Name)
+		return sure && missing, 1
+	}
+	if !l.canAsk() {
+		return false, 0
+	}
+	found, err := l.Find(ctx, lock.Name, 1, MaxSlots+Overshoot)
+	return err == nil && len(found.Free) > 0, found.Count
+}
+
+// canAsk reports whether a question can go out at once, over the connection that there is.
+func (l *Link) canAsk() bool {
+	return !l.mute && l.publish != nil && !l.publish.IsClosed() && !l.publish.Blocked()
 }
 
 // probedFor asks once more where the broker fails itself (541). It does for a message
