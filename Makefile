@@ -44,7 +44,7 @@ soak: ## run make test N=20 times in a row, half of them beside busy loops; writ
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
 
-test-docs: build ## run what README.md and docs/RECIPES.md tell people to type
+test-docs: build ## run what README.md and docs/how-to/recipes.md tell people to type
 	@scripts/install-tools $(DOCS_TOOLS)
 	@scripts/test docs
 
@@ -72,8 +72,8 @@ model-full: ## check the largest sizes; an hour and 16 GB
 	@scripts/install-tools $(MODEL_TOOLS)
 	@test/model/check full
 
-bench: build ## measure, and write the figures of docs/BENCHMARKS.md; a quarter of an hour
-	@scripts/bench -docs docs
+bench: build ## measure, and write the figures of docs/internals/benchmarks.md; a quarter of an hour
+	@scripts/bench -docs docs/internals
 
 lint: lint-tools ## check all that needs no run: formats, types, linters, shell, workflow, diagrams
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

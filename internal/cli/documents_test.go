@@ -107,11 +107,11 @@ func TestFieldsAreDocumented(t *testing.T) {
 		return names
 	}
 	for page, types := range map[string][]reflect.Type{
-		"docs/STATUS.md": {
+		"docs/reference/status.md": {
 			reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
 			reflect.TypeFor[console.AllLocks](),
 		},
-		"docs/HISTORY.md": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
+		"docs/explanation/history.md": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
 	} {
 		text := readDocument(t, page)
 		for _, of := range types {

@@ -49,7 +49,7 @@ func TestEveryBlockIsKnown(t *testing.T) {
 	for _, language := range strings.Fields("crontab ini yaml groovy make sh bash bats") {
 		known[language] = true
 	}
-	all := fence.FindAllStringSubmatch(read(t, "docs/RECIPES.md"), -1)
+	all := fence.FindAllStringSubmatch(read(t, "docs/how-to/recipes.md"), -1)
 	if len(all) < 12 {
 		t.Errorf("only %d blocks found", len(all))
 	}

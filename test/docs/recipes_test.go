@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const page = "docs/RECIPES.md"
+const page = "docs/how-to/recipes.md"
 
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
@@ -32,7 +32,7 @@ func lookPath(t *testing.T, program string) string {
 // its lock.
 func TestCron(t *testing.T) {
 	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"},
-		{"docs/CONNECTIONS.md", "Passwords"}} {
+		{"docs/how-to/connecting.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
 		}
