@@ -22,8 +22,6 @@ const (
 	page  = howTo + "recipes.md"
 )
 
-
-
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
