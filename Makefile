@@ -5,6 +5,7 @@ GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 TOOL          = go tool -modfile=tools/go.mod
 GORELEASER    = v2.14.3
+FREEZE        = v0.2.2
 
 # Licenses that an MIT-licensed program may link.
 LICENSES = Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
@@ -20,7 +21,7 @@ PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
 SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
 
-.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams licenses sbom package fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams picture licenses sbom package fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +45,7 @@ soak: ## run make test N=20 times in a row, half of them beside busy loops; writ
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
 
-test-docs: build ## run what README.md and docs/RECIPES.md tell people to type
+test-docs: build ## run what README.md and docs tell people to type
 	@scripts/install-tools $(DOCS_TOOLS)
 	@scripts/test docs
 
@@ -72,8 +73,8 @@ model-full: ## check the largest sizes; an hour and 16 GB
 	@scripts/install-tools $(MODEL_TOOLS)
 	@test/model/check full
 
-bench: build ## measure, and write the figures of docs/BENCHMARKS.md; a quarter of an hour
-	@scripts/bench -docs docs
+bench: build ## measure, and write the figures of docs/internals/benchmarks.md; a quarter of an hour
+	@scripts/bench -docs docs/internals
 
 lint: lint-tools ## check all that needs no run: formats, types, linters, shell, workflow, diagrams
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
@@ -107,6 +108,9 @@ dist/vulndb:
 diagrams: ## draw docs/diagrams
 	@scripts/install-tools graphviz mscgen
 	@scripts/diagrams
+
+picture: build ## record make demo, and draw docs/demo.svg
+	@FREEZE=$(FREEZE) scripts/picture
 
 licenses: ## check the licenses of all that is linked into amqprun
 	$(TOOL) go-licenses check --allowed_licenses=$(LICENSES) .

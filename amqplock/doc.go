@@ -63,10 +63,10 @@
 // https://github.com/rabbitmq/rabbitmq-server/pull/17324). The checks find most of that,
 // within a second or two of the grant or when the majority is lost; not all. With Khepri
 // from 4.2 on a lock whose node crashed stays taken until the node returns or is removed
-// from the cluster. docs/GUARANTEES.md has the figures.
+// from the cluster. docs/explanation/guarantees.md has the figures.
 //
 // WithFence gives a lock a fencing token that grows with each grant. A resource that
-// checks the token is safe from an older holder. docs/HISTORY.md says when a token may be
+// checks the token is safe from an older holder. docs/explanation/history.md says when a token may be
 // smaller: if the history was lost and the broker's clock went back.
 //
 // # The queues of lock NAME

@@ -2,7 +2,7 @@
 // and shares the terminal with it. When the lock is lost it stops everything that the
 // command has started. It knows nothing of locks: the loss is the end of a context.
 //
-// docs/WRAPPER.md lists what it guarantees and what it does not.
+// docs/internals/wrapper.md lists what it guarantees and what it does not.
 package runner
 
 import (

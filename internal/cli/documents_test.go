@@ -107,11 +107,11 @@ func TestFieldsAreDocumented(t *testing.T) {
 		return names
 	}
 	for page, types := range map[string][]reflect.Type{
-		"docs/STATUS.md": {
+		"docs/reference/json.md": {
 			reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
-			reflect.TypeFor[console.AllLocks](),
+			reflect.TypeFor[console.AllLocks](), reflect.TypeFor[amqplock.Run](),
+			reflect.TypeFor[console.History](),
 		},
-		"docs/HISTORY.md": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
 	} {
 		text := readDocument(t, page)
 		for _, of := range types {
@@ -172,12 +172,31 @@ func TestHelpFitsAScreen(t *testing.T) {
 	}
 }
 
-func TestReadmeNamesEveryOption(t *testing.T) {
+// commandLine is the page with the table of options.
+const commandLine = "docs/reference/command-line.md"
+
+func TestReferenceNamesEveryOption(t *testing.T) {
 	t.Parallel()
-	_, table, _ := strings.Cut(readDocument(t, "README.md"), "\n| option | variable |")
+	_, table, _ := strings.Cut(readDocument(t, commandLine), "\n| option | variable |")
 	table, _, _ = strings.Cut(table, "\n\n")
-	cells := regexp.MustCompile("(?m)^\\| `.*?` \\|").FindAllString(table, -1)
-	compareOptions(t, "README.md", optionsIn(strings.Join(cells, "\n")), everyOption())
+	row := regexp.MustCompile("(?m)^\\| (`.*?`) \\| (.*?) \\|")
+	var cells []string
+	variables := map[string]string{}
+	for _, cell := range row.FindAllStringSubmatch(table, -1) {
+		cells = append(cells, cell[1])
+		for _, name := range optionsIn(cell[1]) {
+			variables[name] += cell[2]
+		}
+	}
+	compareOptions(t, commandLine, optionsIn(strings.Join(cells, "\n")), everyOption())
+	for _, o := range slices.Concat(slices.Collect(maps.Values(allOptions()))...) {
+		got := variables[dashed(o.names[0])]
+		brokers := strings.HasPrefix(o.names[0], "url") // their variables are read together
+		if o.env == "" && !brokers && strings.Contains(got, "AMQPRUN_") || !strings.Contains(got, o.env) {
+			t.Errorf("%s has the variable %q for %s, the program %q",
+				commandLine, got, o.names[0], o.env)
+		}
+	}
 }
 
 func TestManualPageNamesEveryOption(t *testing.T) {
@@ -267,19 +286,20 @@ func TestReadmeAndUsageHaveTheSameStatuses(t *testing.T) {
 			t.Errorf("--help does not name exit status %d", code)
 		}
 	}
-	readme := readDocument(t, "README.md")
-	rows := map[int]bool{}
-	row := regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|")
-	for _, row := range row.FindAllStringSubmatch(readme, -1) {
-		code, _ := strconv.Atoi(row[1])
-		rows[code] = true
-		if !codes[code] && code != exit.OK {
-			t.Errorf("README.md has exit status %d, package exit has not", code)
+	for _, page := range []string{"README.md", "docs/reference/exit-status.md"} {
+		rows := map[int]bool{}
+		row := regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|")
+		for _, row := range row.FindAllStringSubmatch(readDocument(t, page), -1) {
+			code, _ := strconv.Atoi(row[1])
+			rows[code] = true
+			if !codes[code] && code != exit.OK {
+				t.Errorf("%s has exit status %d, package exit has not", page, code)
+			}
 		}
-	}
-	for code := range codes {
-		if !rows[code] {
-			t.Errorf("README.md has no row for exit status %d", code)
+		for code := range codes {
+			if !rows[code] {
+				t.Errorf("%s has no row for exit status %d", page, code)
+			}
 		}
 	}
 }

@@ -124,7 +124,7 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 			}
 			checked++
 			if !strings.Contains(page, part) {
-				t.Errorf("%s says %q, docs/TROUBLESHOOTING.md does not", path, text)
+				t.Errorf("%s says %q, docs/how-to/troubleshooting.md does not", path, text)
 			}
 		}
 	}
@@ -150,5 +150,5 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 
 func troubleshooting(t *testing.T) string {
 	t.Helper()
-	return readDocument(t, "docs/TROUBLESHOOTING.md")
+	return readDocument(t, "docs/how-to/troubleshooting.md")
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The permissions of README.md are enough; without any of them something fails.
+# The permissions of docs/how-to/permissions.md are enough; without any of them something fails.
 
 load helpers
 load locks
@@ -16,7 +16,7 @@ setup_file() {
     [[ $users != *"<<\"may-$2\">>"* ]] || set -- "$1" "$2-seen" "${@:3}" # the second line for ci
     users+="User(<<\"may-$2\">>, $(erl "$3"), $(erl "$4"), $(erl "$5")),"
   }
-  eval "$(sed -n '/^    rabbitmqctl set_permissions /{:more; /\\$/{N; b more}; p}' "$BATS_TEST_DIRNAME/../../README.md")"
+  eval "$(sed -n '/^    rabbitmqctl set_permissions /{:more; /\\$/{N; b more}; p}' "$BATS_TEST_DIRNAME/../../docs/how-to/permissions.md")"
   for name in ci cron admin ci-seen operator fenced; do
     [[ $users == *"<<\"may-$name\">>"* ]]
   done
@@ -94,7 +94,7 @@ denied() { # USER PATTERN ARGUMENT...
   [ ! -e started ]
 }
 
-@test "a holder and a waiter of a semaphore, with the permissions of the README" {
+@test "a holder and a waiter of a semaphore, with the documented permissions" {
   amqprun change --semaphore builds --to 1
   hand_over ci --semaphore builds
 }
@@ -111,7 +111,7 @@ denied() { # USER PATTERN ARGUMENT...
   hand_over cron --mutex nightly
 }
 
-@test "an administrator, with the permissions of the README" {
+@test "an administrator, with the documented permissions" {
   amqprun destroy --semaphore builds
   as admin sane_run -0 amqprun change --semaphore builds 2
   as admin sane_run -0 amqprun change --semaphore builds --to 3
@@ -191,7 +191,7 @@ denied() { # USER PATTERN ARGUMENT...
   denied nothing 'amq.default' status --semaphore builds
 }
 
-@test "a history, with what README gives, and without" {
+@test "a history, with what the page gives, and without" {
   amqprun change --semaphore builds --to 1
   as ci-seen sane_run -0 --separate-stderr amqprun --history --semaphore builds true
   [ -z "$stderr" ]

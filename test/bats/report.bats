@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# --report: a test for each row of docs/REPORT.md.
+# --report: a test for each row of docs/reference/json.md.
 
 load helpers
 load locks

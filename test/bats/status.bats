@@ -6,15 +6,15 @@ load locks
 
 export AMQPRUN_SHOW_COMMAND=1 # the tests know their runs by it
 
-setup_file() { # the users of the README, whose lock is called builds
+setup_file() { # the users of docs/how-to/permissions.md, whose lock is called builds
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   export SECRET=s3cret
   for user in ci operator silent; do
     broker_ctl add_user "$user" "$SECRET"
   done
-  # shellcheck disable=SC2317 # the README's lines call it
+  # shellcheck disable=SC2317 # the lines of the page call it
   rabbitmqctl() { broker_ctl "$@"; }
-  eval "$(sed -n '/^For .status. and .evict. there/,/^A holder or waiter with/ { /^    /p }' "$ROOT/README.md")"
+  eval "$(sed -n '/^For .status. and .evict. there/,/^A holder or waiter with/ { /^    /p }' "$ROOT/docs/how-to/permissions.md")"
   broker_ctl set_permissions silent '^builds-(B-[0-9]+|[WH])$' '^amq\.default$' '^builds-(A-[0-9]+|[WH])$'
 }
 
@@ -197,7 +197,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer" 'close_connection'
 }
 
-@test "the permissions of the README" {
+@test "the documented permissions" {
   requires_broker_ctl
   amqprun change --semaphore builds --to 2
   AMQPRUN_URL=$(as ci) hold --semaphore builds -v

@@ -63,7 +63,7 @@ func run() error {
 	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
 	versions := flag.String("versions", "", "`text` about the servers for the first line")
 	docs := flag.String("docs", "",
-		"`directory` whose BENCHMARKS.md and benchmarks.svg are written anew")
+		"`directory` whose benchmarks.md and benchmarks.svg are written anew")
 	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
 	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// report puts what is printed into docs/BENCHMARKS.md, each part between "<!-- bench:
+// report puts what is printed into docs/internals/benchmarks.md, each part between "<!-- bench:
 // NAME -->" and "<!-- end -->".
 type report struct {
 	docs string // empty: nowhere
@@ -29,7 +29,7 @@ func (r *report) section(name string) error {
 	if r.docs == "" {
 		return nil
 	}
-	file := filepath.Join(r.docs, "BENCHMARKS.md")
+	file := filepath.Join(r.docs, "benchmarks.md")
 	page, err := os.ReadFile(file)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-# Draws docs/benchmarks.svg from what the parts of the bench leave in the directory dir.
+# Draws docs/internals/benchmarks.svg from what the parts of the bench leave in the directory dir.
 set terminal svg size 900,640 font "sans-serif,12" background rgb "white"
 set multiplot layout 2,2
 set style fill solid 0.6

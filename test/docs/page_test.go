@@ -49,7 +49,15 @@ func TestEveryBlockIsKnown(t *testing.T) {
 	for _, language := range strings.Fields("crontab ini yaml groovy make sh bash bats") {
 		known[language] = true
 	}
-	all := fence.FindAllStringSubmatch(read(t, "docs/RECIPES.md"), -1)
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "how-to", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]string
+	for _, page := range pages {
+		text := read(t, filepath.Join("docs", "how-to", filepath.Base(page)))
+		all = append(all, fence.FindAllStringSubmatch(text, -1)...)
+	}
 	if len(all) < 12 {
 		t.Errorf("only %d blocks found", len(all))
 	}

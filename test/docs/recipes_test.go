@@ -17,7 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const page = "docs/RECIPES.md"
+const (
+	howTo = "docs/how-to/"
+	page  = howTo + "recipes.md"
+)
 
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
@@ -31,8 +34,8 @@ func lookPath(t *testing.T, program string) string {
 // TestCron runs each job of a crontab as cron does, once alone, and while another holds
 // its lock.
 func TestCron(t *testing.T) {
-	for _, source := range []struct{ page, heading string }{{page, "Cron"}, {"README.md", "Recipes"},
-		{"docs/CONNECTIONS.md", "Passwords"}} {
+	for _, source := range []struct{ page, heading string }{{howTo + "cron.md", "Cron"}, {"README.md", "Recipes"},
+		{"docs/how-to/connecting.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
 		}
@@ -107,7 +110,7 @@ func TestSystemd(t *testing.T) {
 	s.write(settings, "AMQPRUN_URL="+s.url+"\n", 0o600)
 	var service string
 	var paths []string
-	for _, unit := range blocks(t, page, "systemd", "ini") {
+	for _, unit := range blocks(t, howTo+"systemd.md", "systemd", "ini") {
 		name := strings.TrimPrefix(unit[:strings.Index(unit, "\n")], "# /etc/systemd/system/")
 		unit = strings.ReplaceAll(s.here(unit), "/etc/amqprun.env", settings)
 		if strings.HasSuffix(name, ".service") {
@@ -171,7 +174,7 @@ func shellSteps(t *testing.T, commands []string, journal ...string) {
 }
 
 func TestGitHubActions(t *testing.T) {
-	workflow := []byte(blocks(t, page, "GitHub Actions", "yaml")[0])
+	workflow := []byte(blocks(t, howTo+"ci.md", "GitHub Actions", "yaml")[0])
 	linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +221,7 @@ func TestGitLab(t *testing.T) {
 			} `json:"allow_failure"`
 		} `json:"deploy"`
 	}
-	text := []byte(blocks(t, page, "GitLab CI", "yaml")[0])
+	text := []byte(blocks(t, howTo+"ci.md", "GitLab CI", "yaml")[0])
 	if err := yaml.UnmarshalStrict(text, &pipeline); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +235,7 @@ func TestGitLab(t *testing.T) {
 // TestJenkins runs the shell steps; nothing here can judge the Groovy around them.
 func TestJenkins(t *testing.T) {
 	steps := regexp.MustCompile(`(?m)^\s*sh '([^'\n]+)'$`).
-		FindAllStringSubmatch(blocks(t, page, "Jenkins", "groovy")[0], -1)
+		FindAllStringSubmatch(blocks(t, howTo+"ci.md", "Jenkins", "groovy")[0], -1)
 	if len(steps) != 1 {
 		t.Fatalf("%d shell steps, want 1", len(steps))
 	}
@@ -334,7 +337,7 @@ func TestPool(t *testing.T) {
 func TestBats(t *testing.T) {
 	bats := lookPath(t, "bats")
 	s := open(t, true)
-	s.write(filepath.Join(s.home, "database.bats"), blocks(t, page, "Bats", "bats")[0], 0o600)
+	s.write(filepath.Join(s.home, "database.bats"), blocks(t, howTo+"bats.md", "Bats", "bats")[0], 0o600)
 	r := s.start(s.broker(), bats, "--tap", "database.bats").ends(0)
 	if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
 		t.Errorf("bats says %q, want %q", &r.out, want)
@@ -346,7 +349,7 @@ func TestBats(t *testing.T) {
 // TestKubernetes decodes the manifest as the API server does, refusing what it does not
 // know, and runs the container's command.
 func TestKubernetes(t *testing.T) {
-	manifest := []byte(blocks(t, page, "Kubernetes", "yaml")[0])
+	manifest := []byte(blocks(t, howTo+"kubernetes.md", "Kubernetes", "yaml")[0])
 	var job batchv1.CronJob
 	if err := yaml.UnmarshalStrict(manifest, &job); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
  * admin.pml: administration. Safety: slots have no hole, their number is what the
  * administrators were asked for, and a drain ends no command.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
  * to run this file, what each switch does, and what is left out.
  *
  * Administrators 0 and 1 change one semaphore, as with `change +2` and `change -1`; with

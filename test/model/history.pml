@@ -4,7 +4,7 @@
  *
  * The log and the tokens are in the code, as --fence. That holders follow the log, and
  * newcomers wait for rivals, is a design and not in the code.
- * docs/PROOF.md says how to read and to run this file, what each switch does, and what is
+ * docs/internals/model.md says how to read and to run this file, what each switch does, and what is
  * left out.
  *
  * The rules, in short. A lock with --fence has a stream, NAME-L. After the grant a client

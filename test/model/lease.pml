@@ -1,7 +1,7 @@
 /*
  * lease.pml: how a lock is held, in time. Safety: two commands never run under one slot.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
  * to run this file, what each switch does, and what is left out.
  *
  * The wait queue is not here: it gives hints, and a hint only says when to claim. A
@@ -236,7 +236,7 @@ proctype Holder(byte c) {
 	:: d_step { alive(c) -> go_out(c);
 		say(c, "command is dead, closes") }
 #ifdef DELETE_BY_NAME
-	/* docs/GUARANTEES.md, 6: this client is killed while its claim is unanswered. */
+	/* docs/explanation/guarantees.md, 6: this client is killed while its claim is unanswered. */
 	:: d_step { client[c].st == CLAIM && client[c].own.q == ASKED ->
 		doomed[client[c].slot] = true; say(c, "is killed while it claims");
 		go_out(c)
@@ -248,7 +248,7 @@ proctype Holder(byte c) {
 /* ---- what the broker does --------------------------------------------------------- */
 
 /* A node takes three quarters of net_ticktime or more to notice that another has
- * fallen silent. The docs want that to be 2T or more (docs/GUARANTEES.md, "What to
+ * fallen silent. The docs want that to be 2T or more (docs/internals/measurements.md, "What to
  * configure"). A connection between nodes that is reset is noticed at once. */
 #ifdef RESET_SPLIT
 #define noticed true
@@ -322,14 +322,14 @@ proctype Connection(byte c) {
 		free_queue(c)
 	   }
 #ifdef ABRUPT
-	/* docs/GUARANTEES.md, 2: a reset, a FIN, an operator: the connection ends at once. */
+	/* docs/explanation/guarantees.md, 2: a reset, a FIN, an operator: the connection ends at once. */
 	:: d_step { client[c].st != OUT && client[c].silent < LEASE ->
 		client[c].silent = ENDED; say(c, "connection is ended by the broker, its lock is freed");
 		free_queue(c)
 	   }
 #endif
 #ifdef VANISH
-	/* docs/GUARANTEES.md, 4 and 5: the queue is deleted, and its owner gets no notice. */
+	/* docs/explanation/guarantees.md, 4 and 5: the queue is deleted, and its owner gets no notice. */
 	:: d_step { view[LARGE].owner[client[c].slot] == c + 1 -> free_queue(c);
 		say(c, "queue vanishes") }
 #endif
@@ -394,7 +394,7 @@ proctype Cluster() {
 	   }
 #endif
 	/* The sides reach each other again. The smaller one takes over what the larger one
-	 * says; with Mnesia each goes on with its own view (docs/GUARANTEES.md, 1). */
+	 * says; with Mnesia each goes on with its own view (docs/explanation/guarantees.md, 1). */
 	:: d_step { split ->
 		split = false; cut = 0; note("THE SIDES REACH EACH OTHER AGAIN");
 #ifndef TWO_VIEWS

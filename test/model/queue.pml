@@ -2,7 +2,7 @@
  * queue.pml: the wait queue. Liveness: whoever waits is served. Safety: nobody in the
  * queue overtakes.
  *
- * The headings in quotes are those of docs/DESIGN.md. docs/PROOF.md says how to read and
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
  * to run this file, what each switch does, and what is left out.
  *
  * A lock is an array of owners here, granted in one step: lease.pml is about what else
@@ -234,7 +234,7 @@ inline try(c) {
 
 /* When a client may be killed. With hints alone: while it stands in the queue, or
  * holds the lock and others stand there. What else a kill can do is left to the slow
- * tries; docs/PROOF.md lists it. */
+ * tries; docs/internals/model.md lists it. */
 #ifdef SLOW_TRIES
 #define may_die true
 #else

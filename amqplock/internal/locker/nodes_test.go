@@ -290,7 +290,7 @@ func answerAddresses(server net.PacketConn, addresses ...net.IP) {
 	}
 }
 
-// TestWhatIsTriedAgain is the first part of the table in docs/CONNECTIONS.md. A try
+// TestWhatIsTriedAgain is the first part of the table in docs/how-to/connecting.md. A try
 // that fails takes less than the connect timeout, unless it uses that up.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
+// manual is where the pages are that hints lead to.
+const manual = "https://github.com/amqprun/amqprun/blob/main/docs/how-to/"
+
 // Refused explains why the broker did not do what was asked. It leaves nil, explained
 // errors and the caller's own end of ctx as they are.
 func Refused(broker, doing string, err error) error {
@@ -36,7 +39,7 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrAccess,
 			Text: fmt.Sprintf("%s: %v", text, err),
 			Hint: "the user lacks a permission: see rabbitmqctl list_user_permissions, " +
-				"and the permissions named in the README",
+				"and "+manual+"permissions.md",
 			Err: err,
 		}
 	}
