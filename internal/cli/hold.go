@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
 	background "github.com/amqprun/amqprun/internal/hold"
@@ -129,6 +131,11 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 			o.args = []string{fmt.Sprint("process ", process.PID)}
 		}
 		o.args[0] = filepath.Base(o.args[0])
+	}
+	if !o.given["kill-after"] { // with a short heartbeat the default would not fit
+		room := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
+			cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
+		o.stopTime = max(min(o.stopTime, room), 0)
 	}
 	spec, err := specOf(o)
 	spec.Shown = "hold for " + spec.Shown
