@@ -8,7 +8,7 @@ _amqprun() {
   COMPREPLY=()
   case $COMP_CWORD:${COMP_WORDS[1]} in
     1:*) ;;
-    *:change | *:destroy | *:status | *:check | *:evict | *:history) sub=${COMP_WORDS[1]} first=2 ;;
+    *:change | *:destroy | *:status | *:check | *:evict | *:history | *:hold | *:release) sub=${COMP_WORDS[1]} first=2 ;;
   esac
   case $sub in
     change) options="--semaphore --to --drain $broker" ;;
@@ -17,6 +17,11 @@ _amqprun() {
     check) options="--mutex --semaphore -E --conflict-exit-code $broker" ;;
     evict) options="--mutex --semaphore --holder $broker" ;;
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
+    hold)
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --check-interval
+        --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command $broker"
+      ;;
+    release) options="-v --verbose -q --quiet --log-format -h --help" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
         -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
@@ -35,7 +40,7 @@ _amqprun() {
         ;;
       --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --slots | --count | --command | --signal | --kill-after | \
         --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
-        --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | -w | -E | -c | -s | -k)
+        --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | --for | --max | --log | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash
         if ((++i >= COMP_CWORD)); then
           value=$word
@@ -55,7 +60,7 @@ _amqprun() {
   [[ $cur != = ]] || cur=''
 
   case $value in
-    --url-file | --password-file | --cacert | --cert | --key | --report)
+    --url-file | --password-file | --cacert | --cert | --key | --report | --log)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
@@ -67,7 +72,7 @@ _amqprun() {
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
       elif ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history hold release' -- "$cur")
       elif [[ -z $sub ]]; then
         _amqprun_command "$COMP_CWORD"
       fi
