@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// dialer opens TCP connections to a host that may have several addresses. It tries them in
-// the resolver's order. An address that has not answered after its share of the time, at
-// most headStart, goes on beside the next one, and the first that answers wins. net.Dialer
-// gives an address that does not answer two seconds or more, and the next one none.
+// dialer opens TCP connections to a host that may have several addresses. It tries them
+// in the resolver's order. Each has its share of the time, at most headStart, before the
+// next one is tried beside it. The first that answers wins. net.Dialer gives a silent
+// address two seconds at least, and a short time is over by then.
 type dialer struct{ net.Dialer }
 
 // headStart is what net.Dialer gives the first family of addresses.
