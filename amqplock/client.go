@@ -67,14 +67,14 @@ func (c *Client) Check(lock Ref, opts ...Option) error {
 //
 // It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx.
 // The end of ctx has no effect on a lock that was acquired. A broker that cannot be
-// reached at first has Broker.ConnectTimeout to come back. Then, or when the deadline of
-// ctx passes before there was any connection, the error matches ErrUnreachable. What would
-// fail again (a certificate) is an error at once. A refusal (a wrong password) is one when
-// it comes again after a second.
+// reached at first has Broker.ConnectTimeout to come back. Then the error matches
+// ErrUnreachable, and so it does when ctx's deadline passes before any connection. What
+// would fail again (a certificate) is an error at once. A refusal (a wrong password) is
+// one when it comes again after a second.
 //
-// After the first connection a broker that goes away is waited for until ctx ends, and the
-// waiter then has a new place in the wait queue. A broker that refuses a waiter which it
-// has accepted before has Broker.ConnectTimeout to think better of it.
+// After the first connection Acquire waits for a broker that goes away until ctx ends.
+// Then it has a new place in the wait queue. A broker that has accepted us before has
+// Broker.ConnectTimeout to take a refusal back.
 //
 // Nothing is left on the broker when it fails. To see to that it takes up to two seconds
 // more than ctx has, where the broker does not answer.

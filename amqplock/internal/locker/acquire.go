@@ -77,7 +77,7 @@ func hold(c *contender) (*Holder, error) {
 	return h, err
 }
 
-// search is what a caller is told about the tries, over one connection after another.
+// search is what is known of the tries so far, over one connection after another.
 type search struct {
 	cfg    Config
 	broker string // of the newest connection

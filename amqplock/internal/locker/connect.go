@@ -16,8 +16,8 @@ import (
 
 // connect opens what a contender needs. It pauses before each time but the first,
 // because a broker may accept each connection and close it at the first request. With
-// wait it tries as often as connectFirst and connectAgain do. When ctx is canceled the error matches
-// its cause.
+// wait it tries as often as connectFirst and connectAgain do. When ctx is canceled the
+// error matches its cause.
 func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
 ) (*contender, error) {

@@ -51,7 +51,7 @@ func TestFrozenFirstWaiterKeepsNobodyFromTheLock(t *testing.T) {
 	}
 }
 
-// A living first waiter is not overtaken, however long the lock is held and whoever looks.
+// A living first waiter is not overtaken by one that looks.
 func TestLookingWaiterDoesNotOvertake(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)

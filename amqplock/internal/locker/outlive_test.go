@@ -136,7 +136,8 @@ func TestRefusalAfterTheBrokerWasAway(t *testing.T) {
 			begun := time.Now()
 			err := <-ended
 			took := time.Since(begun) - time.Minute
-			if !errors.Is(err, kind) || took < wire.DefaultConnectTimeout || took > 2*wire.DefaultConnectTimeout {
+			const patience = wire.DefaultConnectTimeout
+			if !errors.Is(err, kind) || took < patience || took > 2*patience {
 				t.Errorf("%v, %s after the broker was back", err, took)
 			}
 		})
@@ -175,8 +176,8 @@ func TestWaiterOutlivesItsNodeBesideOneThatRefuses(t *testing.T) {
 	})
 }
 
-// A waiter notices a broker that falls silent, as behind a proxy that dies without a
-// word, and goes on when another answers in its place.
+// A waiter notices a broker that falls silent, as behind a proxy that hangs. It goes on
+// when another one answers.
 func TestWaiterOutlivesASilentConnection(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, p *peer, cfg Config) {

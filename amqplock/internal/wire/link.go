@@ -173,8 +173,8 @@ func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool
 	return missing, err == nil
 }
 
-// FreeNow reports whether a mutex, or a slot of a semaphore, is seen to be free, and among
-// how many slots. It is false where that cannot be asked at once.
+// FreeNow reports whether a mutex, or a slot of a semaphore, is seen to be free, and
+// among how many slots. It is false where that cannot be asked at once.
 func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
 	if lock.Kind == Mutex {
 		missing, sure := l.MissingNow(ctx, lock.Name)
@@ -187,7 +187,8 @@ func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
 	return err == nil && len(found.Free) > 0, found.Count
 }
 
-// canAsk reports whether a question can go out at once, over the connection that there is.
+// canAsk reports whether a question can go out at once, over the connection that there
+// is.
 func (l *Link) canAsk() bool {
 	return !l.mute && l.publish != nil && !l.publish.IsClosed() && !l.publish.Blocked()
 }
