@@ -46,7 +46,7 @@ func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
 	if err := noArguments(o); err != nil {
 		return nil, err
 	}
-	if o.lock.Name != "" {
+	if o.lock.Kind != "" {
 		if err := amqplock.CheckName(o.lock.Name); err != nil {
 			return nil, err
 		}

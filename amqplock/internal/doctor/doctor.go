@@ -41,7 +41,7 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	e := &examination{ctx: ctx, link: link, ref: ref}
 	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
 		link.Lock.Broker, e.user(), wire.Took(begun))})
-	e.version()
+	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
 	e.timing()
 	e.heartbeat()
 	e.publishing()
@@ -75,8 +75,8 @@ func failed(check string, err error) Finding {
 	return f
 }
 
-func (e *examination) version() {
-	text := fmt.Sprint(e.link.Lock.Properties["version"])
+// version judges what a version of RabbitMQ promises.
+func version(text string) Finding {
 	f := Finding{Check: "version", Level: OK, Text: "RabbitMQ " + text}
 	var v [3]int
 	n, _ := fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2])
@@ -92,7 +92,7 @@ func (e *examination) version() {
 		f.Text += ": a cluster that is cut in parts can commit too early"
 		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later"
 	}
-	e.add(f)
+	return f
 }
 
 // slow is a round trip that leaves a check too little of its time.
