@@ -79,6 +79,7 @@ var subcommands = []subcommand{
 	{"change", changeOptions, admin(change)},
 	{"check", checkOptions, check},
 	{"destroy", destroyOptions, admin(destroy)},
+	{"doctor", doctorOptions, checkup},
 	{"evict", evictOptions, admin(evict)},
 	{"history", historyOptions, admin(history)},
 	{"hold", holdOptions, hold},

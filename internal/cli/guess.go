@@ -16,7 +16,7 @@ import (
 
 // subcommandNames are those of subcommands, which would use this file in turn.
 var subcommandNames = []string{
-	"change", "check", "destroy", "evict", "history", "hold", "release", "status",
+	"change", "check", "destroy", "doctor", "evict", "history", "hold", "release", "status",
 }
 
 // noLock is the error for a command line that names no lock.

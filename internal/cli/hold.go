@@ -53,8 +53,8 @@ func process(pid **int) func(string) error {
 	}
 }
 
-// hold takes a lock and returns when a process in the background holds it. That process is
-// this program again, with the same command line.
+// hold takes a lock and returns when a process in the background holds it. That process
+// is this program again, with the same command line.
 func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	control, err := background.Background()
 	switch {

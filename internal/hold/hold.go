@@ -29,8 +29,8 @@ const (
 	askLocks   = "locks"
 )
 
-// answerTime bounds a release: that of the broker takes seven seconds at most, and a
-// keeper that stops a process takes the grace before that.
+// answerTime bounds a release, which takes seven seconds at most. A keeper that stops a
+// process takes the grace before that.
 const answerTime = 20 * time.Second
 
 // Errors of Release, and of the dialing in it.

@@ -109,8 +109,8 @@ func (s *Socket) Serve(release func() Answer, locks func() []string) {
 	}
 }
 
-// Close removes the socket, or leaves its file as the mark of a lost lock: for a client the
-// keeper is killed then. It returns when all that was asked is answered.
+// Close removes the socket, or leaves its file as the mark of a lost lock: a client takes
+// the keeper for killed then. It returns when all that was asked is answered.
 func (s *Socket) Close(mark bool) {
 	if !mark {
 		_ = os.RemoveAll(filepath.Dir(s.Path)) // first: a client finds it gone, and not deaf

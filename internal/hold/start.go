@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlVariable tells a keeper that it is one, which descriptor leads to the amqprun
-// that has started it, and for which process it holds.
+// controlVariable is set for a keeper: the descriptor that leads to the amqprun that has
+// started it, and the process that it holds for.
 const controlVariable = "AMQPRUN_HOLD_CONTROL"
 
-// What the starter writes to the keeper.
+// Orders of the starter to the keeper.
 const (
 	keepIt = 'k' // the text has come; stay although I end
 	dropIt = 'd' // nobody could read the text

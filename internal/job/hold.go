@@ -18,8 +18,8 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// HoldSpec is a lock to hold for another process. Of its Spec the command and what
-// happens to it do not count.
+// HoldSpec is a lock to hold for another process. It has no use for the command in its
+// Spec.
 type HoldSpec struct {
 	Spec
 	Max  time.Duration // 0: without a limit
@@ -27,8 +27,8 @@ type HoldSpec struct {
 	Log  string        // a path; empty: no messages once it is held
 }
 
-// Hold takes the lock and holds it until it is asked to release. It also releases when the
-// process has ended, when the lock is lost, and when Max is over. The error is nil if the
+// Hold takes the lock and holds it until it is asked to release. It also releases when
+// the process has ended, when the lock is lost, and when Max is over. The error is nil if the
 // lock was granted.
 func Hold(s HoldSpec, c *console.Console, control *hold.Control) error {
 	k := &keeper{spec: s, c: c, process: control.Process, asked: make(chan struct{}),
@@ -87,8 +87,8 @@ type keeper struct {
 	lost bool
 }
 
-// acquire waits for the lock. The wait also ends when nobody wants the lock any more: with
-// the amqprun that was called, and with the process.
+// acquire waits for the lock. The wait also ends when nobody wants the lock any more:
+// with the amqprun that was called, and with the process.
 func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
 	sigs, done := make(chan os.Signal), make(chan struct{})
 	defer close(done)

@@ -8,7 +8,7 @@ _amqprun() {
   COMPREPLY=()
   case $COMP_CWORD:${COMP_WORDS[1]} in
     1:*) ;;
-    *:change | *:destroy | *:status | *:check | *:evict | *:history | *:hold | *:release) sub=${COMP_WORDS[1]} first=2 ;;
+    *:change | *:destroy | *:status | *:check | *:evict | *:history | *:hold | *:release | *:doctor) sub=${COMP_WORDS[1]} first=2 ;;
   esac
   case $sub in
     change) options="--semaphore --to --drain $broker" ;;
@@ -21,6 +21,7 @@ _amqprun() {
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --check-interval
         --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command $broker"
       ;;
+    doctor) options="--mutex --semaphore --json $broker" ;;
     release) options="-v --verbose -q --quiet --log-format -h --help" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
@@ -72,7 +73,7 @@ _amqprun() {
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
       elif ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history hold release' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history hold release doctor' -- "$cur")
       elif [[ -z $sub ]]; then
         _amqprun_command "$COMP_CWORD"
       fi

@@ -1,13 +1,13 @@
 # Completion of amqprun for fish.
 
-set -l subcommands change destroy status check evict history hold
+set -l subcommands change destroy status check evict history hold doctor
 complete -c amqprun -f
 
 # The words of the command line that begin with the command to run; fails while there are none. The word under the cursor counts.
 function __amqprun_command
     set -l tokens (commandline -opc) (commandline -ct)
     set -e tokens[1]
-    if contains -- "$tokens[1]" change destroy status check evict history hold release
+    if contains -- "$tokens[1]" change destroy status check evict history hold release doctor
         return 1
     end
     argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic history fence show-command hide-command version \
@@ -36,7 +36,7 @@ end
 
 # An option of amqprun itself can stand here.
 function __amqprun_run
-    not __amqprun_in change destroy status check evict history hold release
+    not __amqprun_in change destroy status check evict history hold release doctor
     and not __amqprun_has_command
 end
 
@@ -54,6 +54,7 @@ complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a evict -d 'Stop
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a history -d 'List the runs that were recorded'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a hold -d 'Take a lock for a script'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a release -d 'Give back the lock of hold'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a doctor -d 'Look whether it can work here'
 complete -c amqprun -n __amqprun_command -a '(__amqprun_complete_command)'
 
 # Options of every form.
@@ -73,12 +74,12 @@ complete -c amqprun -n $all -s q -l quiet -d 'No warnings'
 complete -c amqprun -n $all -l log-format -x -a 'text json' -d 'Form of messages'
 complete -c amqprun -n $all -s h -l help -d 'Show help'
 complete -c amqprun -n $any -l semaphore -x -d 'The lock is a slot of a semaphore'
-complete -c amqprun -n '__amqprun_run; or __amqprun_in destroy status check evict history hold' -l mutex -x -d 'The lock is a mutex'
+complete -c amqprun -n '__amqprun_run; or __amqprun_in destroy status check evict history hold doctor' -l mutex -x -d 'The lock is a mutex'
 complete -c amqprun -n '__amqprun_run; or __amqprun_in check hold' -s E -l conflict-exit-code -x -d 'Exit status when not acquired'
 
 complete -c amqprun -n '__amqprun_in change' -l to -x -d 'Set the number of slots'
 complete -c amqprun -n '__amqprun_in change' -l drain -d 'Remove slots when their holders have left'
-complete -c amqprun -n '__amqprun_in status history' -l json -d 'As one JSON object'
+complete -c amqprun -n '__amqprun_in status history doctor' -l json -d 'As one JSON object'
 complete -c amqprun -n '__amqprun_in status' -l watch -d 'Again and again'
 complete -c amqprun -n '__amqprun_in evict' -l holder -x -d 'Whom, by ID'
 complete -c amqprun -n '__amqprun_in hold' -l for -x -a '(__fish_complete_pids)' -d 'Hold it while this process lives'

@@ -16,8 +16,8 @@
 # shellcheck shell=bash
 
 amqprun_hold() { # OPTION-OF-HOLD...
-  local variables shell=$BASHPID # in the substitution it would be that of a copy
-  # Bats waits for everybody who has descriptor 3.
+  local variables shell=$BASHPID
+  # Within $(...) BASHPID is that of a copy. Bats waits for everybody who has descriptor 3.
   variables=$(amqprun hold --for "$shell" --signal URG "$@" 3>&-) || return
   eval "$variables"
 }

@@ -96,6 +96,17 @@ teardown_file() {
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
+@test "doctor finds an alarm" {
+  broker_ctl set_vm_memory_high_watermark 0
+  wait_until 20 alarm_is_seen
+  sane_run -69 amqprun doctor --semaphore "$LOCK"
+  [[ $output == *"failure  alarm "*"to do: rabbitmqctl alarms"* ]]
+  sane_run -0 amqprun doctor --mutex "$LOCK"
+  [[ $output == *"warning  alarm "* ]]
+  broker_ctl set_vm_memory_high_watermark 0.4
+}
+alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
+
 @test "an alarm costs the record" {
   amqprun --history --mutex "$LOCK" true
   broker_ctl set_vm_memory_high_watermark 0.0001
