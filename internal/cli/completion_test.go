@@ -159,3 +159,28 @@ func TestCompletion(t *testing.T) {
 		}
 	})
 }
+
+// TestCompletionOfLocks: their names come from status, where a broker is configured.
+func TestCompletionOfLocks(t *testing.T) {
+	const status = "#!/bin/sh\n" + `[ "$1 $2" = "status --json" ] && echo '{"version":1,"locks":[' \
+		'{"version":1,"kind":"mutex","name":"nightly"},{"version":1,"kind":"semaphore","name":"builds"}]}'` + "\n"
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "amqprun"), []byte(status), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	inCompleters(t, func(t *testing.T, shell string) {
+		for _, url := range []string{"", "amqp://rabbit.example/"} {
+			t.Setenv("AMQPRUN_URL", url)
+			t.Setenv("AMQP_URL", "")
+			for line, want := range map[string]string{
+				"amqprun --mutex ": "nightly", "amqprun status --semaphore b": "builds",
+			} {
+				got := completions(t, shell, line)
+				if slices.Contains(got, want) != (url != "") {
+					t.Errorf("with the URL %q %q offers %q", url, line, got)
+				}
+			}
+		}
+	})
+}

@@ -21,7 +21,10 @@ import (
 // would leak into an amqprun that the command runs.
 func runOptions(o *options) []*option {
 	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
-	o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
+	o.progress = console.OnTerminal // cron mails what a job prints
+	if os.Getenv("CI") != "" {
+		o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
+	}
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),

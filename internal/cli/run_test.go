@@ -3,7 +3,9 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
 )
 
@@ -40,6 +42,31 @@ func TestTimesThatDoNotFit(t *testing.T) {
 			if err := check(args + " " + strings.TrimSuffix(hint, " fits")); err != nil {
 				t.Errorf("%s: %v", args+" "+hint, err)
 			}
+		}
+	}
+}
+
+// TestProgressNeedsAReader changes the environment of its process.
+func TestProgressNeedsAReader(t *testing.T) {
+	for _, test := range []struct {
+		ci, variable, option string
+		want                 time.Duration
+	}{
+		{want: console.OnTerminal},
+		{ci: "true", want: 30 * time.Second},
+		{option: "--progress=5", want: 5 * time.Second},
+		{variable: "6", want: 6 * time.Second},
+		{ci: "true", option: "--progress=0", want: 0},
+	} {
+		t.Setenv("CI", test.ci)
+		t.Setenv("AMQPRUN_PROGRESS", test.variable)
+		o := new(options)
+		line := strings.Fields("amqprun --mutex m " + test.option + " true")
+		if _, _, err := parse(line, runOptions(o)); err != nil {
+			t.Fatal(err)
+		}
+		if o.progress != test.want {
+			t.Errorf("%+v: %v", test, o.progress)
 		}
 	}
 }

@@ -18,11 +18,16 @@ const redraw = time.Second
 // broker nothing.
 const askEvery = 10 * time.Second
 
+// OnTerminal is the value of Wait.Every that reports a wait on a terminal only.
+const OnTerminal = time.Duration(-1)
+
 // Wait describes a wait for a lock.
 type Wait struct {
-	Lock   string        // as messages name it
-	Broker string        // one or several, as messages name them
-	Every  time.Duration // between two messages, where no line can be redrawn; 0 means no progress
+	Lock   string // as messages name it
+	Broker string // one or several, as messages name them
+	// Every is the time between two messages, where no line can be redrawn. 0 means no
+	// progress.
+	Every time.Duration
 	// Holders asks who holds the lock. Those who cannot be asked are missing.
 	Holders func(context.Context) []amqplock.Participant
 }
@@ -49,12 +54,13 @@ func (p *Progress) Update(w amqplock.Waiting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known = w
-	if p.stop != nil || p.wait.Every == 0 || p.c.Quiet() {
+	redraws := p.c.canRedraw()
+	if p.stop != nil || p.wait.Every == 0 || p.wait.Every < 0 && !redraws || p.c.Quiet() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	if p.c.canRedraw() {
+	if redraws {
 		p.loops.Go(func() { every(ctx, redraw, p.draw) })
 		p.loops.Go(func() { p.askHolders(ctx) })
 	} else {

@@ -65,6 +65,9 @@ _amqprun() {
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
+    --mutex | --semaphore)
+      mapfile -t COMPREPLY < <(compgen -W "$(_amqprun_locks "${value#--}" | while read -r name; do printf '%q ' "$name"; done)" -- "$cur")
+      ;;
     --orphans) mapfile -t COMPREPLY < <(compgen -W 'leave wait kill' -- "$cur") ;;
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") ;;
     --signal | -s) mapfile -t COMPREPLY < <(compgen -W "$(compgen -A signal -- SIG | sed 's/^SIG//')" -- "$cur") ;;
@@ -79,6 +82,13 @@ _amqprun() {
       fi
       ;;
   esac
+}
+
+# The names of locks that somebody holds or waits for, where a broker is configured.
+_amqprun_locks() { # mutex|semaphore
+  [[ -n ${AMQPRUN_URL:-}${AMQPRUN_URL_FILE:-}${AMQP_URL:-} ]] || return
+  amqprun status --json -q --connect-timeout 1 2>/dev/null </dev/null |
+    grep -o "\"kind\":\"$1\",\"name\":\"[^\"\\]*" | sed 's/.*"//'
 }
 
 # The words from the Nth on are a command line of their own.

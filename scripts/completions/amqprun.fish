@@ -3,6 +3,13 @@
 set -l subcommands change destroy status check evict history hold doctor
 complete -c amqprun -f
 
+# The names of locks that somebody holds or waits for, where a broker is configured.
+function __amqprun_locks # mutex|semaphore
+    test -n "$AMQPRUN_URL$AMQPRUN_URL_FILE$AMQP_URL"; or return
+    amqprun status --json -q --connect-timeout 1 2>/dev/null </dev/null |
+        string match -rag '"kind":"'$argv[1]'","name":"([^"\\\\]*)'
+end
+
 # The words of the command line that begin with the command to run; fails while there are none. The word under the cursor counts.
 function __amqprun_command
     set -l tokens (commandline -opc) (commandline -ct)
@@ -73,8 +80,8 @@ complete -c amqprun -n $all -s v -l verbose -d 'Tell each step'
 complete -c amqprun -n $all -s q -l quiet -d 'No warnings'
 complete -c amqprun -n $all -l log-format -x -a 'text json' -d 'Form of messages'
 complete -c amqprun -n $all -s h -l help -d 'Show help'
-complete -c amqprun -n $any -l semaphore -x -d 'The lock is a slot of a semaphore'
-complete -c amqprun -n '__amqprun_run; or __amqprun_in destroy status check evict history hold doctor' -l mutex -x -d 'The lock is a mutex'
+complete -c amqprun -n $any -l semaphore -x -a '(__amqprun_locks semaphore)' -d 'The lock is a slot of a semaphore'
+complete -c amqprun -n '__amqprun_run; or __amqprun_in destroy status check evict history hold doctor' -l mutex -x -a '(__amqprun_locks mutex)' -d 'The lock is a mutex'
 complete -c amqprun -n '__amqprun_run; or __amqprun_in check hold' -s E -l conflict-exit-code -x -d 'Exit status when not acquired'
 
 complete -c amqprun -n '__amqprun_in change' -l to -x -d 'Set the number of slots'

@@ -5,6 +5,7 @@ go 1.26.0
 
 require (
 	github.com/rhysd/actionlint v1.7.12
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	k8s.io/api v0.34.2
 	sigs.k8s.io/yaml v1.6.0
 )

@@ -1,0 +1,118 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pages are all documents that a reader may come to.
+func pages(t *testing.T) (names []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "test/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range found {
+			name, err := filepath.Rel(root, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+	}
+	if len(names) < 20 {
+		t.Fatalf("only %d pages found", len(names))
+	}
+	return names
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinksLeadSomewhere follows each link to a file, and each anchor to a heading.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(m[1], "#")
+			target := page
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
+			}
+			info, err := os.Stat(filepath.Join(root, target))
+			switch {
+			case err != nil:
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			case anchor != "" && (info.IsDir() || !anchors(read(t, target))[anchor]):
+				t.Errorf("%s links to %s, which has no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// anchors are those that GitHub makes of headings.
+func anchors(text string) map[string]bool {
+	dropped := regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		all[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+	return all
+}
+
+// TestIndexNamesEveryPage: a page that the index does not link to is not found.
+func TestIndexNamesEveryPage(t *testing.T) {
+	index := read(t, "docs/README.md")
+	err := fs.WalkDir(os.DirFS(filepath.Join(root, "docs")), ".",
+		func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".md" && path != "README.md" &&
+				!strings.Contains(index, "]("+path+")") {
+				t.Errorf("docs/README.md has no link to %s", path)
+			}
+			return err
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReadmeIsShort(t *testing.T) {
+	if words := len(strings.Fields(read(t, "README.md"))); words > 1300 {
+		t.Errorf("README.md has %d words, more than 1300", words)
+	}
+}
+
+// TestURLsOfHintsExist: what the program prints as the address of a page is a page.
+func TestURLsOfHintsExist(t *testing.T) {
+	const base = "https://github.com/amqprun/amqprun/blob/main/"
+	address := regexp.MustCompile(regexp.QuoteMeta(base) + `[\w./-]*`)
+	found := 0
+	for _, dir := range []string{"internal", "amqplock", "runner"} {
+		err := fs.WalkDir(os.DirFS(filepath.Join(root, dir)), ".",
+			func(path string, entry fs.DirEntry, err error) error {
+				if err != nil || entry.IsDir() {
+					return err
+				}
+				for _, url := range address.FindAllString(read(t, filepath.Join(dir, path)), -1) {
+					found++
+					page := strings.TrimPrefix(url, base)
+					if _, err := os.Stat(filepath.Join(root, page)); err != nil {
+						t.Errorf("%s names %s: %v", path, url, err)
+					}
+				}
+				return nil
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Error("no address found")
+	}
+}
