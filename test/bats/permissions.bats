@@ -35,7 +35,8 @@ cron-no-check ^(nightly(-[WH])?|amqprun-witness)$ ^amq\.default$ ^nightly-[WH]$
 watch ^$ ^amq\.default$ ^$
 look ^nightly$ ^$ ^$
 nothing ^$ ^$ ^$
-admin-drain ^builds(-[AB]-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
+admin-no-drain ^builds(-A-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
+ask-only ^$ ^amqprun\.who$ ^$
 admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
 USERS
   broker_ctl eval '
@@ -107,6 +108,42 @@ denied() { # USER PATTERN ARGUMENT...
   [ -z "$stderr" ]
 }
 
+@test "an operator sees and evicts the holders of every lock" {
+  amqprun change --semaphore builds --to 1
+  as ci-seen hold --semaphore builds
+  hold --mutex "$LOCK"
+  as operator wait_until 20 all_are_seen
+  as operator sane_run -0 amqprun status --mutex "$LOCK"
+  [ "${lines[0]}" = "mutex \"$LOCK\": held" ]
+  as operator sane_run -75 amqprun check --mutex "$LOCK"
+  as operator sane_run -75 amqprun check --semaphore builds
+  local lock id
+  for lock in '--semaphore builds' "--mutex $LOCK"; do
+    # shellcheck disable=SC2086 # words
+    id=$(as operator id_of sh $lock)
+    # shellcheck disable=SC2086
+    as operator amqprun evict $lock --holder "$id"
+  done
+  for lock in "${BACKGROUND[@]}"; do
+    wait_bg 20 "$lock"
+    [ "$status" -eq 76 ]
+  done
+  as operator sane_run -0 amqprun check --mutex "$LOCK"
+}
+
+all_are_seen() {
+  amqprun status >all &&
+    grep -qxF "mutex \"$LOCK\": held" all && grep -qx 'semaphore "builds": 1 slot, 1 held, 0 free' all
+}
+
+# A list that is empty because nothing can be counted would be a false statement.
+@test "a user who may ask, and count nothing, gets an error instead of an empty list" {
+  amqprun change --semaphore builds --to 1
+  hold --semaphore builds
+  wait_until 20 id_of sh --semaphore builds
+  denied ask-only amq.default status
+}
+
 @test "a holder and a waiter of a mutex, the first in a virtual host too" {
   hand_over cron --mutex nightly
 }
@@ -118,8 +155,8 @@ denied() { # USER PATTERN ARGUMENT...
   as admin sane_run -0 amqprun change --semaphore builds -1
   as admin sane_run -0 amqprun status --semaphore builds
   [ "$output" = 'semaphore "builds": 2 slots, 0 held, 2 free' ]
-  denied admin 'builds-B-2' change --semaphore builds --drain -1
-  as admin-drain sane_run -0 amqprun change --semaphore builds --drain -1
+  denied admin-no-drain 'builds-B-2' change --semaphore builds --drain -1
+  as admin sane_run -0 amqprun change --semaphore builds --drain -1
   denied admin-slots 'builds-H' destroy --semaphore builds
   amqprun change --semaphore builds --to 1
   as admin sane_run -0 amqprun destroy --semaphore builds
@@ -181,8 +218,10 @@ denied() { # USER PATTERN ARGUMENT...
 @test "status needs no more than it says" {
   amqprun change --semaphore builds --to 1
   as watch sane_run -0 amqprun status --semaphore builds
-  as look sane_run -0 amqprun status --mutex nightly
-  [ "$output" = 'mutex "nightly": free' ]
+  for user in look watch; do
+    as "$user" sane_run -0 amqprun status --mutex nightly
+    [ "$output" = 'mutex "nightly": free' ]
+  done
   if broker_ctl version | grep -qE '^(3|4\.[0-2])\.'; then
     as nothing sane_run -0 amqprun status --mutex nightly
   else

@@ -145,7 +145,15 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 		c.cfg.Warnf("%v; trying again", why)
 	}
 	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
-	return waiter.Wait(ctx, why)
+	evictable, evict := context.WithCancelCause(ctx)
+	defer evict(nil)
+	c.who.Collects(&presence.Holding{Slots: c.held.list, Evict: evict})
+	err := waiter.Wait(evictable, why)
+	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
+	if evictable.Err() != nil && ctx.Err() == nil {
+		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
+	}
+	return err
 }
 
 // compareSize warns if the semaphore has another number of slots than it would have been

@@ -396,6 +396,31 @@ func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
 	})
 }
 
+// To a message to a slot that is just being removed RabbitMQ 4.0 answers 541. When many
+// are removed that happens several times.
+func TestSlotsThatAreRemovedWhileTheyAreCounted(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		failures := 0
+		p.answer(func(r *request) bool {
+			if r.method == "publish" && r.queue == wire.SlotQueue("x", 1) && failures < 4 {
+				failures++
+				r.closeConnection(541, "INTERNAL_ERROR")
+				return true
+			}
+			return false
+		})
+		lock, err := TryAcquire(t.Context(), cfg)
+		if err != nil || failures != 4 {
+			t.Fatalf("after %d failures: %v", failures, err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // As soon as a slot is free a drain may remove it: that is no loss of its last holder.
 func TestSlotThatIsDrainedAtTheRelease(t *testing.T) {
 	t.Parallel()

@@ -193,13 +193,25 @@ func (l *Link) canAsk() bool {
 	return !l.mute && l.publish != nil && !l.publish.IsClosed() && !l.publish.Blocked()
 }
 
-// probedFor asks once more where the broker fails itself (541). It does for a message
-// to a quorum queue that is being deleted, or whose leader has died.
+// RabbitMQ 4.0 fails for some milliseconds where a quorum queue is deleted. A question
+// about many slots meets several deletions when a semaphore shrinks.
+const (
+	maxProbes  = 5
+	probePause = 10 * time.Millisecond
+)
+
+// probedFor asks again where the broker fails itself (541). It does for a message to a
+// quorum queue that is being deleted, or whose leader has died.
 func probedFor[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {
 	found, err := probedOnce(ctx, l, doing, look)
-	if Code(err) == amqp.InternalError {
+	for try := 1; Code(err) == amqp.InternalError && try < maxProbes; try++ {
+		select {
+		case <-time.After(time.Duration(try) * probePause):
+		case <-ctx.Done():
+			return found, err
+		}
 		found, err = probedOnce(ctx, l, doing, look)
 	}
 	return found, err

@@ -97,18 +97,19 @@ func (p *prober) begin(ctx context.Context, name string) (s Slots, all bool, err
 func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all bool, err error) {
 	first := s.Count + 1
 	queues := make([]string, 0, 2*size+2)
+	if first == 1 { // slot 0 is made last: if the broker sees it first, it sees the others too
+		queues = append(queues, SlotQueue(name, 0), DrainQueue(name))
+	}
 	for i := first; i < first+size; i++ {
 		queues = append(queues, SlotQueue(name, i), HeldQueue(name, i))
-	}
-	if first == 1 {
-		queues = append(queues, SlotQueue(name, 0), DrainQueue(name))
 	}
 	missing, err := p.probe(ctx, queues)
 	if err != nil {
 		return false, err
 	}
 	if first == 1 {
-		s.Ours, s.drain = !missing[2*size], !missing[2*size+1]
+		s.Ours, s.drain = !missing[0], !missing[1]
+		missing = missing[2:]
 	}
 	for i := range size {
 		if missing[2*i] {
