@@ -36,8 +36,7 @@ func WithElastic(changed func(slots []int)) Option {
 }
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
-// one, and logs a warning where it has another number of slots. More than eight slots are
-// not counted if one of the first eight was free.
+// one, and logs a warning where it has another number of slots.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithCheckInterval sets the pause between two checks that the lock is held. 0 means

@@ -18,7 +18,7 @@ _amqprun() {
     evict) options="--mutex --semaphore --holder $broker" ;;
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
     *)
-      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --greedy --elastic
         -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
@@ -33,7 +33,7 @@ _amqprun() {
         _amqprun_command $((i + 1))
         return
         ;;
-      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --slots | --count | --command | --signal | --kill-after | \
+      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --create | --slots | --count | --command | --signal | --kill-after | \
         --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
         --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash

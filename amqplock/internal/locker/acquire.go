@@ -44,7 +44,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		begun := time.Now()
 		err = c.acquire(ctx, waiter, wait)
 		if err == nil {
-			c.compareSize()
+			c.compareSize(ctx)
 			h, err := newHolder(c)
 			if err != nil {
 				c.abandon()
@@ -92,12 +92,26 @@ func (c *contender) acquire(ctx context.Context, waiter *waitq.Waiter, wait bool
 }
 
 // compareSize warns if the semaphore has another number of slots than it would have been
-// created with. Where they were not counted it cannot.
-func (c *contender) compareSize() {
-	if want := c.cfg.Slots; want != 0 && c.size != 0 && c.size != want {
-		c.cfg.Warnf("%s has %d slots, not %d; amqprun change --semaphore %s --to %d resizes it",
-			c.cfg.Ref, c.size, want, c.cfg.Name, want)
+// created with.
+func (c *contender) compareSize(ctx context.Context) {
+	want := c.cfg.Slots
+	if want == 0 || c.size == want {
+		return
 	}
+	how := fmt.Sprintf("%d slots, not", c.size)
+	if c.size == 0 { // they were not counted
+		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
+		switch {
+		case err != nil || !fewer && !more:
+			return
+		case fewer:
+			how = "fewer slots than"
+		case more:
+			how = "more slots than"
+		}
+	}
+	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
+		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it

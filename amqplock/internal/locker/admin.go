@@ -282,7 +282,7 @@ func NoSemaphore(name, broker string) error {
 	return &fault.Error{
 		Kind: fault.ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
-		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --slots N",
+		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --create N",
 			shellWord(name)),
 	}
 }
