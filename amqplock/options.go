@@ -21,7 +21,16 @@ type request struct {
 // WithCount takes n slots of a semaphore, all or none. Without it a lock is one slot. The
 // wait of one that wants several cannot block others that want several for ever: only the
 // first in the wait queue keeps a part.
+//
+// With All these are all slots that there are at the grant, however many were added or
+// removed during the wait. So the holder is alone, and a semaphore is a lock for readers,
+// who take one slot, and writers. While All is held nobody of this program adds slots:
+// Admin.Adjust and Admin.Resize end with ErrNotAcquired, unless the administrator lacks
+// configure on NAME-B-0. The holder loses a slot that is removed, as always.
 func WithCount(n int) Option { return func(r *request) { r.Count = n } }
+
+// All is for WithCount.
+const All = locker.All
 
 // WithGreedy takes all slots of a semaphore that are free, at least one. It excludes
 // WithCount.

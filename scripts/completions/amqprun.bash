@@ -59,6 +59,7 @@ _amqprun() {
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
+    --count) mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
     --orphans) mapfile -t COMPREPLY < <(compgen -W 'leave wait kill' -- "$cur") ;;
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") ;;
     --signal | -s) mapfile -t COMPREPLY < <(compgen -W "$(compgen -A signal -- SIG | sed 's/^SIG//')" -- "$cur") ;;
