@@ -209,7 +209,7 @@ func TestAdministratorWhoHasBegunTriesNoMore(t *testing.T) {
 		cfg = p.semaphore(cfg, 1)
 		claims := 0
 		p.answer(func(r *request) bool {
-			if r.method == "claim" {
+			if r.method == "claim" && r.queue == cfg.Name {
 				claims++
 			}
 			if r.queue == wire.SlotQueue(cfg.Name, 2) && r.method == "declare" {

@@ -90,7 +90,7 @@ func TestReadersAndWriters(t *testing.T) {
 			if n := others.Load(); n > 0 {
 				t.Errorf("%d of the others at the same time", n)
 			}
-			<-time.After(2 * time.Millisecond)
+			<-time.After(20 * time.Millisecond) // long beside the time that a release takes
 			mine.Add(-1)
 			if err := lock.Release(ctx); err != nil && !errors.Is(err, fault.ErrLost) {
 				return err
