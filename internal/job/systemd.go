@@ -101,7 +101,7 @@ func (s *standby) done(status string) {
 	}
 }
 
-// extend sends a status and asks for time. A systemd that cannot be told is no reason to
+// extend sends a status and asks for time. A systemd that takes no message is no reason to
 // fail.
 func extend(status string) {
 	_, _ = daemon.SdNotify(false,

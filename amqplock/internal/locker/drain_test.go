@@ -38,7 +38,8 @@ func TestDrainAsksLittle(t *testing.T) {
 					t.Fatal(err)
 				}
 				if most := 5 * int(held/time.Second); operations > most {
-					t.Errorf("%s of %d slots: %d operations in %s, at most %d", name, slots, operations, held, most)
+					t.Errorf("%s of %d slots: %d operations in %s, at most %d",
+						name, slots, operations, held, most)
 				}
 				if p.owned(wire.HeldQueue("x", slots)) || time.Since(begun) > held+drainPoll {
 					t.Errorf("%s of %d slots took %s", name, slots, time.Since(begun))
