@@ -101,7 +101,7 @@ func explainNumber(o *options, err error) error {
 	if notNumber != nil {
 		return err
 	}
-	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --slots %d",
+	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --create %d",
 		n, n)
 	return exit.WithHint(err, hint)
 }

@@ -49,7 +49,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			err = c.wait(ctx, waiter, err)
 		}
 		if err == nil {
-			return hold(c)
+			return hold(ctx, c)
 		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
@@ -68,8 +68,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 }
 
 // hold makes the contender that got the lock its Holder.
-func hold(c *contender) (*Holder, error) {
-	c.compareSize()
+func hold(ctx context.Context, c *contender) (*Holder, error) {
+	c.compareSize(ctx)
 	h, err := newHolder(c)
 	if err != nil {
 		c.abandon()
@@ -157,12 +157,26 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 }
 
 // compareSize warns if the semaphore has another number of slots than it would have been
-// created with. Where they were not counted it cannot.
-func (c *contender) compareSize() {
-	if want := c.cfg.Slots; want != 0 && c.size != 0 && c.size != want {
-		c.cfg.Warnf("%s has %d slots, not %d; amqprun change --semaphore %s --to %d resizes it",
-			c.cfg.Ref, c.size, want, c.cfg.Name, want)
+// created with.
+func (c *contender) compareSize(ctx context.Context) {
+	want := c.cfg.Slots
+	if want == 0 || c.size == want {
+		return
 	}
+	how := fmt.Sprintf("%d slots, not", c.size)
+	if c.size == 0 { // they were not counted
+		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
+		switch {
+		case err != nil || !fewer && !more:
+			return
+		case fewer:
+			how = "fewer slots than"
+		case more:
+			how = "more slots than"
+		}
+	}
+	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
+		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it

@@ -39,8 +39,9 @@ type attempt struct {
 	busy error         // why the lock was taken; nil before
 	sent time.Duration // a success: when the proofs were asked for
 
-	ours bool // the slots are quorum queues
-	size int  // how many slots there are, 0 where they were not counted
+	ours  bool // the slots are quorum queues
+	size  int  // how many slots there are, 0 where they were not counted
+	alone bool // nobody can add slots, see All
 }
 
 // newAttempt makes an attempt over link; newcomer says that it is the first of one that
@@ -64,8 +65,11 @@ func newSetAttempt(k *keeper) *attempt {
 func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	a.first = first
 	take := a.takeSlots
-	if a.cfg.Kind == wire.Mutex {
+	switch {
+	case a.cfg.Kind == wire.Mutex:
 		take = a.takeMutex
+	case a.cfg.Count == All:
+		take = a.takeAll
 	}
 	err = take(ctx)
 	a.newcomer = false
@@ -401,6 +405,10 @@ func (a *attempt) putBack(ctx context.Context) {
 	held := a.held.list()
 	if len(held) == 0 {
 		return
+	}
+	if a.alone {
+		a.alone = false
+		a.giveBack(ctx, 0)
 	}
 	for _, slot := range held {
 		a.held.drop(slot)

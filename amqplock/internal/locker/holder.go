@@ -161,6 +161,9 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 	for {
 		var stand, queues []string
 		slots := h.Slots()
+		if h.cfg.Count == All {
+			queues = append(queues, h.cfg.Held(0))
+		}
 		for _, slot := range slots {
 			queues = append(queues, h.cfg.Held(slot))
 			if h.cfg.Kind == wire.Semaphore {

@@ -153,6 +153,22 @@ func (l *Link) Survey(ctx context.Context, name string) (Slots, error) {
 		func(ctx context.Context, p *prober) (Slots, error) { return p.survey(ctx, name) })
 }
 
+// Count finds out how many slots a semaphore has, in a few round trips.
+func (l *Link) Count(ctx context.Context, name string) (Slots, error) {
+	return probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (Slots, error) { return p.count(ctx, name) })
+}
+
+// Compare reports whether a semaphore has fewer slots than n, or more. It asks about two.
+func (l *Link) Compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
+	fewer, err = probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (_ bool, err error) {
+			fewer, more, err = p.compare(ctx, name, n)
+			return fewer, err
+		})
+	return fewer, more, err
+}
+
 // Missing reports whether a queue is missing.
 func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
 	return probedFor(ctx, l, "look for queue "+queue,
