@@ -62,6 +62,21 @@ no_trace() { # of a waiter, but for the line that serves the next one
   [ ! -e started ]
 }
 
+@test "a waiter that is stopped does not keep a free lock from the next one" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 --mutex "$LOCK" --heartbeat 60 true
+  first=$bg_pid
+  start_waiter 2 --mutex "$LOCK" echo now
+  kill -STOP "$first"
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  kill -CONT "$first"
+  wait_bg 20 "$first"
+  [ "$status" -eq 0 ]
+}
+
 interrupted_waiter() { # SIGNAL STATUS KIND
   [ "$3" = mutex ] || amqprun change --semaphore "$LOCK" 1
   hold "--$3" "$LOCK"
