@@ -16,6 +16,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // moment is a stage of a run at which it is killed: when then returns, and up to spread
@@ -62,8 +64,10 @@ func TestKillNeverLetsTwoCommandsOverlap(t *testing.T) {
 	overTLS := rounds / 3
 	t.Run("TCP", func(t *testing.T) { killRounds(t, 0, rounds-overTLS, url) })
 	t.Run("TLS", func(t *testing.T) {
-		plain, url, cacert := tlsBroker(t)
-		killRounds(t, rounds-overTLS, rounds, plain, "AMQPRUN_URL="+url, "AMQPRUN_CACERT="+cacert)
+		servers := program.NewAuthority(t, "servers")
+		plain, address := program.TLSBroker(t, fmt.Sprintf("wrapper-tls-%d", os.Getpid()), servers, "")
+		killRounds(t, rounds-overTLS, rounds, plain,
+			"AMQPRUN_URL=amqps://guest:guest@"+address+"/", "AMQPRUN_CACERT="+servers.File)
 	})
 }
 
