@@ -34,6 +34,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
 	s := &search{cfg: cfg, broker: cfg.Broker.String()}
+	half := time.Now().Add(cfg.ConnectTimeout) // until when a witness may be half made
 	for first := true; ; first = false {
 		c, err := connect(ctx, cfg, wait, first, pace)
 		if err != nil && !first && ctx.Err() != nil {
@@ -53,6 +54,10 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
+		if c.half && ctx.Err() == nil && time.Now().Before(half) {
+			cfg.Debugf("%v; connecting again", err)
+			continue
+		}
 		if ctx.Err() != nil || isBusy(err) && !wait {
 			return nil, s.failed(ctx, c.busy)
 		}

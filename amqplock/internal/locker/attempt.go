@@ -37,6 +37,7 @@ type attempt struct {
 	// The newest try has found this out.
 
 	busy error         // why the lock was taken; nil before
+	half bool          // another connection was just making the witness
 	sent time.Duration // a success: when the proofs were asked for
 
 	ours  bool // the slots are quorum queues
@@ -83,7 +84,9 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 			reason = why
 		}
 	}
+	a.half = noProcess(reason) && a.usesWitness()
 	switch {
+	case a.half: // says nothing about the lock
 	case noProcess(reason):
 		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: reason}
 	case wire.Code(reason) == amqp.InternalError && a.fragile():
@@ -95,8 +98,12 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	return err
 }
 
-// noProcess recognises the answer of RabbitMQ 4.3 to a question about a queue that is
-// just being deleted: 541, noproc.
+// usesWitness reports whether the slots are no quorum queues, which prove a majority.
+func (a *attempt) usesWitness() bool { return a.cfg.Kind == wire.Mutex || !a.ours }
+
+// noProcess recognises the answer to a basic.get from a quorum queue that has no process
+// yet or any more: 541, noproc. RabbitMQ closes the connection with it. All versions
+// answer so while a queue is being made, and 4.3 also while one is being deleted.
 func noProcess(err error) bool {
 	var reply *amqp.Error
 	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
