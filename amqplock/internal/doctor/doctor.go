@@ -30,7 +30,7 @@ type Finding struct {
 }
 
 // Examine asks everything that can be asked. A ref without a name is no lock: then the
-// permissions on its queues are left out. The rest is left out when there is no connection.
+// permissions on its queues are left out. Without a connection that is the one finding.
 func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	begun := time.Now()
 	link, err := wire.Connect(ctx, b)
