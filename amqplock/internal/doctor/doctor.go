@@ -104,6 +104,9 @@ func (e *examination) timing() {
 		begun := time.Now()
 		err := e.do("ask for a queue", func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclarePassive("amq.doctor-"+rand.Text(), false, false, false, false, nil)
+			if wire.Code(err) == amqp.AccessRefused { // RabbitMQ 4.3, and as quick
+				return nil
+			}
 			return answered(err)
 		})
 		if err != nil {
