@@ -40,19 +40,19 @@ var (
 	ErrForeign = errors.New("the hold of another user")
 )
 
-// Release asks the keeper with that socket to release, and waits until it has. What the
-// socket of a killed keeper leaves on disk is removed.
+// Release asks the keeper with that socket to release, and waits until it has. It removes
+// the files of a killed keeper.
 func Release(socket string) (Answer, error) {
 	var a Answer
 	err := ask(socket, askRelease, answerTime, &a)
 	if errors.Is(err, ErrKilled) {
-		_ = os.RemoveAll(filepath.Dir(socket))
+		discard(filepath.Dir(socket))
 	}
 	return a, err
 }
 
-// Locks are the keys of the locks that the keeper with that socket holds; none if there
-// is no such keeper, or it has lost them.
+// Locks are the keys of the locks that the keeper with that socket holds. There are none
+// if there is no such keeper, or it has lost them.
 func Locks(socket string) (keys []string) {
 	if socket != "" {
 		_ = ask(socket, askLocks, time.Second, &keys)

@@ -21,7 +21,8 @@ func TestSocket(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		s.Serve(func() Answer { return Answer{Lost: "why"} }, func() []string { return []string{"a", "b"} })
+		s.Serve(func() Answer { return Answer{Lost: "why"} },
+			func() []string { return []string{"a", "b"} })
 	}()
 	if info, err := os.Stat(filepath.Dir(s.Path)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory has mode %v, %v", info.Mode(), err)
@@ -36,6 +37,29 @@ func TestSocket(t *testing.T) {
 	<-served
 	if _, err := Release(s.Path); !errors.Is(err, ErrNone) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestReleaseOfAnything: the variable of the caller may name the socket of another program.
+func TestReleaseOfAnything(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/tmp", "other-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, socketName)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	if _, err := Release(path); !errors.Is(err, ErrKilled) {
+		t.Errorf("killed: %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error("it was removed:", err)
 	}
 }
 

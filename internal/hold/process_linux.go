@@ -80,8 +80,8 @@ func (p *Process) Args() []string {
 }
 
 // Caller is the process that called us: the nearest ancestor with another standard
-// output. A shell forks itself for $(...). That copy ends with us, and has our pipe for its
-// output; the shell that reads the pipe has another one.
+// output. A shell forks itself for $(...). That copy ends with us, and has our pipe for
+// its output; the shell that reads the pipe has another one.
 func Caller() int {
 	pid := os.Getppid()
 	ours, _ := os.Readlink("/proc/self/fd/1")

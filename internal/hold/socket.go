@@ -46,13 +46,22 @@ func Listen() (*Socket, error) {
 		path := filepath.Join(dir, socketName)
 		listener, err := net.Listen("unix", path)
 		if err != nil {
-			_ = os.RemoveAll(dir)
+			discard(dir)
 			failed = errors.Join(failed, err)
 			continue
 		}
 		return &Socket{Path: path, listener: listener}, nil
 	}
 	return nil, failed
+}
+
+// discard removes a directory of ours. It removes nothing else, because the variable of the
+// caller may name anything.
+func discard(dir string) {
+	if ours, _ := filepath.Match(dirPattern, filepath.Base(dir)); ours {
+		_ = os.Remove(filepath.Join(dir, socketName))
+		_ = os.Remove(dir)
+	}
 }
 
 // settled is the age from which a socket that refuses connections has no keeper: a young
@@ -73,7 +82,7 @@ func sweep(parent string) {
 		case err == nil:
 			_ = conn.Close()
 		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
-			_ = os.RemoveAll(dir)
+			discard(dir)
 		}
 	}
 }
@@ -113,7 +122,7 @@ func (s *Socket) Serve(release func() Answer, locks func() []string) {
 // the keeper for killed then. It returns when all that was asked is answered.
 func (s *Socket) Close(mark bool) {
 	if !mark {
-		_ = os.RemoveAll(filepath.Dir(s.Path)) // first: a client finds it gone, and not deaf
+		discard(filepath.Dir(s.Path)) // first: a client finds it gone, and not deaf
 	}
 	s.listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = s.listener.Close()

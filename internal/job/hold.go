@@ -28,8 +28,8 @@ type HoldSpec struct {
 }
 
 // Hold takes the lock and holds it until it is asked to release. It also releases when
-// the process has ended, when the lock is lost, and when Max is over. The error is nil if the
-// lock was granted.
+// the process has ended, when the lock is lost, and when Max is over. The error is nil if
+// the lock was granted.
 func Hold(s HoldSpec, c *console.Console, control *hold.Control) error {
 	k := &keeper{spec: s, c: c, process: control.Process, asked: make(chan struct{}),
 		released: make(chan struct{})}

@@ -14,7 +14,7 @@ is_held() { ! is_free; }
 # Runs a script in the background that holds $LOCK and then waits for the file "go".
 script() { # LINES-AFTER [OPTION-OF-HOLD...]
   cat >script <<-SH
-	trap 'echo ended' EXIT # with a trap bash forks for \$(...)
+	trap 'echo ended' EXIT
 	eval "\$(amqprun hold --mutex $LOCK ${*:2})" || exit
 	echo "\$AMQPRUN_HOLD"
 	until [ -e go ]; do sleep 0.05; done
@@ -85,6 +85,13 @@ teardown() {
     amqprun release
     amqprun --mutex "$1" -- true; echo "after $?"' - "$LOCK"
   [[ $output == *'already held by the script'*'nested 64'*'after 0' ]]
+}
+
+@test "the caller is the shell that reads the output, and not its copy" {
+  for shell in bash dash zsh; do
+    sane_run -0 "$shell" -c 'eval "$(amqprun hold --mutex "$1"; true)" || exit
+      amqprun status --mutex "$1" && amqprun release' - "$LOCK" # status takes half a second
+  done
 }
 
 @test "status shows for which process a lock is held" {
