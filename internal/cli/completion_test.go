@@ -162,8 +162,9 @@ func TestCompletion(t *testing.T) {
 
 // TestCompletionOfLocks: their names come from status, where a broker is configured.
 func TestCompletionOfLocks(t *testing.T) {
-	const status = "#!/bin/sh\n" + `[ "$1 $2" = "status --json" ] && echo '{"version":1,"locks":[' \
-		'{"version":1,"kind":"mutex","name":"nightly"},{"version":1,"kind":"semaphore","name":"builds"}]}'` + "\n"
+	const status = "#!/bin/sh\n" + `[ "$1 $2" = "status --json" ] &&
+		echo '{"version":1,"locks":[{"version":1,"kind":"mutex","name":"nightly"},' \
+			'{"version":1,"kind":"semaphore","name":"builds"}]}'` + "\n"
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "amqprun"), []byte(status), 0o700); err != nil {
 		t.Fatal(err)

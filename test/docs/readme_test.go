@@ -26,7 +26,7 @@ func commands(t *testing.T, heading, begin string) []string {
 func TestReadmeSemaphore(t *testing.T) {
 	s := open(t, true)
 	statuses := 0
-	for _, line := range commands(t, "Install", "amqprun ") {
+	for _, line := range commands(t, "Recipes", "amqprun ") {
 		r := s.start(s.broker(), "sh", "-c", line).ends(0)
 		if _, want, shown := strings.Cut(line, "# semaphore"); shown {
 			statuses++

@@ -34,7 +34,8 @@ func lookPath(t *testing.T, program string) string {
 // TestCron runs each job of a crontab as cron does, once alone, and while another holds
 // its lock.
 func TestCron(t *testing.T) {
-	for _, source := range []struct{ page, heading string }{{howTo + "cron.md", "Cron"}, {"README.md", "Recipes"},
+	for _, source := range []struct{ page, heading string }{
+		{howTo + "cron.md", "Cron"}, {"README.md", "Recipes"},
 		{"docs/how-to/connecting.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
@@ -337,7 +338,8 @@ func TestPool(t *testing.T) {
 func TestBats(t *testing.T) {
 	bats := lookPath(t, "bats")
 	s := open(t, true)
-	s.write(filepath.Join(s.home, "database.bats"), blocks(t, howTo+"bats.md", "Bats", "bats")[0], 0o600)
+	file := blocks(t, howTo+"bats.md", "Bats", "bats")[0]
+	s.write(filepath.Join(s.home, "database.bats"), file, 0o600)
 	r := s.start(s.broker(), bats, "--tap", "database.bats").ends(0)
 	if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
 		t.Errorf("bats says %q, want %q", &r.out, want)

@@ -108,8 +108,8 @@ func TestSchemas(t *testing.T) {
 	}, func() string { return status })
 	all := amqprun("status", "--json").ends(0)
 	fields := valid(t, "status", status+all.out.String())
-	wantFields(t, fields, "version locks kind name slots held free waiting holders waiters id host pid "+
-		"user command metadata since seconds position")
+	wantFields(t, fields, "version locks kind name slots held free waiting holders waiters id "+
+		"host pid user command metadata since seconds position")
 
 	failed := amqprun("--log-format", "json", "--semaphore", "schemas", "-n", "--", "true").ends(75)
 	missing := amqprun("--log-format", "json", "--semaphore", "schemas-none", "--", "true").ends(78)
@@ -139,8 +139,8 @@ func TestSchemas(t *testing.T) {
 
 	history := amqprun("history", "--semaphore", "schemas", "--json").ends(0)
 	fields = valid(t, "history", history.out.String())
-	wantFields(t, fields, "version kind name runs token slots id host pid user command metadata granted "+
-		"ended seconds result status")
+	wantFields(t, fields, "version kind name runs token slots id host pid user command "+
+		"metadata granted ended seconds result status")
 }
 
 // TestSchemasHaveExamples: what the page shows is valid too.
