@@ -92,7 +92,8 @@ func newStatus(seen locker.Seen) Status {
 }
 
 // addHolders adds those who claim slots, and an unknown one for each slot that nobody
-// claims or has collected. A claim to a slot that the broker has just seen free is left out.
+// claims or has collected. A claim to a slot that the broker has just seen free is left
+// out.
 func (s *Status) addHolders(free []int, said []presence.Answer) {
 	unclaimed := map[int]bool{} // of the slots that are held
 	for slot := 1; slot <= s.Slots; slot++ {

@@ -117,15 +117,13 @@ denied() { # USER PATTERN ARGUMENT...
   [ "${lines[0]}" = "mutex \"$LOCK\": held" ]
   as operator sane_run -75 amqprun check --mutex "$LOCK"
   as operator sane_run -75 amqprun check --semaphore builds
-  local lock id
-  for lock in '--semaphore builds' "--mutex $LOCK"; do
-    # shellcheck disable=SC2086 # words
-    id=$(as operator id_of sh $lock)
-    # shellcheck disable=SC2086
-    as operator amqprun evict $lock --holder "$id"
-  done
-  for lock in "${BACKGROUND[@]}"; do
-    wait_bg 20 "$lock"
+  local id pid
+  id=$(as operator id_of sh --semaphore builds)
+  as operator amqprun evict --semaphore builds --holder "$id"
+  id=$(as operator id_of sh --mutex "$LOCK")
+  as operator amqprun evict --mutex "$LOCK" --holder "$id"
+  for pid in "${BACKGROUND[@]}"; do
+    wait_bg 20 "$pid"
     [ "$status" -eq 76 ]
   done
   as operator sane_run -0 amqprun check --mutex "$LOCK"

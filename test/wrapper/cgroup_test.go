@@ -67,7 +67,8 @@ func TestEvictionAtTheLimitOfAControlGroup(t *testing.T) {
 	p.endsLost()
 }
 
-// TestKillAtTheLimitOfAControlGroup: the guard can make no thread then, and stops the tree.
+// TestKillAtTheLimitOfAControlGroup: the guard can make no thread then, and stops the
+// tree.
 func TestKillAtTheLimitOfAControlGroup(t *testing.T) {
 	t.Parallel()
 	group := controlGroup(t, 60)

@@ -116,7 +116,7 @@ func TestAnswersToAcquire(t *testing.T) {
 		406         | unreachable unreachable unreachable unreachable unreachable
 		320         | later       later       later       later       later
 		530         | later       later       later       later       later
-		541         | later       later       later       later       later
+		541         | later       later       later       later       again
 		cut         | later       later       later       later       later
 		silence     | later       later       later       later       later`,
 		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string) {
@@ -127,6 +127,7 @@ func TestAnswersToAcquire(t *testing.T) {
 				"busy":        {fault.ErrNotAcquired, nil},
 				// The slot was seen to be free, so others have been faster: look again at once.
 				"faster": {nil, nil},
+				"again":  {nil, nil}, // probes are, oftener than this
 				// It is declared, and is gone again at once.
 				"witness": {fault.ErrUnreachable, fault.ErrUnreachable},
 			}

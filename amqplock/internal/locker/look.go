@@ -64,8 +64,8 @@ func Said(ctx context.Context, b wire.Broker, lock wire.Ref) ([]presence.Answer,
 }
 
 // InspectAll looks at all locks that have participants, sorted by kind and name. One that
-// cannot be counted does not hide the others. It is an error that the broker lets the user
-// count none of those that it found.
+// cannot be counted does not hide the others. It is an error if the user may count none
+// of those that answered.
 func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 	return inspectOver(ctx, b, func(link *wire.Link) ([]Seen, error) {
 		answers, err := presence.Ask(ctx, link, presence.Everybody, math.MaxInt)
