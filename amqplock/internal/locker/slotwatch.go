@@ -51,6 +51,9 @@ func (w *slotWatch) run(again <-chan time.Time) {
 			if wire.Absent(err) { // it was removed before we could watch it
 				w.verifyRemoval(slot)
 			}
+			if w.checking.Err() != nil {
+				return
+			}
 			w.cfg.Debugf("the checks alone will find the removal of a slot: %v", err)
 			return
 		}
