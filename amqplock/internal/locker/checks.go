@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -12,28 +14,51 @@ import (
 // check is one way to ask the broker whether a lock is still held.
 type check struct {
 	name  string
-	ask   func(ctx context.Context, slot int) error
-	rest  func(ctx context.Context, slot int) error // asks about all but the first slot; nil: ask does
+	ask   func(ctx context.Context, slot, lane int) error
+	rest  func(ctx context.Context, slot, lane int) error // instead, about all but the first slot
 	judge func(error) wire.Verdict
 	each  bool // asked for each slot held; else once for all
 }
 
-// run asks about all slots. It returns nil if all are held, a *goneError for the first
-// that is not, or the answer that proves nothing.
+// lanes is how many slots of a large set are asked about at the same time. One after the
+// other, the answers for 1,500 slots take longer than the lease: those of quorum queues
+// come from the disk. The broker writes the answers of one moment at once.
+//
+// Each lane has a channel of its own, with one question at a time. Questions behind one
+// another on one channel would cross with its closing, see wire.RequestChannel.Claim.
+const lanes = 16
+
+// fewSlots are asked about one after the other.
+const fewSlots = 32
+
+// run asks about all slots. It returns nil if all are held, a *goneError for one that is
+// not, or the answer that proves nothing.
 func (c check) run(ctx context.Context, slots []int) error {
 	if !c.each {
 		slots = slots[:min(1, len(slots))]
 	}
-	for i, slot := range slots {
+	if len(slots) <= fewSlots {
+		return c.askInTurn(ctx, slots, 0, 1)
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for lane := range lanes {
+		all.Go(func() error { return c.askInTurn(ctx, slots, lane, lanes) })
+	}
+	return all.Wait()
+}
+
+// askInTurn asks about every width-th of the slots, from lane on.
+func (c check) askInTurn(ctx context.Context, slots []int, lane, width int) error {
+	for i := lane; i < len(slots); i += width {
 		ask := c.ask
 		if i > 0 && c.rest != nil {
 			ask = c.rest
 		}
-		err := ask(ctx, slot)
+		err := ask(ctx, slots[i], lane)
 		switch c.judge(err) {
 		case wire.Held:
 		case wire.Lost:
-			return &goneError{slot: slot, check: c.name, err: err}
+			return &goneError{slot: slots[i], check: c.name, err: err}
 		default:
 			return err
 		}
@@ -65,17 +90,19 @@ func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 // its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
-	own      *wire.RequestChannel
-	slots    *wire.RequestChannel
+	own      [lanes]*wire.RequestChannel
+	slots    [lanes]*wire.RequestChannel
 	majority *wire.RequestChannel
 	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
-	return &checker{
-		lock: lock, own: link.Requests,
-		slots: wire.NewRequestChannel(link.Lock), majority: wire.NewRequestChannel(link.Lock),
+	c := &checker{lock: lock, majority: wire.NewRequestChannel(link.Lock)}
+	for lane := range lanes { // most are never opened
+		c.own[lane], c.slots[lane] = wire.NewRequestChannel(link.Lock), wire.NewRequestChannel(link.Lock)
 	}
+	c.own[0] = link.Requests
+	return c
 }
 
 // checks are all that must keep answering well. The own queue is still the own
@@ -89,8 +116,8 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 func (c *checker) checks(ours bool) []check {
 	list := []check{{
 		name: "ownership check",
-		ask: func(ctx context.Context, slot int) error {
-			return wire.Call(ctx, func() error { return c.own.Look(c.lock.Held(slot)) })
+		ask: func(ctx context.Context, slot, lane int) error {
+			return wire.Call(ctx, func() error { return c.own[lane].Look(c.lock.Held(slot)) })
 		},
 		judge: wire.Ownership,
 		each:  true,
@@ -98,14 +125,14 @@ func (c *checker) checks(ours bool) []check {
 	if c.lock.Kind == wire.Semaphore {
 		list = append(list, check{
 			name: slotCheck,
-			ask: func(ctx context.Context, slot int) error {
-				return c.get(ctx, c.slots, wire.SlotQueue(c.lock.Name, slot))
+			ask: func(ctx context.Context, slot, lane int) error {
+				return c.get(ctx, c.slots[lane], wire.SlotQueue(c.lock.Name, slot))
 			},
 			// One quorum queue that answers the lock connection proves the majority. RabbitMQ
 			// answers 541, which ends a connection, about a slot that is just being removed. Slots
 			// are removed from the last on, so the first is the one that is safe to ask about.
-			rest: func(ctx context.Context, slot int) error {
-				return c.getAhead(ctx, c.slots, wire.SlotQueue(c.lock.Name, slot))
+			rest: func(ctx context.Context, slot, lane int) error {
+				return c.getAhead(ctx, c.slots[lane], wire.SlotQueue(c.lock.Name, slot))
 			},
 			judge: wire.SlotStands,
 			each:  true,
@@ -114,7 +141,7 @@ func (c *checker) checks(ours bool) []check {
 	if c.lock.Kind == wire.Mutex || !ours {
 		list = append(list, check{
 			name:  "majority check",
-			ask:   func(ctx context.Context, _ int) error { return c.askWitness(ctx) },
+			ask:   func(ctx context.Context, _, _ int) error { return c.askWitness(ctx) },
 			judge: wire.Majority,
 		})
 	}

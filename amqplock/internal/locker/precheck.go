@@ -60,16 +60,20 @@ func (c *checker) getAhead(ctx context.Context, channel *wire.RequestChannel, qu
 	return c.get(ctx, channel, queue)
 }
 
-// openPreCheck makes pre-checks on the publish connection of link from now on. All
-// channels are open by then: else the first question would take several times as long
-// as an answer.
+// openPreCheck makes pre-checks on the publish connection of link from now on. The
+// channels of a small set are open by then: else the first question would take several
+// times as long as an answer.
 func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
 	if old := c.preCheck.Load(); old != nil && old.publish == link.Publish() {
 		return nil
 	}
 	next := c.newPreCheck(link, link.Publish())
 	var opening errgroup.Group
-	for behind, ahead := range next.ahead {
+	for _, behind := range []*wire.RequestChannel{c.majority, c.slots[0]} {
+		ahead, used := next.ahead[behind]
+		if !used {
+			continue
+		}
 		for _, channel := range []*wire.RequestChannel{behind, ahead} {
 			opening.Go(func() error {
 				return link.Timed(ctx, "open a channel", func() error {
@@ -102,7 +106,9 @@ func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 			c.majority: wire.NewRequestChannel(publish),
 		}
 		if c.lock.Kind == wire.Semaphore {
-			next.ahead[c.slots] = wire.NewRequestChannel(publish)
+			for _, behind := range c.slots {
+				next.ahead[behind] = wire.NewRequestChannel(publish)
+			}
 		}
 	}
 	return next

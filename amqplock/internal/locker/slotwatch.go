@@ -77,7 +77,7 @@ func (w *slotWatch) verifyRemoval(slot int) {
 		return
 	}
 	queue := wire.SlotQueue(w.cfg.Name, slot)
-	err := wire.Call(w.checking, func() error { return w.checker.slots.AwaitRemoval(queue) })
+	err := wire.Call(w.checking, func() error { return w.checker.slots[0].AwaitRemoval(queue) })
 	if wire.SlotStands(err) == wire.Lost {
 		w.survive(w.checking, &goneError{slot: slot, check: slotCheck, err: err})
 	}
