@@ -14,19 +14,19 @@ import (
 // check is one way to ask the broker whether a lock is still held.
 type check struct {
 	name  string
-	ask   func(ctx context.Context, slot, lane int) error
-	rest  func(ctx context.Context, slot, lane int) error // instead, about all but the first slot
+	ask   func(ctx context.Context, slot, channel int) error
+	rest  func(ctx context.Context, slot, channel int) error // for all slots but the first
 	judge func(error) wire.Verdict
 	each  bool // asked for each slot held; else once for all
 }
 
-// lanes is how many slots of a large set are asked about at the same time. One after the
-// other, the answers for 1,500 slots take longer than the lease: those of quorum queues
-// come from the disk. The broker writes the answers of one moment at once.
+// abreast is how many slots of a large set are asked about at the same time. One after
+// the other, the answers for 1,500 slots may take longer than the lease: those of quorum
+// queues come from the disk. The broker writes the answers of one moment at once.
 //
-// Each lane has a channel of its own, with one question at a time. Questions behind one
-// another on one channel would cross with its closing, see wire.RequestChannel.Claim.
-const lanes = 16
+// Each request channel has one question at a time. Questions behind one another would
+// cross with the closing of their channel, see wire.RequestChannel.Claim.
+const abreast = 16
 
 // fewSlots are asked about one after the other.
 const fewSlots = 32
@@ -41,20 +41,21 @@ func (c check) run(ctx context.Context, slots []int) error {
 		return c.askInTurn(ctx, slots, 0, 1)
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	for lane := range lanes {
-		all.Go(func() error { return c.askInTurn(ctx, slots, lane, lanes) })
+	for channel := range abreast {
+		all.Go(func() error { return c.askInTurn(ctx, slots, channel, abreast) })
 	}
 	return all.Wait()
 }
 
-// askInTurn asks about every width-th of the slots, from lane on.
-func (c check) askInTurn(ctx context.Context, slots []int, lane, width int) error {
-	for i := lane; i < len(slots); i += width {
+// askInTurn asks about every width-th of the slots, from the one with the number of its
+// request channel on.
+func (c check) askInTurn(ctx context.Context, slots []int, channel, width int) error {
+	for i := channel; i < len(slots); i += width {
 		ask := c.ask
 		if i > 0 && c.rest != nil {
 			ask = c.rest
 		}
-		err := ask(ctx, slots[i], lane)
+		err := ask(ctx, slots[i], channel)
 		switch c.judge(err) {
 		case wire.Held:
 		case wire.Lost:
@@ -90,16 +91,17 @@ func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 // its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
-	own      [lanes]*wire.RequestChannel
-	slots    [lanes]*wire.RequestChannel
+	own      [abreast]*wire.RequestChannel
+	slots    [abreast]*wire.RequestChannel
 	majority *wire.RequestChannel
 	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
 	c := &checker{lock: lock, majority: wire.NewRequestChannel(link.Lock)}
-	for lane := range lanes { // most are never opened
-		c.own[lane], c.slots[lane] = wire.NewRequestChannel(link.Lock), wire.NewRequestChannel(link.Lock)
+	for channel := range abreast { // most are never opened
+		c.own[channel] = wire.NewRequestChannel(link.Lock)
+		c.slots[channel] = wire.NewRequestChannel(link.Lock)
 	}
 	c.own[0] = link.Requests
 	return c
@@ -116,8 +118,8 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 func (c *checker) checks(ours bool) []check {
 	list := []check{{
 		name: "ownership check",
-		ask: func(ctx context.Context, slot, lane int) error {
-			return wire.Call(ctx, func() error { return c.own[lane].Look(c.lock.Held(slot)) })
+		ask: func(ctx context.Context, slot, channel int) error {
+			return wire.Call(ctx, func() error { return c.own[channel].Look(c.lock.Held(slot)) })
 		},
 		judge: wire.Ownership,
 		each:  true,
@@ -125,14 +127,14 @@ func (c *checker) checks(ours bool) []check {
 	if c.lock.Kind == wire.Semaphore {
 		list = append(list, check{
 			name: slotCheck,
-			ask: func(ctx context.Context, slot, lane int) error {
-				return c.get(ctx, c.slots[lane], wire.SlotQueue(c.lock.Name, slot))
+			ask: func(ctx context.Context, slot, channel int) error {
+				return c.get(ctx, c.slots[channel], wire.SlotQueue(c.lock.Name, slot))
 			},
 			// One quorum queue that answers the lock connection proves the majority. RabbitMQ
 			// answers 541, which ends a connection, about a slot that is just being removed. Slots
 			// are removed from the last on, so the first is the one that is safe to ask about.
-			rest: func(ctx context.Context, slot, lane int) error {
-				return c.getAhead(ctx, c.slots[lane], wire.SlotQueue(c.lock.Name, slot))
+			rest: func(ctx context.Context, slot, channel int) error {
+				return c.getAhead(ctx, c.slots[channel], wire.SlotQueue(c.lock.Name, slot))
 			},
 			judge: wire.SlotStands,
 			each:  true,
