@@ -203,7 +203,7 @@ func (h *Holder) checkStand(ctx context.Context) {
 	}
 	for _, slot := range h.Slots() {
 		queue := wire.SlotQueue(h.cfg.Name, slot)
-		err := wire.Call(ctx, func() error { return h.checker.slots.Look(queue) })
+		err := wire.Call(ctx, func() error { return h.checker.slots[0].Look(queue) })
 		if wire.SlotStands(err) == wire.Lost {
 			h.survive(ctx, &goneError{slot: slot, check: slotCheck, err: err})
 		}
