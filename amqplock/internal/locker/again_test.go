@@ -1,7 +1,9 @@
 package locker
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,4 +82,40 @@ func TestSlotTakenWhileTheMajorityIsAwaited(t *testing.T) {
 			_ = lock.Release(t.Context())
 		}
 	})
+}
+
+// A slot that an elastic set wants may be just being removed. RabbitMQ 3.10 answers 541
+// then, which ends the connection that has asked.
+func TestGrowthDoesNotAskOnTheLockConnection(t *testing.T) {
+	t.Parallel()
+	for _, everywhere := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			lock, free := elastic(t, p, cfg)
+			lockConn := p.connOf(lock.link.Lock)
+			asked := 0
+			p.answer(func(r *request) bool {
+				if r.method != "get" || r.queue != wire.SlotQueue("x", 2) {
+					return false
+				}
+				asked++
+				dying := everywhere || r.peerConn == lockConn
+				if dying {
+					replies["541"](r)
+				}
+				return dying
+			})
+			free()
+			pass(time.Minute)
+			want := map[bool][]int{true: {1}, false: {1, 2}}[everywhere]
+			if got := lock.Slots(); !slices.Equal(got, want) || lock.Context().Err() != nil {
+				t.Errorf("holds %v, want %v: %v", got, want, context.Cause(lock.Context()))
+			}
+			if asked == 0 || p.owned(wire.HeldQueue("x", 2)) == everywhere {
+				t.Errorf("asked %d times; slot 2 is held: %t", asked, !everywhere)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -292,10 +292,17 @@ func (a *attempt) claim(ctx context.Context, slot int) (err error) {
 	return err
 }
 
-// ask makes the checks at the same time. The first that fails ends the others.
+// ask makes the checks at the same time. The first that fails ends the others. Of a slot
+// that is being removed, the lock connection of a set must not be asked, see
+// checker.checks.
 func (a *attempt) ask(ctx context.Context, list []check, slots []int) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, c := range list {
+		slots := slots
+		if a.set != nil && c.rest != nil { // the first is asked about on the lock connection
+			lowest := slices.Min(slices.Concat(a.set.list(), slots))
+			slots = slices.Concat([]int{lowest}, slots)
+		}
 		all.Go(func() error { return explain(a.link, a.cfg.Ref, c, slots, c.run(ctx, slots)) })
 	}
 	return all.Wait()

@@ -32,7 +32,7 @@ func TestGrowingDoesNotCloseTheLockConnection(t *testing.T) {
 	for _, q := range []question{
 		{"claim", wire.Semaphore, "claim", wire.HeldQueue("x", 2)},
 		{"ownership", wire.Semaphore, "look", wire.HeldQueue("x", 2)},
-		{"slot check", wire.Semaphore, "get", wire.SlotQueue("x", 2)},
+		{"slot check", wire.Semaphore, "get", wire.SlotQueue("x", 1)},
 		{"give back", wire.Semaphore, "delete", wire.HeldQueue("x", 2)},
 	} {
 		t.Run(q.name, func(t *testing.T) {
