@@ -92,10 +92,11 @@ func withDrain(
 	})
 }
 
-// announce says how many slots will be left, see wire.DrainTarget.
+// announce says how many slots will be left, see wire.DrainTarget. The queues of a drain
+// that was killed may outlive its mark for a moment.
 func (a *admin) announce(ctx context.Context, n int) error {
 	for _, queue := range append(wire.TargetBits(a.ref.Name, n), wire.DrainTarget(a.ref.Name)) {
-		if err := a.claim(ctx, "drain "+a.ref.String(), queue); err != nil {
+		if err := a.claimPatiently(ctx, queue); err != nil {
 			return err
 		}
 	}

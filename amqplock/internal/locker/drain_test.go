@@ -136,3 +136,16 @@ func TestDrainTo(t *testing.T) {
 		t.Errorf("%d slots, want 1", got)
 	}
 }
+
+// The broker removes the queues of a killed drain one after the other.
+func TestDrainAfterAKilledOne(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 3)
+		p.heldFor(wire.DrainTarget("x"), time.Second)
+		p.heldFor(wire.TargetBits("x", 2)[0], time.Second/2)
+		if err := DrainTo(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+			t.Error(err)
+		}
+	})
+}
