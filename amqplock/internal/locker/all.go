@@ -46,8 +46,11 @@ func (a *attempt) takeAll(ctx context.Context) (err error) {
 				"%d of the %d slots were free, all are wanted", got+len(found.Free), found.Count)}
 		}
 		again, err := a.keepAlone(ctx, found.Count)
-		if err != nil || !again || round == maxRounds {
+		if err != nil || !again {
 			return err
+		}
+		if round == maxRounds {
+			return &fault.Error{Kind: fault.ErrBusy, Text: "slots are being added"}
 		}
 	}
 }
@@ -85,6 +88,9 @@ func (a *attempt) keepAlone(ctx context.Context, count int) (again bool, err err
 	queue := a.cfg.Held(0)
 	err = wire.Call(claimCtx, func() error { return a.link.Requests.Claim(queue) })
 	if err != nil {
+		if wire.Code(err) == 0 { // perhaps it is granted, and would keep others from adding
+			a.giveBack(ctx, 0)
+		}
 		return false, notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
 	}
 	_, more, err := a.link.Compare(ctx, a.cfg.Name, count)

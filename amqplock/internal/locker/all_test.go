@@ -127,3 +127,58 @@ func TestReadersAndWriters(t *testing.T) {
 		t.Errorf("the changes ended with %v", err)
 	}
 }
+
+// A set of all slots is not granted while somebody keeps adding some.
+func TestAllWhileSlotsAreAdded(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		cfg.Count = All
+		slots := 1
+		p.answer(func(r *request) bool {
+			if r.method == "claim" && r.queue == wire.HeldQueue("x", 0) {
+				slots++
+				r.queues[wire.SlotQueue("x", slots)] = nil
+			}
+			return false
+		})
+		lock, err := TryAcquire(t.Context(), cfg)
+		if !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("holds %v of %d slots: %v", lock.Slots(), slots, err)
+			_ = lock.Release(t.Context())
+		}
+	})
+}
+
+// A waiter whose claim to be alone was answered late keeps nobody from adding slots.
+func TestLateClaimToBeAlone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		cfg.Count, cfg.retry = All, time.Hour
+		alone := wire.HeldQueue("x", 0)
+		p.answer(func(r *request) bool {
+			late := r.method == "claim" && r.queue == alone
+			if late {
+				time.AfterFunc(15*time.Second, func() {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					r.serve()
+				})
+			}
+			return late
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := Acquire(ctx, cfg)
+			ended <- err
+		}()
+		pass(30 * time.Second)
+		if p.owned(alone) {
+			t.Error("a waiter has the queue of one that is alone")
+		}
+		cancel()
+		<-ended
+	})
+}

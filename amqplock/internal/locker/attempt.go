@@ -416,13 +416,13 @@ func (a *attempt) payBack(ctx context.Context) {
 
 // putBack gives up what was collected, and sends a hint to the next waiter.
 func (a *attempt) putBack(ctx context.Context) {
-	held := a.held.list()
-	if len(held) == 0 {
-		return
-	}
 	if a.alone {
 		a.alone = false
 		a.giveBack(ctx, 0)
+	}
+	held := a.held.list()
+	if len(held) == 0 {
+		return
 	}
 	for _, slot := range held {
 		a.held.drop(slot)
