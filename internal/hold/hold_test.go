@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSocket(t *testing.T) {
@@ -40,7 +43,8 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// TestReleaseOfAnything: the variable of the caller may name the socket of another program.
+// TestReleaseOfAnything: the variable of the caller may name the socket of another
+// program.
 func TestReleaseOfAnything(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("/tmp", "other-")
@@ -59,6 +63,31 @@ func TestReleaseOfAnything(t *testing.T) {
 		t.Errorf("killed: %v", err)
 	}
 	if _, err := os.Stat(path); err != nil {
+		t.Error("it was removed:", err)
+	}
+}
+
+// TestLinkOfAnother: anybody can make one in /tmp, and wait for a file to be removed.
+func TestLinkOfAnother(t *testing.T) {
+	t.Parallel()
+	parent, target := t.TempDir(), t.TempDir()
+	file := filepath.Join(target, socketName)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(parent, strings.ReplaceAll(dirPattern, "*", "1"))
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	old := []unix.Timeval{{Sec: 1}, {Sec: 1}}
+	if err := unix.Lutimes(link, old); err != nil {
+		t.Fatal(err)
+	}
+	sweep(parent)
+	if _, err := Release(filepath.Join(link, socketName)); !errors.Is(err, ErrKilled) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); err != nil {
 		t.Error("it was removed:", err)
 	}
 }

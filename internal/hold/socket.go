@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Socket is where a keeper is asked. The directory around it is its own user's alone.
@@ -55,26 +57,34 @@ func Listen() (*Socket, error) {
 	return nil, failed
 }
 
-// discard removes a directory of ours. It removes nothing else, because the variable of the
-// caller may name anything.
+// discard removes a directory of ours. It removes nothing else, because the variable of
+// the caller may name anything.
 func discard(dir string) {
-	if ours, _ := filepath.Match(dirPattern, filepath.Base(dir)); ours {
+	if ours(dir) {
 		_ = os.Remove(filepath.Join(dir, socketName))
 		_ = os.Remove(dir)
 	}
+}
+
+// ours reports whether dir was made by Listen for this user. Anybody may put something
+// with such a name into /tmp, such as a symbolic link to a directory of ours.
+func ours(dir string) bool {
+	named, _ := filepath.Match(dirPattern, filepath.Base(dir))
+	var info unix.Stat_t
+	return named && unix.Lstat(dir, &info) == nil &&
+		info.Mode&unix.S_IFMT == unix.S_IFDIR && int(info.Uid) == os.Geteuid()
 }
 
 // settled is the age from which a socket that refuses connections has no keeper: a young
 // one may not listen yet.
 const settled = time.Minute
 
-// sweep removes the directories of keepers that were killed. Those of other users cannot
-// be entered, and stay.
+// sweep removes the directories of keepers that were killed. Those of other users stay.
 func sweep(parent string) {
 	dirs, _ := filepath.Glob(filepath.Join(parent, dirPattern))
 	for _, dir := range dirs {
 		info, err := os.Lstat(dir)
-		if err != nil || time.Since(info.ModTime()) < settled {
+		if err != nil || !ours(dir) || time.Since(info.ModTime()) < settled {
 			continue
 		}
 		conn, err := net.DialTimeout("unix", filepath.Join(dir, socketName), time.Second)
