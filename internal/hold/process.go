@@ -17,8 +17,8 @@ type Process struct {
 
 // Find returns the process with that number. A born of 0 means whichever it is.
 func Find(pid int, born uint64) (*Process, error) {
-	p := &Process{PID: pid, fd: openPidfd(pid)}
-	p.born = bornAt(pid)
+	p := &Process{PID: pid, born: bornAt(pid)} // first: lives then shows whose pidfd it is
+	p.fd = openPidfd(pid)
 	if !p.lives() || born != 0 && p.born != born {
 		return nil, fmt.Errorf("there is no process %d", pid)
 	}
