@@ -61,6 +61,7 @@ func Start(p *Process) (*Starter, error) {
 		Path: path, Args: os.Args, Stdin: os.Stdin, Stderr: os.Stderr,
 		Env: append(os.Environ(), fmt.Sprintf("%s=%d %s", controlVariable, theirs, p)),
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // else it ends us before Drop
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if !signal.Ignored(sig) {
 			signal.Notify(s.signals, sig)

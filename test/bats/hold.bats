@@ -213,6 +213,12 @@ teardown() {
   is_free
 }
 
+@test "a lock for a reader that has gone is released" {
+  sh -c 'amqprun hold --mutex "$1" --for "$2" | :' - "$LOCK" $$
+  wait_until 10 no_keeper
+  is_free
+}
+
 @test "a CI job of three steps" {
   start_bg sleep 600 # the runner
   bash -e -c 'eval "$(amqprun hold --mutex "$1" --for "$2")"
