@@ -72,7 +72,7 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 		return exit.Of(err, exit.NotAcquired), err
 	}
 	text, ended := starter.Await()
-	if ended != nil {
+	if text == "" {
 		return outcomeOf(ended), nil // it has said why
 	}
 	if _, err := os.Stdout.WriteString(text); err != nil {
@@ -152,9 +152,13 @@ func printFailure(outcome exit.Outcome) {
 	}
 }
 
+// outcomeOf is never a success: the lock is not held.
 func outcomeOf(ended *os.ProcessState) exit.Outcome {
+	if ended == nil || ended.Success() {
+		return exit.Outcome{Code: exit.Failure}
+	}
 	if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return exit.KilledBy(status.Signal())
 	}
-	return exit.Outcome{Code: max(ended.ExitCode(), 0)}
+	return exit.Outcome{Code: ended.ExitCode()}
 }

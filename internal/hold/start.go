@@ -79,7 +79,7 @@ func Start(p *Process) (*Starter, error) {
 }
 
 // Await returns the text of a keeper that holds, and then the keeper stays. Where it has
-// failed Await returns how it has ended.
+// failed Await returns no text, and how it has ended, which is nil if that is not known.
 func (s *Starter) Await() (text string, ended *os.ProcessState) {
 	if json.NewDecoder(s.control).Decode(&text) == nil {
 		if _, err := s.control.Write([]byte{keepIt}); err == nil {
