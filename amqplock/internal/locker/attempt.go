@@ -292,8 +292,8 @@ func (a *attempt) claim(ctx context.Context, slot int) (err error) {
 	return err
 }
 
-// ask makes the checks at the same time. The first that fails ends the others. Of a slot
-// that is being removed, the lock connection of a set must not be asked, see
+// ask makes the checks at the same time. The first that fails ends the others. The lock
+// connection of a set is not asked about a new slot, which may be just being removed. See
 // checker.checks.
 func (a *attempt) ask(ctx context.Context, list []check, slots []int) error {
 	all, ctx := errgroup.WithContext(ctx)

@@ -74,7 +74,8 @@ type refusal struct {
 	err     *fault.Error
 	final   bool // not reached, and it makes no sense to try again
 	passing bool // refused, but it accepted us before: it may be restarting
-	away    bool // of several nodes: one of them may come back
+	// away says that one of several nodes may come back.
+	away bool
 }
 
 func (r *refusal) Error() string { return r.err.Text }
