@@ -161,6 +161,9 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	return err
 }
 
+// comparing bounds compareSize: nothing checks the lock yet, and its lease runs.
+const comparing = time.Second
+
 // compareSize warns if the semaphore has another number of slots than it would have been
 // created with.
 func (c *contender) compareSize(ctx context.Context) {
@@ -170,6 +173,8 @@ func (c *contender) compareSize(ctx context.Context) {
 	}
 	how := fmt.Sprintf("%d slots, not", c.size)
 	if c.size == 0 { // they were not counted
+		ctx, cancel := context.WithTimeout(ctx, comparing)
+		defer cancel()
 		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
 		switch {
 		case err != nil || !fewer && !more:

@@ -310,3 +310,29 @@ func TestSlotThatIsDrainedAtTheRelease(t *testing.T) {
 		}
 	})
 }
+
+// The comparison with Config.Slots is for a warning. It does not keep the lock back for
+// as long as an answer may take.
+func TestComparisonOfTheSizeIsShort(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 20)
+		cfg.Slots = 20
+		p.answer(func(r *request) bool {
+			late := r.method == "publish" && r.queue == wire.SlotQueue("x", 20)
+			if late {
+				r.stall()
+			}
+			return late
+		})
+		begun := time.Now()
+		lock := mustAcquire(t, cfg)
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		pass(time.Minute)
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
