@@ -28,7 +28,7 @@ func release(o *options, _ *console.Console) error {
 	if socket == "" {
 		return &exit.UsageError{
 			Text: "there is nothing to release: " + background.Variable + " is not set",
-			Hint: `a lock is held after: eval "$(amqprun hold --mutex NAME)" || exit`,
+			Hint: `a lock is held after: lock=$(amqprun hold --mutex NAME) || exit; eval "$lock"`,
 		}
 	}
 	return job.Released(background.Release(socket))

@@ -112,7 +112,7 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 	t.Parallel()
 	page := troubleshooting(t)
 	explained := []string{
-		"history/conn.go", "locker/acquire.go", "locker/admin.go", "locker/attempt.go", "locker/drain.go",
+		"history/conn.go", "locker/acquire.go", "locker/admin.go", "locker/attempt.go", "locker/claim.go", "locker/drain.go",
 		"locker/once.go", "presence/ask.go", "wire/explain.go",
 	}
 	checked := 0
