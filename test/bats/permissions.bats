@@ -35,7 +35,7 @@ cron-no-check ^(nightly(-[WH])?|amqprun-witness)$ ^amq\.default$ ^nightly-[WH]$
 watch ^$ ^amq\.default$ ^$
 look ^nightly$ ^$ ^$
 nothing ^$ ^$ ^$
-admin-drain ^builds(-[AB]-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
+admin-no-drain ^builds(-A-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
 admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
 USERS
   broker_ctl eval '
@@ -118,8 +118,8 @@ denied() { # USER PATTERN ARGUMENT...
   as admin sane_run -0 amqprun change --semaphore builds -1
   as admin sane_run -0 amqprun status --semaphore builds
   [ "$output" = 'semaphore "builds": 2 slots, 0 held, 2 free' ]
-  denied admin 'builds-B-2' change --semaphore builds --drain -1
-  as admin-drain sane_run -0 amqprun change --semaphore builds --drain -1
+  denied admin-no-drain 'builds-B-2' change --semaphore builds --drain -1
+  as admin sane_run -0 amqprun change --semaphore builds --drain -1
   denied admin-slots 'builds-H' destroy --semaphore builds
   amqprun change --semaphore builds --to 1
   as admin sane_run -0 amqprun destroy --semaphore builds
