@@ -4,7 +4,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 TOOL          = go tool -modfile=tools/go.mod
-GORELEASER    = v2.14.3
+GORELEASER    = v2.15.1
 FREEZE        = v0.2.2
 
 # Licenses that an MIT-licensed program may link.
@@ -19,9 +19,9 @@ MODEL_TOOLS = gcc libc6-dev spin
 # linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
-SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash $(wildcard test/bats/*.bats test/bats/*.bash)
+SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash ci/install ci/buildkite/amqprun/hooks/command test/packaging/release $(wildcard test/bats/*.bats test/bats/*.bash test/packaging/*.bats)
 
-.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams picture licenses sbom package fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -119,8 +119,18 @@ sbom: build ## write the parts of bin/amqprun to dist/amqprun.cdx.json
 	@mkdir -p dist
 	$(TOOL) cyclonedx-gomod bin -json -noserial -output dist/amqprun.cdx.json bin/amqprun
 
-package: ## build deb, rpm and archive, twice, and try the deb in a fresh Debian; needs root
+package: ## build deb, rpm, apk and archives, and try them in a fresh Debian; needs root
 	@GORELEASER=$(GORELEASER) scripts/package
+
+image: ## build the container image for two processors, dist/image.tar
+	@scripts/image
+
+test-packaging: build image ## run the image without root, and the CI components, with a broker
+	@scripts/test-packaging
+
+release: ## publish the tag that is checked out, as a draft; the release workflow calls it
+	@scripts/install-tools nix-bin
+	go run github.com/goreleaser/goreleaser/v2@$(GORELEASER) release --clean
 
 fmt: lint-tools ## format Go and shell
 	gofmt -w .

@@ -39,7 +39,7 @@ type Broker struct {
 	// DefaultHeartbeat.
 	Heartbeat time.Duration
 	// ConnectTimeout bounds connecting to each node, how long Acquire tries again when
-	// none can be reached, and every request. 0 means DefaultConnectTimeout.
+	// none can be reached at first, and every request. 0 means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 
 	// ConnectionName is shown among the connections of the broker; empty means none.
@@ -52,7 +52,7 @@ type Broker struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Log gets each step at slog.LevelDebug, and at slog.LevelWarn why a wait is not for
-	// other holders, once for each reason. A record is one sentence, without attributes
+	// other holders, once for each reason, and that a broker is back. A record is one sentence, without attributes
 	// and without credentials. nil logs nothing.
 	Log *slog.Logger
 }

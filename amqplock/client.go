@@ -67,11 +67,14 @@ func (c *Client) Check(lock Ref, opts ...Option) error {
 //
 // It waits until ctx ends; then the error matches ErrNotAcquired and the cause of ctx.
 // The end of ctx has no effect on a lock that was acquired. A broker that cannot be
-// reached, at first or after it went away while we waited, has Broker.ConnectTimeout to
-// come back. Then, or when the deadline of ctx passes before there was any connection,
-// the error matches ErrUnreachable. What would fail again (a certificate) is an error at
-// once. A refusal (a wrong password) is one when it comes again after a second, unless
-// that broker has accepted us before.
+// reached at first has Broker.ConnectTimeout to come back. Then the error matches
+// ErrUnreachable, and so it does when ctx's deadline passes before any connection. What
+// would fail again (a certificate) is an error at once. A refusal (a wrong password) is
+// one when it comes again after a second.
+//
+// After the first connection Acquire waits for a broker that goes away until ctx ends.
+// Then it has a new place in the wait queue. A broker that has accepted us before has
+// Broker.ConnectTimeout to take a refusal back.
 //
 // Nothing is left on the broker when it fails. To see to that it takes up to two seconds
 // more than ctx has, where the broker does not answer.
@@ -209,12 +212,21 @@ func (a *Admin) Resize(ctx context.Context, n int) error {
 }
 
 // Drain removes the last n slots, each when its holder has left: no holder loses its
-// slot. While it goes on nobody of this program takes the last slot. Drain waits for a
-// holder of the original program that does. It blocks until that is done or ctx ends.
+// slot. While it goes on nobody of this program takes one of these slots. Drain waits for
+// a holder of the original program that does. It blocks until that is done or ctx ends.
 // Interrupted, also by kill -9, it leaves the slots that are not drained yet as they
 // are. A second Drain at the same time fails with ErrNotAcquired.
 func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
+}
+
+// DrainTo makes exactly n slots as Resize does, and removes each slot as Drain does. So
+// DrainTo with 0 pauses the semaphore and lets its holders finish. From its beginning
+// nobody of this program takes a slot that is to be removed. Interrupted, it leaves the
+// slots that are not drained yet, and they can be taken again. The next DrainTo does the
+// rest. Slots behind a hole are not removed.
+func (a *Admin) DrainTo(ctx context.Context, n int) error {
+	return exported(ctx, locker.DrainTo(ctx, a.broker, a.name, n))
 }
 
 // Destroy removes the semaphore with all its slots, its wait queue and its history; one

@@ -79,6 +79,11 @@
 //	NAME-A-0        the semaphore exists, even with no slots (paused); not of the original
 //	NAME-B-i        slot i is held
 //	                exclusive, not durable, x-max-length 0
+//	NAME-B-0        nobody adds slots: somebody holds All, or adds some; not of the original
+//	                exclusive, not durable, x-max-length 0
+//	NAME-B-100001   a drain says how many slots it will leave, in binary by those of
+//	to 100018       NAME-B-100002 and up that exist; not of the original
+//	                exclusive, not durable, x-max-length 0
 //	NAME-W          the wait queue; not of the original
 //	                durable classic queue, x-single-active-consumer, x-max-length 1,
 //	                x-expires 10 min
@@ -88,7 +93,7 @@
 //	                x-expires 10 min
 //	NAME-L          the history, with WithHistory; not of the original
 //	                durable stream, x-max-length-bytes 8 MB
-//	NAME-D          somebody drains the semaphore: nobody of us takes its last slot;
+//	NAME-D          somebody drains the semaphore: nobody of us takes what will be removed;
 //	                not of the original
 //	                exclusive, not durable, x-max-length 0
 //	amqprun-witness proof of a majority for mutexes, one in each virtual host

@@ -21,7 +21,16 @@ type request struct {
 // WithCount takes n slots of a semaphore, all or none. Without it a lock is one slot. The
 // wait of one that wants several cannot block others that want several for ever: only the
 // first in the wait queue keeps a part.
+//
+// With All these are all slots that there are at the grant, however many were added or
+// removed during the wait. So the holder is alone, and a semaphore is a lock for readers,
+// who take one slot, and writers. While All is held nobody of this program adds slots:
+// Admin.Adjust and Admin.Resize end with ErrNotAcquired, unless the administrator lacks
+// configure on NAME-B-0. The holder loses a slot that is removed, as always.
 func WithCount(n int) Option { return func(r *request) { r.Count = n } }
+
+// All is for WithCount.
+const All = locker.All
 
 // WithGreedy takes all slots of a semaphore that are free, at least one. It excludes
 // WithCount.
@@ -36,8 +45,7 @@ func WithElastic(changed func(slots []int)) Option {
 }
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
-// one, and logs a warning where it has another number of slots. More than eight slots are
-// not counted if one of the first eight was free.
+// one, and logs a warning where it has another number of slots.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithCheckInterval sets the pause between two checks that the lock is held. 0 means

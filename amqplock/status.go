@@ -39,6 +39,9 @@ type Participant struct {
 	// Slots, of a holder, are ascending, from 1; a mutex has the one slot 1.
 	Slots   []int `json:"slots,omitempty"`
 	Elastic bool  `json:"elastic,omitempty"` // a holder that takes slots when they come free
+	// Collected, of a waiter for several slots, are those that it keeps already. No holder
+	// is listed for them.
+	Collected []int `json:"collected,omitempty"`
 	// Position, of a waiter, is from 1, among those who answered. 0 means that it has no
 	// place in the wait queue and tries now and then.
 	Position int `json:"position,omitempty"`
@@ -89,7 +92,8 @@ func newStatus(seen locker.Seen) Status {
 }
 
 // addHolders adds those who claim slots, and an unknown one for each slot that nobody
-// claims. A claim to a slot that the broker has just seen free is left out.
+// claims or has collected. A claim to a slot that the broker has just seen free is left
+// out.
 func (s *Status) addHolders(free []int, said []presence.Answer) {
 	unclaimed := map[int]bool{} // of the slots that are held
 	for slot := 1; slot <= s.Slots; slot++ {
@@ -109,6 +113,16 @@ func (s *Status) addHolders(free []int, said []presence.Answer) {
 		if p.Slots = slots; len(slots) > 0 {
 			s.Holders = append(s.Holders, p)
 		}
+	}
+	for i := range s.Waiters {
+		var slots []int
+		for _, slot := range s.Waiters[i].Collected {
+			if unclaimed[slot] {
+				slots = append(slots, slot)
+				unclaimed[slot] = false
+			}
+		}
+		s.Waiters[i].Collected = slots
 	}
 	for slot, unknown := range unclaimed {
 		if unknown {
@@ -137,6 +151,7 @@ func bySlot(a, b Participant) int { return cmp.Compare(a.Slots[0], b.Slots[0]) }
 
 func participant(a presence.Answer) Participant {
 	return Participant{
-		About: About(a.About), Since: a.Since(), Elastic: a.Elastic, Seconds: float64(a.Millis) / 1000,
+		About: About(a.About), Since: a.Since(), Elastic: a.Elastic, Collected: a.Collected,
+		Seconds: float64(a.Millis) / 1000,
 	}
 }

@@ -31,7 +31,8 @@ func ids(list []Participant) []string {
 	return ids
 }
 
-// seen waits until Inspect sees these holders, as a set, and these waiters, in order.
+// seen waits until Inspect sees these holders, as a set, and these waiters, in order. A
+// waiter may show itself before it has its place.
 func seen(t *testing.T, c *Client, lock Ref, holders, waiters []string) Status {
 	t.Helper()
 	var status Status
@@ -46,7 +47,8 @@ func seen(t *testing.T, c *Client, lock Ref, holders, waiters []string) Status {
 			}
 			got := ids(status.Holders)
 			slices.Sort(got)
-			return slices.Equal(got, holders) && slices.Equal(ids(status.Waiters), waiters)
+			return slices.Equal(got, holders) && slices.Equal(ids(status.Waiters), waiters) &&
+				!slices.ContainsFunc(status.Waiters, func(p Participant) bool { return p.Position == 0 })
 		},
 	)
 	return status
@@ -288,4 +290,44 @@ func TestHoldersOfAMutex(t *testing.T) {
 		}
 		return len(holders) == 1 && holders[0].ID == "a" && slices.Equal(holders[0].Slots, []int{1})
 	})
+}
+
+// A waiter for several slots keeps those that it has got. They have no holder, and can be
+// freed by whoever may evict.
+func TestACollectorIsSeenAndEvicted(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := testSemaphore(t, c)
+	mustAcquire(t, c, ref, present("holder"), WithSlots(3))
+	leaver := mustAcquire(t, c, ref, present("leaver"))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := c.Acquire(t.Context(), ref, present("collector"), WithCount(3))
+		failed <- err
+	}()
+	seen(t, c, ref, []string{"holder", "leaver"}, []string{"collector"})
+	if err := leaver.Release(t.Context()); err != nil { // whose hint makes the other the first
+		t.Fatal(err)
+	}
+	var status Status
+	waitFor(t, "the collector to keep two slots", func() bool {
+		var err error
+		if status, err = c.Inspect(t.Context(), ref); err != nil {
+			t.Fatal(err)
+		}
+		return len(status.Waiters) == 1 && len(status.Waiters[0].Collected) == 2
+	})
+	if status.Slots != 3 || status.Held != 3 || len(status.Waiters[0].Slots) != 0 {
+		t.Errorf("status: %+v", status)
+	}
+	if err := c.Evict(t.Context(), ref, "collector", "me"); err != nil {
+		t.Fatal(err)
+	}
+	err := <-failed
+	if !errors.Is(err, ErrNotAcquired) || !strings.Contains(err.Error(), "evicted by me") {
+		t.Errorf("the collector: %v, want ErrNotAcquired, evicted by me", err)
+	}
+	if status = seen(t, c, ref, []string{"holder"}, nil); status.Free != 2 {
+		t.Errorf("%d slots are free, want 2", status.Free)
+	}
 }

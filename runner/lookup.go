@@ -3,6 +3,7 @@ package runner
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,17 @@ import (
 // still fail to start. os/exec.LookPath would refuse a relative directory in PATH, and
 // reports a file without execute permission as none.
 func Lookup(name string) (path string, err error) {
+	path, err = search(name)
+	if err == nil {
+		err = checkInterpreter(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+func search(name string) (path string, err error) {
 	if name == "" {
 		return "", &StartError{`""`, errors.New("the command is empty"), exitNotFound}
 	}
@@ -78,18 +90,35 @@ func startError(path string, err error) *StartError {
 	case errors.Is(statErr, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		e.Code = exitNotFound
 	case errors.Is(err, fs.ErrNotExist):
-		e.Err = fmt.Errorf("its interpreter %s does not exist", interpreter(path))
+		e.Err = noInterpreter(cmp.Or(interpreter(path), "or dynamic loader"))
 	case statErr == nil && info.IsDir():
 		e.Err = syscall.EISDIR
 	}
 	return e
 }
 
-// interpreter names the program that the #! line of path asks for.
+func noInterpreter(name string) error {
+	return fmt.Errorf("its interpreter %s does not exist", name)
+}
+
+// checkInterpreter reports a script whose interpreter does not exist.
+func checkInterpreter(path string) error {
+	name := interpreter(path)
+	if name == "" {
+		return nil
+	}
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return &StartError{path, noInterpreter(name), exitNotExecutable}
+	}
+	return nil
+}
+
+// interpreter names the program that the #! line of path asks for. It is empty where
+// there is no such line, or it cannot be read.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return "(unknown)"
+		return ""
 	}
 	defer f.Close()
 	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
@@ -97,5 +126,5 @@ func interpreter(path string) string {
 	if fields := bytes.Fields(script); found && len(fields) > 0 {
 		return string(fields[0])
 	}
-	return "or dynamic loader"
+	return ""
 }

@@ -18,6 +18,10 @@ func TestLookup(t *testing.T) {
 		return path
 	}
 	program, plain := file("program", 0o755), file("plain", 0o644)
+	script := file("script", 0o755)
+	if err := os.WriteFile(script, []byte("#! /no/such/interpreter -x\n"), 0); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", dir+":/no/such/directory")
 	for _, c := range []struct {
 		name, path string
@@ -27,6 +31,8 @@ func TestLookup(t *testing.T) {
 		{program, program, 0},
 		{"plain", "", 126},
 		{plain, "", 126},
+		{"script", "", 126},
+		{script, "", 126},
 		{dir, "", 126},
 		{"nothing", "", 127},
 		{dir + "/nothing", "", 127},

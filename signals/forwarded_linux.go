@@ -2,11 +2,14 @@ package signals
 
 import "syscall"
 
-// forwardedHere is the part of Forwarded that other systems do not have. Go lets nobody
-// catch the first three real-time signals: the C libraries use them.
-var forwardedHere = func() []syscall.Signal {
+// commonHere is the part of common that other systems do not have.
+var commonHere = []syscall.Signal{syscall.SIGPWR, syscall.SIGSTKFLT}
+
+// realTime are the real-time signals. Go lets nobody catch the first three: the C
+// libraries use them.
+var realTime = func() []syscall.Signal {
 	const first = 35
-	set := []syscall.Signal{syscall.SIGPWR, syscall.SIGSTKFLT}
+	var set []syscall.Signal
 	for s := syscall.Signal(first); s <= highest; s++ {
 		set = append(set, s)
 	}

@@ -4,4 +4,7 @@ package signals
 
 import "syscall"
 
-var forwardedHere = []syscall.Signal{syscall.SIGINFO}
+var (
+	commonHere = []syscall.Signal{syscall.SIGINFO}
+	realTime   []syscall.Signal
+)

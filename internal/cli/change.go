@@ -43,10 +43,10 @@ func change(o *options, c *console.Console) error {
 // changeOf returns the change that the command line describes.
 func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) {
 	if o.given["to"] {
-		if o.drain {
-			return nil, exit.Usagef("--to and --drain exclude each other")
-		}
 		resize := func(ctx context.Context, a *amqplock.Admin) error { return a.Resize(ctx, o.to) }
+		if o.drain {
+			resize = func(ctx context.Context, a *amqplock.Admin) error { return a.DrainTo(ctx, o.to) }
+		}
 		return resize, noArguments(o)
 	}
 	if len(o.args) != 1 {

@@ -14,6 +14,14 @@ import (
 // Main does what the command line says, and returns how the process is to end.
 func Main(args []string, version string) exit.Outcome {
 	sub, args := choose(args)
+	outcome := doSubcommand(sub, args, version)
+	if sub.name == "hold" {
+		printFailure(outcome)
+	}
+	return outcome
+}
+
+func doSubcommand(sub subcommand, args []string, version string) exit.Outcome {
 	o := &options{began: time.Now(), subcommand: sub.name}
 	o.broker.Version = version
 	var err error
@@ -71,8 +79,11 @@ var subcommands = []subcommand{
 	{"change", changeOptions, admin(change)},
 	{"check", checkOptions, check},
 	{"destroy", destroyOptions, admin(destroy)},
+	{"doctor", doctorOptions, checkup},
 	{"evict", evictOptions, admin(evict)},
 	{"history", historyOptions, admin(history)},
+	{"hold", holdOptions, hold},
+	{"release", releaseOptions, admin(release)},
 	{"status", statusOptions, admin(status)},
 }
 

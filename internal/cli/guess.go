@@ -15,7 +15,9 @@ import (
 // typed.
 
 // subcommandNames are those of subcommands, which would use this file in turn.
-var subcommandNames = []string{"change", "check", "destroy", "evict", "history", "status"}
+var subcommandNames = []string{
+	"change", "check", "destroy", "doctor", "evict", "history", "hold", "release", "status",
+}
 
 // noLock is the error for a command line that names no lock.
 func noLock(o *options) error {
@@ -46,6 +48,9 @@ func guessLock(o *options) string {
 	named := fmt.Sprintf("amqprun %s --semaphore %s", o.subcommand, shellescape.Quote(name))
 	if o.subcommand == "change" {
 		return named + " --to N"
+	}
+	if o.subcommand == "release" {
+		return ""
 	}
 	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
 }
@@ -96,7 +101,7 @@ func explainNumber(o *options, err error) error {
 	if notNumber != nil {
 		return err
 	}
-	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --slots %d",
+	hint := fmt.Sprintf("-n takes no value; for a lock with %d holders: --semaphore NAME --create %d",
 		n, n)
 	return exit.WithHint(err, hint)
 }

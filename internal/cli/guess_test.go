@@ -47,7 +47,7 @@ func TestNumberAfterNonblock(t *testing.T) {
 	missing := &runner.StartError{Path: "3", Err: errors.New("command not found"), Code: 127}
 	o := &options{noWait: true, args: []string{"3", "make"}}
 	err := explainNumber(o, missing)
-	const want = "-n takes no value; for a lock with 3 holders: --semaphore NAME --slots 3"
+	const want = "-n takes no value; for a lock with 3 holders: --semaphore NAME --create 3"
 	if exit.Hint(err) != want || exit.Status(err) != 127 || err.Error() != missing.Error() {
 		t.Errorf("%v, hint %q, status %d", err, exit.Hint(err), exit.Status(err))
 	}

@@ -7,9 +7,12 @@ var usageTexts embed.FS
 
 // usage is what --help prints for a subcommand; "" is none.
 func usage(sub string) string {
-	parts := []string{sub, "common"}
-	if sub == "" {
-		parts = []string{"run", "common", "exit"}
+	parts := []string{sub, "broker", "common"}
+	switch sub {
+	case "":
+		parts = []string{"run", "broker", "common", "exit"}
+	case "release": // asks a process on this machine
+		parts = []string{sub, "common"}
 	}
 	text := ""
 	for _, part := range parts {

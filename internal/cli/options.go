@@ -48,6 +48,10 @@ type options struct {
 	fence   bool
 	once    time.Duration
 
+	holdFor *int // nil: the caller
+	holdMax time.Duration
+	holdLog string
+
 	json   bool
 	watch  bool
 	last   int // of the history

@@ -29,8 +29,8 @@ func runOptions(o *options) []*option {
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),
 		value("wait w timeout", duration(&o.wait)),
-		value("slots", number(&o.slots)),
-		value("count", number(&o.count)),
+		value("create slots", number(&o.slots)),
+		value("count", numberOrAll(&o.count)),
 		toggle("greedy", &o.greedy),
 		toggle("elastic", &o.elastic),
 		value("command c", text(&o.command)),
@@ -126,10 +126,8 @@ func checkRun(o *options) error {
 	switch {
 	case o.noWait && o.wait > 0:
 		return exit.Usagef("--nonblock and --wait exclude each other")
-	case o.given["slots"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
-		return exit.Usagef("--slots %d: only a semaphore has slots, and at least one", o.slots)
-	case o.given["count"] && o.count < 1:
-		return exit.Usagef("--count %d: must be at least 1", o.count)
+	case o.given["create"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
+		return exit.Usagef("--create %d: only a semaphore has slots, and at least one", o.slots)
 	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
 	case o.elastic && o.fence:

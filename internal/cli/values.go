@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -59,6 +60,23 @@ func number(n *int) func(string) error {
 			return errors.New("must be a whole number")
 		}
 		*n = i
+		return nil
+	}
+}
+
+// numberOrAll is number that also takes "all".
+func numberOrAll(n *int) func(string) error {
+	return func(value string) error {
+		if value == "all" {
+			*n = amqplock.All
+			return nil
+		}
+		if err := number(n)(value); err != nil {
+			return errors.New("must be a whole number, or all")
+		}
+		if *n < 1 {
+			return errors.New("must be at least 1")
+		}
 		return nil
 	}
 }

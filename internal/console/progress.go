@@ -97,14 +97,14 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 func (p *Progress) print() {
 	known, _, waited := p.state()
 	if writable(0) { // a message that can as well be left out holds nothing up
-		p.c.Infof("waiting for %s on %s for %s: %s", p.wait.Lock, p.wait.Broker, waited, place(known))
+		p.c.Infof("waiting for %s on %s for %s: %s", p.wait.Lock, p.wait.Broker, waited, Place(known))
 	}
 }
 
 func (p *Progress) draw() {
 	known, heldBy, waited := p.state()
 	p.c.showLive(fmt.Sprintf("amqprun: waiting for %s (%s) for %s%s on %s",
-		waited, place(known), p.wait.Lock, heldBy, p.wait.Broker))
+		waited, Place(known), p.wait.Lock, heldBy, p.wait.Broker))
 }
 
 func (p *Progress) state() (known amqplock.Waiting, heldBy string, waited time.Duration) {
@@ -144,8 +144,8 @@ func heldBy(holders []amqplock.Participant) string {
 	return by
 }
 
-// place says where a waiter stands, and what is unusual.
-func place(w amqplock.Waiting) string {
+// Place says where a waiter stands, and what is unusual.
+func Place(w amqplock.Waiting) string {
 	at := "next in line"
 	switch {
 	case w.Ahead > 0:

@@ -121,6 +121,9 @@ func rows(s amqplock.Status) [][]string {
 		if p.Position > 0 {
 			place = "line " + strconv.Itoa(p.Position)
 		}
+		if len(p.Collected) > 0 {
+			place += ", has " + holderPlace(s.Kind, p.Collected)
+		}
 		rows = append(rows, row(place, p))
 	}
 	notes := slices.Index(header, "NOTES")

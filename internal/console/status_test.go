@@ -11,17 +11,17 @@ import (
 func TestStatusForPeople(t *testing.T) {
 	t.Parallel()
 	s := amqplock.Status{
-		Kind: amqplock.KindSemaphore, Name: "builds", Slots: 4, Held: 3, Free: 1, Waiting: 3,
+		Kind: amqplock.KindSemaphore, Name: "builds", Slots: 6, Held: 5, Free: 1, Waiting: 3,
 		Holders: []amqplock.Participant{
 			{
 				Slots: []int{1, 2}, Elastic: true, Since: time.Unix(0, 0), Seconds: 61.4,
 				About: amqplock.About{ID: "a1", Host: "ci-7", PID: 42, User: "joe", Command: "make all",
 					Metadata: map[string]string{"k": "v", "a": "b"}},
 			},
-			{Slots: []int{3}, Unknown: true},
+			{Slots: []int{5}, Unknown: true},
 		},
 		Waiters: []amqplock.Participant{
-			{Position: 1, Since: time.Unix(0, 0), About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43,
+			{Position: 1, Collected: []int{3, 4}, Since: time.Unix(0, 0), About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43,
 				User: "ann", Command: "make"}},
 			{Since: time.Unix(0, 0), About: amqplock.About{ID: "c3", Host: "ci-9", PID: 44, User: "bob",
 				Command: "make"}},
@@ -34,11 +34,11 @@ func TestStatusForPeople(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	since := time.Unix(0, 0).Local().Format(time.DateTime)
 	want := []string{
-		`semaphore "builds": 4 slots, 3 held, 1 free, 3 waiting`,
+		`semaphore "builds": 6 slots, 5 held, 1 free, 3 waiting`,
 		"PLACE ID WHO PID SINCE FOR NOTES COMMAND",
 		"slots 1 2 a1 joe@ci-7 42 " + since + " 1m1s a=b k=v make all",
-		"slot 3 - unknown holder - - - - -",
-		"line 1 b2 ann@ci-8 43 " + since + " 0s - make",
+		"slot 5 - unknown holder - - - - -",
+		"line 1, has slots 3 4 b2 ann@ci-8 43 " + since + " 0s - make",
 		"waits c3 bob@ci-9 44 " + since + " 0s - make",
 		"2 more in line, of whom nothing is known",
 	}

@@ -72,7 +72,11 @@ func acquire(
 		Every:   s.Progress,
 		Holders: func(ctx context.Context) []amqplock.Participant { return holders(ctx, s) },
 	})
-	options := append(options(s), amqplock.OnWaiting(progress.Update))
+	standby := newStandby(s.Lock.String())
+	options := append(options(s), amqplock.OnWaiting(func(w amqplock.Waiting) {
+		progress.Update(w)
+		standby.update(w)
+	}))
 	if s.Elastic {
 		options = append(options, amqplock.WithElastic(changed))
 	}
@@ -81,6 +85,7 @@ func acquire(
 		ctx, handBack := untilSignal(sigs, deadline)
 		lock, err := take(ctx, s.Lock, options...)
 		progress.End()
+		standby.done(waitedFor(s.Lock, err))
 		got := handBack()
 		switch {
 		case got == nil:
@@ -94,6 +99,14 @@ func acquire(
 		c.Warnf("stopped; out of the wait queue until resumed")
 		runner.Suspend(got.Signal, false) // the terminal has stopped the rest of the group
 	}
+}
+
+// waitedFor is how a wait has ended, for systemd.
+func waitedFor(lock amqplock.Ref, err error) string {
+	if err != nil {
+		return lock.String() + " was not acquired"
+	}
+	return "holds " + lock.String()
 }
 
 // holders asks who holds the lock. The question is no step of the wait, so it is not

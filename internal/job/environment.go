@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/hold"
 )
 
 // heldLocks is the variable that names the locks of all ancestors.
@@ -30,7 +31,15 @@ func lockKeys(s Spec) []string {
 // wait for ever.
 func refuseNested(s Spec) error {
 	held, keys := strings.Fields(os.Getenv(heldLocks)), lockKeys(s)
-	if !slices.ContainsFunc(held, func(key string) bool { return slices.Contains(keys, key) }) {
+	ours := func(key string) bool { return slices.Contains(keys, key) }
+	if slices.ContainsFunc(hold.Locks(os.Getenv(hold.Variable)), ours) {
+		return &exit.UsageError{
+			Text: fmt.Sprintf("%s is already held by the script that this one was started from", s.Lock),
+			Hint: "amqprun release gives it back; " +
+				"a job that now runs on its own has to drop the variable " + hold.Variable,
+		}
+	}
+	if !slices.ContainsFunc(held, ours) {
 		return nil
 	}
 	return &exit.UsageError{
@@ -61,21 +70,27 @@ func numbered(slots []int) []int {
 // tokenVariable holds the fencing token.
 const tokenVariable = "AMQPRUN_TOKEN"
 
-// environment is what the command gets: ours as we got it, and what describes the lock.
-// It is without what amqprun has set for a lock around this one. A token of 0 is none.
-func environment(s Spec, slots []int, token int64) []string {
-	ours := []string{
+// lockVariables describe the lock. A token of 0 is none.
+func lockVariables(s Spec, slots []int, token int64) []string {
+	variables := []string{
 		"AMQPRUN_LOCK=" + s.Lock.Name,
 		"AMQPRUN_KIND=" + string(s.Lock.Kind),
 		"AMQPRUN_SLOT=" + strconv.Itoa(slots[0]),
 		"AMQPRUN_SLOTS=" + words(slots),
 		"AMQPRUN_COUNT=" + strconv.Itoa(len(slots)),
 		"AMQPRUN_ID=" + s.ID,
-		heldLocks + "=" + strings.Join(append(strings.Fields(os.Getenv(heldLocks)), lockKeys(s)...), " "),
 	}
 	if token != 0 {
-		ours = append(ours, tokenVariable+"="+strconv.FormatInt(token, 10))
+		variables = append(variables, tokenVariable+"="+strconv.FormatInt(token, 10))
 	}
+	return variables
+}
+
+// environment is what the command gets: ours as we got it, and what describes the lock.
+// It is without what amqprun has set for a lock around this one.
+func environment(s Spec, slots []int, token int64) []string {
+	ours := append(lockVariables(s, slots, token),
+		heldLocks+"="+strings.Join(append(strings.Fields(os.Getenv(heldLocks)), lockKeys(s)...), " "))
 	replaced := []string{slotsFileVariable, tokenVariable}
 	for _, entry := range ours {
 		name, _, _ := strings.Cut(entry, "=")

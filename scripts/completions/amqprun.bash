@@ -8,7 +8,7 @@ _amqprun() {
   COMPREPLY=()
   case $COMP_CWORD:${COMP_WORDS[1]} in
     1:*) ;;
-    *:change | *:destroy | *:status | *:check | *:evict | *:history) sub=${COMP_WORDS[1]} first=2 ;;
+    *:change | *:destroy | *:status | *:check | *:evict | *:history | *:hold | *:release | *:doctor) sub=${COMP_WORDS[1]} first=2 ;;
   esac
   case $sub in
     change) options="--semaphore --to --drain $broker" ;;
@@ -17,8 +17,14 @@ _amqprun() {
     check) options="--mutex --semaphore -E --conflict-exit-code $broker" ;;
     evict) options="--mutex --semaphore --holder $broker" ;;
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
+    hold)
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --greedy --check-interval
+        --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command $broker"
+      ;;
+    doctor) options="--mutex --semaphore --json $broker" ;;
+    release) options="-v --verbose -q --quiet --log-format -h --help" ;;
     *)
-      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --slots --count --greedy --elastic
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --greedy --elastic
         -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
@@ -33,9 +39,9 @@ _amqprun() {
         _amqprun_command $((i + 1))
         return
         ;;
-      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --slots | --count | --command | --signal | --kill-after | \
+      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --create | --slots | --count | --command | --signal | --kill-after | \
         --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
-        --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | -w | -E | -c | -s | -k)
+        --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | --for | --max | --log | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash
         if ((++i >= COMP_CWORD)); then
           value=$word
@@ -55,13 +61,14 @@ _amqprun() {
   [[ $cur != = ]] || cur=''
 
   case $value in
-    --url-file | --password-file | --cacert | --cert | --key | --report)
+    --url-file | --password-file | --cacert | --cert | --key | --report | --log)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
     --mutex | --semaphore)
       mapfile -t COMPREPLY < <(compgen -W "$(_amqprun_locks "${value#--}" | while read -r name; do printf '%q ' "$name"; done)" -- "$cur")
       ;;
+    --count) mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
     --orphans) mapfile -t COMPREPLY < <(compgen -W 'leave wait kill' -- "$cur") ;;
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") ;;
     --signal | -s) mapfile -t COMPREPLY < <(compgen -W "$(compgen -A signal -- SIG | sed 's/^SIG//')" -- "$cur") ;;
@@ -70,7 +77,7 @@ _amqprun() {
       if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
       elif ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'change destroy status check evict history hold release doctor' -- "$cur")
       elif [[ -z $sub ]]; then
         _amqprun_command "$COMP_CWORD"
       fi

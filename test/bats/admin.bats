@@ -9,6 +9,8 @@ teardown() {
   amqprun destroy --semaphore "$LOCK"
 }
 
+gone() { ! foreign has "$1"; } # QUEUE
+
 changed() { # COUNT
   sane_run -0 --separate-stderr amqprun change --semaphore "$LOCK" "$1"
   [ "$output" = "Adjustment success" ]
@@ -62,6 +64,31 @@ changed() { # COUNT
   sane_run -1 foreign has "$LOCK-A-4"
   sane_run -0 amqprun change --to 0 --semaphore "$LOCK"
   slots 0 0
+}
+
+@test "change --drain --to 0 pauses, and stops nothing; interrupted, it goes on with the next" {
+  changed 3
+  hold --semaphore "$LOCK"
+  holder=$bg_pid
+  start_bg amqprun change -v --semaphore "$LOCK" --drain --to 0
+  wait_until 20 file_has bg.2.err 'waiting for the holder'
+  sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
+  assert_error 'it is paused \(0 slots\)'
+  sane_run -75 --separate-stderr amqprun change --semaphore "$LOCK" --drain --to 0
+  assert_error 'is being drained already' 'try again'
+  kill -KILL "$bg_pid"
+  wait_until 20 gone "$LOCK-D"
+  start_bg amqprun change --semaphore "$LOCK" --drain --to 0
+  wait_until 20 foreign has "$LOCK-D"
+  kill -0 "$holder"
+  release "$holder"
+  [ "$status" -eq 143 ]
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  [ "$(<bg.3.out)" = "Adjustment success" ]
+  slots 0 0
+  sane_run -0 amqprun change --semaphore "$LOCK" --drain --to 2 # more than there are
+  slots 2 0
 }
 
 @test "more slots than one look covers are added and removed, and counted right" {

@@ -30,7 +30,7 @@ teardown_file() {
   start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   start_bg amqprun --semaphore "$LOCK" sleep 600
   for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
-  start_waiter 1 -v --semaphore "$LOCK" --connect-timeout 60 echo now
+  start_waiter 1 --semaphore "$LOCK" --connect-timeout 1 echo now
 
   broker_ctl stop_app
   for n in 1 2 3; do
@@ -49,6 +49,8 @@ teardown_file() {
   wait_bg 60 "${BACKGROUND[3]}"
   [ "$status" -eq 0 ]
   [ "$(<bg.4.out)" = now ]
+  [ "$(wc -l <bg.4.err)" -eq 2 ] # the broker has gone, and it is back
+  file_has bg.4.err '^amqprun: warning: connected to .* again, with a new place in the wait queue$'
   slots 2 0 # the semaphore itself outlived the restart
 }
 
@@ -94,6 +96,17 @@ teardown_file() {
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
+@test "doctor finds an alarm" {
+  broker_ctl set_vm_memory_high_watermark 0
+  wait_until 20 alarm_is_seen
+  sane_run -69 amqprun doctor --semaphore "$LOCK"
+  [[ $output == *"failure  alarm "*"to do: rabbitmqctl alarms"* ]]
+  sane_run -0 amqprun doctor --mutex "$LOCK"
+  [[ $output == *"warning  alarm "* ]]
+  broker_ctl set_vm_memory_high_watermark 0.4
+}
+alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
+
 @test "an alarm costs the record" {
   amqprun --history --mutex "$LOCK" true
   broker_ctl set_vm_memory_high_watermark 0.0001
@@ -115,17 +128,30 @@ teardown_file() {
   [ ! -e started ]
 }
 
-@test "a broker that is killed ends the holders, and the waiters when it stays away" {
+@test "a password that is wrong after a restart ends the wait" {
+  broker_ctl add_user "$LOCK" old
+  broker_ctl set_permissions "$LOCK" '.*' '.*' '.*'
+  hold --mutex "$LOCK"
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 2 --mutex "$LOCK" touch started
+  broker_ctl change_password "$LOCK" new
+  broker_ctl close_all_user_connections "$LOCK" restart
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 77 ]
+  file_has bg.2.err "^amqprun: error: the broker .* refused the login of user \"$LOCK\"$"
+  [ ! -e started ]
+}
+
+@test "a broker that is killed ends the holders, and a waiter when its time is over" {
   start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   wait_until 20 file_has bg.1.out ready
-  start_waiter 1 --connect-timeout 1 --mutex "$LOCK" touch started
+  start_waiter 1 --connect-timeout 1 -w 6 --mutex "$LOCK" touch started
   kill -KILL "$(broker_pid)"
   for n in 1 2; do
     wait_bg 20 "${BACKGROUND[n - 1]}"
     stderr=$(<"bg.$n.err")
     case $n in
       1) [ "$status" -eq 76 ] && assert_error "lost mutex \"$LOCK\" .*the command was stopped" ;;
-      2) [ "$status" -eq 69 ] && grep -q '^amqprun: error: cannot reach the broker' bg.2.err ;;
+      2) [ "$status" -eq 75 ] && grep -q '^amqprun: error: .* was not acquired in time: cannot reach the broker' bg.2.err ;;
     esac
   done
   file_has bg.1.out TERM

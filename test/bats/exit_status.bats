@@ -33,6 +33,16 @@ wait_status() { # COMMAND...
   done
 }
 
+@test "a real-time signal reaches the command" {
+  # shellcheck disable=SC2016 # the command's own shell expands it
+  start_bg amqprun --mutex "$LOCK" bash -c 'trap "exit 7" RTMIN+6; : >ready; while :; do sleep 0.01; done'
+  wait_until 20 test -e ready
+  send_until_it_ends() { kill -RTMIN+6 "$bg_pid" 2>/dev/null; is_gone "$bg_pid"; }
+  wait_until 20 send_until_it_ends # amqprun drops those of its first moments
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 7 ]
+}
+
 @test "after a command that died of INT amqprun dies of it, so that a shell's loop ends" {
   sane_run -0 --separate-stderr wait_status amqprun --mutex "$LOCK" sh -c 'kill -INT $$'
   [ "$output" = -2 ]
@@ -78,8 +88,49 @@ wait_status() { # COMMAND...
   assert_error 'cannot run \./no-such-file: '
 }
 
+@test "126 and 127 come before the wait, and before a broker is asked" {
+  echo 'echo hello' >plain
+  printf '#!/no/such/interpreter\n' >bad
+  chmod +x bad
+  hold --mutex "$LOCK"
+  for how in '' -n '-w 60' '-E 3' '--once 1h' --fence; do
+    # shellcheck disable=SC2086 # words
+    sane_run -127 amqprun --mutex "$LOCK" $how no-such-command
+    # shellcheck disable=SC2086
+    sane_run -126 amqprun --mutex "$LOCK" $how ./plain
+    # shellcheck disable=SC2086
+    sane_run -126 amqprun --mutex "$LOCK" $how ./bad
+  done
+  sane_run -127 amqprun --url amqp://127.0.0.1:1/ --semaphore "$LOCK" --greedy --elastic no-such-command
+  SHELL=/no/such/shell sane_run -127 --separate-stderr amqprun --mutex "$LOCK" -c true
+  assert_error 'cannot run /no/such/shell: '
+}
+
+@test "the command is looked up again when it starts" {
+  mkdir one two
+  printf '#!/bin/sh\necho one\n' >one/tool
+  printf '#!/bin/sh\necho two\n' >two/tool
+  chmod +x one/tool two/tool
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  PATH=$PWD/one:$PWD/two:$PATH start_waiter 1 --mutex "$LOCK" tool
+  rm one/tool
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$(<bg.2.out)" = two ]
+}
+
 @test "a command that could not be started has released the lock" {
-  sane_run -127 amqprun --mutex "$LOCK" no-such-command
+  mkdir tools
+  printf '#!/bin/sh\n' >tools/tool
+  chmod +x tools/tool
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  PATH=$PWD/tools:$PATH start_waiter 1 --mutex "$LOCK" tool
+  rm tools/tool
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 127 ]
   sane_run -0 amqprun --mutex "$LOCK" -n true
 }
 

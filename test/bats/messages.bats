@@ -26,7 +26,7 @@ for line in sys.stdin:
   requires_broker
   sane_run -78 --separate-stderr amqprun --log-format json --semaphore "$LOCK" true
   run -0 json_messages <<<"$stderr"
-  [[ $output =~ ^"error: there is no semaphore \"$LOCK\" on amqp"s?://[^\ ]+"; hint: create it with: amqprun change --semaphore $LOCK --to N, or give --slots N"$ ]]
+  [[ $output =~ ^"error: there is no semaphore \"$LOCK\" on amqp"s?://[^\ ]+"; hint: create it with: amqprun change --semaphore $LOCK --to N, or give --create N"$ ]]
 }
 
 @test "--log-format json: steps" {

@@ -36,6 +36,7 @@ watch ^$ ^amq\.default$ ^$
 look ^nightly$ ^$ ^$
 nothing ^$ ^$ ^$
 admin-no-drain ^builds(-A-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
+ask-only ^$ ^amqprun\.who$ ^$
 admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
 USERS
   broker_ctl eval '
@@ -105,6 +106,40 @@ denied() { # USER PATTERN ARGUMENT...
   as operator sane_run -0 --separate-stderr amqprun status --semaphore builds
   [[ ${lines[0]} == 'semaphore "builds": 1 slot, 0 held, 1 free'* ]]
   [ -z "$stderr" ]
+}
+
+@test "an operator sees and evicts the holders of every lock" {
+  amqprun change --semaphore builds --to 1
+  as ci-seen hold --semaphore builds
+  hold --mutex "$LOCK"
+  as operator wait_until 20 all_are_seen
+  as operator sane_run -0 amqprun status --mutex "$LOCK"
+  [ "${lines[0]}" = "mutex \"$LOCK\": held" ]
+  as operator sane_run -75 amqprun check --mutex "$LOCK"
+  as operator sane_run -75 amqprun check --semaphore builds
+  local id pid
+  id=$(as operator id_of sh --semaphore builds)
+  as operator amqprun evict --semaphore builds --holder "$id"
+  id=$(as operator id_of sh --mutex "$LOCK")
+  as operator amqprun evict --mutex "$LOCK" --holder "$id"
+  for pid in "${BACKGROUND[@]}"; do
+    wait_bg 20 "$pid"
+    [ "$status" -eq 76 ]
+  done
+  as operator sane_run -0 amqprun check --mutex "$LOCK"
+}
+
+all_are_seen() {
+  amqprun status >all &&
+    grep -qxF "mutex \"$LOCK\": held" all && grep -qx 'semaphore "builds": 1 slot, 1 held, 0 free' all
+}
+
+# A list that is empty because nothing can be counted would be a false statement.
+@test "a user who may ask, and count nothing, gets an error instead of an empty list" {
+  amqprun change --semaphore builds --to 1
+  hold --semaphore builds
+  wait_until 20 id_of sh --semaphore builds
+  denied ask-only amq.default status
 }
 
 @test "a holder and a waiter of a mutex, the first in a virtual host too" {
@@ -181,8 +216,10 @@ denied() { # USER PATTERN ARGUMENT...
 @test "status needs no more than it says" {
   amqprun change --semaphore builds --to 1
   as watch sane_run -0 amqprun status --semaphore builds
-  as look sane_run -0 amqprun status --mutex nightly
-  [ "$output" = 'mutex "nightly": free' ]
+  for user in look watch; do
+    as "$user" sane_run -0 amqprun status --mutex nightly
+    [ "$output" = 'mutex "nightly": free' ]
+  done
   if broker_ctl version | grep -qE '^(3|4\.[0-2])\.'; then
     as nothing sane_run -0 amqprun status --mutex nightly
   else

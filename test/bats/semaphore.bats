@@ -133,6 +133,29 @@ teardown() {
   sane_run -0 amqprun --semaphore "$LOCK" --count 1 -n true
 }
 
+@test "--count all takes all slots that there are, and is alone" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 2
+  hold --semaphore "$LOCK"
+  reader=$bg_pid
+  sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" --count all -n true
+  assert_error '1 of the 2 slots were free, all are wanted'
+  # shellcheck disable=SC2016 # for the inner shell
+  start_waiter 1 --semaphore "$LOCK" --count all sh -c 'echo "$AMQPRUN_SLOTS"; exec sleep 600'
+  writer=$bg_pid
+  sane_run -0 amqprun change --semaphore "$LOCK" +1
+  release "$reader"
+  wait_until 20 test -s bg.2.out
+  [ "$(<bg.2.out)" = "1 2 3" ]
+  sane_run -75 --separate-stderr amqprun change --semaphore "$LOCK" +1
+  assert_error 'gets no more slots now: a run has all of them for itself' 'when that run has ended'
+  release "$writer"
+  sane_run -0 amqprun change --semaphore "$LOCK" +1
+  slots 4 0
+  sane_run -64 --separate-stderr amqprun --semaphore "$LOCK" --count most true
+  assert_error 'must be a whole number, or all'
+  sane_run -64 amqprun --mutex "$LOCK" --count all true
+}
+
 @test "a waiter for several slots gets them together" {
   sane_run -0 amqprun change --semaphore "$LOCK" 2
   hold --semaphore "$LOCK"

@@ -62,6 +62,21 @@ no_trace() { # of a waiter, but for the line that serves the next one
   [ ! -e started ]
 }
 
+@test "a waiter that is stopped does not keep a free lock from the next one" {
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  start_waiter 1 --mutex "$LOCK" --heartbeat 60 true
+  first=$bg_pid
+  start_waiter 2 --mutex "$LOCK" echo now
+  kill -STOP "$first"
+  release "$holder"
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 0 ]
+  kill -CONT "$first"
+  wait_bg 20 "$first"
+  [ "$status" -eq 0 ]
+}
+
 interrupted_waiter() { # SIGNAL STATUS KIND
   [ "$3" = mutex ] || amqprun change --semaphore "$LOCK" 1
   hold "--$3" "$LOCK"
@@ -144,4 +159,29 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
   release "$holder"
   wait_until 20 test -e started
   exec {pipe}>&-
+}
+
+@test "a waiter shows systemd that it waits, and leaves READY=1 to the command" {
+  cat >systemd.py <<-'PYTHON'
+	import socket, sys
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+	s.bind(sys.argv[1])
+	print("bound", flush=True)
+	while True:
+	    print(s.recv(4096).decode().replace("\n", "; "), flush=True)
+	PYTHON
+  start_bg /usr/bin/python3 systemd.py "$PWD/notify"
+  wait_until 20 file_has bg.1.out bound
+  export NOTIFY_SOCKET=$PWD/notify
+  sane_run -0 amqprun --mutex "$LOCK" true # which does not wait
+  hold --mutex "$LOCK"
+  holder=$bg_pid
+  # shellcheck disable=SC2016 # for the inner shell
+  start_waiter 1 --mutex "$LOCK" sh -c 'echo "$NOTIFY_SOCKET"; exec sleep 600'
+  wait_until 20 file_has bg.1.out "^STATUS=waiting for mutex \"$LOCK\": next in line; EXTEND_TIMEOUT_USEC=90000000$"
+  release "$holder"
+  wait_until 20 test -s bg.3.out
+  [ "$(<bg.3.out)" = "$NOTIFY_SOCKET" ]
+  [ "$(tail -n 1 bg.1.out)" = "STATUS=holds mutex \"$LOCK\"; EXTEND_TIMEOUT_USEC=90000000" ]
+  sane_run -1 grep -Ev '^(bound|STATUS=(waiting for|holds) .*; EXTEND_TIMEOUT_USEC=90000000)$' bg.1.out
 }

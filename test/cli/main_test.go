@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/amqprun/amqprun/test/program"
 )
@@ -15,9 +14,6 @@ import (
 // showArgs in the environment makes the test binary print its arguments, each ended by a
 // NUL.
 const showArgs = "AMQPRUN_TEST_SHOW_ARGS"
-
-// patience bounds the start of a server that should take a fraction of a second.
-const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(showArgs) != "" {

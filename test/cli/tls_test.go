@@ -21,8 +21,8 @@ const password = "sEcReT"
 // tlsBroker is a private RabbitMQ that listens for TLS, trusts clients, and lets user
 // "certified" log in by certificate and by password.
 type tlsBroker struct {
-	clients *authority
-	servers *authority
+	clients *program.Authority
+	servers *program.Authority
 	address string // of the TLS listener
 	plain   string // URL of the other
 }
@@ -30,44 +30,23 @@ type tlsBroker struct {
 func startTLSBroker(t *testing.T) *tlsBroker {
 	t.Helper()
 	program.LockName(t) // or skip: no broker is wanted
-	b := &tlsBroker{clients: newAuthority(t, "clients"), servers: newAuthority(t, "servers")}
-	cert, key := b.servers.server("server", tomorrow())
-	b.address = program.FreeAddress(t)
-	conf := filepath.Join(t.TempDir(), "conf")
-	lines := fmt.Sprintf(`listeners.ssl.local = %s
-num_acceptors.ssl = 4
-ssl_options.cacertfile = %s
-ssl_options.certfile = %s
-ssl_options.keyfile = %s
+	b := &tlsBroker{
+		clients: program.NewAuthority(t, "clients"), servers: program.NewAuthority(t, "servers"),
+	}
+	settings := "ssl_options.cacertfile = " + b.clients.File + `
 ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = false
 ssl_cert_login_from = common_name
 auth_mechanisms.1 = PLAIN
 auth_mechanisms.2 = AMQPLAIN
 auth_mechanisms.3 = EXTERNAL
-`, b.address, b.clients.file, cert, key)
-	if err := os.WriteFile(conf, []byte(lines), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`
 	name := fmt.Sprintf("cli-tls-%d", os.Getpid())
-	t.Cleanup(func() { program.Broker(t, nil, "stop", name) })
-	b.plain = program.Broker(t,
-		[]string{"BROKER_CONF=" + conf, "BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl"},
-		"start", name)
+	b.plain, b.address = program.TLSBroker(t, name, b.servers, settings,
+		"BROKER_PLUGINS=rabbitmq_auth_mechanism_ssl")
 	program.Broker(t, nil, "ctl", "-n", name, "-q", "add_user", "certified", password)
 	program.Broker(t, nil, "ctl", "-n", name, "-q", "set_permissions", "certified", ".*", ".*", ".*")
-	deadline := time.Now().Add(patience)
-	for {
-		conn, err := net.Dial("tcp", b.address)
-		if err == nil {
-			conn.Close()
-			return b
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	return b
 }
 
 // noTLS begins an error about TLS.
@@ -121,16 +100,16 @@ func TestTLS(t *testing.T) {
 	b := startTLSBroker(t)
 	base := "amqps://certified:" + password + "@" + b.address + "/"
 	nobody := "amqps://" + b.address + "/"
-	ca := []string{"--cacert", b.servers.file}
+	ca := []string{"--cacert", b.servers.File}
 	with := func(cert, key string) []string {
 		return append([]string{"--cert", cert, "--key", key},
 			ca...)
 	}
-	good := with(b.clients.client("certified", tomorrow()))
-	untrusted := with(b.clients.client("untrusted", tomorrow()))
-	old := with(b.clients.client("expired", yesterday()))
-	foreign := with(newAuthority(t, "others").client("foreign", tomorrow()))
-	_, otherKey := b.clients.client("other", tomorrow())
+	good := with(b.clients.Client("certified", program.Tomorrow()))
+	untrusted := with(b.clients.Client("untrusted", program.Tomorrow()))
+	old := with(b.clients.Client("expired", program.Yesterday()))
+	foreign := with(program.NewAuthority(t, "others").Client("foreign", program.Tomorrow()))
+	_, otherKey := b.clients.Client("other", program.Tomorrow())
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no PEM\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -139,12 +118,12 @@ func TestTLS(t *testing.T) {
 	cannot := "no secure connection to the broker amqps://" + regexp.QuoteMeta(b.address) + ": "
 	for _, a := range []attempt{
 		{name: "password", url: base, args: ca},
-		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.file},
+		{name: "the CA in the URL", url: base + "?cacertfile=" + b.servers.File},
 		{name: "certificate and password", url: base, args: good},
 		{name: "certificate alone", url: nobody, args: good},
 		{name: "certificate, named in the environment", url: nobody,
 			env: []string{"AMQPRUN_CERT=" + good[1], "AMQPRUN_KEY=" + good[3], "AMQPRUN_CACERT=" +
-				b.servers.file}},
+				b.servers.File}},
 		{name: "certificate, named in the URL", url: nobody + "?auth_mechanism=external&certfile=" +
 			good[1] + "&keyfile=" + good[3], args: ca},
 		{name: "amqplain", url: base + "?auth_mechanism=amqplain", args: ca},
@@ -223,9 +202,9 @@ func TestTLS(t *testing.T) {
 func TestTLSOfOthers(t *testing.T) {
 	t.Parallel()
 	program.LockName(t)
-	ours := newAuthority(t, "authority")
+	ours := program.NewAuthority(t, "authority")
 	listen := func(expires time.Time, config *tls.Config) string {
-		pair, err := tls.LoadX509KeyPair(ours.server(fmt.Sprint("server", time.Now().UnixNano()),
+		pair, err := tls.LoadX509KeyPair(ours.Server(fmt.Sprint("server", time.Now().UnixNano()),
 			expires))
 		if err != nil {
 			t.Fatal(err)
@@ -250,28 +229,30 @@ func TestTLSOfOthers(t *testing.T) {
 		}()
 		return "amqps://u:" + password + "@" + l.Addr().String() + "/"
 	}
-	ca := []string{"--cacert", ours.file}
-	pem, err := os.ReadFile(ours.file)
+	ca := []string{"--cacert", ours.File}
+	pem, err := os.ReadFile(ours.File)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	for _, a := range []attempt{
-		{name: "expired", final: true, url: listen(yesterday(), &tls.Config{}), args: ca, code: 69,
+		{name: "expired", final: true, url: listen(program.Yesterday(), &tls.Config{}),
+			args: ca, code: 69,
 			error: noTLS + `failed to verify certificate: ` +
 				`x509: certificate has expired or is not yet valid: .*`,
 			hint: "renew the broker's certificate, or set the clock of this machine"},
 		{name: "client certificate wanted", final: true,
-			url: listen(tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert,
+			url: listen(program.Tomorrow(), &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert,
 				ClientCAs: pool}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: certificate required.*`,
 			hint:  "the broker wants a client certificate: --cert and --key"},
-		{name: "TLS 1.1", final: true, url: listen(tomorrow(),
+		{name: "TLS 1.1", final: true, url: listen(program.Tomorrow(),
 			&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), args: ca, code: 69,
 			error: `no secure connection to the broker \S+: .*tls: .*protocol version.*`,
 			hint:  "amqprun speaks TLS 1.2 and 1.3"},
-		{name: "closes after the handshake", url: listen(tomorrow(), &tls.Config{}), args: ca, code: 69,
+		{name: "closes after the handshake", url: listen(program.Tomorrow(), &tls.Config{}),
+			args: ca, code: 69,
 			error: `cannot reach the broker \S+: it closed the connection before the login was done`,
 			hint:  "it may be starting or stopping: .*"},
 	} {

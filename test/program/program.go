@@ -98,12 +98,12 @@ func Build(name, folder string, flags ...string) (string, error) {
 // WriteExecutable writes a program or a script that the test then runs. A test beside it
 // may fork meanwhile. Its child would keep the file open for writing until it executes
 // something. Nobody can execute such a file ("text file busy"). So nothing of this
-// process forks while the file is open.
+// process forks while the file is open. Every user may execute the file.
 func WriteExecutable(t testing.TB, path string, contents []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, contents, 0o700); err != nil {
+	if err := os.WriteFile(path, contents, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -66,7 +66,8 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 func TestCtrlZDuringTheGrace(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`mkfifo lose; AW -lose lose -kill-after 1s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
+		// The grace is for two shells and a Ctrl-Z, on a busy machine too.
+		s.line(`mkfifo lose; AW -lose lose -kill-after 4s -- sh -c 'trap "echo term >>log; exit" TERM; ` +
 			`sh -c "trap : TERM; echo \$\$ >pid; while :; do sleep 0.01; done" & echo $$ >leader; ` +
 			`while :; do sleep 0.01; done'`)
 		left, leader := s.pid("pid"), s.pid("leader")

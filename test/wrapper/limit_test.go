@@ -22,6 +22,16 @@ func (p *process) hogs(n int) {
 	if os.Getuid() != 0 {
 		p.t.Skip("needs root, to be a user without other processes")
 	}
+	p.hogsAll()
+	const first, tests = 100000, 4
+	p.as(uint32(first + tests*os.Getpid() + n)) // no other run of these tests has that user
+	limited := append([]string{"bash", "-c", `ulimit -u 60 && exec "$0" "$@"`, p.Path}, p.Args[1:]...)
+	p.Path, p.Args = mustLook(p.t, "bash"), limited
+}
+
+// hogsAll has the command use up the limit that there is.
+func (p *process) hogsAll() {
+	p.t.Helper()
 	p.Args = append(p.Args, "--", mustLook(p.t, "perl"), "-e", `
 		sub say { open my $f, ">>", "log"; print $f "@_\n"; close $f }
 		$SIG{TERM} = $SIG{CHLD} = "IGNORE"; say "ready";
@@ -29,10 +39,6 @@ func (p *process) hogs(n int) {
 		for (1 .. 100) { defined(my $pid = fork) or last;
 			unless ($pid) { setpgrp if rand() < 0.5; sleep 300; exit } }
 		say "full"; sleep 300`)
-	const first, tests = 100000, 4
-	p.as(uint32(first + tests*os.Getpid() + n)) // no other run of these tests has that user
-	limited := append([]string{"bash", "-c", `ulimit -u 60 && exec "$0" "$@"`, p.Path}, p.Args[1:]...)
-	p.Path, p.Args = mustLook(p.t, "bash"), limited
 }
 
 // TestEvictionAtTheLimitOfProcesses: amqprun has more to do than the test's own wrapper.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/signals"
+	"github.com/amqprun/amqprun/test/program"
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
@@ -49,23 +50,7 @@ func TestMain(m *testing.M) {
 	if !flagIsSet("test.parallel") {
 		_ = flag.Set("test.parallel", "12")
 	}
-	code := m.Run()
-	if path, err := program(); err == nil && path != "" {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
-
-// writeProgram writes a file that can be executed at once. A child that another test
-// forks meanwhile would hold it open for writing until its exec, and the kernel executes
-// no such file.
-func writeProgram(t *testing.T, path string, text []byte) {
-	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, text, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	os.Exit(program.Clean(m.Run))
 }
 
 func flagIsSet(name string) (set bool) {

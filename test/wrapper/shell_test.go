@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // shell is an interactive shell on a terminal of its own.
@@ -94,7 +96,7 @@ func onTerminal(t *testing.T, command ...string) *shell {
 
 func (s *shell) script(name, text string) {
 	s.t.Helper()
-	writeProgram(s.t, filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"))
+	program.WriteExecutable(s.t, filepath.Join(s.dir, name), []byte("#!/bin/sh\n"+text+"\n"))
 }
 
 // killAll ends what the test has left: every process with its MARK.

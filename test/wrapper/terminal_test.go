@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 const asker = `sh -c 'echo $$ >pid; echo $PPID >wrapper; echo asking >>log; read x </dev/tty; ` +
@@ -50,7 +52,7 @@ func TestCommandThatCannotStartReturnsTheTerminal(t *testing.T) {
 		s.script("script", `A ./bad; A ./plain; read x; echo "got=<$x>"`)
 		for name, text := range map[string]string{"bad": "#!/no/such/interpreter\n",
 			"plain": `read x; echo "plain=<$x>"` + "\n"} {
-			writeProgram(t, s.file(name), []byte(text))
+			program.WriteExecutable(t, s.file(name), []byte(text))
 		}
 		s.line("script")
 		s.expect("interpreter")

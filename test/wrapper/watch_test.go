@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it
@@ -21,17 +23,13 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close() // nobody listens there until the broker "comes"
+	address := program.FreeAddress(t) // nobody listens there until the broker "comes"
 	away := *broker
 	away.Host = address
 	s := onTerminal(t, path, "status", "--watch", "--mutex", "wrapper-watch", "--url", away.String())
 	s.expect("amqprun: error: cannot reach the broker amqp://" + address)
-	if l, err = net.Listen("tcp", address); err != nil {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
 		t.Skip(err) // somebody else has taken the port
 	}
 	defer l.Close()
@@ -78,17 +76,4 @@ func TestWatchEndsWithItsTerminal(t *testing.T) {
 		!strings.Contains(stderr.String(), "amqprun: error: the terminal is gone: ") {
 		t.Errorf("exit status %d: %s", got, &stderr)
 	}
-}
-
-// mustProgram is program where there is one.
-func mustProgram(t *testing.T) string {
-	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
-	return path
 }

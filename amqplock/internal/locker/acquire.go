@@ -9,7 +9,6 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
-	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -29,46 +28,94 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		return nil, err
 	}
 	cfg.Broker = cfg.Afresh()
-	waiter := &waitq.Waiter{Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry}
+	waiter := &waitq.Waiter{
+		Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry, Look: cfg.look,
+	}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
-	broker, busy := cfg.Broker.String(), error(nil)
+	s := &search{cfg: cfg, broker: cfg.Broker.String()}
+	half := time.Now().Add(cfg.ConnectTimeout) // until when a witness may be half made
 	for first := true; ; first = false {
 		c, err := connect(ctx, cfg, wait, first, pace)
 		if err != nil && !first && ctx.Err() != nil {
-			return nil, notAcquired(ctx, cfg, broker, busy)
+			return nil, s.failed(ctx, err)
 		}
 		if err != nil {
 			return nil, err
 		}
 		begun := time.Now()
-		err = c.acquire(ctx, waiter, wait)
-		if err == nil {
-			c.compareSize()
-			h, err := newHolder(c)
-			if err != nil {
-				c.abandon()
-			}
-			return h, err
+		err = c.try(ctx, false)
+		s.tried(c, err)
+		if wait && c.mayPass(err, first) {
+			err = c.wait(ctx, waiter, err)
 		}
-		broker = c.link.Lock.Broker
+		if err == nil {
+			return hold(ctx, c)
+		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
-		if c.busy != nil {
-			busy = c.busy
+		if c.half && ctx.Err() == nil && time.Now().Before(half) {
+			cfg.Debugf("%v; connecting again", err)
+			continue
 		}
 		if ctx.Err() != nil || isBusy(err) && !wait {
-			return nil, notAcquired(ctx, cfg, broker, busy)
+			return nil, s.failed(ctx, c.busy)
 		}
 		if !cut || !wait {
 			return nil, err
 		}
-		cfg.Debugf("%v; connecting again", err)
+		s.lost(err)
 		waiter.Report(err)
 		if time.Since(begun) > cfg.ConnectTimeout {
 			pace.Reset()
 		}
 	}
+}
+
+// hold makes the contender that got the lock its Holder.
+func hold(ctx context.Context, c *contender) (*Holder, error) {
+	c.compareSize(ctx)
+	h, err := newHolder(c)
+	if err != nil {
+		c.abandon()
+	}
+	return h, err
+}
+
+// search is what is known of the tries so far, over one connection after another.
+type search struct {
+	cfg    Config
+	broker string // of the newest connection
+	why    error  // the newest reason why we do not have the lock; nil before
+	away   bool   // the broker, and a warning has said so
+}
+
+// tried notes the end of the first try over a connection. Only an answer shows that the
+// broker is back: one that stops may take connections and end them.
+func (s *search) tried(c *contender, err error) {
+	s.broker = c.link.Lock.Broker
+	if s.away && (err == nil || isBusy(err)) {
+		s.away = false
+		s.cfg.Warnf("connected to %s again, with a new place in the wait queue", s.broker)
+	}
+}
+
+// lost notes the end of a connection while we waited.
+func (s *search) lost(err error) {
+	s.why = err
+	if !s.away {
+		s.away = true
+		s.cfg.Warnf("%v; connecting again", err)
+	}
+}
+
+// failed is the error when the caller's patience, ctx, has ended, or there was none. why
+// is the newest reason, if there is one.
+func (s *search) failed(ctx context.Context, why error) error {
+	if why != nil && !errors.Is(why, context.Cause(ctx)) {
+		s.why = why
+	}
+	return notAcquired(ctx, s.cfg, s.broker, s.why)
 }
 
 // contender wants the lock: an attempt, the participant that shows itself meanwhile, and
@@ -79,25 +126,62 @@ type contender struct {
 	log *recorder
 }
 
-// acquire tries, and waits if that is wanted.
-func (c *contender) acquire(ctx context.Context, waiter *waitq.Waiter, wait bool) error {
-	err := c.try(ctx, false)
-	alarm := (*wire.AlarmError)(nil) // nobody knows yet whether the lock is free; the alarm will end
-	if err == nil || !wait || !isBusy(err) && !errors.As(err, &alarm) {
-		return err
+// mayPass reports whether a wait may follow a try that ended with err: others hold the
+// lock, or the broker does not answer well now. On the first connection that is an alarm,
+// no answer in time, or an end of the publish connection. Other answers would come again.
+func (c *contender) mayPass(err error, first bool) bool {
+	alarm := (*wire.AlarmError)(nil)
+	switch {
+	case isBusy(err), errors.As(err, &alarm):
+		return true
+	case c.link.Lock.IsClosed(), !errors.Is(err, fault.ErrUnreachable):
+		return false
 	}
-	c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, err)
+	publish := c.link.Publish()
+	return !first || errors.Is(err, context.DeadlineExceeded) || publish != nil && publish.IsClosed()
+}
+
+// wait waits after a try that ended with why.
+func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) error {
+	alarm := (*wire.AlarmError)(nil)
+	if isBusy(why) || errors.As(why, &alarm) { // of which the waiter warns
+		c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, why)
+	} else {
+		c.cfg.Warnf("%v; trying again", why)
+	}
 	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
-	return waiter.Wait(ctx, err)
+	evictable, evict := context.WithCancelCause(ctx)
+	defer evict(nil)
+	c.who.Collects(&presence.Holding{Slots: c.held.list, Evict: evict})
+	err := waiter.Wait(evictable, why)
+	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
+	if evictable.Err() != nil && ctx.Err() == nil {
+		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
+	}
+	return err
 }
 
 // compareSize warns if the semaphore has another number of slots than it would have been
-// created with. Where they were not counted it cannot.
-func (c *contender) compareSize() {
-	if want := c.cfg.Slots; want != 0 && c.size != 0 && c.size != want {
-		c.cfg.Warnf("%s has %d slots, not %d; amqprun change --semaphore %s --to %d resizes it",
-			c.cfg.Ref, c.size, want, c.cfg.Name, want)
+// created with.
+func (c *contender) compareSize(ctx context.Context) {
+	want := c.cfg.Slots
+	if want == 0 || c.size == want {
+		return
 	}
+	how := fmt.Sprintf("%d slots, not", c.size)
+	if c.size == 0 { // they were not counted
+		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
+		switch {
+		case err != nil || !fewer && !more:
+			return
+		case fewer:
+			how = "fewer slots than"
+		case more:
+			how = "more slots than"
+		}
+	}
+	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
+		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it
@@ -127,120 +211,4 @@ func notAcquired(ctx context.Context, cfg Config, broker string, busy error) err
 		e.Text += fmt.Sprintf(": %v", e.Err)
 	}
 	return e
-}
-
-// connect opens what a contender needs. It pauses before each time but the first,
-// because a broker may accept each connection and close it at the first request. With
-// wait it tries as often as connectAgain does. When ctx is canceled the error matches
-// its cause.
-func connect(
-	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
-) (*contender, error) {
-	if !first {
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	dial := connectOnce
-	if wait {
-		dial = connectAgain
-	}
-	c, err := dial(ctx, cfg)
-	cause := context.Cause(ctx)
-	switch {
-	case err == nil:
-		c.newcomer = wait
-	case cause != nil && !errors.Is(cause, context.DeadlineExceeded):
-		err = &fault.Error{
-			Kind: fault.ErrNotAcquired,
-			Text: fmt.Sprintf("%s was not acquired: %v", cfg.Ref, cause),
-			Err:  cause,
-		}
-	}
-	return c, err
-}
-
-// connectOnce opens the connections. The broker may have lowered the heartbeat so far
-// that a lease cannot work.
-func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
-	publish := make(chan *wire.Conn, 1)
-	if cfg.Kind == wire.Semaphore || cfg.Fence { // which has to look for a slot first, or into the log
-		go func() {
-			// The lock connection reports what is wrong, or the next use of this one.
-			c, _ := cfg.Open(ctx, wire.ForPublish)
-			publish <- c
-		}()
-	} else {
-		publish <- nil
-	}
-	link, err := wire.Connect(ctx, cfg.Broker)
-	early := <-publish
-	if err != nil {
-		if early != nil {
-			early.Abort()
-		}
-		return nil, err
-	}
-	c := &contender{
-		attempt: newAttempt(cfg, link, false),
-		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.About),
-		log:     &recorder{cfg: cfg},
-	}
-	link.OnPublish = c.who.Appear
-	if early != nil {
-		link.UsePublish(early)
-	}
-	if t := link.Lock.Config.Heartbeat; !lease.TimingsWork(t, cfg.CheckInterval, cfg.StopTime) {
-		link.Abort()
-		c.who.Wait()
-		return nil, cfg.timingError(fault.ErrTiming, t,
-			fmt.Sprintf("the heartbeat of %s that the broker %s insists on", t, link.Lock.Broker))
-	}
-	return c, nil
-}
-
-// connectAgain is connectOnce, again and again while no broker can be reached, for
-// Broker.ConnectTimeout after the first failure. One warning says so. Errors that would
-// come again end it, a refusal when it has come twice. A RabbitMQ that is ending has no
-// users any more, and no virtual hosts.
-func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
-	away := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(cfg.ConnectTimeout))
-	warned, refused := false, false
-	var last error
-	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
-		c, err := connectOnce(ctx, cfg)
-		last = err
-		switch {
-		case err == nil:
-		case wire.Temporary(err):
-			refused = false
-		case !refused && (errors.Is(err, fault.ErrAccess) || errors.Is(err, fault.ErrNotFound)):
-			refused = true
-			cfg.Debugf("%v; asking once more", err)
-			cfg.Forgive()
-			select {
-			case <-time.After(secondThought):
-			case <-ctx.Done():
-			}
-		default:
-			err = backoff.Permanent(err)
-		}
-		return c, err
-	}, backoff.WithContext(away, ctx), func(err error, _ time.Duration) {
-		if !warned && wire.Temporary(err) {
-			warned = true
-			patience := cfg.ConnectTimeout
-			if end, ok := ctx.Deadline(); ok {
-				patience = min(patience, time.Until(end).Round(100*time.Millisecond))
-			}
-			cfg.Warnf("%v; trying again for %s", err, patience)
-		}
-	})
-	if err != nil && ctx.Err() != nil {
-		err = last // says more than that the time is over
-	}
-	return c, err
 }

@@ -155,15 +155,7 @@ func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin)
 // exclusively runs f under the administration mutex.
 func (a *admin) exclusively(ctx context.Context, f func() error) error {
 	mutex := a.ref.Name
-	err := backoff.Retry(func() error {
-		err := a.claim(ctx, "administer "+a.ref.String(), mutex)
-		if !isBusy(err) {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, backoff.WithContext(backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(500*time.Millisecond),
-		backoff.WithMaxElapsedTime(adminPatience)), ctx))
+	err := a.claimPatiently(ctx, mutex)
 	if isBusy(err) {
 		return &fault.Error{
 			Kind: fault.ErrNotAcquired,
@@ -180,6 +172,19 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 		err = given
 	}
 	return err
+}
+
+// claimPatiently is claim for adminPatience.
+func (a *admin) claimPatiently(ctx context.Context, queue string) error {
+	return backoff.Retry(func() error {
+		err := a.claim(ctx, "administer "+a.ref.String(), queue)
+		if !isBusy(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(500*time.Millisecond),
+		backoff.WithMaxElapsedTime(adminPatience)), ctx))
 }
 
 // claim declares an exclusive queue. The error matches fault.ErrBusy when it is
@@ -228,12 +233,17 @@ func (a *admin) deleteUp(ctx context.Context, first int) error {
 
 // grow adds n slots after the first count.
 func (a *admin) grow(ctx context.Context, count, n int) error {
-	for i := count + 1; i <= count+n; i++ {
-		if err := a.ensure(ctx, i); err != nil {
-			return err
-		}
+	if n <= 0 {
+		return nil
 	}
-	return nil
+	return a.addAlone(ctx, func() error {
+		for i := count + 1; i <= count+n; i++ {
+			if err := a.ensure(ctx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // shrink removes the last n slots, and leaves a paused semaphore rather than none.
@@ -282,7 +292,7 @@ func NoSemaphore(name, broker string) error {
 	return &fault.Error{
 		Kind: fault.ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
-		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --slots N",
+		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --create N",
 			shellWord(name)),
 	}
 }

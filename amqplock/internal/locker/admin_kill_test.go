@@ -97,6 +97,8 @@ func TestKilledAdministratorLeavesNoHole(t *testing.T) {
 			func(ctx context.Context, cfg Config) error { return Adjust(ctx, cfg.Broker, cfg.Name, -3) }},
 		{"change to 0", 2, 0,
 			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 0) }},
+		{"change --drain --to", 3, 1,
+			func(ctx context.Context, cfg Config) error { return DrainTo(ctx, cfg.Broker, cfg.Name, 1) }},
 		{"change --to, up", 1, 3,
 			func(ctx context.Context, cfg Config) error { return Resize(ctx, cfg.Broker, cfg.Name, 3) }},
 	} {

@@ -37,10 +37,12 @@ type attempt struct {
 	// The newest try has found this out.
 
 	busy error         // why the lock was taken; nil before
+	half bool          // another connection was just making the witness
 	sent time.Duration // a success: when the proofs were asked for
 
-	ours bool // the slots are quorum queues
-	size int  // how many slots there are, 0 where they were not counted
+	ours  bool // the slots are quorum queues
+	size  int  // how many slots there are, 0 where they were not counted
+	alone bool // nobody can add slots, see All
 }
 
 // newAttempt makes an attempt over link; newcomer says that it is the first of one that
@@ -64,8 +66,11 @@ func newSetAttempt(k *keeper) *attempt {
 func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	a.first = first
 	take := a.takeSlots
-	if a.cfg.Kind == wire.Mutex {
+	switch {
+	case a.cfg.Kind == wire.Mutex:
 		take = a.takeMutex
+	case a.cfg.Count == All:
+		take = a.takeAll
 	}
 	err = take(ctx)
 	a.newcomer = false
@@ -79,7 +84,9 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 			reason = why
 		}
 	}
+	a.half = noProcess(reason) && a.usesWitness()
 	switch {
+	case a.half: // says nothing about the lock
 	case noProcess(reason):
 		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: reason}
 	case wire.Code(reason) == amqp.InternalError && a.fragile():
@@ -91,8 +98,12 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	return err
 }
 
-// noProcess recognises the answer of RabbitMQ 4.3 to a question about a queue that is
-// just being deleted: 541, noproc.
+// usesWitness reports whether the slots are no quorum queues, which prove a majority.
+func (a *attempt) usesWitness() bool { return a.cfg.Kind == wire.Mutex || !a.ours }
+
+// noProcess recognises the answer to a basic.get from a quorum queue that has no process
+// yet or any more: 541, noproc. RabbitMQ closes the connection with it. All versions
+// answer so while a queue is being made, and 4.3 also while one is being deleted.
 func noProcess(err error) bool {
 	var reply *amqp.Error
 	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
@@ -401,6 +412,10 @@ func (a *attempt) putBack(ctx context.Context) {
 	held := a.held.list()
 	if len(held) == 0 {
 		return
+	}
+	if a.alone {
+		a.alone = false
+		a.giveBack(ctx, 0)
 	}
 	for _, slot := range held {
 		a.held.drop(slot)

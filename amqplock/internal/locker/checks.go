@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -12,23 +14,52 @@ import (
 // check is one way to ask the broker whether a lock is still held.
 type check struct {
 	name  string
-	ask   func(ctx context.Context, slot int) error
+	ask   func(ctx context.Context, slot, channel int) error
+	rest  func(ctx context.Context, slot, channel int) error // for all slots but the first
 	judge func(error) wire.Verdict
 	each  bool // asked for each slot held; else once for all
 }
 
-// run asks about all slots. It returns nil if all are held, a *goneError for the first
-// that is not, or the answer that proves nothing.
+// abreast is how many slots of a large set are asked about at the same time. One after
+// the other, the answers for 1,500 slots may take longer than the lease: those of quorum
+// queues come from the disk. The broker writes the answers of one moment at once.
+//
+// Each request channel has one question at a time. Questions behind one another would
+// cross with the closing of their channel, see wire.RequestChannel.Claim.
+const abreast = 16
+
+// fewSlots are asked about one after the other.
+const fewSlots = 32
+
+// run asks about all slots. It returns nil if all are held, a *goneError for one that is
+// not, or the answer that proves nothing.
 func (c check) run(ctx context.Context, slots []int) error {
 	if !c.each {
 		slots = slots[:min(1, len(slots))]
 	}
-	for _, slot := range slots {
-		err := c.ask(ctx, slot)
+	if len(slots) <= fewSlots {
+		return c.askInTurn(ctx, slots, 0, 1)
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for channel := range abreast {
+		all.Go(func() error { return c.askInTurn(ctx, slots, channel, abreast) })
+	}
+	return all.Wait()
+}
+
+// askInTurn asks about every width-th of the slots, from the one with the number of its
+// request channel on.
+func (c check) askInTurn(ctx context.Context, slots []int, channel, width int) error {
+	for i := channel; i < len(slots); i += width {
+		ask := c.ask
+		if i > 0 && c.rest != nil {
+			ask = c.rest
+		}
+		err := ask(ctx, slots[i], channel)
 		switch c.judge(err) {
 		case wire.Held:
 		case wire.Lost:
-			return &goneError{slot: slot, check: c.name, err: err}
+			return &goneError{slot: slots[i], check: c.name, err: err}
 		default:
 			return err
 		}
@@ -60,17 +91,20 @@ func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 // its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
-	own      *wire.RequestChannel
-	slots    *wire.RequestChannel
+	own      [abreast]*wire.RequestChannel
+	slots    [abreast]*wire.RequestChannel
 	majority *wire.RequestChannel
 	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
-	return &checker{
-		lock: lock, own: link.Requests,
-		slots: wire.NewRequestChannel(link.Lock), majority: wire.NewRequestChannel(link.Lock),
+	c := &checker{lock: lock, majority: wire.NewRequestChannel(link.Lock)}
+	for channel := range abreast { // most are never opened
+		c.own[channel] = wire.NewRequestChannel(link.Lock)
+		c.slots[channel] = wire.NewRequestChannel(link.Lock)
 	}
+	c.own[0] = link.Requests
+	return c
 }
 
 // checks are all that must keep answering well. The own queue is still the own
@@ -84,8 +118,8 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 func (c *checker) checks(ours bool) []check {
 	list := []check{{
 		name: "ownership check",
-		ask: func(ctx context.Context, slot int) error {
-			return wire.Call(ctx, func() error { return c.own.Look(c.lock.Held(slot)) })
+		ask: func(ctx context.Context, slot, channel int) error {
+			return wire.Call(ctx, func() error { return c.own[channel].Look(c.lock.Held(slot)) })
 		},
 		judge: wire.Ownership,
 		each:  true,
@@ -93,8 +127,14 @@ func (c *checker) checks(ours bool) []check {
 	if c.lock.Kind == wire.Semaphore {
 		list = append(list, check{
 			name: slotCheck,
-			ask: func(ctx context.Context, slot int) error {
-				return c.get(ctx, c.slots, wire.SlotQueue(c.lock.Name, slot))
+			ask: func(ctx context.Context, slot, channel int) error {
+				return c.get(ctx, c.slots[channel], wire.SlotQueue(c.lock.Name, slot))
+			},
+			// One quorum queue that answers the lock connection proves the majority. RabbitMQ
+			// answers 541, which ends a connection, about a slot that is just being removed. Slots
+			// are removed from the last on, so the first is the one that is safe to ask about.
+			rest: func(ctx context.Context, slot, channel int) error {
+				return c.getAhead(ctx, c.slots[channel], wire.SlotQueue(c.lock.Name, slot))
 			},
 			judge: wire.SlotStands,
 			each:  true,
@@ -103,7 +143,7 @@ func (c *checker) checks(ours bool) []check {
 	if c.lock.Kind == wire.Mutex || !ours {
 		list = append(list, check{
 			name:  "majority check",
-			ask:   func(ctx context.Context, _ int) error { return c.askWitness(ctx) },
+			ask:   func(ctx context.Context, _, _ int) error { return c.askWitness(ctx) },
 			judge: wire.Majority,
 		})
 	}

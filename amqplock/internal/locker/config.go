@@ -23,7 +23,7 @@ type Config struct {
 	wire.Ref
 
 	Slots    int // to create, where there is no semaphore
-	Count    int
+	Count    int // or All
 	Greedy   bool
 	Elastic  bool
 	OnChange func(slots []int)
@@ -41,6 +41,8 @@ type Config struct {
 	clock lease.Clock // nil means that of the kernel
 	// retry is before a waiter's first try without a hint. 0 means waitq.FirstRetry.
 	retry time.Duration
+	// look is between two looks of the second waiter. 0 means waitq.LookEvery.
+	look time.Duration
 	// rearm is after how long the last will is published anew. 0 means rearmAfter.
 	rearm time.Duration
 }
@@ -69,11 +71,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.CheckInterval < 0 || c.StopTime < 0 {
 		return c, fault.Config("check interval and stop time cannot be negative")
 	}
-	c.Count = max(c.Count, 1)
+	setDefault(&c.Count, 1)
 	c.Fence = c.Fence || c.Once > 0
 	c.History = c.History || c.Fence
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	setDefault(&c.retry, waitq.FirstRetry)
+	setDefault(&c.look, waitq.LookEvery)
 	setDefault(&c.rearm, rearmAfter)
 	if c.clock == nil {
 		c.clock = lease.BootClock{}
@@ -88,11 +91,11 @@ func (c Config) withDefaults() (Config, error) {
 // checkSet looks at what has to do with several slots.
 func (c Config) checkSet() error {
 	switch {
-	case c.Count < 0 || c.Count > wire.MaxSlots:
+	case c.Count < 0 && c.Count != All || c.Count > wire.MaxSlots:
 		return fault.Config("a count of %d slots: must be from 1 to %d", c.Count, wire.MaxSlots)
-	case c.Kind == wire.Mutex && (c.Count > 1 || c.Greedy || c.Elastic):
+	case c.Kind == wire.Mutex && (c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
 		return fault.Config("a mutex has one slot: no count, greedy or elastic")
-	case c.Greedy && c.Count > 0:
+	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
@@ -107,9 +110,9 @@ func (c Config) checkSet() error {
 	return nil
 }
 
-func setDefault(d *time.Duration, def time.Duration) {
-	if *d == 0 {
-		*d = def
+func setDefault[T comparable](value *T, def T) {
+	if none := *new(T); *value == none {
+		*value = def
 	}
 }
 

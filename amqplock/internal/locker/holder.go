@@ -161,6 +161,9 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 	for {
 		var stand, queues []string
 		slots := h.Slots()
+		if h.cfg.Count == All {
+			queues = append(queues, h.cfg.Held(0))
+		}
 		for _, slot := range slots {
 			queues = append(queues, h.cfg.Held(slot))
 			if h.cfg.Kind == wire.Semaphore {
@@ -200,7 +203,7 @@ func (h *Holder) checkStand(ctx context.Context) {
 	}
 	for _, slot := range h.Slots() {
 		queue := wire.SlotQueue(h.cfg.Name, slot)
-		err := wire.Call(ctx, func() error { return h.checker.slots.Look(queue) })
+		err := wire.Call(ctx, func() error { return h.checker.slots[0].Look(queue) })
 		if wire.SlotStands(err) == wire.Lost {
 			h.survive(ctx, &goneError{slot: slot, check: slotCheck, err: err})
 		}

@@ -3,6 +3,7 @@ package locker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -62,7 +64,8 @@ func Said(ctx context.Context, b wire.Broker, lock wire.Ref) ([]presence.Answer,
 }
 
 // InspectAll looks at all locks that have participants, sorted by kind and name. One that
-// cannot be counted does not hide the others.
+// cannot be counted does not hide the others. It is an error if the user may count none
+// of those that answered.
 func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 	return inspectOver(ctx, b, func(link *wire.Link) ([]Seen, error) {
 		answers, err := presence.Ask(ctx, link, presence.Everybody, math.MaxInt)
@@ -74,12 +77,16 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 			locks[a.Lock()] = append(locks[a.Lock()], a)
 		}
 		var all []Seen
+		var refused error
 		for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 		}) {
 			seen, err := count(ctx, link, lock)
 			if err != nil { // it may be gone by now, or never have been
 				b.Debugf("%v", err)
+				if errors.Is(err, fault.ErrAccess) {
+					refused = err
+				}
 				if ctx.Err() != nil {
 					return nil, err
 				}
@@ -95,6 +102,9 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 			}
 			seen.hear(ctx, link, locks[lock])
 			all = append(all, seen)
+		}
+		if len(all) == 0 {
+			return nil, refused
 		}
 		return all, nil
 	})
@@ -138,13 +148,7 @@ func inspectOver[T any](
 func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 	seen := Seen{Lock: lock, Slots: 1}
 	if lock.Kind == wire.Mutex && wire.Fragile(link.Lock.Config.Vhost, lock.Name) {
-		missing, err := link.Missing(ctx, lock.Name)
-		if missing {
-			seen.Free = []int{1}
-		} else {
-			seen.Held = 1
-		}
-		return seen, err
+		return countByPublishing(ctx, link, seen)
 	}
 	if lock.Kind == wire.Mutex {
 		doing := "look at " + lock.String()
@@ -156,6 +160,11 @@ func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 			seen.Held = 1
 		case wire.Absent(err):
 			seen.Free = []int{1}
+		case wire.Code(err) == amqp.AccessRefused: // 4.3 lets only those look who may configure it
+			if published, publishErr := countByPublishing(ctx, link, seen); publishErr == nil {
+				return published, nil
+			}
+			return seen, err
 		default:
 			return seen, err
 		}
@@ -166,6 +175,17 @@ func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 		err = NoSemaphore(lock.Name, link.Lock.Broker)
 	}
 	seen.Slots, seen.Held, seen.Free = found.Count, found.Held, found.Free
+	return seen, err
+}
+
+// countByPublishing fills in whether a mutex is held.
+func countByPublishing(ctx context.Context, link *wire.Link, seen Seen) (Seen, error) {
+	missing, err := link.Missing(ctx, seen.Lock.Name)
+	if missing {
+		seen.Free = []int{1}
+	} else {
+		seen.Held = 1
+	}
 	return seen, err
 }
 

@@ -2,12 +2,9 @@ package locker
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -217,76 +214,6 @@ func TestBrokerThatIsAway(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { stopIt(stop) })
 	if _, err := Acquire(stopped, cfg); !errors.Is(err, stop) {
 		t.Errorf("Acquire that is stopped: %v", err)
-	}
-}
-
-// TestAddressThatDoesNotAnswer leaves time for the other addresses of the same host.
-func TestAddressThatDoesNotAnswer(t *testing.T) {
-	t.Parallel()
-	_, port, _ := net.SplitHostPort(address(t))
-	number, _ := strconv.Atoi(port)
-	blackHole(t, "127.0.0.2", number) // the broker listens at 127.0.0.1 only
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	go answerAddresses(server, net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 1))
-	resolver := &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "udp", server.LocalAddr().String())
-		},
-	}
-	var dialed []string
-	dialer := net.Dialer{
-		Resolver: resolver,
-		ControlContext: func(_ context.Context, _, addr string, _ syscall.RawConn) error {
-			dialed = append(dialed, addr)
-			return nil
-		},
-	}
-	cfg := testConfig(t, wire.Mutex)
-	cfg.URLs, cfg.Dial, cfg.ConnectTimeout = []string{
-		"amqp://rabbit.test:" + port + "/",
-	}, dialer.DialContext, 5*time.Second
-	started := time.Now()
-	lock := mustAcquire(t, cfg)
-	if took := time.Since(started); !slices.Equal(
-		dialed,
-		[]string{"127.0.0.2:" + port, "127.0.0.1:" + port},
-	) ||
-		took > cfg.ConnectTimeout {
-		t.Errorf("dialed %q in %s", dialed, took)
-	}
-	_ = lock.Release(t.Context())
-}
-
-// answerAddresses is a name server for which every name has the same addresses, and no
-// others.
-func answerAddresses(server net.PacketConn, addresses ...net.IP) {
-	question := make([]byte, 512)
-	for {
-		n, from, err := server.ReadFrom(question)
-		if err != nil {
-			return
-		}
-		end := 12
-		for question[end] != 0 {
-			end += int(question[end]) + 1
-		}
-		end += 5 // the root, type and class
-		answer := append([]byte{}, question[:end]...)
-		answer[2], answer[3] = 0x81, 0x80 // a reply
-		binary.BigEndian.PutUint16(answer[10:], 0)
-		if n >= end && question[end-3] == 1 { // A
-			binary.BigEndian.PutUint16(answer[6:], uint16(len(addresses)))
-			for _, ip := range addresses {
-				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
-				answer = append(answer, ip.To4()...)
-			}
-		}
-		_, _ = server.WriteTo(answer, from)
 	}
 }
 

@@ -50,7 +50,8 @@ var methods = map[method]string{
 	{10, 51}: "close-ok",
 	{20, 10}: "channel.open", {20, 40}: "channel.close", {20, 41}: "channel.close-ok",
 	{50, 10}: "declare", {50, 40}: "delete",
-	{60, 10}: "qos", {60, 20}: "consume", {60, 40}: "publish", {60, 70}: "get", {60, 80}: "ack",
+	{60, 10}: "qos", {60, 20}: "consume", {60, 30}: "cancel", {60, 40}: "publish",
+	{60, 70}: "get", {60, 80}: "ack",
 	{85, 10}: "confirm",
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,7 @@ type peer struct {
 	mu     sync.Mutex
 	delay  time.Duration       // of every answer
 	script func(*request) bool // true: it has answered, or wants no answer
+	away   bool                // takes no connections
 
 	queues map[string]*peerConn // with the owner of an exclusive one
 	conns  []*peerConn          // in the order in which they were dialed
@@ -113,6 +115,9 @@ func (p *peer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away {
+		return nil, syscall.ECONNREFUSED
+	}
 	c := &peerConn{
 		peer:      p,
 		client:    client,

@@ -40,7 +40,7 @@ type preCheck struct {
 func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
 	since := time.Time{}
 	if s := c.preCheck.Load(); s != nil {
-		if err := s.ask(ctx, channel, queue); err != nil {
+		if _, err := s.ask(ctx, channel, queue); err != nil {
 			return err
 		}
 		since = s.opened
@@ -48,16 +48,32 @@ func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue s
 	return wire.Call(ctx, func() error { return channel.Get(since, queue) })
 }
 
-// openPreCheck makes pre-checks on the publish connection of link from now on. All
-// channels are open by then: else the first question would take several times as long
-// as an answer.
+// getAhead asks what get asks, and spares the lock connection where the publish
+// connection gives an answer. The answer went through the Raft log, so the queue stands.
+// It says nothing about the node of the lock connection.
+func (c *checker) getAhead(ctx context.Context, channel *wire.RequestChannel, queue string) error {
+	if s := c.preCheck.Load(); s != nil {
+		if answered, err := s.ask(ctx, channel, queue); answered || err != nil {
+			return err
+		}
+	}
+	return c.get(ctx, channel, queue)
+}
+
+// openPreCheck makes pre-checks on the publish connection of link from now on. The
+// channels of a small set are open by then: else the first question would take several
+// times as long as an answer.
 func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
 	if old := c.preCheck.Load(); old != nil && old.publish == link.Publish() {
 		return nil
 	}
 	next := c.newPreCheck(link, link.Publish())
 	var opening errgroup.Group
-	for behind, ahead := range next.ahead {
+	for _, behind := range []*wire.RequestChannel{c.majority, c.slots[0]} {
+		ahead, used := next.ahead[behind]
+		if !used {
+			continue
+		}
 		for _, channel := range []*wire.RequestChannel{behind, ahead} {
 			opening.Go(func() error {
 				return link.Timed(ctx, "open a channel", func() error {
@@ -90,7 +106,9 @@ func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 			c.majority: wire.NewRequestChannel(publish),
 		}
 		if c.lock.Kind == wire.Semaphore {
-			next.ahead[c.slots] = wire.NewRequestChannel(publish)
+			for _, behind := range c.slots {
+				next.ahead[behind] = wire.NewRequestChannel(publish)
+			}
 		}
 	}
 	return next
@@ -99,30 +117,32 @@ func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 // errNoPreCheck proves nothing: to ask might be fatal.
 var errNoPreCheck = errors.New("the publish connection is not open")
 
-// ask returns nil when the lock connection may ask too. Either the answer was good, or
-// the publish connection gives none. Then the broker is in an alarm and does not read
-// from it, or it is gone and does not come back. Without a majority check the lease
-// would run out over that.
-func (s *preCheck) ask(ctx context.Context, behind *wire.RequestChannel, queue string) error {
+// ask returns no error when the lock connection may ask too. Either the answer was good,
+// or the publish connection gives none, and answered is false. Then the broker is in an
+// alarm and does not read from it, or it is gone and does not come back. Without a
+// majority check the lease would run out over that.
+func (s *preCheck) ask(
+	ctx context.Context, behind *wire.RequestChannel, queue string,
+) (answered bool, err error) {
 	switch {
 	case s.publish == nil:
-		return s.without(s.made)
+		return false, s.without(s.made)
 	case s.publish.IsClosed() && !s.asked.Load():
-		return s.without(s.made)
+		return false, s.without(s.made)
 	case s.publish.IsClosed():
 		<-s.publish.Ended
-		return s.without(s.publish.EndedAt)
+		return false, s.without(s.publish.EndedAt)
 	case s.publish.Blocked():
-		return nil
+		return false, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	err := wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
+	err = wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
 	s.asked.Store(true)
 	if bounded.Err() != nil && ctx.Err() == nil {
 		s.publish.Abort() // a new one may reach a node that answers
 	}
-	return err
+	return err == nil, err
 }
 
 // without is the answer of a preCheck that has no connection.

@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +101,8 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 				if slices.Equal(got, want) {
 					return
 				}
+			case <-lock.Context().Done():
+				t.Fatalf("lost: %v", context.Cause(lock.Context()))
 			case <-timeout:
 				t.Fatalf("holds %v, want %v", lock.Slots(), want)
 			}
@@ -123,6 +126,39 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	if lost := waitLost(t, lock); !strings.Contains(lost.Lock, "slot") {
 		t.Errorf("%v does not name the last slot", lost)
 	}
+}
+
+// To a question about a slot that is just being removed RabbitMQ answers 541, which ends
+// the connection. The lock connection, and with it the set, outlives the removal.
+func TestRemovalDoesNotEndTheLockConnection(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		lock, free := elastic(t, p, cfg)
+		free()
+		pass(10 * time.Second)
+		if got := lock.Slots(); !slices.Equal(got, []int{1, 2}) {
+			t.Fatalf("holds %v, want slots 1 and 2", got)
+		}
+		lockConn := p.connOf(lock.link.Lock)
+		p.answer(func(r *request) bool { // it is removed after the answer on the publish connection
+			dying := r.method == "get" && r.queue == wire.SlotQueue("x", 2) && r.peerConn == lockConn
+			if dying {
+				replies["541"](r)
+			}
+			return dying
+		})
+		pass(10 * time.Second)
+		p.mu.Lock()
+		delete(p.queues, wire.SlotQueue("x", 2))
+		p.mu.Unlock()
+		pass(10 * time.Second)
+		if got := lock.Slots(); !slices.Equal(got, []int{1}) || lock.Context().Err() != nil {
+			t.Errorf("holds %v, want slot 1: %v", got, context.Cause(lock.Context()))
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // An elastic set that begins while others wait joins the queue behind them. It grows
@@ -389,6 +425,31 @@ func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
 		lock := mustAcquire(t, cfg)
 		if failures != 2 {
 			t.Errorf("%d failures", failures)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// To a message to a slot that is just being removed RabbitMQ 4.0 answers 541. When many
+// are removed that happens several times.
+func TestSlotsThatAreRemovedWhileTheyAreCounted(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		failures := 0
+		p.answer(func(r *request) bool {
+			if r.method == "publish" && r.queue == wire.SlotQueue("x", 1) && failures < 4 {
+				failures++
+				r.closeConnection(541, "INTERNAL_ERROR")
+				return true
+			}
+			return false
+		})
+		lock, err := TryAcquire(t.Context(), cfg)
+		if err != nil || failures != 4 {
+			t.Fatalf("after %d failures: %v", failures, err)
 		}
 		if err := lock.Release(t.Context()); err != nil {
 			t.Error(err)

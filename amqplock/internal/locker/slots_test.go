@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -76,6 +77,54 @@ func TestNewcomerGlances(t *testing.T) {
 			found.Count != count {
 			t.Errorf("%s: %d of %d held, %v; want %d of %d",
 				test.who, found.Held, found.Count, err, test.want, count)
+		}
+	}
+}
+
+// One after the other, the checks of this set would take longer than its lease.
+func TestLargeSetKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		const count = 300
+		cfg = p.semaphore(cfg, count)
+		cfg.Count = count
+		lock, _ := held5s(t, cfg)
+		p.mu.Lock()
+		p.delay = 80 * time.Millisecond
+		p.mu.Unlock()
+		pass(time.Minute)
+		if err := lock.Context().Err(); err != nil {
+			t.Errorf("lost: %v", context.Cause(lock.Context()))
+		}
+		p.mu.Lock()
+		delete(p.queues, wire.SlotQueue("x", count-1))
+		p.mu.Unlock()
+		<-lock.Context().Done()
+		if lost := waitLost(t, lock); !strings.Contains(lost.Reason, slotCheck) {
+			t.Errorf("reason %q does not name the check of the slot", lost.Reason)
+		}
+		_ = lock.Release(t.Context())
+	})
+}
+
+// A large set is checked less often, but early enough for its lease.
+func TestRestOfALargeSet(t *testing.T) {
+	t.Parallel()
+	k := &keeper{cfg: Config{StopTime: 5 * time.Second, CheckInterval: 3 * time.Second}}
+	k.lease = lease.New(10*time.Second, k.cfg.StopTime, []string{slotCheck})
+	for _, c := range []struct {
+		slots      int
+		took, want time.Duration
+		ok         bool
+	}{
+		{fewSlots, time.Second, 0, true},
+		{1500, time.Second, 4 * time.Second, true},
+		{1500, 2 * time.Second, 4 * time.Second, true}, // 9 s less 3 s less 2 s
+		{1500, 7 * time.Second, 0, true},
+		{1500, time.Second, 0, false},
+	} {
+		if got := k.rest(c.slots, c.took, c.ok); got != c.want {
+			t.Errorf("%+v: rests for %s", c, got)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func (w *slotWatch) run(again <-chan time.Time) {
 			if wire.Absent(err) { // it was removed before we could watch it
 				w.verifyRemoval(slot)
 			}
+			if w.checking.Err() != nil {
+				return
+			}
 			w.cfg.Debugf("the checks alone will find the removal of a slot: %v", err)
 			return
 		}
@@ -74,7 +77,7 @@ func (w *slotWatch) verifyRemoval(slot int) {
 		return
 	}
 	queue := wire.SlotQueue(w.cfg.Name, slot)
-	err := wire.Call(w.checking, func() error { return w.checker.slots.AwaitRemoval(queue) })
+	err := wire.Call(w.checking, func() error { return w.checker.slots[0].AwaitRemoval(queue) })
 	if wire.SlotStands(err) == wire.Lost {
 		w.survive(w.checking, &goneError{slot: slot, check: slotCheck, err: err})
 	}

@@ -60,11 +60,11 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 	return slices.Collect(maps.Values(all)), wire.Refused(link.Lock.Broker, "ask who holds", err)
 }
 
-// Claimed is how many slots the holders among the participants claim.
+// Claimed is how many slots the participants claim, as holders or while they collect.
 func Claimed(answers []Answer) int {
 	n := 0
 	for _, a := range answers {
-		n += len(a.Slots)
+		n += len(a.Slots) + len(a.Collected)
 	}
 	return n
 }

@@ -55,11 +55,13 @@ type Answer struct {
 	Kind    wire.Kind `json:"kind"`
 	Name    string    `json:"name"`
 	About   About     `json:"about"`
-	Slots   []int     `json:"slots,omitempty"`   // held; none while it waits
-	Elastic bool      `json:"elastic,omitempty"` // it wants more
-	InLine  bool      `json:"in_line,omitempty"` // it waits in the queue
-	Millis  int64     `json:"ms"`                // how long it held or waited
-	Evicted bool      `json:"evicted,omitempty"` // it stops its work on request
+	Slots   []int     `json:"slots,omitempty"` // held; none while it waits
+	// Collected are the slots that a waiter keeps while it waits for more.
+	Collected []int `json:"collected,omitempty"`
+	Elastic   bool  `json:"elastic,omitempty"` // it wants more
+	InLine    bool  `json:"in_line,omitempty"` // it waits in the queue
+	Millis    int64 `json:"ms"`                // how long it held or waited
+	Evicted   bool  `json:"evicted,omitempty"` // it stops its work on request
 
 	arrived time.Time
 }

@@ -53,6 +53,8 @@ type Participant struct {
 	since   time.Duration // on clock: of the grant, of the place in the queue, or of the beginning
 	inQueue bool
 	holding *Holding // nil while it waits
+	// collecting is of a waiter that may keep slots while it waits for more.
+	collecting *Holding
 
 	answering sync.WaitGroup
 }
@@ -93,6 +95,16 @@ func (p *Participant) Holds(h Holding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.holding, p.since, p.inQueue = &h, p.clock.Now(), false
+}
+
+// Collects notes what a waiter keeps meanwhile, or, with nil, that it keeps nothing.
+func (p *Participant) Collects(h *Holding) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.collecting = h
 }
 
 // Appear answers on c, from Delay after the beginning on, until that connection ends.
@@ -227,21 +239,28 @@ func (p *Participant) state(evicted bool) Answer {
 		Version: answerVersion, Kind: p.lock.Kind, Name: p.lock.Name, About: about,
 		InLine: p.inQueue, Millis: (p.clock.Now() - p.since).Milliseconds(), Evicted: evicted,
 	}
-	if p.holding != nil {
+	switch {
+	case p.holding != nil:
 		a.Slots, a.Elastic = p.holding.Slots(), p.holding.Elastic
+	case p.collecting != nil:
+		a.Collected = p.collecting.Slots()
 	}
 	return a
 }
 
-// evict ends the lock's context if there is a lock, and it is the one that is meant.
+// evict ends the lock's context if there is a lock, and it is the one that is meant. It
+// ends the wait of a waiter that keeps slots.
 func (p *Participant) evict(question amqp.Delivery) bool {
 	by, ok := readEviction(question.Body, p.lock)
 	if !ok {
 		return false
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	holding := p.holding
-	p.mu.Unlock()
+	if holding == nil && p.collecting != nil && len(p.collecting.Slots()) > 0 {
+		holding = p.collecting
+	}
 	if holding == nil {
 		return false
 	}

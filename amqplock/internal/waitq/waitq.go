@@ -20,26 +20,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A waiter also tries without a hint, now and then: for locks that are released without
-// one, and for hints that were lost. The first in the queue does so at intervals from
-// FirstRetry to LastRetry. The others may have become the first without notice, but let
-// the first try. They share its last rate, since many may have joined at the same time,
-// up to an interval of rareRetry each. So the broker has no more to do where many wait.
-const (
-	FirstRetry  = 500 * time.Millisecond
-	retryGrowth = 10
-	LastRetry   = retryGrowth * FirstRetry
-	rareRetry   = 5 * time.Minute
-)
-
-// afterHint are the pauses before the first tries after a hint in vain. The hint of a
-// last will comes a few milliseconds before the broker has removed the dead holder's
-// queue. Any other hint may have taken its place.
-var afterHint = []time.Duration{
-	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	20 * time.Millisecond, 100 * time.Millisecond,
-}
-
 // maxRemoved bounds how often in a row others may remove an unused queue before we join
 // it.
 const maxRemoved = 20
@@ -65,6 +45,7 @@ type Waiter struct {
 	// OnWaiting is called with what is known, at each change. It may be nil.
 	OnWaiting func(Waiting)
 	Retry     time.Duration // before the first try without a hint
+	Look      time.Duration // between two looks of the second in the queue
 
 	why   error   // of the wait
 	known Waiting // what OnWaiting was called with
@@ -73,7 +54,11 @@ type Waiter struct {
 	ahead  int  // how many are left of those who were in the queue before us
 	warned bool // that an alarm makes us wait
 
-	soon    []time.Duration // the pauses that are left after a hint in vain
+	soon []time.Duration // the pauses that are left after a hint in vain
+
+	free  bool // the newest look behind the first has found it so
+	slots int  // how many it has seen
+
 	leaving sync.WaitGroup
 }
 
@@ -138,6 +123,9 @@ func (w *Waiter) stand(
 	}
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
+	w.free = false
+	look := time.NewTimer(w.nextLook())
+	defer look.Stop()
 	for {
 		select {
 		case hint, ok := <-hints:
@@ -149,27 +137,11 @@ func (w *Waiter) stand(
 				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
 				continue
 			}
-			w.first = true
-			w.report(place)
-			err := w.try(ctx)
-			if errors.Is(err, fault.ErrTooFew) {
-				_ = place.leave() // with the hint, which goes to the next: that may want less
-				continue
+			if pause, err := w.heed(ctx, place, hint, slow); !errors.Is(err, fault.ErrBusy) {
+				return err
+			} else if !errors.Is(err, fault.ErrTooFew) {
+				timer.Reset(pause)
 			}
-			if errors.Is(err, fault.ErrBusy) {
-				_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
-				w.report(place)
-				slow.Reset() // what it was about may be true a little later
-				if w.soon = nil; mayBeEarly(hint) {
-					w.soon = afterHint
-				}
-				timer.Reset(w.nextRetry(place, slow))
-				continue
-			}
-			if err == nil {
-				w.pass(place, hint)
-			}
-			return err
 		case <-timer.C:
 			if hints == nil || w.first || w.ahead == 0 || !w.nudge(ctx) {
 				if err := w.tryCautiously(ctx); !errors.Is(err, fault.ErrBusy) {
@@ -182,6 +154,14 @@ func (w *Waiter) stand(
 			w.moveUp(ctx, place)
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
+		case <-look.C:
+			if hints != nil && !w.first && w.ahead > 0 && w.neglected(ctx) {
+				if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+					return w.leave(place, err)
+				}
+				w.free = false
+			}
+			look.Reset(w.nextLook())
 		case <-w.Link.Lock.Ended:
 			return wire.Refused(w.Link.Lock.Broker, "wait for "+w.Lock.String(),
 				wire.ConnectionLost(w.Link.Lock.Why))
@@ -191,11 +171,28 @@ func (w *Waiter) stand(
 	}
 }
 
-// mayBeEarly reports whether what the hint is about may be true in a few milliseconds. A
-// waiter that took a slot passes its hint on, and there it is in vain as a rule.
-func mayBeEarly(hint amqp.Delivery) bool {
-	_, crashed := hint.Headers["x-death"]
-	return crashed || !hint.Redelivered
+// heed tries on a hint. After a try in vain it returns when to try again.
+func (w *Waiter) heed(
+	ctx context.Context, place *Place, hint amqp.Delivery, slow backoff.BackOff,
+) (time.Duration, error) {
+	w.first = true
+	w.report(place)
+	err := w.try(ctx)
+	switch {
+	case err == nil:
+		w.pass(place, hint)
+	case errors.Is(err, fault.ErrTooFew):
+		_ = place.leave() // with the hint, which goes to the next: that may want less
+	case errors.Is(err, fault.ErrBusy):
+		_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
+		w.report(place)
+		slow.Reset() // what it was about may be true a little later
+		if w.soon = nil; mayBeEarly(hint) {
+			w.soon = afterHint
+		}
+		return w.nextRetry(place, slow), err
+	}
+	return 0, err
 }
 
 // tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
@@ -240,28 +237,6 @@ func (w *Waiter) lastTry(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return w.Try(ctx, w.first)
-}
-
-// nudge has the first in the queue try: one of those behind it would overtake it by a try
-// of its own. It reports whether that can work: the broker has taken the hint, and is in
-// no alarm.
-func (w *Waiter) nudge(ctx context.Context) bool {
-	missing, sure := w.Link.MissingNow(ctx, wire.WaitQueue(w.Lock.Name)) // the question is a hint
-	return sure && !missing
-}
-
-// nextRetry is when to try without a hint.
-func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
-	if len(w.soon) > 0 {
-		d := w.soon[0]
-		w.soon = w.soon[1:]
-		return d
-	}
-	d := slow.NextBackOff()
-	if place != nil && !w.first && w.ahead > 0 {
-		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
-	}
-	return d
 }
 
 // moveUp asks how many stand in the queue: no more than the others can be ahead of us.

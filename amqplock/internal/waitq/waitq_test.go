@@ -33,7 +33,7 @@ func testWaiter(t *testing.T, name string, try func(context.Context, bool) error
 	}
 	t.Cleanup(link.Abort)
 	return &Waiter{
-		Lock: wire.Ref{Kind: wire.Mutex, Name: name}, Link: link, Retry: FirstRetry,
+		Lock: wire.Ref{Kind: wire.Mutex, Name: name}, Link: link, Retry: FirstRetry, Look: LookEvery,
 		Try: try, PutBack: func(context.Context) {}, why: fault.ErrBusy,
 	}
 }

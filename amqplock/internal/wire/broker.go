@@ -63,7 +63,7 @@ func (b Broker) Resolve() (Broker, error) {
 		return b, fault.Config("connect timeout %s: is negative", b.ConnectTimeout)
 	}
 	if b.Dial == nil {
-		b.Dial = (&net.Dialer{}).DialContext
+		b.Dial = dialer{}.DialContext
 	}
 	if b.Log == nil {
 		b.Log = slog.New(slog.DiscardHandler)

@@ -153,6 +153,22 @@ func (l *Link) Survey(ctx context.Context, name string) (Slots, error) {
 		func(ctx context.Context, p *prober) (Slots, error) { return p.survey(ctx, name) })
 }
 
+// Count finds out how many slots a semaphore has, in a few round trips.
+func (l *Link) Count(ctx context.Context, name string) (Slots, error) {
+	return probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (Slots, error) { return p.count(ctx, name) })
+}
+
+// Compare reports whether a semaphore has fewer slots than n, or more. It asks about two.
+func (l *Link) Compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
+	fewer, err = probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (_ bool, err error) {
+			fewer, more, err = p.compare(ctx, name, n)
+			return fewer, err
+		})
+	return fewer, more, err
+}
+
 // Missing reports whether a queue is missing.
 func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
 	return probedFor(ctx, l, "look for queue "+queue,
@@ -165,7 +181,7 @@ func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
 // MissingNow is Missing where that can be asked at once, without a new connection; sure
 // reports whether it could.
 func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool) {
-	if l.mute || l.publish == nil || l.publish.IsClosed() || l.publish.Blocked() {
+	if !l.canAsk() {
 		return false, false
 	}
 	missing, err := l.Missing(ctx, queue)
@@ -173,13 +189,45 @@ func (l *Link) MissingNow(ctx context.Context, queue string) (missing, sure bool
 	return missing, err == nil
 }
 
-// probedFor asks once more where the broker fails itself (541). It does for a message
-// to a quorum queue that is being deleted, or whose leader has died.
+// FreeNow reports whether a mutex, or a slot of a semaphore, is seen to be free, and
+// among how many slots. It is false where that cannot be asked at once.
+func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
+	if lock.Kind == Mutex {
+		missing, sure := l.MissingNow(ctx, lock.Name)
+		return sure && missing, 1
+	}
+	if !l.canAsk() {
+		return false, 0
+	}
+	found, err := l.Find(ctx, lock.Name, 1, MaxSlots+Overshoot)
+	return err == nil && len(found.Free) > 0, found.Count
+}
+
+// canAsk reports whether a question can go out at once, over the connection that there
+// is.
+func (l *Link) canAsk() bool {
+	return !l.mute && l.publish != nil && !l.publish.IsClosed() && !l.publish.Blocked()
+}
+
+// RabbitMQ 4.0 fails for some milliseconds where a quorum queue is deleted. A question
+// about many slots meets several deletions when a semaphore shrinks.
+const (
+	maxProbes  = 5
+	probePause = 10 * time.Millisecond
+)
+
+// probedFor asks again where the broker fails itself (541). It does for a message to a
+// quorum queue that is being deleted, or whose leader has died.
 func probedFor[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {
 	found, err := probedOnce(ctx, l, doing, look)
-	if Code(err) == amqp.InternalError {
+	for try := 1; Code(err) == amqp.InternalError && try < maxProbes; try++ {
+		select {
+		case <-time.After(time.Duration(try) * probePause):
+		case <-ctx.Done():
+			return found, err
+		}
 		found, err = probedOnce(ctx, l, doing, look)
 	}
 	return found, err

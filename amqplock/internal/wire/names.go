@@ -101,6 +101,25 @@ func WillQueue(name string) string        { return name + "-H" }
 func DrainQueue(name string) string       { return name + "-D" }
 func LogQueue(name string) string         { return name + "-L" }
 
+// DrainTarget is an exclusive queue of a drain that says how many slots it will leave:
+// in binary, by those of TargetBits that exist. They are declared before it, and go after
+// it. Their names are those of slots that cannot be, so a drain needs no further
+// permission.
+func DrainTarget(name string) string { return HeldQueue(name, MaxSlots+1) }
+
+// targetBits is enough for MaxSlots.
+const targetBits = 17
+
+// TargetBits are the queues for the bits that are set in n.
+func TargetBits(name string, n int) (queues []string) {
+	for bit := range targetBits {
+		if n&(1<<bit) != 0 {
+			queues = append(queues, HeldQueue(name, MaxSlots+2+bit))
+		}
+	}
+	return queues
+}
+
 // heldArgs are the arguments of a mutex and of a held slot. They, and "exclusive, not
 // durable", are the original's.
 func heldArgs() amqp.Table { return amqp.Table{"x-max-length": 0} }

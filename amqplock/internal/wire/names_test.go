@@ -46,9 +46,15 @@ func TestCheckName(t *testing.T) {
 func TestLongestQueueNameFits(t *testing.T) {
 	name := strings.Repeat("x", maxName)
 	for _, queue := range []string{SlotQueue(name, MaxSlots+Overshoot), HeldQueue(name, MaxSlots),
-		WaitQueue(name)} {
+		TargetBits(name, MaxSlots)[0], WaitQueue(name)} {
 		if len(queue) > 255 {
 			t.Errorf("queue name of %d bytes", len(queue))
 		}
+	}
+}
+
+func TestTargetBitsAreEnough(t *testing.T) {
+	if MaxSlots >= 1<<targetBits {
+		t.Errorf("%d bits for %d slots", targetBits, MaxSlots)
 	}
 }

@@ -59,6 +59,7 @@ func noneOf(total int, failures []*refusal) error {
 		texts[i] = one.err.Text
 		all.final = all.final && !Temporary(one)
 		all.passing = all.passing || one.passing
+		all.away = all.away || Away(one)
 		if errors.Is(err, fault.ErrUnreachable) && !errors.Is(one, fault.ErrUnreachable) {
 			err.Kind, err.Hint = one.err.Kind, one.err.Hint
 		}
@@ -73,6 +74,7 @@ type refusal struct {
 	err     *fault.Error
 	final   bool // not reached, and it makes no sense to try again
 	passing bool // refused, but it accepted us before: it may be restarting
+	away    bool // of several nodes: one of them may come back
 }
 
 func (r *refusal) Error() string { return r.err.Text }
@@ -82,6 +84,13 @@ func (r *refusal) Unwrap() error { return r.err }
 func Temporary(err error) bool {
 	var r *refusal
 	return errors.As(err, &r) && (r.passing || errors.Is(r, fault.ErrUnreachable) && !r.final)
+}
+
+// Away reports whether a node could not be reached, and may come back. Others may have
+// refused us.
+func Away(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && (r.away || errors.Is(r, fault.ErrUnreachable) && !r.final)
 }
 
 // nodes are the brokers of one party, in the order of the URLs.

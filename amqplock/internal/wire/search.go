@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -17,7 +18,7 @@ type Slots struct {
 
 	Free []int // the numbers of slots seen to be free
 
-	drain bool // the last slot is not to be taken
+	drain bool // somebody drains the semaphore
 }
 
 // firstSlots is how many slots the first round trip looks at: most semaphores have no
@@ -44,14 +45,24 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 // slot. It looks at no more than most slots of a long row.
 func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
 	s, all, err := p.begin(ctx, name)
-	if s.Exact = all; err != nil || all || len(s.Free) >= want && !s.drain {
-		return s.spareLast(), err
+	if err != nil {
+		return s, err
+	}
+	end := noTarget
+	if s.drain {
+		if end, err = p.target(ctx, name); err != nil {
+			return s, err
+		}
+	}
+	if s.Exact = all; all || s.Count >= end || len(s.Free) >= want && !s.drain {
+		return s.leaveToDrain(end), nil
 	}
 	first := s.Count + 1
 	if s.Count, err = p.bisect(ctx, name, s.Count); err != nil {
 		return s, err
 	}
 	s.Exact = true
+	s = s.leaveToDrain(end)
 	rest := s.Count - first + 1
 	most = min(most, rest)
 	size := max(want, firstSlots)
@@ -74,13 +85,57 @@ func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, 
 			}
 		}
 	}
-	return s.spareLast(), nil
+	return s.leaveToDrain(end), nil
 }
 
-// spareLast leaves the last slot to the drain of the semaphore. Where Count is only a
-// lower bound that costs a slot for a moment.
-func (s Slots) spareLast() Slots {
-	if s.drain {
+// count finds out how many slots there are, whether they are held or not.
+func (p *prober) count(ctx context.Context, name string) (Slots, error) {
+	s, all, err := p.begin(ctx, name)
+	if err == nil && !all {
+		s.Count, err = p.bisect(ctx, name, s.Count)
+	}
+	s.Exact = err == nil
+	return s, err
+}
+
+// compare reports whether there are fewer slots than n, or more.
+func (p *prober) compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
+	missing, err := p.probe(ctx, []string{SlotQueue(name, n), SlotQueue(name, n+1)})
+	if err != nil {
+		return false, false, err
+	}
+	return n > 0 && missing[0], !missing[1], nil
+}
+
+// noTarget is more than any semaphore has.
+const noTarget = math.MaxInt
+
+// target is how many slots are to be left by the drain that is going on; noTarget where
+// it does not say. See DrainTarget.
+func (p *prober) target(ctx context.Context, name string) (int, error) {
+	missing, err := p.probe(ctx, append([]string{DrainTarget(name)}, TargetBits(name, -1)...))
+	if err != nil || missing[0] {
+		return noTarget, err
+	}
+	n := 0
+	for bit, zero := range missing[1:] {
+		if !zero {
+			n |= 1 << bit
+		}
+	}
+	return n, nil
+}
+
+// leaveToDrain leaves out the slots that are to be drained: those behind end, or where
+// that is noTarget the last one. There Count may be only a lower bound, which costs a
+// slot for a moment.
+func (s Slots) leaveToDrain(end int) Slots {
+	switch {
+	case end != noTarget:
+		s.Exact = s.Exact || s.Count >= end
+		s.Count = min(s.Count, end)
+		s.Free = slices.DeleteFunc(s.Free, func(i int) bool { return i > end })
+	case s.drain:
 		s.Free = slices.DeleteFunc(s.Free, func(i int) bool { return i == s.Count })
 	}
 	return s
@@ -97,18 +152,19 @@ func (p *prober) begin(ctx context.Context, name string) (s Slots, all bool, err
 func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all bool, err error) {
 	first := s.Count + 1
 	queues := make([]string, 0, 2*size+2)
+	if first == 1 { // slot 0 is made last: if the broker sees it first, it sees the others too
+		queues = append(queues, SlotQueue(name, 0), DrainQueue(name))
+	}
 	for i := first; i < first+size; i++ {
 		queues = append(queues, SlotQueue(name, i), HeldQueue(name, i))
-	}
-	if first == 1 {
-		queues = append(queues, SlotQueue(name, 0), DrainQueue(name))
 	}
 	missing, err := p.probe(ctx, queues)
 	if err != nil {
 		return false, err
 	}
 	if first == 1 {
-		s.Ours, s.drain = !missing[2*size], !missing[2*size+1]
+		s.Ours, s.drain = !missing[0], !missing[1]
+		missing = missing[2:]
 	}
 	for i := range size {
 		if missing[2*i] {

@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // beat is how exactly the end of a killed run is known.
@@ -112,9 +112,8 @@ func (c canary) add(seen []byte, element string) error {
 // note appends to the journal; without it the run would prove nothing, so a failure ends
 // it.
 func (c canary) note(kind, word string) {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	_, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now.Nano(), word)
+	now := sys.Boottime().Nanoseconds()
+	_, err := fmt.Fprintf(c.journal, "%s %s %s %d %s\n", kind, c.id, c.slot, now, word)
 	if err != nil {
 		panic(err)
 	}

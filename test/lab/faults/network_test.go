@@ -44,6 +44,7 @@ func newDuelFor(t *testing.T, broker *rig.Broker, lock *rig.Lock) *duel {
 	d.rival = d.Start("rival", broker.URL, "--wait", "110", "--connect-timeout", "40", "--", "-for",
 		"1500ms")
 	d.rival.AwaitMessage("waiting for")
+	d.holder.AwaitGuard()
 	return d
 }
 

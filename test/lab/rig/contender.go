@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -270,6 +271,25 @@ func (c *Contender) HasEnded() bool {
 	default:
 		return false
 	}
+}
+
+// AwaitGuard waits until amqprun has its guard. Before that a fault of amqprun itself
+// leaves the command alone.
+func (c *Contender) AwaitGuard() {
+	c.lock.t.Helper()
+	WaitFor(c.lock.t, Patience, c.ID+" has a guard", func() bool {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.Pid()))
+		for _, list := range lists {
+			children, _ := os.ReadFile(list)
+			for _, child := range strings.Fields(string(children)) {
+				name, _ := os.ReadFile("/proc/" + child + "/comm")
+				if string(name) == "lock-guard\n" {
+					return true
+				}
+			}
+		}
+		return false
+	})
 }
 
 // AwaitExit waits for amqprun's end and checks its exit status.

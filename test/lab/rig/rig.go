@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/amqprun/amqprun/internal/sys"
 
 	"github.com/amqprun/amqprun/test/program"
 )
@@ -71,11 +71,7 @@ func buildAll() (err error) {
 }
 
 // Now is CLOCK_BOOTTIME, the clock of the canaries and of the leases.
-func Now() time.Duration {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	return time.Duration(now.Nano())
-}
+func Now() time.Duration { return sys.Boottime() }
 
 // WaitFor polls until ok, and fails the test after patience.
 func WaitFor(t *testing.T, patience time.Duration, what string, ok func() bool) {

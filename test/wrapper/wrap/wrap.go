@@ -109,6 +109,7 @@ func run(args []string) int {
 	}
 	signalled, caught := signals.Notify()
 	<-caught
+	signals.NotifyRealTime(signalled)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	id := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)

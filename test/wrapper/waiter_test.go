@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 const erased = "\r\x1b[K"
@@ -21,7 +23,7 @@ func besideAHolder(t *testing.T) (s *shell, release func()) {
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
 	holder.begin()
 	holder.pid("pid")
-	path, _ := program()
+	path := program.Path(t)
 	s = onTerminal(t, shells["bash"]...)
 	s.expect("$> ")
 	s.script("WAIT", fmt.Sprintf(`exec %s --mutex 'wrapper-%s-%d' "$@"`, path, t.Name(), os.Getpid()))
@@ -143,7 +145,7 @@ func TestWaiterThatCannotBeStoppedWaitsOn(t *testing.T) {
 	holder := withProgram(t, nil, "sh", "-c", "echo $$ >pid; exec sleep 300")
 	holder.begin()
 	holder.pid("pid")
-	path, _ := program()
+	path := program.Path(t)
 	s := onTerminal(t, path, "--mutex", fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid()), "--",
 		"sh", "-c", `echo "it=<runs>"`)
 	s.expect("amqprun: waiting for ")

@@ -1,4 +1,4 @@
-package cli
+package program
 
 import (
 	"crypto/ecdsa"
@@ -15,19 +15,23 @@ import (
 	"time"
 )
 
-// authority signs certificates, and writes all it makes as PEM files.
-type authority struct {
-	t    *testing.T
+// Authority signs certificates for the test that made it. It writes all it makes as PEM
+// files, which end with the test.
+type Authority struct {
+	// File has its own certificate.
+	File string
+
+	t    testing.TB
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	file string
 }
 
-func newAuthority(t *testing.T, name string) *authority {
+// NewAuthority makes an authority, whose name shows in its certificates.
+func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	a.file, _ = a.sign(name, &x509.Certificate{
+	a := &Authority{t: t, dir: t.TempDir()}
+	a.File, _ = a.sign(name, &x509.Certificate{
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -35,8 +39,8 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// server makes a certificate for broker.test and 127.0.0.1.
-func (a *authority) server(name string, expires time.Time) (cert, key string) {
+// Server makes a certificate for broker.test and 127.0.0.1.
+func (a *Authority) Server(name string, expires time.Time) (cert, key string) {
 	return a.sign(name, &x509.Certificate{
 		NotAfter:    expires,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -46,8 +50,8 @@ func (a *authority) server(name string, expires time.Time) (cert, key string) {
 	})
 }
 
-// client makes a certificate for a client called name.
-func (a *authority) client(name string, expires time.Time) (cert, key string) {
+// Client makes a certificate for a client called name.
+func (a *Authority) Client(name string, expires time.Time) (cert, key string) {
 	return a.sign(name, &x509.Certificate{
 		NotAfter:    expires,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -56,7 +60,7 @@ func (a *authority) client(name string, expires time.Time) (cert, key string) {
 }
 
 // sign completes the template; the first certificate is the authority's own.
-func (a *authority) sign(name string, template *x509.Certificate) (certFile, keyFile string) {
+func (a *Authority) sign(name string, template *x509.Certificate) (certFile, keyFile string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -66,7 +70,7 @@ func (a *authority) sign(name string, template *x509.Certificate) (certFile, key
 	template.Subject = pkix.Name{CommonName: name}
 	template.NotBefore = time.Now().Add(-48 * time.Hour)
 	if template.NotAfter.IsZero() {
-		template.NotAfter = tomorrow()
+		template.NotAfter = Tomorrow()
 	}
 	if a.cert == nil {
 		a.cert, a.key = template, key
@@ -85,7 +89,7 @@ func (a *authority) sign(name string, template *x509.Certificate) (certFile, key
 	return certFile, keyFile
 }
 
-func writePEM(t *testing.T, file, kind string, data []byte) {
+func writePEM(t testing.TB, file, kind string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}),
 		0o600); err != nil {
@@ -93,5 +97,8 @@ func writePEM(t *testing.T, file, kind string, data []byte) {
 	}
 }
 
-func tomorrow() time.Time  { return time.Now().Add(24 * time.Hour) }
-func yesterday() time.Time { return time.Now().Add(-24 * time.Hour) }
+// Tomorrow is when a certificate expires that a test can use.
+func Tomorrow() time.Time { return time.Now().Add(24 * time.Hour) }
+
+// Yesterday is Tomorrow for an expired certificate.
+func Yesterday() time.Time { return time.Now().Add(-24 * time.Hour) }

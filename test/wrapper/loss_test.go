@@ -2,7 +2,6 @@ package wrapper
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,14 +40,16 @@ func TestLossSendsTheStopSignalFirst(t *testing.T) {
 
 func TestLossKillsAfterTheGrace(t *testing.T) {
 	t.Parallel()
+	option, now := lose(t)
+	p := start(t, append(option, "-guard", "-kill-after", "300ms", "--", "sh", "-c",
+		`trap "" TERM; echo ready >>log; while :; do sleep 0.01; done`)...)
+	p.await("log", "ready")
 	begun := time.Now()
-	p := lost(t, []string{"-guard", "-kill-after", "300ms"}, "sh", "-c",
-		`trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	now()
 	p.endsLost()
 	if took := time.Since(begun); took < 300*time.Millisecond {
 		t.Errorf("killed after %v", took)
 	}
-	p.await("log", "got")
 }
 
 func TestLossWakesAStoppedCommandForItsGrace(t *testing.T) {
@@ -98,14 +99,14 @@ func TestLossReachesTheWholeTree(t *testing.T) {
 
 // TestLossReachesCarriersOfTheID: a process that somebody else started for the command
 // gets the stop signal and the grace too. It gets them when the command has ended, or
-// during the grace of a command that does not heed the signal.
+// after a quarter of the grace of a command that does not heed the signal.
 func TestLossReachesCarriersOfTheID(t *testing.T) {
 	t.Parallel()
 	for name, trap := range map[string]string{"the command ends": "",
 		"the command stays": `trap "" TERM; `} {
 		t.Run(name, func(t *testing.T) {
 			option, now := lose(t)
-			p := start(t, append(option, "-guard", "-kill-after", "1s", "--", "sh", "-c",
+			p := start(t, append(option, "-guard", "-kill-after", "4s", "--", "sh", "-c",
 				trap+`echo "$AMQPRUN_ID" >id; echo ready >log; sleep 300`)...)
 			p.await("log", "ready")
 			id := strings.TrimSpace(p.read("id"))
@@ -121,6 +122,8 @@ func TestLossReachesCarriersOfTheID(t *testing.T) {
 			other.begin()
 			other.await("log", "ready")
 			now()
+			adopted.await("log", "got")
+			p.sendUntilEnd(syscall.SIGTERM) // which ends the grace, and does not reach adopted
 			p.endsLost()
 			if got := adopted.end(); got != 137 {
 				t.Errorf("the adopted process ended with %d, want 137", got)
@@ -218,202 +221,16 @@ func TestGraceEndsWithTheLease(t *testing.T) {
 	p.await("log", "got")
 }
 
-// unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy
-// of perl, is root's.
-func unkillable(t *testing.T, options ...string) (p *process, command int) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to have a process that the wrapper may not kill")
-	}
-	p = prepare(t, append(options, "--", "./root", "-e",
-		`$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
-	perl, err := os.ReadFile(mustLook(t, "perl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeProgram(t, p.path("root"), perl)
-	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
-		t.Fatal(err)
-	}
-	p.as(65534)
-	p.begin()
-	command = p.pid("pid")
-	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
-	return p, command
-}
-
-func TestUnkillableIsReported(t *testing.T) {
-	t.Parallel()
-	p, _ := unkillable(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status")
-	if got := p.end(); got != wrap.ExitLost {
-		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
-	}
-	if got := p.read("status"); !strings.Contains(got, "stopped=true unfinished=true") {
-		t.Errorf("status %q", got)
-	}
-	if !strings.Contains(p.stderr.String(), "do not die of SIGKILL") {
-		t.Error("no warning")
-	}
-}
-
-// TestUnkillableKeepsTheLock: a second SIGTERM means kill it, and not let go of the lock
-// while it lives.
-func TestUnkillableKeepsTheLock(t *testing.T) {
-	t.Parallel()
-	p, command := unkillable(t, "-lease", "5s", "-renew", "50ms", "-kill-after", "100ms")
-	eventually(t, func() bool {
-		p.send(syscall.SIGTERM)
-		passes(120 * time.Millisecond) // two that a busy machine delivers together are one
-		return strings.Contains(p.stderr.String(), "does not die of SIGKILL")
-	}, "the warning")
-	select {
-	case <-p.done:
-		t.Fatal("the wrapper has ended before its command")
-	default:
-	}
-	if err := syscall.Kill(command, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if got := p.end(); got != 137 {
-		t.Errorf("exit status %d, want 137", got)
-	}
-}
-
-// as makes p another user's, who has a copy of its program.
-func (p *process) as(uid uint32) {
-	p.t.Helper()
-	self, err := os.ReadFile(p.Path)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	writeProgram(p.t, p.path("wrapper"), self)
-	p.Path = p.path("wrapper")
-	accessible(p.t, p.dir)
-	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-}
-
-// accessible lets everybody use dir.
-func accessible(t *testing.T, dir string) {
-	t.Helper()
-	for ; strings.Contains(dir, t.Name()); dir = dir[:strings.LastIndexByte(dir, '/')] {
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestChildrenFromBeforeAreNoOrphans: a shell that executes amqprun in its own place
-// leaves it its children, such as one that takes in the output of both. amqprun would
-// wait for them for ever.
-func TestChildrenFromBeforeAreNoOrphans(t *testing.T) {
-	t.Parallel()
-	option, now := lose(t)
-	for name, options := range map[string][]string{
-		"wait": {"-orphans", "1"}, "kill": {"-orphans", "2"}, "loss": option,
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := prepare(t)
-			p.Path = mustLook(t, "bash")
-			command := "exit 6"
-			if name == "loss" {
-				command = "echo ready >>log; exec sleep 300"
-			}
-			p.Args = append([]string{"bash", "-c", `exec > >(trap "" HUP; echo $BASHPID >pid; ` +
-				`while read -r line; do :; done; echo end >>before); until [ -s pid ]; do :; done; ` +
-				`sleep 0.05; exec "$@"`, "bash",
-				os.Args[0], wrap.Word, "-guard", "-kill-after", "50ms"}, options...)
-			p.Args = append(p.Args, "--", "sh", "-c", command)
-			p.begin()
-			want := 6
-			if name == "loss" {
-				p.await("log", "ready")
-				now()
-				want = wrap.ExitLost
-			}
-			if got := p.end(); got != want {
-				t.Errorf("exit status %d, want %d", got, want)
-			}
-			p.await("before", "end") // and not killed before
-		})
-	}
-}
-
-func TestOrphansOfANormalEnd(t *testing.T) {
-	t.Parallel()
-	const command = `setsid sh -c 'echo $$ >pid; while ! [ -e release ]; do sleep 0.01; done; ` +
-		`echo end >>log' & while ! [ -s pid ]; do sleep 0.01; done; exit 6`
-	t.Run("are left alone", func(t *testing.T) {
-		p := start(t, "-guard", "-v", "--", "sh", "-c", command)
-		if got := p.end(); got != 6 {
-			t.Errorf("exit status %d, want 6", got)
-		}
-		if !alive(p.pid("pid")) {
-			t.Error("the orphan was killed")
-		}
-		if !strings.Contains(p.stderr.String(), "left ") {
-			t.Error("with -v nothing was said")
-		}
-	})
-	t.Run("are waited for", func(t *testing.T) {
-		p := start(t, "-guard", "-orphans", "1", "--", "sh", "-c", command)
-		pid := p.pid("pid")
-		passes(100 * time.Millisecond)
-		select {
-		case <-p.done:
-			t.Fatal("did not wait")
-		default:
-		}
-		if !alive(pid) {
-			t.Error("the orphan was killed")
-		}
-		p.release()
-		if got := p.end(); got != 6 {
-			t.Errorf("exit status %d, want 6", got)
-		}
-		if alive(pid) {
-			t.Error("the orphan is alive")
-		}
-		p.await("log", "end")
-	})
-	t.Run("are waited for until the loss", func(t *testing.T) {
-		option, now := lose(t)
-		p := start(t, append(option, "-guard", "-orphans", "1", "-kill-after", "50ms", "--", "sh", "-c",
-			command)...)
-		pid := p.pid("pid")
-		now()
-		p.endsLost()
-		if alive(pid) {
-			t.Error("the orphan is alive")
-		}
-	})
-	t.Run("are killed", func(t *testing.T) {
-		p := start(t, "-guard", "-orphans", "2", "-kill-after", "50ms", "--", "sh", "-c", command)
-		if got := p.end(); got != 6 {
-			t.Errorf("exit status %d, want 6", got)
-		}
-		if alive(p.pid("pid")) {
-			t.Error("the orphan is alive")
-		}
-	})
-}
-
-// release makes the file that the command waits for.
-func (p *process) release() {
-	p.t.Helper()
-	if err := os.WriteFile(p.path("release"), nil, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
 // TestOldKernel: without pidfds and close_range the whole tree is stopped as well.
 func TestOldKernel(t *testing.T) {
 	t.Parallel()
-	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "100ms"}, "sh", "-c",
+	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "1h"}, "sh", "-c",
 		stubborn+`stubborn env -i; echo ready >>log; sleep 300`)
 	daemon := p.pid("pid")
+	p.await("log", "got")
+	p.sendUntilEnd(syscall.SIGTERM) // which ends the grace
 	p.endsLost()
 	if alive(daemon) {
 		t.Errorf("alive: %v", describe([]int{daemon}))
 	}
-	p.await("log", "got")
 }

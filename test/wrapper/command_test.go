@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 func TestEveryExitStatusIsPassedOn(t *testing.T) {
@@ -44,7 +46,7 @@ func TestCommandsThatCannotBeStarted(t *testing.T) {
 	dir := t.TempDir()
 	script := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		writeProgram(t, path, []byte(text))
+		program.WriteExecutable(t, path, []byte(text))
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +88,7 @@ func TestScriptWithoutInterpreterLine(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "script", "a  b", "c")
 	p.Env = append(p.Env, "PATH="+p.dir+":"+os.Getenv("PATH"))
-	writeProgram(t, p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"))
+	program.WriteExecutable(t, p.path("script"), []byte(`echo "$0:$1:$2:$#" >log; exit 9`+"\n"))
 	p.begin()
 	if got, want := p.end(), 9; got != want {
 		t.Errorf("exit status %d, want %d", got, want)
@@ -231,7 +233,7 @@ func TestInit(t *testing.T) {
 		p.await("log", "got")
 	})
 	t.Run("its guard stops all", func(t *testing.T) {
-		p := run(t, daemon, "-lease", "5s", "-kill-after", "700ms")
+		p := run(t, daemon, "-lease", "1h0m5s", "-kill-after", "1h")
 		p.await("log", "ready")
 		wrapper := childOf(p.Process.Pid)
 		eventually(t, func() bool { return guardOf(wrapper) != 0 }, "the guard to be ready")

@@ -4,33 +4,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
-// program builds amqprun itself, once, and returns its path; "" without a broker to use
-// it with.
-var program = sync.OnceValues(func() (string, error) {
+// mustProgram returns the path of amqprun. It skips the test where there is no broker.
+func mustProgram(t *testing.T) string {
+	t.Helper()
 	if os.Getenv("AMQPRUN_URL") == "" {
-		return "", nil
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
 	}
-	dir, err := os.MkdirTemp("", "amqprun-wrapper")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "amqprun")
-	build := exec.Command("go", "build", "-o", path, "../..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
+	return program.Path(t)
+}
 
 // inShellsWithProgram is inShells, first with the test's own wrapper and then with
 // amqprun holding a mutex.
@@ -61,7 +51,7 @@ func withProgram(t *testing.T, options []string, command ...string) *process {
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
 func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 	t.Parallel()
-	first := withProgram(t, []string{"--kill-after", "500ms"}, "sh", "-c",
+	first := withProgram(t, []string{"--kill-after", "3s"}, "sh", "-c",
 		stubborn+`stubborn env; echo $$ >leader; sleep 300`)
 	first.begin()
 	daemon, leader := first.pid("pid"), first.pid("leader")
@@ -82,8 +72,8 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	t.Parallel()
-	p := withProgram(t, []string{"--heartbeat", "3s", "--check-interval", "500ms", "--kill-after",
-		"1s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := withProgram(t, []string{"--heartbeat", "4s", "--check-interval", "500ms", "--kill-after",
+		"3s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
 	p.guard()

@@ -20,12 +20,21 @@ func TestOtherNumberOfSlots(t *testing.T) {
 			t.Errorf("%q: %+v; want %q", args, got, want)
 		}
 	}
-	warning := fmt.Sprintf("amqprun: warning: semaphore %q has 2 slots, not 3; "+
-		"amqprun change --semaphore %[1]s --to 3 resizes it\n", name)
+	warning := func(has string, want int) string {
+		return fmt.Sprintf("amqprun: warning: semaphore %q has %s %d; "+
+			"amqprun change --semaphore %[1]s --to %[3]d resizes it\n", name, has, want)
+	}
+	check("", append(lock, "--create", "2")...)
 	check("", append(lock, "--slots", "2")...)
-	check("", append(lock, "--slots", "2")...)
-	check(warning, append(lock, "--slots", "3")...)
+	check(warning("2 slots, not", 3), append(lock, "--create", "3")...)
 	check("", append(lock, "--slots", "3", "-q")...)
+	change := append([]string{"change", "--to", "9"}, lock...)
+	if got := program.Run(t, nil, change...); got.Code != 0 {
+		t.Errorf("%+v", got)
+	}
+	check("", append(lock, "--create", "9")...) // nobody counts so many
+	check(warning("more slots than", 8), append(lock, "--create", "8")...)
+	check(warning("fewer slots than", 10), append(lock, "--create", "10")...)
 	if got := program.Run(t, nil, append([]string{"destroy"}, lock...)...); got.Code != 0 {
 		t.Errorf("%+v", got)
 	}

@@ -1,0 +1,29 @@
+package amqplock
+
+import (
+	"context"
+
+	"github.com/amqprun/amqprun/amqplock/internal/doctor"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Finding is the answer to one question of Examine.
+type Finding struct {
+	Check string `json:"check"` // what was looked at, such as "version"
+	Level string `json:"level"` // "ok", "warning" or "failure"
+	Text  string `json:"text"`
+	Fix   string `json:"fix,omitempty"` // what to do about it, if that is known
+	Err   error  `json:"-"`             // of a failure, an *Error
+}
+
+// Examine looks whether lock can work on the broker: connection, login, version, timings,
+// alarms, and each permission. It takes no lock and leaves nothing on the broker. The
+// zero Ref is no lock; then the permissions on its queues are left out. Where there is no
+// connection that is the only finding. Each question has Broker.ConnectTimeout.
+func (c *Client) Examine(ctx context.Context, lock Ref) []Finding {
+	var list []Finding
+	for _, f := range doctor.Examine(ctx, c.broker.Afresh(), wire.Ref(lock)) {
+		list = append(list, Finding{f.Check, f.Level, f.Text, f.Fix, exported(ctx, f.Err)})
+	}
+	return list
+}

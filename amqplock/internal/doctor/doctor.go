@@ -1,0 +1,176 @@
+// Package doctor asks a broker whether locks can work there. It leaves nothing on the
+// broker but lines in its log about refused requests.
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// The levels of a finding.
+const (
+	OK      = "ok"
+	Warning = "warning"
+	Failure = "failure"
+)
+
+// Finding is the answer to one question. amqplock.Finding documents the fields.
+type Finding struct {
+	Check, Level, Text, Fix string
+	Err                     error // of a failure
+}
+
+// Examine asks everything that can be asked. A ref without a name is no lock: then the
+// permissions on its queues are left out. Without a connection that is the one finding.
+func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
+	begun := time.Now()
+	link, err := wire.Connect(ctx, b)
+	if err != nil {
+		return []Finding{failed("broker", err)}
+	}
+	defer link.Close()
+	e := &examination{ctx: ctx, link: link, ref: ref}
+	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
+		link.Lock.Broker, e.user(), wire.Took(begun))})
+	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
+	e.timing()
+	e.heartbeat()
+	e.publishing()
+	e.permissions()
+	return e.findings
+}
+
+// examination collects findings about one broker.
+type examination struct {
+	ctx      context.Context
+	link     *wire.Link
+	ref      wire.Ref
+	findings []Finding
+}
+
+func (e *examination) add(f Finding) { e.findings = append(e.findings, f) }
+
+func (e *examination) user() string {
+	if e.link.Lock.User == "" {
+		return "the certificate"
+	}
+	return "user " + e.link.Lock.User
+}
+
+func failed(check string, err error) Finding {
+	f := Finding{Check: check, Level: Failure, Text: err.Error(), Err: err}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		f.Fix = known.Hint
+	}
+	return f
+}
+
+// version judges what a version of RabbitMQ promises.
+func version(text string) Finding {
+	f := Finding{Check: "version", Level: OK, Text: "RabbitMQ " + text}
+	var v [3]int
+	n, _ := fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2])
+	switch {
+	case n < 2:
+		f.Level, f.Text = Warning, f.Text+": this version is not known"
+	case slices.Compare(v[:], []int{4, 3, 0}) < 0:
+		f.Level = Warning
+		f.Text += ": nodes of a cluster that use Mnesia can grant a lock twice after a fault"
+		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later; see docs/GUARANTEES.md"
+	case slices.Compare(v[:], []int{4, 3, 3}) < 0:
+		f.Level = Warning
+		f.Text += ": a cluster that is cut in parts can commit too early"
+		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later"
+	}
+	return f
+}
+
+// slow is a round trip that leaves a check too little of its time.
+const slow = time.Second
+
+func (e *examination) timing() {
+	var times []time.Duration
+	for range 5 {
+		begun := time.Now()
+		err := e.do("ask for a queue", func(ch *amqp.Channel) error {
+			_, err := ch.QueueDeclarePassive("amq.doctor-"+rand.Text(), false, false, false, false, nil)
+			if wire.Code(err) == amqp.AccessRefused { // RabbitMQ 4.3, and as quick
+				return nil
+			}
+			return answered(err)
+		})
+		if err != nil {
+			e.add(failed("round trip", err))
+			return
+		}
+		times = append(times, time.Since(begun))
+	}
+	slices.Sort(times)
+	f := Finding{Check: "round trip", Level: OK,
+		Text: fmt.Sprintf("median %s, longest %s", round(times[2]), round(times[4]))}
+	if times[2] > slow {
+		f.Level, f.Fix = Warning, "a longer --heartbeat and --check-interval leave more time"
+	}
+	e.add(f)
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+func (e *examination) heartbeat() {
+	got, want := e.link.Lock.Config.Heartbeat, e.link.Broker.Heartbeat
+	f := Finding{Check: "heartbeat", Level: OK,
+		Text: fmt.Sprintf("%s: after a silence of %s a lock is lost", got, 2*got-got/10)}
+	if got < want {
+		f.Level = Warning
+		f.Text += fmt.Sprintf("; the broker insists on less than the %s asked for", want)
+		f.Fix = "heartbeat in rabbitmq.conf, or a shorter --check-interval and --kill-after"
+	}
+	e.add(f)
+}
+
+// publishing looks for an alarm, and for the permission to publish.
+func (e *examination) publishing() {
+	_, err := e.link.Missing(e.ctx, "amq.doctor-"+rand.Text())
+	needed := e.ref.Kind == wire.Semaphore
+	var alarm *wire.AlarmError
+	switch {
+	case err == nil:
+		e.add(Finding{Check: "alarm", Level: OK, Text: "none: the broker takes messages"})
+		e.permission(write, defaultExchange, true, needed, "")
+	case errors.As(err, &alarm):
+		f := failed("alarm", err)
+		f.Fix = "rabbitmqctl alarms"
+		if !needed {
+			f.Level, f.Err = Warning, nil
+			f.Text += "; mutexes work, and waiters find out late that one is free"
+		}
+		e.add(f)
+	case wire.Code(err) == amqp.AccessRefused:
+		e.permission(write, defaultExchange, false, needed, "")
+	default:
+		e.add(failed("alarm", err))
+	}
+}
+
+// do asks on the lock connection.
+func (e *examination) do(doing string, f func(*amqp.Channel) error) error {
+	return e.link.Timed(e.ctx, doing, func() error { return e.link.Requests.Do(f) })
+}
+
+// answered is nil for every answer of the broker: then it has allowed the question.
+func answered(err error) error {
+	if code := wire.Code(err); code >= 400 && code < 500 && code != amqp.AccessRefused {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,35 @@
+package doctor
+
+import (
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"3.10.8": Warning, "4.0.5": Warning, "4.2.9": Warning, "4.3.0": Warning, "4.3.2": Warning,
+		"4.3.3": OK, "4.3.6": OK, "4.4": OK, "5.0.0-beta.1": OK, "<nil>": Warning, "": Warning,
+	} {
+		if got := version(text); got.Level != want {
+			t.Errorf("%q: %+v, want %s", text, got, want)
+		}
+	}
+}
+
+// TestGrant: the name is quoted for a pattern, and the line for a shell.
+func TestGrant(t *testing.T) {
+	t.Parallel()
+	conn := &wire.Conn{Connection: &amqp.Connection{Config: amqp.Config{Vhost: "a b"}}, User: "it's"}
+	e := &examination{link: &wire.Link{Lock: conn}, ref: wire.Ref{Kind: wire.Semaphore, Name: "a.b"}}
+	const others = `amqprun\.(who.*|evict|clock\..*)`
+	want := `rabbitmqctl set_permissions -p 'a b' 'it'"'"'s' ` +
+		`'^(a\.b-(B-[0-9]+|[WHL])|` + others + `)$' '^(amq\.default|amqprun\.who.*)$' ` +
+		`'^(a\.b-(A-[0-9]+|[WHL])|` + others + `)$'`
+	if got := e.grant(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// The three kinds of permission.
+const (
+	configure = "configure"
+	write     = "write"
+	read      = "read"
+)
+
+// defaultExchange is the default exchange in permissions.
+const defaultExchange = "amq.default"
+
+// permissions asks for each permission that a holder or waiter has a use for.
+func (e *examination) permissions() {
+	if e.ref.Name == "" {
+		return
+	}
+	name := e.ref.Name
+	late := "the next waiter finds out late"
+	switch e.ref.Kind {
+	case wire.Mutex:
+		e.configures(name, true, "")
+		e.configures(wire.Witness, true, "")
+		e.reads(wire.Witness, true, "")
+	case wire.Semaphore:
+		e.configures(wire.HeldQueue(name, 1), true, "")
+		e.reads(wire.SlotQueue(name, 1), true, "")
+	}
+	e.configures(wire.WaitQueue(name), false, "waiters have no order")
+	e.reads(wire.WaitQueue(name), false, "waiters have no order")
+	e.configures(wire.WillQueue(name), false, late)
+	e.reads(wire.WillQueue(name), false, late)
+	e.configures(wire.LogQueue(name), false, "no --history and --fence")
+	e.reads(wire.LogQueue(name), false, "no --history and --fence")
+	hidden := "status does not show the holder, and nobody can evict it"
+	queue := "amqprun.who." + rand.Text()
+	e.configures(queue, false, hidden)
+	e.reads(queue, false, hidden)
+}
+
+// configures declares a queue with an argument that no queue can have. RabbitMQ looks at
+// the permission first, and then declares nothing. The answer to a queue that exists is
+// that it is another one, or another's.
+func (e *examination) configures(queue string, needed bool, costs string) {
+	e.ask(configure, queue, needed, costs, func(ch *amqp.Channel) error {
+		impossible := amqp.Table{"x-expires": 0}
+		_, err := ch.QueueDeclare(queue, false, false, true, false, impossible)
+		return err
+	})
+}
+
+// reads consumes with an argument that no consumer can have. Where the broker takes it
+// all the same, the end of the channel is the end of the consumer.
+func (e *examination) reads(queue string, needed bool, costs string) {
+	e.ask(read, queue, needed, costs, func(ch *amqp.Channel) error {
+		impossible := amqp.Table{"x-priority": "none"}
+		_, err := ch.Consume(queue, "", false, false, false, false, impossible)
+		if err == nil {
+			_ = ch.Close()
+		}
+		return err
+	})
+}
+
+func (e *examination) ask(
+	kind, resource string, needed bool, costs string, f func(*amqp.Channel) error,
+) {
+	err := e.do("ask for a permission", func(ch *amqp.Channel) error { return answered(f(ch)) })
+	if err != nil && wire.Code(err) != amqp.AccessRefused {
+		e.add(failed("permission", err))
+		return
+	}
+	e.permission(kind, resource, err == nil, needed, costs)
+}
+
+// permission adds what was found. Without a needed one there is no lock.
+func (e *examination) permission(kind, resource string, granted, needed bool, costs string) {
+	f := Finding{Check: "permission", Level: OK, Text: kind + " " + resource}
+	switch {
+	case granted:
+	case needed:
+		f.Level, f.Text, f.Fix = Failure, f.Text+" is missing", e.grant()
+		f.Err = &fault.Error{Kind: fault.ErrAccess, Text: f.Text, Hint: f.Fix}
+	default:
+		f.Level, f.Text, f.Fix = Warning, f.Text+" is missing", e.grant()
+		if costs != "" {
+			f.Text += ": " + costs
+		}
+	}
+	e.add(f)
+}
+
+// grant is the command that gives the user all that the lock needs. It replaces what the
+// user had.
+func (e *examination) grant() string {
+	name := regexp.QuoteMeta(e.ref.Name)
+	own, slots := name+`(-[WHL])?|amqprun-witness`, name+`-[WHL]|amqprun-witness`
+	if e.ref.Kind == wire.Semaphore {
+		own, slots = name+`-(B-[0-9]+|[WHL])`, name+`-(A-[0-9]+|[WHL])`
+	}
+	const others = `amqprun\.(who.*|evict|clock\..*)`
+	vhost := e.link.Lock.Config.Vhost
+	user := e.link.Lock.User
+	if user == "" {
+		user = "USER"
+	}
+	if e.ref.Name == "" {
+		own, slots = "", ""
+	}
+	line := []string{"rabbitmqctl", "set_permissions", "-p", vhost, user,
+		pattern(own, others), pattern(`amq\.default`, `amqprun\.who.*`), pattern(slots, others)}
+	return shellescape.QuoteCommand(line)
+}
+
+func pattern(parts ...string) string {
+	return fmt.Sprintf("^(%s)$", strings.Trim(strings.Join(parts, "|"), "|"))
+}

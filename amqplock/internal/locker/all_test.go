@@ -1,0 +1,129 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// Who takes all slots gets those that are there at the grant, however many were added or
+// removed during the wait, and nobody adds one meanwhile.
+func TestAllFollowsTheNumberOfSlots(t *testing.T) {
+	t.Parallel()
+	for _, step := range []struct{ from, to int }{{2, 2}, {2, 3}, {3, 1}} {
+		cfg := testConfig(t, wire.Semaphore)
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, step.from); err != nil {
+			t.Fatal(err)
+		}
+		reader, all := mustAcquire(t, cfg), cfg
+		all.Count = All
+		if _, err := TryAcquire(t.Context(), all); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("one slot is held: %v, want ErrNotAcquired", err)
+		}
+		got := takeLater(t, all)
+		awaitWaiters(t, cfg.Name, 1)
+		if step.to >= step.from {
+			if err := Resize(t.Context(), cfg.Broker, cfg.Name, step.to); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			shrunk := make(chan error)
+			go func() { shrunk <- DrainTo(t.Context(), cfg.Broker, cfg.Name, step.to) }()
+			defer func() {
+				if err := <-shrunk; err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		if err := reader.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		lock := <-got
+		if n := slotsOf(t, cfg); len(lock.Slots()) != n || slices.Max(lock.Slots()) != n {
+			t.Errorf("holds %v of %d slots", lock.Slots(), n)
+		}
+		if step.to >= step.from {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			if err := Adjust(ctx, cfg.Broker, cfg.Name, 1); err == nil || slotsOf(t, cfg) != step.to {
+				t.Errorf("a slot was added beside the holder of all: %v", err)
+			}
+			cancel()
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
+			t.Errorf("after the release: %v", err)
+		}
+	}
+}
+
+// Readers take a slot and writers all, while slots are added and removed. A writer is
+// alone, and everybody gets a turn.
+func TestReadersAndWriters(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Log = nil
+	if err := Resize(t.Context(), cfg.Broker, cfg.Name, 8); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var readers, writers atomic.Int32
+	work := func(mine, others *atomic.Int32, alone bool, mode Config) error {
+		for range 3 {
+			lock, err := Acquire(ctx, mode)
+			if err != nil {
+				return err
+			}
+			if n := mine.Add(1); alone && n > 1 {
+				t.Errorf("%d writers", n)
+			}
+			if n := others.Load(); n > 0 {
+				t.Errorf("%d of the others at the same time", n)
+			}
+			<-time.After(20 * time.Millisecond) // long beside the time that a release takes
+			mine.Add(-1)
+			if err := lock.Release(ctx); err != nil && !errors.Is(err, fault.ErrLost) {
+				return err
+			}
+		}
+		return nil
+	}
+	var party errgroup.Group
+	for range 20 {
+		party.Go(func() error { return work(&readers, &writers, false, cfg) })
+	}
+	all := cfg
+	all.Count = All
+	for range 3 {
+		party.Go(func() error { return work(&writers, &readers, true, all) })
+	}
+	done := make(chan error)
+	changing, stop := context.WithCancel(ctx)
+	go func() {
+		var err error
+		for n := 4; err == nil; n = 12 - n {
+			err = DrainTo(changing, cfg.Broker, cfg.Name, n)
+			if errors.Is(err, fault.ErrNotAcquired) && changing.Err() == nil {
+				err = nil // a writer has had all slots for long
+			}
+		}
+		done <- err
+	}()
+	if err := party.Wait(); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the changes ended with %v", err)
+	}
+}

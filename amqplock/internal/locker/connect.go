@@ -1,0 +1,165 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// connect opens what a contender needs. It pauses before each time but the first,
+// because a broker may accept each connection and close it at the first request. With
+// wait it tries as often as connectFirst and connectAgain do. When ctx is canceled the
+// error matches its cause.
+func connect(
+	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
+) (*contender, error) {
+	if !first {
+		select {
+		case <-time.After(pace.NextBackOff()):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	dial := connectOnce
+	switch {
+	case wait && first:
+		dial = connectFirst
+	case wait:
+		dial = connectAgain
+	}
+	c, err := dial(ctx, cfg)
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		c.newcomer = wait
+	case cause != nil && !errors.Is(cause, context.DeadlineExceeded):
+		err = &fault.Error{
+			Kind: fault.ErrNotAcquired,
+			Text: fmt.Sprintf("%s was not acquired: %v", cfg.Ref, cause),
+			Err:  cause,
+		}
+	}
+	return c, err
+}
+
+// connectOnce opens the connections. The broker may have lowered the heartbeat so far
+// that a lease cannot work.
+func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
+	publish := make(chan *wire.Conn, 1)
+	if cfg.Kind == wire.Semaphore || cfg.Fence { // which has to look for a slot first, or into the log
+		go func() {
+			// The lock connection reports what is wrong, or the next use of this one.
+			c, _ := cfg.Open(ctx, wire.ForPublish)
+			publish <- c
+		}()
+	} else {
+		publish <- nil
+	}
+	link, err := wire.Connect(ctx, cfg.Broker)
+	early := <-publish
+	if err != nil {
+		if early != nil {
+			early.Abort()
+		}
+		return nil, err
+	}
+	c := &contender{
+		attempt: newAttempt(cfg, link, false),
+		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.About),
+		log:     &recorder{cfg: cfg},
+	}
+	link.OnPublish = c.who.Appear
+	if early != nil {
+		link.UsePublish(early)
+	}
+	if t := link.Lock.Config.Heartbeat; !lease.TimingsWork(t, cfg.CheckInterval, cfg.StopTime) {
+		link.Abort()
+		c.who.Wait()
+		return nil, cfg.timingError(fault.ErrTiming, t,
+			fmt.Sprintf("the heartbeat of %s that the broker %s insists on", t, link.Lock.Broker))
+	}
+	return c, nil
+}
+
+// connectFirst is connectOnce, again and again while no broker can be reached, for
+// Broker.ConnectTimeout after the first failure. One warning says so. Errors that would
+// come again end it, a refusal when it has come twice. A RabbitMQ that is ending has no
+// users any more, and no virtual hosts.
+func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
+	warned, refused := false, false
+	return redial(ctx, cfg, cfg.ConnectTimeout, func(err error) (again bool) {
+		switch {
+		case wire.Temporary(err):
+			refused = false
+		case !refused && (errors.Is(err, fault.ErrAccess) || errors.Is(err, fault.ErrNotFound)):
+			refused = true
+			cfg.Debugf("%v; asking once more", err)
+			cfg.Forgive()
+			select {
+			case <-time.After(secondThought):
+			case <-ctx.Done():
+			}
+			return true
+		default:
+			return false
+		}
+		if !warned {
+			warned = true
+			patience := cfg.ConnectTimeout
+			if end, ok := ctx.Deadline(); ok {
+				patience = min(patience, time.Until(end).Round(100*time.Millisecond))
+			}
+			cfg.Warnf("%v; trying again for %s", err, patience)
+		}
+		return true
+	})
+}
+
+// connectAgain is connectOnce, again and again until ctx ends: the broker has accepted us
+// before. It has Broker.ConnectTimeout to take back a refusal, unless another node may
+// come back.
+func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
+	var refused time.Time // since when, without a break; zero: the last try was not refused
+	return redial(ctx, cfg, 0, func(err error) (again bool) {
+		cfg.Debugf("%v", err)
+		switch {
+		case wire.Away(err):
+			refused = time.Time{}
+		case !wire.Temporary(err):
+			return false
+		case refused.IsZero():
+			refused = time.Now()
+		}
+		return refused.IsZero() || time.Since(refused) < cfg.ConnectTimeout
+	})
+}
+
+// redial is connectOnce until that succeeds, again returns false for its error, ctx ends,
+// or patience is over. A patience of 0 has no end.
+func redial(
+	ctx context.Context, cfg Config, patience time.Duration, again func(error) bool,
+) (*contender, error) {
+	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(patience))
+	var last error
+	c, err := backoff.RetryWithData(func() (*contender, error) {
+		c, err := connectOnce(ctx, cfg)
+		last = err
+		if err != nil && !again(err) {
+			err = backoff.Permanent(err)
+		}
+		return c, err
+	}, backoff.WithContext(pace, ctx))
+	if err != nil && ctx.Err() != nil {
+		err = last // says more than that the time is over
+	}
+	return c, err
+}

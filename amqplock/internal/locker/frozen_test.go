@@ -1,0 +1,84 @@
+package locker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A frozen first waiter gets the hints and does nothing about them. Those behind it see
+// that the lock stays free, and take it in the order in which they came.
+func TestFrozenFirstWaiterKeepsNobodyFromTheLock(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t, kind)
+			cfg.look = 50 * time.Millisecond
+			if kind == wire.Semaphore {
+				cfg.Slots = 1
+			}
+			holder := mustAcquire(t, cfg)
+			joinQueue(t, cfg.Name) // and acknowledges nothing
+			granted := make(chan int, 3)
+			for i := range 3 {
+				go func() {
+					lock, err := Acquire(t.Context(), cfg)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					granted <- i
+					_ = lock.Release(t.Context())
+				}()
+				awaitWaiters(t, cfg.Name, i+2)
+			}
+			if err := holder.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				select {
+				case got := <-granted:
+					if got != i {
+						t.Errorf("waiter %d was served as number %d", got, i)
+					}
+				case <-time.After(5 * time.Second): // before the tries without a hint
+					t.Fatal("a frozen waiter keeps the lock from the others")
+				}
+			}
+		})
+	}
+}
+
+// A living first waiter is not overtaken by one that looks.
+func TestLookingWaiterDoesNotOvertake(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Mutex)
+	cfg.look, cfg.retry = 500*time.Millisecond, time.Hour
+	holder := testSession(t, cfg)
+	if err := holder.Requests.Claim(cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	granted := make(chan int, 2)
+	for i := range 2 {
+		go func() {
+			lock, err := Acquire(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			granted <- i
+			_ = lock.Release(t.Context())
+		}()
+		awaitWaiters(t, cfg.Name, i+1)
+	}
+	if err := holder.Requests.Remove(cfg.Name); err != nil { // without a hint
+		t.Fatal(err)
+	}
+	for i := range 2 { // the second waiter sees it first, and gives the first a hint
+		if got := <-granted; got != i {
+			t.Errorf("waiter %d was served as number %d", got, i)
+		}
+	}
+}

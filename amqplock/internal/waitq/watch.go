@@ -1,0 +1,45 @@
+package waitq
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A waiter behind the first looks now and then whether the lock is free. The first may be
+// frozen: a stopped process, a paused container. Its connection lives on for two to three
+// heartbeats, and it gets the hints.
+const (
+	// LookEvery is between two looks of the second in the queue, and how long a lock has to
+	// stay free before that one takes it. The k-th behind the first looks k² times as
+	// seldom, so a thousand together look twice in that time. Each waiter ahead adds half
+	// of it to how long the lock has to stay free, so those ahead are served first.
+	LookEvery = time.Second
+	rareLook  = time.Hour
+	// manySlots is from how many slots on looks are rarer, as each of them costs more.
+	manySlots = 32
+)
+
+// neglected reports whether the first in the queue leaves a free lock alone: two looks in
+// a row have found it free. After the first of them the first in the queue gets a hint.
+func (w *Waiter) neglected(ctx context.Context) bool {
+	before := w.free
+	w.free, w.slots = w.Link.FreeNow(ctx, w.Lock)
+	if w.free && !before {
+		w.nudge(ctx)
+	}
+	return w.free && before
+}
+
+// nextLook is when to look for the next time.
+func (w *Waiter) nextLook() time.Duration {
+	ahead := time.Duration(min(w.ahead, 100))
+	switch {
+	case w.first || ahead == 0: // the tries are for that
+		return rareLook
+	case w.free:
+		return w.Look + (ahead-1)*w.Look/2
+	}
+	pause := min(ahead*ahead*w.Look*time.Duration(max(w.slots/manySlots, 1)), rareLook)
+	return pause*3/4 + rand.N(pause/2+1)
+}

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	background "github.com/amqprun/amqprun/internal/hold"
+	"github.com/amqprun/amqprun/internal/job"
+)
+
+func holdOptions(o *options) []*option {
+	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
+	o.progress = 30 * time.Second
+	return append(brokerOptions(o), []*option{
+		semaphoreOption(o), mutexOption(o), conflictOption(o),
+		toggle("nonblock n", &o.noWait),
+		value("wait w timeout", duration(&o.wait)),
+		value("create slots", number(&o.slots)),
+		value("count", numberOrAll(&o.count)),
+		toggle("greedy", &o.greedy),
+		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
+		value("progress", zeroOr(&o.progress)).orVariable(),
+		value("for", process(&o.holdFor)),
+		value("max", atLeast(&o.holdMax)),
+		value("signal s", signal(&o.stopSignal)).orVariable(),
+		value("kill-after k", duration(&o.stopTime)).orVariable(),
+		value("log", nonEmpty(&o.holdLog)),
+		value("metadata", metadata(&o.metadata)),
+		toggle("history", &o.history).orVariable(),
+		toggle("fence", &o.fence).orVariable(),
+		toggle("show-command", &o.showCommand).orVariable(),
+	}...)
+}
+
+// process reads the number of a process, or 0.
+func process(pid **int) func(string) error {
+	return func(value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 {
+			return errors.New("not the number of a process")
+		}
+		*pid = &n
+		return nil
+	}
+}
+
+// hold takes a lock and returns when a process in the background holds it. That process
+// is this program again, with the same command line.
+func hold(o *options, c *console.Console) (exit.Outcome, error) {
+	control, err := background.Background()
+	switch {
+	case err != nil:
+		return exit.Of(err, exit.NotAcquired), err
+	case control != nil:
+		return keep(o, c, control)
+	}
+	process, err := processOf(o)
+	if err != nil {
+		return exit.Of(err, exit.NotAcquired), err
+	}
+	starter, err := background.Start(process)
+	if err != nil {
+		return exit.Of(err, exit.NotAcquired), err
+	}
+	text, ended := starter.Await()
+	if ended != nil {
+		return outcomeOf(ended), nil // it has said why
+	}
+	if _, err := os.Stdout.WriteString(text); err != nil {
+		starter.Drop()
+		return exit.Of(err, exit.NotAcquired), err
+	}
+	return exit.Outcome{}, nil
+}
+
+// processOf is the process to hold for; nil means nobody.
+func processOf(o *options) (*background.Process, error) {
+	pid := background.Caller()
+	switch {
+	case o.holdFor != nil && *o.holdFor == 0 && o.holdMax == 0:
+		return nil, exit.Usagef("--for 0 needs --max")
+	case o.holdFor != nil && *o.holdFor == 0:
+		return nil, nil
+	case o.holdFor != nil:
+		pid = *o.holdFor
+	case pid == 0:
+		return nil, &exit.UsageError{
+			Text: "the process that has called is not to be seen", Hint: "name it with --for PID",
+		}
+	}
+	process, err := background.Find(pid, 0)
+	if err != nil {
+		return nil, exit.Usagef("--for %d: %v", pid, err)
+	}
+	return process, nil
+}
+
+// keep is what the process in the background does.
+func keep(o *options, c *console.Console, control *background.Control) (exit.Outcome, error) {
+	spec, err := holdSpecOf(o, control.Process)
+	background.CloseInherited() // not before the files of options are read
+	if err == nil {
+		err = job.Hold(spec, c, control)
+	}
+	return exit.Of(err, o.conflictCode), err
+}
+
+func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
+	if err := noArguments(o); err != nil {
+		return job.HoldSpec{}, err
+	}
+	if o.holdLog != "" {
+		log, err := os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return job.HoldSpec{}, exit.Usagef("--log: %v", err)
+		}
+		_ = log.Close()
+	}
+	o.args = []string{"nobody"} // status shows the process in the place of a command
+	if process != nil {
+		if o.args = process.Args(); len(o.args) == 0 || o.args[0] == "" {
+			o.args = []string{fmt.Sprint("process ", process.PID)}
+		}
+		o.args[0] = filepath.Base(o.args[0])
+	}
+	if !o.given["kill-after"] { // with a short heartbeat the default would not fit
+		room := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
+			cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
+		o.stopTime = max(min(o.stopTime, room), 0)
+	}
+	spec, err := specOf(o)
+	spec.Shown = "hold for " + spec.Shown
+	return job.HoldSpec{
+		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: o.holdLog,
+	}, err
+}
+
+// printFailure prints what fails with the status of an outcome when a shell evaluates it:
+// the evaluation of nothing is a success.
+func printFailure(outcome exit.Outcome) {
+	if outcome.Code != exit.OK {
+		fmt.Printf("(exit %d)\n", outcome.Code)
+	}
+}
+
+func outcomeOf(ended *os.ProcessState) exit.Outcome {
+	if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return exit.KilledBy(status.Signal())
+	}
+	return exit.Outcome{Code: max(ended.ExitCode(), 0)}
+}

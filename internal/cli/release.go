@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	background "github.com/amqprun/amqprun/internal/hold"
+	"github.com/amqprun/amqprun/internal/job"
+)
+
+// releaseOptions have no broker: the process that holds the lock is connected to it.
+func releaseOptions(o *options) []*option {
+	return []*option{
+		toggle("verbose v", &o.messages.Verbose).orVariable(),
+		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		toggle("quiet q", &o.messages.Quiet).orVariable(),
+		toggle("help h", &o.help),
+	}
+}
+
+// release gives back the lock of amqprun hold, and returns when that is done.
+func release(o *options, _ *console.Console) error {
+	if err := noArguments(o); err != nil {
+		return err
+	}
+	socket := os.Getenv(background.Variable)
+	if socket == "" {
+		return &exit.UsageError{
+			Text: "there is nothing to release: " + background.Variable + " is not set",
+			Hint: `a lock is held after: eval "$(amqprun hold --mutex NAME)" || exit`,
+		}
+	}
+	return job.Released(background.Release(socket))
+}

@@ -1,0 +1,34 @@
+// Package doctor looks whether this machine has what amqprun needs.
+package doctor
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/amqplock"
+)
+
+// fewFiles is what amqprun may need at once: its connections, the guard, and those of
+// the Go runtime.
+const fewFiles = 64
+
+// Machine returns a finding for each thing that was looked at. None is a failure: amqprun
+// runs without it, and promises less.
+func Machine() []amqplock.Finding { return append(kernel(), files()) }
+
+func finding(check, text string, ok bool, without, fix string) amqplock.Finding {
+	if ok {
+		return amqplock.Finding{Check: check, Level: "ok", Text: text}
+	}
+	return amqplock.Finding{Check: check, Level: "warning", Text: without, Fix: fix}
+}
+
+func files() amqplock.Finding {
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	n := uint64(limit.Max)
+	return finding("files", fmt.Sprintf("at most %d are open", n), err == nil && n >= fewFiles,
+		fmt.Sprintf("at most %d can be open, which may be too few", n),
+		fmt.Sprintf("ulimit -n %d", fewFiles))
+}

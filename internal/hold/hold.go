@@ -1,0 +1,89 @@
+// Package hold is for a lock without a command. A process in the background, the keeper,
+// holds it for another process. The package has the start of the keeper, the socket on
+// which it is asked to release, and the watch of the other process. It knows nothing of
+// brokers.
+package hold
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Variable names the socket of a keeper for the commands of a script.
+const Variable = "AMQPRUN_HOLD"
+
+// Answer is what a keeper says when it has released the lock.
+type Answer struct {
+	// Lost says how the lock was lost before; it is empty if it was held.
+	Lost string `json:"lost,omitempty"`
+}
+
+// Requests of a client, a line each.
+const (
+	askRelease = "release"
+	askLocks   = "locks"
+)
+
+// answerTime bounds a release, which takes seven seconds at most. A keeper that stops a
+// process takes the grace before that.
+const answerTime = 20 * time.Second
+
+// Errors of Release, and of the dialing in it.
+var (
+	ErrNone    = errors.New("no such hold")                  // released, or its process has ended
+	ErrKilled  = errors.New("the process that held is gone") // it has not ended by itself
+	ErrForeign = errors.New("the hold of another user")
+)
+
+// Release asks the keeper with that socket to release, and waits until it has. It removes
+// the files of a killed keeper.
+func Release(socket string) (Answer, error) {
+	var a Answer
+	err := ask(socket, askRelease, answerTime, &a)
+	if errors.Is(err, ErrKilled) {
+		discard(filepath.Dir(socket))
+	}
+	return a, err
+}
+
+// Locks are the keys of the locks that the keeper with that socket holds. There are none
+// if there is no such keeper, or it has lost them.
+func Locks(socket string) (keys []string) {
+	if socket != "" {
+		_ = ask(socket, askLocks, time.Second, &keys)
+	}
+	return keys
+}
+
+func ask(socket, request string, within time.Duration, answer any) error {
+	conn, err := net.DialTimeout("unix", socket, within)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return ErrNone
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ErrKilled
+	case errors.Is(err, os.ErrPermission):
+		return ErrForeign
+	case err != nil:
+		return err
+	}
+	defer conn.Close()
+	if err = conn.SetDeadline(time.Now().Add(within)); err == nil {
+		_, err = conn.Write([]byte(request + "\n"))
+	}
+	if err == nil {
+		err = json.NewDecoder(conn).Decode(answer)
+	}
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if _, gone := os.Lstat(socket); errors.Is(gone, os.ErrNotExist) { // it was just ending
+		return ErrNone
+	}
+	return ErrKilled // with our question
+}

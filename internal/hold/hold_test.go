@@ -1,0 +1,132 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	s, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.Serve(func() Answer { return Answer{Lost: "why"} },
+			func() []string { return []string{"a", "b"} })
+	}()
+	if info, err := os.Stat(filepath.Dir(s.Path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory has mode %v, %v", info.Mode(), err)
+	}
+	if got := Locks(s.Path); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("holds %q", got)
+	}
+	if a, err := Release(s.Path); err != nil || a.Lost != "why" {
+		t.Errorf("released: %+v, %v", a, err)
+	}
+	s.Close(false)
+	<-served
+	if _, err := Release(s.Path); !errors.Is(err, ErrNone) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestReleaseOfAnything: the variable of the caller may name the socket of another program.
+func TestReleaseOfAnything(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/tmp", "other-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, socketName)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	if _, err := Release(path); !errors.Is(err, ErrKilled) {
+		t.Errorf("killed: %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error("it was removed:", err)
+	}
+}
+
+// TestKilledKeeper: its socket says so until somebody asks.
+func TestKilledKeeper(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/tmp", dirPattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, socketName)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	sweep("/tmp")
+	if _, err := os.Stat(path); err != nil {
+		t.Error("a young socket is swept:", err)
+	}
+	if _, err := Release(path); !errors.Is(err, ErrKilled) {
+		t.Errorf("killed: %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Error("the directory is left:", err)
+	}
+}
+
+// TestProcess: with a pidfd and without.
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	for _, pidfd := range []bool{true, false} {
+		cmd := exec.Command("sleep", "600")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Find(cmd.Process.Pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !pidfd {
+			p.fd = -1
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = p.Ended(ctx) // its watch ends with ctx
+		cancel()
+		ended := p.Ended(t.Context())
+		select {
+		case <-ended:
+			t.Error("it has ended too early")
+		default:
+		}
+		if err := p.Signal(9); err != nil {
+			t.Error(err)
+		}
+		select { // a zombie has ended
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Error("its end is not seen")
+		}
+		_ = cmd.Wait()
+		if err := p.Signal(9); err == nil {
+			t.Error("a process that is gone got a signal")
+		}
+		if _, err := Find(os.Getpid(), p.born+1); p.born != 0 && err == nil {
+			t.Error("another process with the number was found")
+		}
+	}
+}

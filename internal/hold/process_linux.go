@@ -1,0 +1,111 @@
+package hold
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// openPidfd returns -1 before Linux 5.3, and in sandboxes that refuse pidfds.
+func openPidfd(pid int) int {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// waitPidfd returns true when the process has ended, and false when ctx has.
+func waitPidfd(ctx context.Context, fd int) bool {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil || unix.SetNonblock(dup, true) != nil {
+		return false
+	}
+	file := os.NewFile(uintptr(dup), "pidfd")
+	defer file.Close()
+	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
+	defer stop()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ended := false
+	_ = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		ended = err == nil && n > 0
+		return ended
+	})
+	return ended
+}
+
+func signalPidfd(fd int, s syscall.Signal) error { return unix.PidfdSendSignal(fd, s, nil, 0) }
+
+// bornAt is when the process was started, in ticks since boot, and 0 if it has ended.
+func bornAt(pid int) uint64 {
+	stat := statOf(pid)
+	if len(stat) < 20 || stat[0] == "Z" || stat[0] == "X" {
+		return 0
+	}
+	born, _ := strconv.ParseUint(stat[19], 10, 64)
+	return born
+}
+
+func (p *Process) lives() bool { return p.born != 0 && bornAt(p.PID) == p.born }
+
+// statOf are the fields of /proc/PID/stat from the third on, which is the state. The name
+// before them can hold anything.
+func statOf(pid int) []string {
+	stat, err := os.ReadFile(proc(pid, "stat"))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+}
+
+func proc(pid int, file string) string { return "/proc/" + strconv.Itoa(pid) + "/" + file }
+
+// Args are the program and arguments of the process, as far as they can be read.
+func (p *Process) Args() []string {
+	text, err := os.ReadFile(proc(p.PID, "cmdline"))
+	if err != nil || len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+}
+
+// Caller is the process that called us: the nearest ancestor with another standard
+// output. A shell forks itself for $(...). That copy ends with us, and has our pipe for
+// its output; the shell that reads the pipe has another one.
+func Caller() int {
+	pid := os.Getppid()
+	ours, _ := os.Readlink("/proc/self/fd/1")
+	if !strings.HasPrefix(ours, "pipe:") {
+		return pid
+	}
+	for pid > 1 {
+		theirs, err := os.Readlink(proc(pid, "fd/1"))
+		stat := statOf(pid)
+		if err != nil || theirs != ours || len(stat) < 2 {
+			break
+		}
+		parent, _ := strconv.Atoi(stat[1])
+		if parent == 0 {
+			break
+		}
+		pid = parent
+	}
+	return pid
+}
+
+// nameProcess shows our name instead of that of the file that was executed.
+func nameProcess() { _ = os.WriteFile("/proc/self/comm", []byte("amqprun"), 0) }
+
+func program() (string, error) { return "/proc/self/exe", nil }
+
+func duplicate(from, to int) error { return unix.Dup3(from, to, 0) }

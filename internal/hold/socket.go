@@ -1,0 +1,130 @@
+package hold
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Socket is where a keeper is asked. The directory around it is its own user's alone.
+type Socket struct {
+	Path     string
+	listener net.Listener
+	answers  sync.WaitGroup
+}
+
+const (
+	dirPattern = "amqprun-hold-*"
+	socketName = "socket"
+)
+
+// directories are where a socket can be. The names are short, because a path of a socket
+// has at most 104 bytes.
+func directories() []string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && len(dir) < 60 {
+		return []string{dir, "/tmp"}
+	}
+	return []string{"/tmp"}
+}
+
+// Listen makes a socket, and removes those that killed keepers have left.
+func Listen() (*Socket, error) {
+	var failed error
+	for _, parent := range directories() {
+		sweep(parent)
+		dir, err := os.MkdirTemp(parent, dirPattern) // mode 0700
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		path := filepath.Join(dir, socketName)
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			discard(dir)
+			failed = errors.Join(failed, err)
+			continue
+		}
+		return &Socket{Path: path, listener: listener}, nil
+	}
+	return nil, failed
+}
+
+// discard removes a directory of ours. It removes nothing else, because the variable of the
+// caller may name anything.
+func discard(dir string) {
+	if ours, _ := filepath.Match(dirPattern, filepath.Base(dir)); ours {
+		_ = os.Remove(filepath.Join(dir, socketName))
+		_ = os.Remove(dir)
+	}
+}
+
+// settled is the age from which a socket that refuses connections has no keeper: a young
+// one may not listen yet.
+const settled = time.Minute
+
+// sweep removes the directories of keepers that were killed. Those of other users cannot
+// be entered, and stay.
+func sweep(parent string) {
+	dirs, _ := filepath.Glob(filepath.Join(parent, dirPattern))
+	for _, dir := range dirs {
+		info, err := os.Lstat(dir)
+		if err != nil || time.Since(info.ModTime()) < settled {
+			continue
+		}
+		conn, err := net.DialTimeout("unix", filepath.Join(dir, socketName), time.Second)
+		switch {
+		case err == nil:
+			_ = conn.Close()
+		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
+			discard(dir)
+		}
+	}
+}
+
+// Serve answers until Close. It calls release and locks from several goroutines; release
+// may block until it has an answer.
+func (s *Socket) Serve(release func() Answer, locks func() []string) {
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // no descriptor is free, for one
+			<-time.After(lookEvery)
+			continue
+		}
+		s.answers.Go(func() {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(time.Second))
+			line, _, _ := bufio.NewReader(conn).ReadLine()
+			var answer any
+			switch string(line) {
+			case askRelease:
+				answer = release()
+			case askLocks:
+				answer = locks()
+			default:
+				return
+			}
+			_ = conn.SetDeadline(time.Now().Add(time.Second))
+			_ = json.NewEncoder(conn).Encode(answer)
+		})
+	}
+}
+
+// Close removes the socket, or leaves its file as the mark of a lost lock: a client takes
+// the keeper for killed then. It returns when all that was asked is answered.
+func (s *Socket) Close(mark bool) {
+	if !mark {
+		discard(filepath.Dir(s.Path)) // first: a client finds it gone, and not deaf
+	}
+	s.listener.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = s.listener.Close()
+	s.answers.Wait()
+}

@@ -1,0 +1,266 @@
+#!/usr/bin/env bats
+# The lock without a command: amqprun hold and amqprun release.
+# shellcheck disable=SC2016 # for the inner shells
+
+load helpers
+load locks
+
+# The process in the background that holds $LOCK.
+keeper() { pgrep -f "amqprun hold .*$LOCK"; }
+no_keeper() { ! keeper; }
+is_free() { amqprun check --mutex "$LOCK"; }
+is_held() { ! is_free; }
+
+# Runs a script in the background that holds $LOCK and then waits for the file "go".
+script() { # LINES-AFTER [OPTION-OF-HOLD...]
+  cat >script <<-SH
+	trap 'echo ended' EXIT
+	eval "\$(amqprun hold --mutex $LOCK ${*:2})" || exit
+	echo "\$AMQPRUN_HOLD"
+	until [ -e go ]; do sleep 0.05; done
+	$1
+	SH
+  start_bg "${SHELL_UNDER_TEST:-bash}" script
+  wait_until 20 test -s "bg.${#BACKGROUND[@]}.out"
+  read -r socket <"bg.${#BACKGROUND[@]}.out"
+}
+
+nothing_is_left() {
+  wait_until 10 no_keeper
+  wait_until 10 is_free
+  [ ! -e "${socket%/socket}" ]
+}
+
+teardown() {
+  end_background
+  pkill -f "amqprun hold .*$LOCK" || true
+}
+
+@test "hold and release in bash, dash and zsh" {
+  for SHELL_UNDER_TEST in bash dash zsh; do
+    rm -f go
+    script 'amqprun release; echo "released $?"; amqprun release; echo "again $?"'
+    is_held
+    touch go
+    wait_bg 20 "$bg_pid"
+    cat "bg.${#BACKGROUND[@]}."*
+    file_has "bg.${#BACKGROUND[@]}.out" '^released 0$'
+    file_has "bg.${#BACKGROUND[@]}.out" '^again 78$'
+    [ "$status" -eq 0 ]
+    nothing_is_left
+  done
+}
+
+@test "a failure ends the script with the status of hold, in bash, dash and zsh" {
+  hold --mutex "$LOCK"
+  for shell in bash dash zsh; do
+    sane_run -75 "$shell" -c 'eval "$(amqprun hold --mutex "$1" -n)" || exit; echo on' - "$LOCK"
+    [[ $output != *on ]]
+    sane_run -64 "$shell" -c 'eval "$(amqprun hold --mutx "$1")" || exit; echo on' - "$LOCK"
+    [[ $output != *on ]]
+    sane_run -4 "$shell" -c 'set -e; eval "$(amqprun hold -q -n -E 4 --mutex "$1")"; echo on' - "$LOCK"
+    [[ $output != *on ]]
+  done
+}
+
+@test "hold sets the variables that a command gets" {
+  amqprun change --semaphore "$LOCK" --to 3
+  AMQPRUN_TOKEN=9 AMQPRUN_SLOTS_FILE=/x sane_run -0 bash -c '
+    eval "$(amqprun hold --semaphore "$1" --count 2)" || exit
+    echo "$AMQPRUN_LOCK $AMQPRUN_KIND $AMQPRUN_COUNT $AMQPRUN_SLOTS ${AMQPRUN_ID:?} ${AMQPRUN_TOKEN-none} ${AMQPRUN_SLOTS_FILE-none}"
+    amqprun release' - "$LOCK"
+  [[ $output =~ ^"$LOCK semaphore 2 "[1-3]" "[1-3]" "[0-9a-f]{16}" none none"$ ]]
+  sane_run -0 bash -c 'eval "$(amqprun hold --mutex "$1" --fence)" || exit
+    echo "$AMQPRUN_TOKEN"; amqprun release' - "$LOCK-f"
+  [[ $output =~ ^[0-9]+$ ]]
+  amqprun history --mutex "$LOCK-f" | grep -q released
+  amqprun destroy --mutex "$LOCK-f"
+  amqprun destroy --semaphore "$LOCK"
+}
+
+@test "a lock that the script holds is refused to its commands, and given again after the release" {
+  sane_run -0 bash -c '
+    eval "$(amqprun hold --mutex "$1")" || exit
+    amqprun --mutex "$1" -- true; echo "nested $?"
+    amqprun release
+    amqprun --mutex "$1" -- true; echo "after $?"' - "$LOCK"
+  [[ $output == *'already held by the script'*'nested 64'*'after 0' ]]
+}
+
+@test "the caller is the shell that reads the output, and not its copy" {
+  for shell in bash dash zsh; do
+    sane_run -0 "$shell" -c 'eval "$(amqprun hold --mutex "$1"; true)" || exit
+      amqprun status --mutex "$1" && amqprun release' - "$LOCK" # status takes half a second
+  done
+}
+
+@test "status shows for which process a lock is held" {
+  script 'amqprun release'
+  wait_until 10 json "s['holders'][0].get('command') == 'hold for bash'" --mutex "$LOCK"
+  touch go
+  wait_bg 20 "$bg_pid"
+  nothing_is_left
+}
+
+@test "the end of the script releases the lock, also kill -9" {
+  script 'exit 3'
+  touch go
+  wait_bg 20 "$bg_pid"
+  [ "$status" -eq 3 ]
+  nothing_is_left
+  rm go
+  script ''
+  kill -KILL "$bg_pid"
+  nothing_is_left
+}
+
+@test "kill -9 of the process that holds frees the lock, and release says 76" {
+  script 'amqprun release; echo "released $?"'
+  kill -KILL "$(keeper)"
+  wait_until 10 is_free
+  touch go
+  wait_bg 20 "$bg_pid"
+  file_has bg.1.out '^released 76$'
+  nothing_is_left
+}
+
+@test "the file of a hold that was killed is removed by the next one" {
+  script ''
+  kill -KILL "$(keeper)" "$bg_pid"
+  touch -d '2 minutes ago' "${socket%/socket}"
+  [ -e "$socket" ]
+  left=$socket
+  touch go
+  script 'amqprun release'
+  [ ! -e "$left" ]
+}
+
+@test "on a loss the script gets TERM, and release says 76 and why" {
+  script 'amqprun release; echo "released $?"' -s USR1 --log "$PWD/log"
+  sed -i '1i trap "echo lost; touch go" USR1' script
+  kill "$bg_pid"
+  nothing_is_left
+  start_bg bash script
+  wait_until 20 test -s bg.2.out
+  wait_until 10 json "s['holders'][0].get('id')" --mutex "$LOCK"
+  amqprun evict --mutex "$LOCK" --holder "$(id_of hold --mutex "$LOCK")"
+  wait_bg 20 "$bg_pid"
+  cat bg.2.*
+  file_has bg.2.out '^lost$'
+  file_has bg.2.out '^released 76$'
+  file_has bg.2.err 'error: lost mutex.*evicted'
+  file_has log 'warning: lost mutex.*evicted'
+  read -r socket <bg.2.out
+  nothing_is_left
+
+}
+
+@test "--kill-after kills a script that does not end, and without it none is killed" {
+  printf 'trap "" TERM\neval "$(amqprun hold --mutex %s --max 0.3 %s)" || exit\nexec sleep 600\n' "$LOCK" '-k 0.3' >stubborn
+  start_bg bash stubborn
+  wait_bg 10 "$bg_pid"
+  [ "$status" -eq 137 ]
+  wait_until 10 no_keeper
+  is_free
+}
+
+@test "a lock is held for --max at most, and the script gets the signal" {
+  script '' --max 0.5
+  wait_bg 10 "$bg_pid"
+  [ "$status" -eq 143 ]
+  nothing_is_left
+}
+
+@test "a process that holds and is stopped loses the lock by its lease" {
+  script 'amqprun release; echo "released $?"' --heartbeat 2 --check-interval 0.3 -s URG
+  kill -STOP "$(keeper)"
+  wait_until 20 is_free
+  kill -CONT "$(keeper)"
+  touch go
+  wait_bg 20 "$bg_pid"
+  file_has bg.1.out '^released 76$'
+  nothing_is_left
+}
+
+@test "nothing is left of a hold that is interrupted while it waits" {
+  hold --mutex "$LOCK"
+  for signal in TERM INT KILL; do
+    start_bg amqprun hold --mutex "$LOCK"
+    foreign line "$LOCK" 1
+    kill "-$signal" "$bg_pid"
+    wait_bg 10 "$bg_pid"
+    wait_until 10 no_keeper
+  done
+  file_has bg.2.out '^\(exit 143\)$'
+  json "s['waiting'] == 0" --mutex "$LOCK"
+}
+
+@test "hold gives up when the process dies for which it waits" {
+  hold --mutex "$LOCK"
+  start_bg sleep 600
+  sleeper=$bg_pid
+  start_bg amqprun hold --mutex "$LOCK" --for "$sleeper"
+  foreign line "$LOCK" 1
+  kill "$sleeper"
+  wait_bg 10 "$bg_pid"
+  [ "$status" -ne 0 ]
+  wait_until 10 no_keeper
+}
+
+@test "a lock whose variables nobody could read is released" {
+  sane_run -125 sh -c 'exec amqprun hold --mutex "$1" --for "$2" >/dev/full' - "$LOCK" $$
+  wait_until 10 no_keeper
+  is_free
+}
+
+@test "a CI job of three steps" {
+  start_bg sleep 600 # the runner
+  bash -e -c 'eval "$(amqprun hold --mutex "$1" --for "$2")"
+    echo "AMQPRUN_HOLD=$AMQPRUN_HOLD" >>env' - "$LOCK" "$bg_pid"
+  is_held
+  bash -e -c 'set -a; . ./env; ! amqprun --mutex "$1" -n -q true' - "$LOCK"
+  bash -e -c 'set -a; . ./env; amqprun release'
+  is_free
+  sane_run -64 amqprun hold --mutex "$LOCK" --for 0
+  amqprun hold --mutex "$LOCK" --for 0 --max 60 >held
+  bash -e -c '. ./held; amqprun release'
+  is_free
+}
+
+@test "a hold for nobody that is over says 76" {
+  amqprun hold --mutex "$LOCK" --for 0 --max 0.1 >held
+  wait_until 10 no_keeper
+  sane_run -76 sh -c '. ./held; amqprun release'
+  socket=$(sed -n 's/^export AMQPRUN_HOLD=//p' held)
+  nothing_is_left
+}
+
+@test "another user cannot release" {
+  ((EUID == 0)) || skip "needs root"
+  cp "$(type -P amqprun)" "$BATS_TEST_TMPDIR/amqprun"
+  chmod -R a+rX "$BATS_RUN_TMPDIR"
+  eval "$(amqprun hold --mutex "$LOCK" --for $$)"
+  sane_run -77 setpriv --reuid nobody --clear-groups "$BATS_TEST_TMPDIR/amqprun" release
+  amqprun release
+}
+
+@test "the helper for Bats: two lines hold a lock for a file" {
+  # Bats would take a line here that begins with its word for one of this file.
+  sed 's/^TEST/@test/' >two.bats <<-BATS
+	load $ROOT/share/bats/amqprun
+	setup_file() { amqprun_hold --mutex $LOCK -w 5m; }
+	teardown_file() { amqprun_release; }
+	TEST "ours" { ! amqprun check --mutex $LOCK && [ "\$AMQPRUN_SLOT" = 1 ]; }
+	TEST "lost or not" { [ -z "\${LOSE:-}" ] || kill -KILL "\$(pgrep -f 'amqprun hold .*$LOCK')"; }
+	BATS
+  sane_run -0 bats two.bats
+  [[ $output == *'ok 1 ours'*'ok 2 lost or not'* ]]
+  wait_until 10 no_keeper
+  is_free
+  LOSE=1 sane_run '!' bats two.bats
+  [[ $output == *'lock was lost'* ]]
+  hold --mutex "$LOCK"
+  sed -i 's/-w 5m/-n/' two.bats
+  sane_run '!' bats two.bats
+  [[ $output == *'was not acquired'* && $output != *'ok 1 ours'* ]]
+}
