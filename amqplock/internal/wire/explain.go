@@ -39,7 +39,7 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrAccess,
 			Text: fmt.Sprintf("%s: %v", text, err),
 			Hint: "the user lacks a permission: see rabbitmqctl list_user_permissions, " +
-				"and "+manual+"permissions.md",
+				"and " + manual + "permissions.md",
 			Err: err,
 		}
 	}
