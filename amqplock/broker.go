@@ -48,12 +48,13 @@ type Broker struct {
 	// library.
 	Version string
 
-	// Dial replaces net.Dialer.DialContext; nil means that.
+	// Dial connects to one address. nil means a dialer that tries each address of a host
+	// after at most 0.3 s beside the one before.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Log gets each step at slog.LevelDebug, and at slog.LevelWarn why a wait is not for
-	// other holders, once for each reason, and that a broker is back. A record is one sentence, without attributes
-	// and without credentials. nil logs nothing.
+	// other holders, once for each reason. It gets there too that a broker is back. A record
+	// is one sentence, without attributes and without credentials. nil logs nothing.
 	Log *slog.Logger
 }
 

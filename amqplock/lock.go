@@ -70,8 +70,8 @@ func (l *Lock) Slots() []int { return l.holder.Slots() }
 // than that of each earlier grant of this lock, whatever the slot. A resource can
 // remember the largest token that it has seen, and refuse smaller ones. Then it is safe
 // from a holder that was paused, and does not know that it has lost the lock. It is below
-// 2^63 and no time, although it looks like Unix milliseconds. docs/explanation/history.md says
-// exactly when it may not grow.
+// 2^63 and no time, although it looks like Unix milliseconds.
+// docs/explanation/history.md says exactly when it may not grow.
 func (l *Lock) Token() int64 { return l.holder.Token() }
 
 // Node is the one of Broker.Names that has granted the lock.

@@ -89,8 +89,8 @@ func Notify() (ch chan os.Signal, caught <-chan struct{}) {
 	return c, all
 }
 
-// NotifyRealTime has the real-time signals of the forwarded set delivered to ch too. Until
-// then the Go runtime drops them. It takes a millisecond of processor time.
+// NotifyRealTime has the real-time signals of the forwarded set delivered to ch too.
+// Until then the Go runtime drops them. It takes a millisecond of processor time.
 func NotifyRealTime(ch chan<- os.Signal) {
 	for _, s := range realTime {
 		signal.Notify(ch, s)

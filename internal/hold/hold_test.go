@@ -40,7 +40,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// TestReleaseOfAnything: the variable of the caller may name the socket of another program.
+// TestReleaseOfAnything: the variable of the caller may name another program's socket.
 func TestReleaseOfAnything(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("/tmp", "other-") //nolint:usetesting // a short path, for a socket

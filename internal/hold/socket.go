@@ -55,8 +55,8 @@ func Listen() (*Socket, error) {
 	return nil, failed
 }
 
-// discard removes a directory of ours. It removes nothing else, because the variable of the
-// caller may name anything.
+// discard removes a directory of ours. It removes nothing else, because the variable of
+// the caller may name anything.
 func discard(dir string) {
 	if ours, _ := filepath.Match(dirPattern, filepath.Base(dir)); ours {
 		_ = os.Remove(filepath.Join(dir, socketName))

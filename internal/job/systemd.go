@@ -101,8 +101,8 @@ func (s *standby) done(status string) {
 	}
 }
 
-// extend sends a status and asks for time. A systemd that takes no message is no reason to
-// fail.
+// extend sends a status and asks for time. A systemd that takes no message is no reason
+// to fail.
 func extend(status string) {
 	_, _ = daemon.SdNotify(false,
 		fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d", status, extendBy.Microseconds()))

@@ -1,4 +1,5 @@
-// Package report writes what --report asks for. docs/reference/json.md documents the fields.
+// Package report writes what --report asks for. docs/reference/json.md documents the
+// fields.
 package report
 
 import (

@@ -71,10 +71,11 @@ func noneOf(total int, failures []*refusal) error {
 
 // refusal is a connection that a node did not take.
 type refusal struct {
-	err     *fault.Error
-	final   bool // not reached, and it makes no sense to try again
-	passing bool // refused, but it accepted us before: it may be restarting
-	away    bool // of several nodes: one of them may come back
+	err *fault.Error
+
+	final   bool // Another try makes no sense.
+	passing bool // It accepted us before: it may be restarting.
+	away    bool // One of several nodes may come back.
 }
 
 func (r *refusal) Error() string { return r.err.Text }
