@@ -48,16 +48,13 @@ type Broker struct {
 	// library.
 	Version string
 
-	// Dial opens a TCP connection to addr, which is "host:port", before ctx ends. It may be
-	// called from several goroutines. nil means a dialer that tries the addresses of a host
-	// in the resolver's order, each 300 ms after the one before at the latest. The first
-	// that answers wins.
+	// Dial connects to one address. nil means a dialer that tries each address of a host
+	// after at most 0.3 s beside the one before.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Log gets each step at slog.LevelDebug. It gets two things at slog.LevelWarn. One is
-	// why a wait is not for other holders, once for each reason. The other is that a broker
-	// is back. A record is one sentence, without attributes and without credentials. nil
-	// logs nothing.
+	// Log gets each step at slog.LevelDebug, and at slog.LevelWarn why a wait is not for
+	// other holders, once for each reason. It gets there too that a broker is back. A record
+	// is one sentence, without attributes and without credentials. nil logs nothing.
 	Log *slog.Logger
 }
 

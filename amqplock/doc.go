@@ -66,8 +66,8 @@
 // from the cluster. docs/explanation/guarantees.md has the figures.
 //
 // WithFence gives a lock a fencing token that grows with each grant. A resource that
-// checks the token is safe from an older holder. docs/explanation/history.md says when a
-// token may be smaller: if the history was lost and the broker's clock went back.
+// checks the token is safe from an older holder. A token may be smaller only if the
+// history was lost and the broker's clock went back (docs/explanation/history.md).
 //
 // # The queues of lock NAME
 //
@@ -79,8 +79,8 @@
 //	NAME-A-0        the semaphore exists, even with no slots (paused); not of the original
 //	NAME-B-i        slot i is held
 //	                exclusive, not durable, x-max-length 0
-//	NAME-B-0        nobody else adds slots: somebody holds All, or adds some;
-//	                not of the original
+//	NAME-B-0        nobody adds slots: somebody holds All, or adds some; not of the
+//	                original
 //	                exclusive, not durable, x-max-length 0
 //	NAME-B-100001   a drain says how many slots it will leave, in binary by those of
 //	to 100018       NAME-B-100002 and up that exist; not of the original

@@ -21,10 +21,8 @@ func TestStatusForPeople(t *testing.T) {
 			{Slots: []int{5}, Unknown: true},
 		},
 		Waiters: []amqplock.Participant{
-			{
-				Position: 1, Collected: []int{3, 4}, Since: time.Unix(0, 0),
-				About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43, User: "ann", Command: "make"},
-			},
+			{Position: 1, Collected: []int{3, 4}, Since: time.Unix(0, 0), About: amqplock.About{
+				ID: "b2", Host: "ci-8", PID: 43, User: "ann", Command: "make"}},
 			{Since: time.Unix(0, 0), About: amqplock.About{ID: "c3", Host: "ci-9", PID: 44, User: "bob",
 				Command: "make"}},
 		},

@@ -27,7 +27,7 @@ func finding(check, text string, ok bool, without, fix string) amqplock.Finding 
 func files() amqplock.Finding {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	n := uint64(limit.Max)
+	n := uint64(limit.Max) //nolint:unconvert // FreeBSD has int64
 	return finding("files", fmt.Sprintf("at most %d are open", n), err == nil && n >= fewFiles,
 		fmt.Sprintf("at most %d can be open, which may be too few", n),
 		fmt.Sprintf("ulimit -n %d", fewFiles))

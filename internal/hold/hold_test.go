@@ -43,11 +43,10 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// TestReleaseOfAnything: the variable of the caller may name the socket of another
-// program.
+// TestReleaseOfAnything: the variable of the caller may name another program's socket.
 func TestReleaseOfAnything(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("/tmp", "other-")
+	dir, err := os.MkdirTemp("/tmp", "other-") //nolint:usetesting // a short path, for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func TestLinkOfAnother(t *testing.T) {
 // TestKilledKeeper: its socket says so until somebody asks.
 func TestKilledKeeper(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("/tmp", dirPattern)
+	dir, err := os.MkdirTemp("/tmp", dirPattern) //nolint:usetesting // where a keeper makes it
 	if err != nil {
 		t.Fatal(err)
 	}

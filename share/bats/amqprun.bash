@@ -1,6 +1,6 @@
 # amqprun for Bats: a test file that holds a lock of RabbitMQ while its tests run.
 #
-#   bats_load_library amqprun # with BATS_LIB_PATH; or: load /usr/share/amqprun/bats/amqprun
+#   bats_load_library amqprun # as the packages install it; else: load /path/to/amqprun.bash
 #
 #   setup_file() { amqprun_hold --mutex test-database -w 5m; }
 #   teardown_file() { amqprun_release; }

@@ -139,12 +139,12 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "numbers of slots" {
-  refused '--slots 0' --semaphore "$LOCK" --slots 0 touch started
-  refused '--slots -1' --semaphore "$LOCK" --slots -1 touch started
+  refused '--create 0' --semaphore "$LOCK" --slots 0 touch started
+  refused '--create -1' --semaphore "$LOCK" --slots -1 touch started
   refused '"many" for option --slots: must be a whole number' --semaphore "$LOCK" --slots many touch started
   refused '"0x3" for option --slots: must be a whole number' --semaphore "$LOCK" --slots 0x3 touch started
   refused '100001 slots' --semaphore "$LOCK" --slots 100001 touch started
-  refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started
+  refused '--create 2 .*only a semaphore' --mutex "$LOCK" --slots 2 touch started
 }
 
 @test "how many slots to take" {

@@ -37,7 +37,10 @@ wait_status() { # COMMAND...
   # shellcheck disable=SC2016 # the command's own shell expands it
   start_bg amqprun --mutex "$LOCK" bash -c 'trap "exit 7" RTMIN+6; : >ready; while :; do sleep 0.01; done'
   wait_until 20 test -e ready
-  send_until_it_ends() { kill -RTMIN+6 "$bg_pid" 2>/dev/null; is_gone "$bg_pid"; }
+  send_until_it_ends() {
+    kill -RTMIN+6 "$bg_pid" 2>/dev/null
+    is_gone "$bg_pid"
+  }
   wait_until 20 send_until_it_ends # amqprun drops those of its first moments
   wait_bg 20 "$bg_pid"
   [ "$status" -eq 7 ]

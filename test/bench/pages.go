@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// report puts what is printed into docs/internals/benchmarks.md, each part between "<!-- bench:
-// NAME -->" and "<!-- end -->".
+// report puts what is printed into docs/internals/benchmarks.md, each part between
+// "<!-- bench: NAME -->" and "<!-- end -->".
 type report struct {
 	docs string // empty: nowhere
 	text bytes.Buffer

@@ -137,6 +137,9 @@ func TestSchemas(t *testing.T) {
 	wantFields(t, fields, "result exit_status kind name broker id started waited slots token held "+
 		"command status error")
 
+	doctor := amqprun("doctor", "--semaphore", "schemas", "--json").ends(0)
+	wantFields(t, valid(t, "doctor", doctor.out.String()), "version findings check level text")
+
 	history := amqprun("history", "--semaphore", "schemas", "--json").ends(0)
 	fields = valid(t, "history", history.out.String())
 	wantFields(t, fields, "version kind name runs token slots id host pid user command "+

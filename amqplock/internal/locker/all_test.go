@@ -14,8 +14,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A holder of all slots gets those that are there at the grant, however many were added
-// or removed during the wait. Nobody adds one while it holds.
+// A holder of all slots has those of the instant of the grant, whatever was added or
+// removed during the wait. Nobody adds one while it holds them.
 func TestAllFollowsTheNumberOfSlots(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct{ from, to int }{{2, 2}, {2, 3}, {3, 1}} {

@@ -107,11 +107,12 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 			case <-time.After(secondThought):
 			case <-ctx.Done():
 			}
-			return true
 		default:
 			return false
 		}
-		if !warned {
+		return true
+	}, func(err error) {
+		if !warned && wire.Temporary(err) {
 			warned = true
 			patience := cfg.ConnectTimeout
 			if end, ok := ctx.Deadline(); ok {
@@ -119,7 +120,6 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 			}
 			cfg.Warnf("%v; trying again for %s", err, patience)
 		}
-		return true
 	})
 }
 
@@ -129,7 +129,6 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 	var refused time.Time // since when, without a break; zero: the last try was not refused
 	return redial(ctx, cfg, 0, func(err error) (again bool) {
-		cfg.Debugf("%v", err)
 		switch {
 		case wire.Away(err):
 			refused = time.Time{}
@@ -139,25 +138,26 @@ func connectAgain(ctx context.Context, cfg Config) (*contender, error) {
 			refused = time.Now()
 		}
 		return refused.IsZero() || time.Since(refused) < cfg.ConnectTimeout
-	})
+	}, func(err error) { cfg.Debugf("%v", err) })
 }
 
 // redial is connectOnce until that succeeds, again returns false for its error, ctx ends,
-// or patience is over. A patience of 0 has no end.
+// or patience is over. A patience of 0 has no end. It calls retrying before each pause.
 func redial(
-	ctx context.Context, cfg Config, patience time.Duration, again func(error) bool,
+	ctx context.Context, cfg Config, patience time.Duration,
+	again func(error) bool, retrying func(error),
 ) (*contender, error) {
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(patience))
 	var last error
-	c, err := backoff.RetryWithData(func() (*contender, error) {
+	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
 		c, err := connectOnce(ctx, cfg)
 		last = err
 		if err != nil && !again(err) {
 			err = backoff.Permanent(err)
 		}
 		return c, err
-	}, backoff.WithContext(pace, ctx))
+	}, backoff.WithContext(pace, ctx), func(err error, _ time.Duration) { retrying(err) })
 	if err != nil && ctx.Err() != nil {
 		err = last // says more than that the time is over
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // A drain waits for the holder of the last slot. It needs at most five operations of the
-// broker in a second, whatever the number of slots.
+// broker in a second for that, whatever the number of slots.
 func TestDrainAsksLittle(t *testing.T) {
 	t.Parallel()
 	for _, slots := range []int{1, 100, 1000} {
@@ -88,7 +88,7 @@ func TestDrainKeepsNewcomersOut(t *testing.T) {
 }
 
 // A drain to a number is done when there are as many slots, whatever there was before.
-// The next drain does the rest of an interrupted one.
+// The next drain does what an interrupted one has left.
 func TestDrainTo(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

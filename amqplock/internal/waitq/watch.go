@@ -33,13 +33,13 @@ func (w *Waiter) neglected(ctx context.Context) bool {
 
 // nextLook is when to look for the next time.
 func (w *Waiter) nextLook() time.Duration {
-	ahead := time.Duration(min(w.ahead, 100))
+	ahead := min(w.ahead, 100)
 	switch {
 	case w.first || ahead == 0: // the tries are for that
 		return rareLook
 	case w.free:
-		return w.Look + (ahead-1)*w.Look/2
+		return w.Look + time.Duration(ahead-1)*w.Look/2
 	}
-	pause := min(ahead*ahead*w.Look*time.Duration(max(w.slots/manySlots, 1)), rareLook)
+	pause := min(time.Duration(ahead*ahead*max(w.slots/manySlots, 1))*w.Look, rareLook)
 	return pause*3/4 + rand.N(pause/2+1)
 }

@@ -71,11 +71,11 @@ func noneOf(total int, failures []*refusal) error {
 
 // refusal is a connection that a node did not take.
 type refusal struct {
-	err     *fault.Error
-	final   bool // not reached, and it makes no sense to try again
-	passing bool // refused, but it accepted us before: it may be restarting
-	// away says that one of several nodes may come back.
-	away bool
+	err *fault.Error
+
+	final   bool // Another try makes no sense.
+	passing bool // It accepted us before: it may be restarting.
+	away    bool // One of several nodes may come back.
 }
 
 func (r *refusal) Error() string { return r.err.Text }

@@ -2,8 +2,8 @@
 // two commands ran at once. It runs inside scripts/lab-cluster; make test-cluster does
 // that for each generation and each way to handle a partition.
 //
-// The tests assert what docs/explanation/guarantees.md promises, and also what it admits: a broker
-// that got better, or worse, shows.
+// The tests assert what docs/explanation/guarantees.md promises, and also what it admits:
+// a broker that got better, or worse, shows.
 package cluster
 
 import (
@@ -39,8 +39,9 @@ func kept() bool { return os.Getenv("AMQPRUN_LAB_VERSION") == "4.3" }
 var parted bool
 
 // unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition. The
-// locks of a node that is away are not granted any more then; docs/explanation/guarantees.md has the
-// measurement. LAB_RUN runs the test in a cluster of its own.
+// locks of a node that is away are not granted any more then;
+// docs/explanation/guarantees.md has the measurement. LAB_RUN runs the test in a cluster
+// of its own.
 func unparted(t *testing.T) {
 	t.Helper()
 	if parted && os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "khepri" {
