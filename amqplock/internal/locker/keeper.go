@@ -161,7 +161,9 @@ func (k *keeper) keepChecking() {
 // rest is for how long after its begin a check of a large set, which took so long, is not
 // made again. At most a quarter of the time goes into it: it is work for the broker. But
 // the next proof has to come while the lease has half a heartbeat left, and the checks
-// begin on the beat of the interval. A check in vain does not rest.
+// begin on the beat of the interval. A check in vain does not rest. A publish
+// connection may be silent while no new one can be opened. A set that rests does not
+// outlast that, see newPreCheck.
 func (k *keeper) rest(slots int, took time.Duration, ok bool) time.Duration {
 	if !ok || slots <= fewSlots {
 		return 0
