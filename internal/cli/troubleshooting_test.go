@@ -112,8 +112,8 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 	t.Parallel()
 	page := troubleshooting(t)
 	explained := []string{
-		"history/conn.go", "locker/acquire.go", "locker/admin.go", "locker/attempt.go", "locker/claim.go", "locker/drain.go",
-		"locker/once.go", "presence/ask.go", "wire/explain.go",
+		"history/conn.go", "locker/acquire.go", "locker/admin.go", "locker/attempt.go",
+		"locker/claim.go", "locker/drain.go", "locker/once.go", "presence/ask.go", "wire/explain.go",
 	}
 	checked := 0
 	check := func(path string, n ast.Node) {
