@@ -206,7 +206,7 @@ func TestEvictStopsOneHolder(t *testing.T) {
 		id, text string
 	}{
 		{ref, "nobody-" + ref.Name, "there is no such holder"},
-		{other, "evict-a-" + ref.Name, "it has to do with semaphore"},
+		{other, "evict-a-" + ref.Name, "it holds or waits for semaphore"},
 		{ref, "waiter-" + ref.Name, "it only waits"},
 	} {
 		if err := c.Evict(t.Context(), test.lock, test.id, "me"); !errors.Is(err, ErrNotFound) ||

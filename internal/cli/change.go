@@ -49,7 +49,14 @@ func changeOf(o *options) (func(context.Context, *amqplock.Admin) error, error) 
 		}
 		return resize, noArguments(o)
 	}
-	if len(o.args) != 1 {
+	switch len(o.args) {
+	case 1:
+	case 0:
+		return nil, &exit.UsageError{
+			Text: "change needs a COUNT or --to N",
+			Hint: "--to 3 makes three slots; a COUNT such as 1 or -1 adds or removes slots",
+		}
+	default:
 		return nil, exit.Usagef("change takes one COUNT after its options, not %q", o.args)
 	}
 	delta, err := strconv.Atoi(o.args[0])

@@ -87,14 +87,14 @@ func processOf(o *options) (*background.Process, error) {
 	pid := background.Caller()
 	switch {
 	case o.holdFor != nil && *o.holdFor == 0 && o.holdMax == 0:
-		return nil, exit.Usagef("--for 0 needs --max")
+		return nil, exit.Usagef("--for 0 holds the lock for no process: it needs --max TIME")
 	case o.holdFor != nil && *o.holdFor == 0:
 		return nil, nil
 	case o.holdFor != nil:
 		pid = *o.holdFor
 	case pid == 0:
 		return nil, &exit.UsageError{
-			Text: "the process that has called is not to be seen", Hint: "name it with --for PID",
+			Text: "amqprun cannot find out which process has called it", Hint: "name it with --for PID",
 		}
 	}
 	process, err := background.Find(pid, 0)

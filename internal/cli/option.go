@@ -177,7 +177,7 @@ func protectCount(args []string, all []*option) []string {
 		case takesValue[name]:
 			i++
 		default:
-			if _, err := strconv.Atoi(args[i]); err == nil {
+			if _, err := strconv.Atoi(args[i]); err == nil || errors.Is(err, strconv.ErrRange) {
 				return slices.Insert(slices.Clone(args), i, "--")
 			}
 		}

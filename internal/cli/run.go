@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -85,25 +84,7 @@ func specOf(o *options) (job.Spec, error) {
 		History: o.history, Fence: o.fence, Once: o.once,
 		Verbose: o.messages.Verbose,
 	}
-	return spec, explainTimes(spec, job.Check(spec))
-}
-
-// explainTimes adds to an error about times that do not fit into the lease which options
-// do.
-func explainTimes(s job.Spec, err error) error {
-	interval := cmp.Or(s.CheckInterval, amqplock.DefaultCheckInterval)
-	heartbeat := cmp.Or(s.Broker.Heartbeat, amqplock.DefaultHeartbeat)
-	need, room := interval+s.StopTime, heartbeat*14/10
-	s.CheckInterval, s.StopTime = leastTime, 0
-	if err == nil || need <= room || job.Check(s) != nil { // something else is wrong too
-		return err
-	}
-	longer := (need*10/14 + time.Second - 1).Truncate(time.Second)
-	hint := fmt.Sprintf("--heartbeat %s fits", longer)
-	if room > interval {
-		hint = fmt.Sprintf("--kill-after %s fits, or --heartbeat %s", room-interval, longer)
-	}
-	return exit.WithHint(err, hint)
+	return spec, job.Check(spec)
 }
 
 func commandOf(o *options) ([]string, error) {

@@ -52,11 +52,16 @@ func boolean(b *bool) func(string) error {
 	}
 }
 
+var errTooLarge = errors.New("the number is too large")
+
 // number reads decimal, also where the number begins with 0.
 func number(n *int) func(string) error {
 	return func(value string) error {
 		i, err := strconv.Atoi(value)
-		if err != nil {
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			return errTooLarge
+		case err != nil:
 			return errors.New("must be a whole number")
 		}
 		*n = i
@@ -71,7 +76,11 @@ func numberOrAll(n *int) func(string) error {
 			*n = amqplock.All
 			return nil
 		}
-		if err := number(n)(value); err != nil {
+		err := number(n)(value)
+		switch {
+		case errors.Is(err, errTooLarge):
+			return err
+		case err != nil:
 			return errors.New("must be a whole number, or all")
 		}
 		if *n < 1 {

@@ -42,7 +42,7 @@ const firstFree = 200
 func Start(p *Process) (*Starter, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return nil, fmt.Errorf("socketpair: %w", err)
+		return nil, fmt.Errorf("cannot make a socket pair: %w", err)
 	}
 	unix.CloseOnExec(pair[0])
 	unix.CloseOnExec(pair[1])
@@ -50,12 +50,12 @@ func Start(p *Process) (*Starter, error) {
 	theirs, err := unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD, firstFree)
 	_ = unix.Close(pair[1])
 	if err != nil {
-		return nil, fmt.Errorf("duplicate a descriptor: %w", err)
+		return nil, fmt.Errorf("cannot duplicate a descriptor: %w", err)
 	}
 	defer unix.Close(theirs)
 	path, err := program()
 	if err != nil {
-		return nil, fmt.Errorf("find the program: %w", err)
+		return nil, fmt.Errorf("cannot find the program of amqprun: %w", err)
 	}
 	s.command = &exec.Cmd{
 		Path: path, Args: os.Args, Stdin: os.Stdin, Stderr: os.Stderr,
@@ -68,7 +68,7 @@ func Start(p *Process) (*Starter, error) {
 		}
 	}
 	if err := s.command.Start(); err != nil {
-		return nil, fmt.Errorf("start the process that holds: %w", err)
+		return nil, fmt.Errorf("cannot start the process that holds the lock: %w", err)
 	}
 	go func() {
 		for sig := range s.signals {

@@ -120,11 +120,11 @@ func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
 func (k *keeper) detach() (*hold.Socket, error) {
 	socket, err := hold.Listen()
 	if err != nil {
-		return nil, fmt.Errorf("make a socket for amqprun release: %w", err)
+		return nil, fmt.Errorf("cannot make a socket for amqprun release: %w", err)
 	}
 	if err := hold.Detach(k.spec.Log); err != nil {
 		socket.Close(false)
-		return nil, fmt.Errorf("go to the background: %w", err)
+		return nil, fmt.Errorf("cannot go to the background: %w", err)
 	}
 	return socket, nil
 }

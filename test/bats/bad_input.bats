@@ -156,12 +156,20 @@ refused() { # PATTERN ARGUMENT...
   refused 'count and greedy exclude' --semaphore "$LOCK" --count 2 --greedy touch started
   refused 'elastic' --semaphore "$LOCK" --elastic touch started
   refused 'slots' change --semaphore "$LOCK" --to -1
+  for n in 100001 9223372036854775807; do
+    refused "$n slots: must be from 0 to 100000" change --semaphore "$LOCK" --to "$n"
+    refused "$n slots: must be from 0 to 100000" change --semaphore "$LOCK" --drain --to "$n"
+    refused "$n slots: must be from 1 to 100000" --semaphore "$LOCK" --create "$n" touch started
+    refused "count of $n slots: must be from 1 to 100000" --semaphore "$LOCK" --count "$n" touch started
+  done
+  refused 'option --to: the number is too large' change --semaphore "$LOCK" --to 99999999999999999999
+  refused 'option --count: the number is too large' --semaphore "$LOCK" --count 99999999999999999999 touch started
   refused '"many"' change --semaphore "$LOCK" --to many
   refused '1' change --semaphore "$LOCK" --to 2 1
 }
 
 @test "COUNT" {
-  for count in many 1e3 1.5 '' '1 2' 99999999999999999999 --; do
+  for count in many 1e3 1.5 '' '1 2' 9223372036854775807 99999999999999999999 -99999999999999999999 --; do
     refused 'COUNT' change --semaphore "$LOCK" "$count"
   done
   refused 'COUNT' change --semaphore "$LOCK"

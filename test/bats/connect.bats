@@ -107,7 +107,7 @@ secret_file() { # NAME CONTENTS
   succeeds --url "$at" --password-file password
   AMQPRUN_PASSWORD_FILE=password AMQPRUN_URL=$at succeeds
   fails 64 "broker URL: there is no password for user \"filed-$LOCK\"" --url "$at"
-  fails 64 'a password is given beside a broker URL that does not need one' --password-file password
+  fails 64 'a password is given, and no broker URL has a user without a password' --password-file password
   secret_file empty $'\n'
   fails 64 'URL file /dev/null: there is no URL in it' --url-file /dev/null
   fails 64 'password file empty: it is empty' --url "$at" --password-file empty

@@ -81,7 +81,7 @@ hand_over() { # USER OPTION...
   wait_bg 20 "${BACKGROUND[1]}"
   [ "$status" -eq 0 ]
   [ "$(<bg.2.out)" = next ]
-  [[ $1 == *-seen ]] || sed -i '/not shown by status/d' bg.1.err bg.2.err
+  [[ $1 == *-seen ]] || sed -i '/status does not show this run/d' bg.1.err bg.2.err
   sane_run -1 grep -iE 'refused|late|no wait queue|no hint|warning|not shown' bg.1.err bg.2.err
 }
 
@@ -181,7 +181,7 @@ all_are_seen() {
   as ci-no-will hold -v --semaphore builds
   as ci-no-will start_bg amqprun -v --semaphore builds echo next
   wait_until 20 file_has bg.2.err 'first in the wait queue'
-  wait_until 20 file_has bg.1.err 'a crash will be noticed late: .*ACCESS_REFUSED'
+  wait_until 20 file_has bg.1.err 'waiters would notice a crash of this run late: .*ACCESS_REFUSED'
   release "${BACKGROUND[0]}"
   wait_bg 20 "${BACKGROUND[1]}"
   [ "$status" -eq 0 ]

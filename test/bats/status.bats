@@ -169,7 +169,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   sane_run -78 --separate-stderr amqprun evict --semaphore "$LOCK" --holder "$(id_of touch --semaphore "$LOCK")"
   assert_error 'it only waits, and holds nothing' 'amqprun status'
   sane_run -78 --separate-stderr amqprun evict --mutex "$LOCK" --holder "$id"
-  assert_error "it has to do with semaphore \"$LOCK\" instead"
+  assert_error "it holds or waits for semaphore \"$LOCK\" instead"
   [ ! -e next ]
   sane_run -0 --separate-stderr amqprun evict --semaphore "$LOCK" --holder "$id"
   [ -z "$output$stderr" ]
@@ -202,7 +202,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   amqprun change --semaphore builds --to 2
   AMQPRUN_URL=$(as ci) hold --semaphore builds -v
   AMQPRUN_URL=$(as silent) hold --semaphore builds -v
-  wait_until 10 file_has bg.2.err "not shown by status, and not to be evicted: .*ACCESS_REFUSED"
+  wait_until 10 file_has bg.2.err "status does not show this run, and nobody can evict it: .*ACCESS_REFUSED"
   run ! grep "not shown" bg.1.err
   AMQPRUN_URL=$(as operator) wait_until 10 json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds
   AMQPRUN_URL=$(as ci) sane_run -0 json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds

@@ -145,7 +145,7 @@ func TestTLS(t *testing.T) {
 			hint:  "the port does not speak TLS: amqps is usually 5671, amqp 5672"},
 		{name: "TLS port without TLS", url: "amqp" + strings.TrimPrefix(base, "amqps"), code: 69,
 			error: `cannot reach the broker \S+: (it closed the connection before the login was done|` +
-				`who listens there does not speak AMQP)`,
+				`the server there does not speak AMQP)`,
 			hint: ".*TLS.*amqps://.*"},
 		{name: "certificate of nobody", final: true, url: nobody, args: untrusted, code: 77,
 			error: "the broker amqps://" + b.address + " refused the login by certificate",
@@ -165,7 +165,7 @@ func TestTLS(t *testing.T) {
 		{name: "no such CA file", final: true, url: base, args: []string{"--cacert", "/nowhere.pem"},
 			code:  64,
 			error: "certificate authority: open /nowhere.pem: no such file or directory",
-			hint:  "a PEM file"},
+			hint:  "--cacert takes a PEM file"},
 		{name: "a CA file that is none", final: true, url: base, args: []string{"--cacert", text},
 			code:  64,
 			error: "certificate authority: " + text + " holds no certificate in PEM form",
@@ -173,11 +173,11 @@ func TestTLS(t *testing.T) {
 		{name: "certificate without key", final: true, url: base, args: append(ca, "--cert", good[1]),
 			code:  64,
 			error: "client certificate: " + good[1] + " has no key",
-			hint:  "name the file of its private key too"},
+			hint:  "name the file of its private key too: --key FILE"},
 		{name: "key without certificate", final: true, url: base, args: append(ca, "--key", good[3]),
 			code:  64,
 			error: "client certificate: there is none for the key " + good[3],
-			hint:  "name the file of the certificate too"},
+			hint:  "name the file of the certificate too: --cert FILE"},
 		{name: "certificate that is none", final: true, url: base, args: with(text, good[3]), code: 64,
 			error: "client certificate " + text + " with key .*: " +
 				"tls: failed to find any PEM data in certificate input",
@@ -191,7 +191,8 @@ func TestTLS(t *testing.T) {
 				"open /nowhere.pem: no such file or directory",
 			hint: "both are PEM files, .*"},
 		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
-			error: "certificates are given, and the broker URL says amqp://", hint: "write amqps://"},
+			error: "certificates are given, and no broker URL begins with amqps://",
+			hint:  `write amqps:// for --cacert, --cert and --key; its port is usually 5671`},
 	} {
 		t.Run(a.name, a.test)
 	}

@@ -3,6 +3,7 @@ package docs
 import (
 	"bytes"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -309,6 +310,37 @@ func TestResourceForEachSlot(t *testing.T) {
 	for _, r := range runs {
 		r.ends(0).silent()
 	}
+}
+
+func TestReadersAndWriters(t *testing.T) {
+	s := open(t, false, "search", "reindex")
+	commands := blocks(t, page, "Readers and writers", "sh")
+	reader := func() *run { return s.start(s.broker(), "sh", "-c", commands[0]) }
+	writer := func() *run { return s.start(s.broker(), "sh", "-c", commands[1]) }
+	runs := []*run{reader(), reader()}
+	s.destroys("index")
+	s.journalHas("search", "search")
+	runs = append(runs, writer())
+	status := ""
+	s.poll(func() bool {
+		r := s.start(s.broker(), "amqprun", "status", "--semaphore", "index").ends(0)
+		status, _, _ = strings.Cut(r.out.String(), "\n")
+		return strings.HasSuffix(status, ", 1 waiting")
+	}, func() string { return status })
+	s.letEnd()
+	for _, r := range runs {
+		r.ends(0).silent()
+	}
+	s.journalHas("search", "search", "search ends", "search ends", "reindex", "reindex ends")
+
+	if err := os.Remove(s.release); err != nil {
+		t.Fatal(err)
+	}
+	alone := writer()
+	s.journalLines(7)
+	s.start(s.broker(), "sh", "-c", strings.Replace(commands[0], " -- ", " -n -- ", 1)).ends(75)
+	s.letEnd()
+	alone.ends(0).silent()
 }
 
 func TestPool(t *testing.T) {

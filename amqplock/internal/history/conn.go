@@ -119,14 +119,17 @@ func (l *Log) explain(doing string, err error) error {
 	case code == amqp.NotFound || errors.Is(err, errGone):
 		refusal.Kind = fault.ErrNotFound
 		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
-		refusal.Hint = "a lock has one when a run with --history has held it"
+		refusal.Hint = "a lock has one once a run with --history has held it"
+	case errors.Is(err, errNoToken):
+		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
+			"with its history, rabbitmqctl delete_queue %q the history alone", l.queue)
 	case isWithoutReplica(err):
 		refusal.Kind = fault.ErrUnreachable
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
 	case code == amqp.PreconditionFailed && isWithoutStreams(err):
 		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
 	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
-		refusal.Hint = "a queue of that name is in the way that amqprun has not made"
+		refusal.Hint = "amqprun has not made the queue of that name: delete it, or name the lock differently"
 	default:
 		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
 	}

@@ -66,8 +66,9 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	return t, nil
 }
 
-// stand tries for standTime, with pauses: somebody may be deleting the log, or have just
-// made it. A node that is to have no replica at all answers in the same way.
+// stand tries for standTime, with pauses: somebody may be deleting the log, or just making
+// it. RabbitMQ lists a stream first and starts its replica then, and refuses readers in
+// between. A node that is to have no replica at all answers in the same way.
 const (
 	standTime  = 5 * time.Second
 	firstPause = 5 * time.Millisecond
@@ -79,6 +80,9 @@ func (t *Tail) stand(ctx context.Context) error {
 	begun := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := t.attach(ctx, -1, t.log.declare)
+		if err == nil {
+			err = t.attached(ctx)
+		}
 		if !isGone(err) || time.Since(begun) > standTime {
 			return err
 		}
@@ -115,6 +119,13 @@ func (t *Tail) attach(
 	if err == nil {
 		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
 	}
+	return reason(err, t.closed)
+}
+
+// attached waits until the broker has begun to send: attach does not. The answer to a
+// later request on the channel comes behind a refusal.
+func (t *Tail) attached(ctx context.Context) error {
+	err := wire.Call(ctx, func() error { return t.channel.Qos(prefetch, 0, false) })
 	return reason(err, t.closed)
 }
 

@@ -1,6 +1,6 @@
 package history
 
-import "github.com/amqprun/amqprun/amqplock/internal/fault"
+import "errors"
 
 // A token is valid when it is larger than all tokens before it in the log. So the place
 // of a record in the log decides, and valid tokens grow in that order whatever the clocks
@@ -86,15 +86,14 @@ func (k *known) floor(now int64) int64 {
 	return now
 }
 
+// errNoToken says that a record holds a token which amqprun cannot have given out.
+var errNoToken = errors.New("it holds a token so large that none can follow")
+
 // next is the token for a grant at the time now.
 func (k *known) next(now int64) (int64, error) {
 	token := max(k.top+1, k.floor(now))
 	if token > maxToken {
-		return 0, &fault.Error{
-			Kind: fault.ErrNotALock,
-			Text: "the log holds a token that leaves no larger ones",
-			Hint: "somebody has forged a record; delete the log",
-		}
+		return 0, errNoToken
 	}
 	return token, nil
 }

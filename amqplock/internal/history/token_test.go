@@ -3,8 +3,6 @@ package history
 import (
 	"errors"
 	"testing"
-
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
 // at is a record that may be met at some offset.
@@ -78,7 +76,7 @@ func TestATokenIsTheClocksUnlessTheLogIsAhead(t *testing.T) {
 
 func TestATokenThatLeavesNoLargerOnesIsRefused(t *testing.T) {
 	k := knownOf(met{900, marked(maxToken, 899, 4)})
-	if _, err := k.next(1); !errors.Is(err, fault.ErrNotALock) {
+	if _, err := k.next(1); !errors.Is(err, errNoToken) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -89,8 +89,17 @@ func margin(heartbeat time.Duration) time.Duration { return heartbeat / 10 }
 // last check before the holder must begin to stop. The interval, T/2, the stop time and
 // the margin have to fit into 2T.
 func TimingsWork(heartbeat, checkInterval, stopTime time.Duration) bool {
-	return checkInterval+heartbeat/2+stopTime+margin(heartbeat) <= 2*heartbeat
+	room := Room(heartbeat)
+	return checkInterval <= room && stopTime <= room-checkInterval // a sum could overflow
 }
 
 // Room is the most that checkInterval and stopTime can be together.
 func Room(heartbeat time.Duration) time.Duration { return heartbeat * 14 / 10 }
+
+// HeartbeatFor is the shortest heartbeat with room for both, in whole seconds. It is only
+// rough above ten days, which no broker can have.
+func HeartbeatFor(checkInterval, stopTime time.Duration) time.Duration {
+	const most = 10 * 24 * time.Hour // the sum must not overflow
+	need := min(checkInterval, most) + min(stopTime, most)
+	return ((need*10+13)/14 + time.Second - 1).Truncate(time.Second)
+}

@@ -215,5 +215,11 @@ func notAcquired(ctx context.Context, cfg Config, broker string, busy error) err
 	default:
 		e.Text += fmt.Sprintf(": %v", e.Err)
 	}
+	switch change := "amqprun change --semaphore " + shellWord(cfg.Name) + " --to N"; {
+	case errors.Is(busy, errPaused):
+		e.Hint = change + " gives it slots"
+	case errors.Is(busy, fault.ErrTooFew):
+		e.Hint = change + " makes more slots; or lower --count"
+	}
 	return e
 }

@@ -19,6 +19,9 @@ const adminPatience = 5 * time.Second
 
 // Adjust changes the number of slots by delta. amqplock.Admin.Adjust documents it.
 func Adjust(ctx context.Context, b wire.Broker, name string, delta int) error {
+	if delta > wire.MaxSlots || delta < -wire.MaxSlots {
+		return fault.Config("a change by %d slots: at most %d are possible", delta, wire.MaxSlots)
+	}
 	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
 		found, err := a.link.Survey(ctx, name)
 		if err != nil {
@@ -28,7 +31,8 @@ func Adjust(ctx context.Context, b wire.Broker, name string, delta int) error {
 			return a.shrink(ctx, found, -delta)
 		}
 		if delta > wire.MaxSlots-found.Count {
-			return fault.Config("semaphore %q would have more than %d slots", name, wire.MaxSlots)
+			return fault.Config("%s on %s has %d slots: with %d more, it would have more than %d",
+				a.ref, a.link.Lock.Broker, found.Count, delta, wire.MaxSlots)
 		}
 		if !found.Known || found.Ours {
 			if err := a.ensure(ctx, 0); err != nil {
@@ -161,7 +165,8 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 			Kind: fault.ErrNotAcquired,
 			Text: fmt.Sprintf("%s on %s cannot be changed: another administrator, or a mutex of the "+
 				"same name, holds queue %q", a.ref, a.link.Lock.Broker, mutex),
-			Hint: "try again later",
+			Hint: fmt.Sprintf("try again in a moment; amqprun status --mutex %s shows a mutex of that name",
+				shellWord(mutex)),
 		}
 	}
 	if err != nil {
@@ -302,7 +307,7 @@ func NotALock(queue, broker string) error {
 	return &fault.Error{
 		Kind: fault.ErrNotALock,
 		Text: fmt.Sprintf("queue %q on %s is not exclusive: it is a work queue, no lock", queue, broker),
-		Hint: "choose another lock name",
+		Hint: "name the lock differently",
 	}
 }
 

@@ -115,7 +115,8 @@ func (a *admin) addAlone(ctx context.Context, f func() error) error {
 			Kind: fault.ErrNotAcquired,
 			Text: fmt.Sprintf("%s on %s gets no more slots now: a run has all of them for itself",
 				a.ref, a.link.Lock.Broker),
-			Hint: "try again when that run has ended",
+			Hint: fmt.Sprintf("try again when that run has ended; amqprun status --semaphore %s shows it",
+				shellWord(a.ref.Name)),
 		}
 	case errors.Is(err, fault.ErrAccess):
 		a.link.Broker.Debugf("adding slots beside a holder of all of them, if there is one: %v", err)

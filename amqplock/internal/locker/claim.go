@@ -132,8 +132,9 @@ func (a *attempt) proveAgain(ctx context.Context) error {
 	if err == nil && a.leaseIsOver() {
 		err = &fault.Error{
 			Kind: fault.ErrUnreachable,
-			Text: fmt.Sprintf("%s on %s was granted, but the broker takes longer to answer than its "+
-				"grant is good for", a.cfg.Ref, a.link.Lock.Broker),
+			Text: fmt.Sprintf("%s on %s was granted, but the broker takes longer to answer than a "+
+				"grant is valid", a.cfg.Ref, a.link.Lock.Broker),
+			Hint: "a longer --heartbeat makes a grant valid for longer",
 		}
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ package locker
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -83,7 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if !lease.TimingsWork(c.Heartbeat, c.CheckInterval, c.StopTime) {
 		return c, c.timingError(fault.ErrConfig, c.Heartbeat,
-			fmt.Sprintf("with a heartbeat of %s", c.Heartbeat))
+			fmt.Sprintf("a heartbeat of %s", c.Heartbeat))
 	}
 	return c, nil
 }
@@ -94,7 +95,7 @@ func (c Config) checkSet() error {
 	case c.Count < 0 && c.Count != All || c.Count > wire.MaxSlots:
 		return fault.Config("a count of %d slots: must be from 1 to %d", c.Count, wire.MaxSlots)
 	case c.Kind == wire.Mutex && (c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
-		return fault.Config("a mutex has one slot: no count, greedy or elastic")
+		return fault.Config("a mutex has one slot: count, greedy and elastic are for semaphores")
 	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
 	case c.Elastic && !c.Greedy:
@@ -117,14 +118,29 @@ func setDefault[T comparable](value *T, def T) {
 }
 
 // timingError explains that a check and a stop do not fit into the lease that heartbeat
-// gives.
-func (c Config) timingError(kind error, heartbeat time.Duration, with string) error {
-	return &fault.Error{
-		Kind: kind,
-		Text: fmt.Sprintf("the check interval of %s and the %s to stop the command do not fit %s: "+
-			"together at most %s", c.CheckInterval, c.StopTime, with, lease.Room(heartbeat)),
-		Hint: "lower the kill-after time or the check interval, or raise the heartbeat",
+// gives. The hint has times that fit.
+func (c Config) timingError(kind error, heartbeat time.Duration, whose string) error {
+	room := lease.Room(heartbeat)
+	e := &fault.Error{Kind: kind, Text: fmt.Sprintf("a check interval of %s and %s to stop the "+
+		"command are longer than the %s that %s leaves for both",
+		c.CheckInterval, c.StopTime, room, whose)}
+	var ways []string
+	if room > c.CheckInterval {
+		ways = append(ways, fmt.Sprintf("--kill-after %s", room-c.CheckInterval))
 	}
+	longer := lease.HeartbeatFor(c.CheckInterval, c.StopTime)
+	switch {
+	case longer > wire.MaxHeartbeat && ways == nil:
+		ways = append(ways, "a shorter --check-interval")
+	case longer > wire.MaxHeartbeat:
+	case kind == fault.ErrConfig:
+		ways = append(ways, fmt.Sprintf("--heartbeat %s", longer))
+	default: // the broker grants no longer one
+		ways = append(ways, fmt.Sprintf("heartbeat = %d in the broker's rabbitmq.conf",
+			longer/time.Second))
+	}
+	e.Hint = "what fits: " + strings.Join(ways, ", or ")
+	return e
 }
 
 // errPaused matches fault.ErrBusy.

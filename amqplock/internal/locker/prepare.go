@@ -51,7 +51,7 @@ func (h *Holder) prepare() {
 			pause = again.NextBackOff()
 		}
 		if err != nil && h.checking.Err() == nil {
-			h.cfg.Debugf("a crash will be noticed late: %v", err)
+			h.cfg.Debugf("waiters would notice a crash of this run late: %v", err)
 		}
 		select {
 		case <-time.After(pause):

@@ -54,7 +54,7 @@ func (w *slotWatch) run(again <-chan time.Time) {
 			if w.checking.Err() != nil {
 				return
 			}
-			w.cfg.Debugf("the checks alone will find the removal of a slot: %v", err)
+			w.cfg.Debugf("only the checks would notice the removal of a slot: %v", err)
 			return
 		}
 		select {

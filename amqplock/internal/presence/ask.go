@@ -109,7 +109,7 @@ func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) e
 	case err != nil:
 		return err
 	case a.Lock() != lock:
-		return noHolder(link, lock, id, fmt.Sprintf("it has to do with %s instead", a.Lock()))
+		return noHolder(link, lock, id, fmt.Sprintf("it holds or waits for %s instead", a.Lock()))
 	case !a.Evicted:
 		return noHolder(link, lock, id, "it only waits, and holds nothing")
 	}

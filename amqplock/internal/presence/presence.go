@@ -121,7 +121,7 @@ func (p *Participant) Appear(c *wire.Conn) {
 			}
 			if err := p.answerOn(c); err != nil {
 				if !c.IsClosed() {
-					p.broker.Debugf("not shown by status, and not to be evicted: %v", err)
+					p.broker.Debugf("status does not show this run, and nobody can evict it: %v", err)
 				}
 				return
 			}

@@ -43,6 +43,9 @@ type Broker struct {
 // tolerates a second.
 const minHeartbeat = 2 * time.Second
 
+// MaxHeartbeat is the most that AMQP has room for.
+const MaxHeartbeat = 65535 * time.Second
+
 // Resolve fills in the zero values and refuses what cannot work. It reads the files of
 // certificates, and contacts nothing. A Broker that was resolved stays as it is.
 func (b Broker) Resolve() (Broker, error) {
@@ -55,7 +58,7 @@ func (b Broker) Resolve() (Broker, error) {
 	if b.ConnectTimeout == 0 {
 		b.ConnectTimeout = DefaultConnectTimeout
 	}
-	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > 65535*time.Second {
+	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > MaxHeartbeat {
 		return b, fault.Config("heartbeat %s: must be whole seconds, from %s to 65535s",
 			b.Heartbeat, minHeartbeat)
 	}

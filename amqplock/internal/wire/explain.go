@@ -159,7 +159,7 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 		return tlsError(ctx, at.label, err)
 	case reply != nil && strings.Contains(reply.Reason, "frame"): // what came was none of AMQP
 		e := unreached(err, "the port may be another server's, or want TLS (amqps:// and usually 5671)",
-			"cannot reach the broker %s: who listens there does not speak AMQP", at.label)
+			"cannot reach the broker %s: the server there does not speak AMQP", at.label)
 		e.final = true
 		return e
 	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrVhost),

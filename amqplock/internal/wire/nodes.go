@@ -203,12 +203,12 @@ func (b Broker) resolve() (*nodes, error) {
 	}
 	switch {
 	case b.Password != "" && !passwordUsed:
-		err := fault.Config("a password is given beside a broker URL that does not need one")
-		err.Hint = "give it only with a URL that has a user and no password: amqp://USER@HOST/"
+		err := fault.Config("a password is given, and no broker URL has a user without a password")
+		err.Hint = "leave out --password-file, or write the URL as amqp://USER@HOST/"
 		return nil, err
 	case b.CACert+b.Cert+b.Key != "" && !secure:
-		err := fault.Config("certificates are given, and the broker URL says amqp://")
-		err.Hint = "write amqps://"
+		err := fault.Config("certificates are given, and no broker URL begins with amqps://")
+		err.Hint = "write amqps:// for --cacert, --cert and --key; its port is usually 5671"
 		return nil, err
 	}
 	return newNodes(list), nil
@@ -244,7 +244,7 @@ func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
 	if user && !password && !at.external() {
 		if b.Password == "" {
 			err := fault.Config("broker URL: there is no password for user %q", uri.Username)
-			err.Hint = "amqp://USER:PASSWORD@HOST/, or the password in a file of its own"
+			err.Hint = "amqp://USER:PASSWORD@HOST/, or --password-file FILE"
 			return nil, false, err
 		}
 		at.uri.Password, passwordUsed = b.Password, true

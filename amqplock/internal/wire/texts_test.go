@@ -35,8 +35,8 @@ func TestTextsOfConnecting(t *testing.T) {
 		{"no common ground", tlsError(now, "amqps://h:5671", errors.New("remote error: tls: handshake failure")), "no secure connection to the broker amqps://h:5671: remote error: tls: handshake failure", "the broker may want a client certificate (--cert and --key), or another kind of it"},
 		{"bad certificate", tlsError(now, "amqps://h:5671", errors.New("remote error: tls: bad certificate")), "no secure connection to the broker amqps://h:5671: remote error: tls: bad certificate", "the broker does not accept the client certificate: its log says why"},
 		{"certificates without TLS", urlError(t, Broker{URLs: []string{"amqp://h/?cacertfile=/ca.pem"}}), "broker URL: it names certificates and says amqp://", "write amqps://"},
-		{"no password", urlError(t, Broker{URLs: []string{"amqp://ci@h/"}}), `broker URL: there is no password for user "ci"`, "amqp://USER:PASSWORD@HOST/, or the password in a file of its own"},
-		{"needless password", urlError(t, Broker{URLs: []string{"amqp://ci:x@h/"}, Password: "y"}), "a password is given beside a broker URL that does not need one", "give it only with a URL that has a user and no password: amqp://USER@HOST/"},
+		{"no password", urlError(t, Broker{URLs: []string{"amqp://ci@h/"}}), `broker URL: there is no password for user "ci"`, "amqp://USER:PASSWORD@HOST/, or --password-file FILE"},
+		{"needless password", urlError(t, Broker{URLs: []string{"amqp://ci:x@h/"}, Password: "y"}), "a password is given, and no broker URL has a user without a password", "leave out --password-file, or write the URL as amqp://USER@HOST/"},
 	} {
 		var failure *fault.Error
 		if !errors.As(c.err, &failure) {

@@ -38,7 +38,7 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 	if authority != "" {
 		pem, err := os.ReadFile(authority)
 		if err != nil {
-			return bad("a PEM file", "certificate authority: %v", err)
+			return bad("--cacert takes a PEM file", "certificate authority: %v", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -50,9 +50,10 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 	case cert == "" && key == "":
 		return config, nil
 	case key == "":
-		return bad("name the file of its private key too", "client certificate: %s has no key", cert)
+		return bad("name the file of its private key too: --key FILE",
+			"client certificate: %s has no key", cert)
 	case cert == "":
-		return bad("name the file of the certificate too",
+		return bad("name the file of the certificate too: --cert FILE",
 			"client certificate: there is none for the key %s", key)
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)

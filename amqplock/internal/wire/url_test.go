@@ -107,7 +107,7 @@ func TestPasswordOfItsOwn(t *testing.T) {
 	for _, urls := range [][]string{nil, {"amqp://a:b@one/"}, {"amqp://one/"}} {
 		_, err := Broker{URLs: urls, Password: "x"}.Resolve()
 		if !errors.Is(err, fault.ErrConfig) ||
-			!strings.Contains(err.Error(), "a broker URL that does not need one") {
+			!strings.Contains(err.Error(), "no broker URL has a user without a password") {
 			t.Errorf("%q: got %v", urls, err)
 		}
 	}
