@@ -14,6 +14,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// MaxPriority and its negative bound Config.Priority.
+const MaxPriority = 100
+
 // DefaultCheckInterval is that of Config.
 const DefaultCheckInterval = 3 * time.Second
 
@@ -27,6 +30,7 @@ type Config struct {
 	Greedy   bool
 	Elastic  bool
 	OnChange func(slots []int)
+	Priority int // among waiters
 
 	CheckInterval time.Duration
 	StopTime      time.Duration
@@ -97,6 +101,9 @@ func (c Config) checkSet() error {
 		return fault.Config("a mutex has one slot: no count, greedy or elastic")
 	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
+	case c.Priority < -MaxPriority || c.Priority > MaxPriority:
+		return fault.Config("a priority of %d: must be from -%d to %d",
+			c.Priority, MaxPriority, MaxPriority)
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
 	case c.Once < 0:
