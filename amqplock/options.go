@@ -53,11 +53,13 @@ func WithElastic(changed func(slots []int)) Option {
 // These are enough for people to leave gaps, and so few that a number meant for something
 // else, such as a time, is noticed.
 //
-// The first in line steps back for one of a higher priority that joins. If both join, or
-// one joins while the lock comes free, within some milliseconds, the lower may get the
-// lock first. Waiters learn of the priorities of others by WithAbout. Without it one is
-// served in its turn, but the Waiting.Ahead of others does not count it, and when the
-// first in line is frozen, others may overtake it.
+// The first in line steps back for one of a higher priority that joins. That takes some
+// milliseconds, and a third of a second if the higher one is not above 0. If the lock
+// comes free meanwhile, the lower one may get it.
+//
+// Waiters learn of the priorities of others by WithAbout. A waiter without it is served
+// in its turn, but Waiting.Ahead of others does not count it. When the first in line is
+// frozen, others may overtake it.
 func WithPriority(n int) Option { return func(r *request) { r.Priority = n } }
 
 // MaxPriority bounds WithPriority.

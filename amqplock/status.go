@@ -27,10 +27,10 @@ type Status struct {
 	// Its holder is another program, has held it for less than a fifth of a second, lacks
 	// a permission, or does not answer.
 	Holders []Participant `json:"holders"`
-	// Waiters are in the order in which they are to be served: the highest priority first,
-	// and of one priority as they joined the wait queue, by how long each says that it has
-	// waited there. Two that joined within milliseconds may be the wrong way round. Those
-	// without a place in the queue come last.
+	// Waiters are in the order in which they are to be served: the highest priority first.
+	// Those of one priority are in the order in which they joined the wait queue, by how
+	// long each says that it has waited there. Two that joined within milliseconds may be
+	// the wrong way round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
 }
 

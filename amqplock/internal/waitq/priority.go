@@ -92,8 +92,8 @@ type rank struct {
 	mute    bool      // we may not ask
 }
 
-// behind is how many may try before us: those who are to be served before us, and a first
-// one that should step back and does not.
+// behind is ahead, and one more if the first in the queue may be one that should step
+// back for us.
 func (w *Waiter) behind() int {
 	if w.rank.lower {
 		return w.ahead + 1
@@ -136,7 +136,7 @@ func (w *Waiter) update(ctx context.Context, place *Place, others int) {
 		}
 	}
 	w.rank.came = min(w.rank.came, others)
-	w.ahead = w.rank.among(w.Priority, others, rivals)
+	w.ahead = min(w.rank.among(w.Priority, others, rivals), others)
 	if w.ahead == 0 && w.rank.lower { // and still not the first
 		_ = place.announce(w.Lock.Name, w.Priority)
 	}
