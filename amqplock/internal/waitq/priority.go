@@ -66,7 +66,7 @@ func (w *Waiter) stepBack(ctx context.Context, place *Place) *Place {
 				return next, err
 			})
 	}
-	w.first, w.soon, w.rank.unknown = false, nil, true
+	w.first, w.soon, w.rank.unknown, w.rank.stepped = false, nil, true, true
 	w.ahead = max(w.ahead, 1)
 	w.PutBack(ctx) // only the first in the queue may keep a part
 	if err != nil {
@@ -89,6 +89,7 @@ type rank struct {
 	higher  int       // how many have answered who are to be served before us
 	lower   bool      // there is one of a lower priority; it may be the first in the queue
 	unknown bool      // nobody has been asked yet
+	stepped bool      // back; those for whom we did may have been slow to answer
 	mute    bool      // we may not ask
 }
 
@@ -103,7 +104,7 @@ func (w *Waiter) behind() int {
 
 // moveUp asks how many stand in the queue, and of which priority.
 func (w *Waiter) moveUp(ctx context.Context, place *Place) {
-	if w.first {
+	if w.first || w.behind() == 0 && !w.rank.stepped {
 		return
 	}
 	n, err := wire.TimedFor(ctx, w.Link, "look at the wait queue", func(context.Context) (int, error) {
