@@ -36,7 +36,7 @@
 // alarm. A waiter for a semaphore waits until it is over.
 //
 // Waiters are served in the order in which they joined the wait queue, which the broker
-// keeps (a single active consumer). A newcomer's first try may take a lock that is free
+// keeps (a single active consumer), the highest priority first (WithPriority). A newcomer's first try may take a lock that is free
 // at that instant, ahead of the queue. A waiter whose connection ends joins again, at the
 // end.
 //

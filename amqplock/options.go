@@ -44,6 +44,27 @@ func WithElastic(changed func(slots []int)) Option {
 	return func(r *request) { r.Greedy, r.Elastic, r.OnChange = true, true, changed }
 }
 
+// WithPriority makes a waiter of a higher n go before those of a lower one, whenever it
+// came. Of one priority the first comes first. Without it n is 0. It says nothing about
+// holders, which nobody makes stop. Those of a low priority wait for as long as others
+// come.
+//
+// n is from -MaxPriority to MaxPriority; anything else is an error of kind ErrConfig.
+// These are enough for people to leave gaps, and so few that a number meant for something
+// else, such as a time, is noticed.
+//
+// The first in line steps back for one of a higher priority that joins. That takes some
+// milliseconds, and a third of a second if the higher one is not above 0. If the lock
+// comes free meanwhile, the lower one may get it.
+//
+// Waiters learn of the priorities of others by WithAbout. A waiter without it is served
+// in its turn, but Waiting.Ahead of others does not count it. When the first in line is
+// frozen, others may overtake it.
+func WithPriority(n int) Option { return func(r *request) { r.Priority = n } }
+
+// MaxPriority bounds WithPriority.
+const MaxPriority = locker.MaxPriority
+
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
 // one, and logs a warning where it has another number of slots.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
@@ -72,8 +93,10 @@ type Waiting struct {
 	// Why is empty where others hold the lock. Else it is what is unusual: "it is paused
 	// (0 slots)".
 	Why string
-	// Ahead is how many wait before us at most. It is 0 where we are first, and -1 where
-	// there is no wait queue, or we are not in it yet.
+	// Ahead is how many wait before us at most: those of a higher priority, and those of the
+	// same that came before us. It is 0 where we are first, and -1 where there is no wait
+	// queue, or we are not in it yet. It is as old as the newest look, up to five minutes
+	// far behind. One of a higher priority that has joined since then is not in it.
 	Ahead int
 }
 

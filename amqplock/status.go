@@ -27,9 +27,10 @@ type Status struct {
 	// Its holder is another program, has held it for less than a fifth of a second, lacks
 	// a permission, or does not answer.
 	Holders []Participant `json:"holders"`
-	// Waiters are in the order in which they joined the wait queue, by how long each says
-	// that it has waited there. Two that joined within milliseconds may be the wrong way
-	// round. Those without a place in the queue come last.
+	// Waiters are in the order in which they are to be served: the highest priority first.
+	// Those of one priority are in the order in which they joined the wait queue, by how
+	// long each says that it has waited there. Two that joined within milliseconds may be
+	// the wrong way round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
 }
 
@@ -45,6 +46,7 @@ type Participant struct {
 	// Position, of a waiter, is from 1, among those who answered. 0 means that it has no
 	// place in the wait queue and tries now and then.
 	Position int `json:"position,omitempty"`
+	Priority int `json:"priority,omitempty"` // of a waiter, see WithPriority
 	About
 	// Since is the time of the grant or of the place in the queue, by the asker's clock.
 	Since   time.Time `json:"since,omitzero"`
@@ -81,6 +83,7 @@ func newStatus(seen locker.Seen) Status {
 			continue
 		}
 		p := participant(a)
+		p.Priority = a.Priority
 		if a.InLine {
 			position++
 			p.Position = position

@@ -2,6 +2,7 @@ package amqplock
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"reflect"
@@ -72,6 +73,40 @@ func startWaiter(t *testing.T, c *Client, lock Ref, opts ...Option) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestStatusShowsPriorities(t *testing.T) {
+	t.Parallel()
+	c := testClient(t)
+	ref := Mutex("test-" + rand.Text())
+	mustAcquire(t, c, ref, present("holder"), WithPriority(3))
+	for _, w := range []struct {
+		id       string
+		priority int
+		line     []string
+	}{
+		{"plain", 0, []string{"plain"}},
+		{"high", 9, []string{"high", "plain"}},
+		{"low", -9, []string{"high", "plain", "low"}},
+		{"second", 9, []string{"high", "second", "plain", "low"}},
+	} {
+		startWaiter(t, c, ref, present(w.id), WithPriority(w.priority))
+		seen(t, c, ref, []string{"holder"}, w.line)
+	}
+	status := seen(t, c, ref, []string{"holder"}, []string{"high", "second", "plain", "low"})
+	for i, want := range []int{9, 9, 0, -9} {
+		if p := status.Waiters[i]; p.Priority != want || p.Position != i+1 {
+			t.Errorf("%s: priority %d, position %d", p.ID, p.Priority, p.Position)
+		}
+	}
+	if p := status.Holders[0].Priority; p != 0 {
+		t.Errorf("the holder has priority %d", p)
+	}
+	for _, n := range []int{-101, 101} {
+		if err := c.Check(ref, WithPriority(n)); !errors.Is(err, ErrConfig) {
+			t.Errorf("priority %d: %v, want ErrConfig", n, err)
+		}
+	}
 }
 
 func TestStatusNamesHoldersAndWaitersInOrder(t *testing.T) {

@@ -27,6 +27,7 @@ func holdOptions(o *options) []*option {
 		value("create slots", number(&o.slots)),
 		value("count", numberOrAll(&o.count)),
 		toggle("greedy", &o.greedy),
+		value("priority", priority(&o.priority)).orVariable(),
 		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
 		value("progress", zeroOr(&o.progress)).orVariable(),
 		value("for", process(&o.holdFor)),

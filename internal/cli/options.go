@@ -30,6 +30,7 @@ type options struct {
 	conflictCode int
 	slots, count int
 	greedy       bool
+	priority     int
 	elastic      bool
 
 	checkInterval time.Duration

@@ -31,6 +31,7 @@ func runOptions(o *options) []*option {
 		value("create slots", number(&o.slots)),
 		value("count", numberOrAll(&o.count)),
 		toggle("greedy", &o.greedy),
+		value("priority", priority(&o.priority)).orVariable(),
 		toggle("elastic", &o.elastic),
 		value("command c", text(&o.command)),
 		value("signal s", signal(&o.stopSignal)).orVariable(),
@@ -76,7 +77,7 @@ func specOf(o *options) (job.Spec, error) {
 	o.broker.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
 	spec := job.Spec{
 		Began: o.began, ID: newID(), Command: command,
-		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count,
+		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count, Priority: o.priority,
 		Greedy: o.greedy, Elastic: o.elastic, CheckInterval: o.checkInterval, StopTime: o.stopTime,
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
 		StopSignal: o.stopSignal, Orphans: o.orphans,

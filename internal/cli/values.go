@@ -69,6 +69,17 @@ func number(n *int) func(string) error {
 	}
 }
 
+// priority is number for one among waiters.
+func priority(n *int) func(string) error {
+	return func(value string) error {
+		if number(n)(value) != nil || *n < -amqplock.MaxPriority || *n > amqplock.MaxPriority {
+			return fmt.Errorf("must be a whole number from -%d to %d",
+				amqplock.MaxPriority, amqplock.MaxPriority)
+		}
+		return nil
+	}
+}
+
 // numberOrAll is number that also takes "all".
 func numberOrAll(n *int) func(string) error {
 	return func(value string) error {

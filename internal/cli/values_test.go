@@ -27,6 +27,22 @@ func TestDuration(t *testing.T) {
 	}
 }
 
+func TestPriority(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"0": 0, "-100": -100, "+100": 100, "7": 7} {
+		var n int
+		if err := priority(&n)(text); err != nil || n != want {
+			t.Errorf("%q is %d, %v", text, n, err)
+		}
+	}
+	for _, text := range []string{"", "101", "-101", "high", "1.5", "99999999999999999999"} {
+		err := priority(new(int))(text)
+		if err == nil || err.Error() != "must be a whole number from -100 to 100" {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	var m map[string]string

@@ -121,6 +121,9 @@ func rows(s amqplock.Status) [][]string {
 		if p.Position > 0 {
 			place = "line " + strconv.Itoa(p.Position)
 		}
+		if p.Priority != 0 {
+			place += fmt.Sprint(", priority ", p.Priority)
+		}
 		if len(p.Collected) > 0 {
 			place += ", has " + holderPlace(s.Kind, p.Collected)
 		}

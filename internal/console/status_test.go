@@ -21,8 +21,9 @@ func TestStatusForPeople(t *testing.T) {
 			{Slots: []int{5}, Unknown: true},
 		},
 		Waiters: []amqplock.Participant{
-			{Position: 1, Collected: []int{3, 4}, Since: time.Unix(0, 0), About: amqplock.About{
-				ID: "b2", Host: "ci-8", PID: 43, User: "ann", Command: "make"}},
+			{Position: 1, Priority: -5, Collected: []int{3, 4}, Since: time.Unix(0, 0),
+				About: amqplock.About{ID: "b2", Host: "ci-8", PID: 43, User: "ann",
+					Command: "make"}},
 			{Since: time.Unix(0, 0), About: amqplock.About{ID: "c3", Host: "ci-9", PID: 44, User: "bob",
 				Command: "make"}},
 		},
@@ -38,7 +39,7 @@ func TestStatusForPeople(t *testing.T) {
 		"PLACE ID WHO PID SINCE FOR NOTES COMMAND",
 		"slots 1 2 a1 joe@ci-7 42 " + since + " 1m1s a=b k=v make all",
 		"slot 5 - unknown holder - - - - -",
-		"line 1, has slots 3 4 b2 ann@ci-8 43 " + since + " 0s - make",
+		"line 1, priority -5, has slots 3 4 b2 ann@ci-8 43 " + since + " 0s - make",
 		"waits c3 bob@ci-9 44 " + since + " 0s - make",
 		"2 more in line, of whom nothing is known",
 	}

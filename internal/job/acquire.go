@@ -28,7 +28,8 @@ func Check(s Spec) error {
 func options(s Spec) []amqplock.Option {
 	options := []amqplock.Option{
 		amqplock.WithSlots(s.Slots), amqplock.WithCount(s.Count),
-		amqplock.WithCheckInterval(s.CheckInterval), amqplock.WithStopTime(s.StopTime),
+		amqplock.WithPriority(s.Priority), amqplock.WithCheckInterval(s.CheckInterval),
+		amqplock.WithStopTime(s.StopTime),
 		amqplock.WithAbout(func() amqplock.About { return about(s) }),
 	}
 	if s.History {

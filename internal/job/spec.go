@@ -19,6 +19,7 @@ type Spec struct {
 	Slots         int // with which to create a semaphore; 0: do not create one
 	Count         int // 0: one
 	Greedy        bool
+	Priority      int           // among waiters
 	Elastic       bool          // and greedy
 	CheckInterval time.Duration // 0: the default
 	StopTime      time.Duration

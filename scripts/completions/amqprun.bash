@@ -18,13 +18,13 @@ _amqprun() {
     evict) options="--mutex --semaphore --holder $broker" ;;
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
     hold)
-      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --greedy --check-interval
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --priority --greedy --check-interval
         --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command $broker"
       ;;
     doctor) options="--mutex --semaphore --json $broker" ;;
     release) options="-v --verbose -q --quiet --log-format -h --help" ;;
     *)
-      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --greedy --elastic
+      options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --priority --greedy --elastic
         -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
@@ -39,7 +39,7 @@ _amqprun() {
         _amqprun_command $((i + 1))
         return
         ;;
-      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --create | --slots | --count | --command | --signal | --kill-after | \
+      --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --create | --slots | --count | --priority | --command | --signal | --kill-after | \
         --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
         --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | --for | --max | --log | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash

@@ -18,7 +18,7 @@ function __amqprun_command
         return 1
     end
     argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic history fence show-command hide-command version \
-        'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'create=' 'slots=' 'count=' 'c/command=' 's/signal=' 'k/kill-after=' \
+        'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'create=' 'slots=' 'count=' 'priority=' 'c/command=' 's/signal=' 'k/kill-after=' \
         'orphans=' 'metadata=+' 'once=' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
         'connect-timeout=' 'heartbeat=' 'log-format=' -- $tokens 2>/dev/null
     or return
@@ -101,6 +101,7 @@ complete -c amqprun -n $lock -l timeout -x -d 'Wait at most so long'
 complete -c amqprun -n $lock -l create -x -d 'Create the semaphore with so many slots'
 complete -c amqprun -n $lock -l slots -x -d 'Create the semaphore with so many slots'
 complete -c amqprun -n $lock -l count -x -a all -d 'Take so many slots, or all'
+complete -c amqprun -n $lock -l priority -x -d 'Among waiters the highest first'
 complete -c amqprun -n $lock -l greedy -d 'Take all slots that are free'
 complete -c amqprun -n __amqprun_run -l elastic -d 'Let the set grow and shrink'
 complete -c amqprun -n __amqprun_run -s c -l command -x -d 'Run by the shell'

@@ -151,6 +151,7 @@ refused() { # PATTERN ARGUMENT...
   refused 'count' --semaphore "$LOCK" --count 0 touch started
   refused 'count' --semaphore "$LOCK" --count -1 touch started
   refused 'count' --semaphore "$LOCK" --count many touch started
+  refused 'priority.*from -100 to 100' --mutex "$LOCK" --priority 101 touch started
   refused 'mutex .*count' --mutex "$LOCK" --count 2 touch started
   refused 'mutex .*greedy' --mutex "$LOCK" --greedy touch started
   refused 'count and greedy exclude' --semaphore "$LOCK" --count 2 --greedy touch started

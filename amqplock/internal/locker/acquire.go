@@ -30,6 +30,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	cfg.Broker = cfg.Afresh()
 	waiter := &waitq.Waiter{
 		Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry, Look: cfg.look,
+		Priority: cfg.Priority,
 	}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
@@ -150,6 +151,7 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 		c.cfg.Warnf("%v; trying again", why)
 	}
 	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
+	waiter.Who = c.who
 	evictable, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
 	c.who.Collects(&presence.Holding{Slots: c.held.list, Evict: evict})

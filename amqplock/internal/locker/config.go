@@ -15,6 +15,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// MaxPriority and its negative bound Config.Priority.
+const MaxPriority = 100
+
 // DefaultCheckInterval is that of Config.
 const DefaultCheckInterval = 3 * time.Second
 
@@ -28,6 +31,7 @@ type Config struct {
 	Greedy   bool
 	Elastic  bool
 	OnChange func(slots []int)
+	Priority int // among waiters
 
 	CheckInterval time.Duration
 	StopTime      time.Duration
@@ -98,6 +102,9 @@ func (c Config) checkSet() error {
 		return fault.Config("a mutex has one slot: count, greedy and elastic are for semaphores")
 	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
+	case c.Priority < -MaxPriority || c.Priority > MaxPriority:
+		return fault.Config("a priority of %d: must be from -%d to %d",
+			c.Priority, MaxPriority, MaxPriority)
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
 	case c.Once < 0:

@@ -73,7 +73,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	}
 	c := &contender{
 		attempt: newAttempt(cfg, link, false),
-		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.About),
+		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
 		log:     &recorder{cfg: cfg},
 	}
 	link.OnPublish = c.who.Appear

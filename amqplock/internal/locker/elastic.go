@@ -15,7 +15,7 @@ func grow(k *keeper) {
 	defer more.link.AbortPublish()
 	waiter := &waitq.Waiter{
 		Lock: k.cfg.Ref, Link: more.link, Try: more.try, PutBack: more.putBack, Retry: k.cfg.retry,
-		Look: k.cfg.look,
+		Look: k.cfg.look, Priority: k.cfg.Priority,
 	}
 	for k.checking.Err() == nil {
 		err := waiter.Wait(k.checking, fault.ErrBusy)

@@ -189,12 +189,15 @@ func countByPublishing(ctx context.Context, link *wire.Link, seen Seen) (Seen, e
 	return seen, err
 }
 
-// hear adds what the participants say, in the order in which they came, those without a
-// place in the wait queue last.
+// hear adds what the participants say, in the order in which they are to be served, those
+// without a place in the wait queue last.
 func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
 	slices.SortFunc(said, func(a, b presence.Answer) int {
 		if a.InLine != b.InLine {
 			return map[bool]int{true: -1, false: 1}[a.InLine]
+		}
+		if a.InLine && a.Priority != b.Priority {
+			return b.Priority - a.Priority
 		}
 		return cmp.Or(a.Since().Compare(b.Since()), strings.Compare(a.About.ID, b.About.ID))
 	})

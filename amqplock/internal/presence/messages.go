@@ -41,6 +41,10 @@ const Everybody = "all"
 // bytes.
 func Key(lock wire.Ref) string { return string(lock.Kind[0]) + "/" + lock.Name }
 
+// RankedKey is the routing key of a question to the participants of one lock whose
+// priority is not 0.
+func RankedKey(lock wire.Ref) string { return "p/" + Key(lock) }
+
 // replyPrefix begins the addresses of direct reply-to. Answers go nowhere else: a
 // question must not make a participant publish, with its own permissions, to a queue of
 // the asker's choice.
@@ -60,6 +64,7 @@ type Answer struct {
 	Collected []int `json:"collected,omitempty"`
 	Elastic   bool  `json:"elastic,omitempty"` // it wants more
 	InLine    bool  `json:"in_line,omitempty"` // it waits in the queue
+	Priority  int   `json:"priority,omitempty"`
 	Millis    int64 `json:"ms"`                // how long it held or waited
 	Evicted   bool  `json:"evicted,omitempty"` // it stops its work on request
 

@@ -49,6 +49,8 @@ type Participant struct {
 	about  func() About // called once
 	begun  time.Time
 
+	priority int // as a waiter
+
 	mu      sync.Mutex
 	since   time.Duration // on clock: of the grant, of the place in the queue, or of the beginning
 	inQueue bool
@@ -60,7 +62,9 @@ type Participant struct {
 }
 
 // New returns nil where there is nothing to say: about is nil.
-func New(lock wire.Ref, broker wire.Broker, clock lease.Clock, about func() About) *Participant {
+func New(
+	lock wire.Ref, broker wire.Broker, clock lease.Clock, priority int, about func() About,
+) *Participant {
 	if about == nil {
 		return nil
 	}
@@ -71,9 +75,12 @@ func New(lock wire.Ref, broker wire.Broker, clock lease.Clock, about func() Abou
 	}
 	return &Participant{
 		lock: lock, broker: broker, clock: clock, about: sync.OnceValue(short),
-		begun: time.Now(), since: clock.Now(),
+		begun: time.Now(), since: clock.Now(), priority: priority,
 	}
 }
+
+// Is reports whether a is an answer of p.
+func (p *Participant) Is(a Answer) bool { return p != nil && p.about().ID == a.About.ID }
 
 // Joins notes a new place in the queue, or, with false, that there is none.
 func (p *Participant) Joins(inQueue bool) {
@@ -186,9 +193,14 @@ func (p *Participant) declare(channel *amqp.Channel) (<-chan amqp.Delivery, erro
 	}); err != nil {
 		return nil, err
 	}
-	for _, b := range []struct{ key, exchange string }{
+	type binding struct{ key, exchange string }
+	bindings := []binding{
 		{Key(p.lock), whoExchange}, {Everybody, whoExchange}, {p.about().ID, evictExchange},
-	} {
+	}
+	if p.priority != 0 {
+		bindings = append(bindings, binding{RankedKey(p.lock), whoExchange})
+	}
+	for _, b := range bindings {
 		if err := channel.QueueBind(queue, b.key, b.exchange, false, nil); err != nil {
 			return nil, err
 		}
@@ -236,7 +248,7 @@ func (p *Participant) state(evicted bool) Answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := Answer{
-		Version: answerVersion, Kind: p.lock.Kind, Name: p.lock.Name, About: about,
+		Version: answerVersion, Kind: p.lock.Kind, Name: p.lock.Name, About: about, Priority: p.priority,
 		InLine: p.inQueue, Millis: (p.clock.Now() - p.since).Milliseconds(), Evicted: evicted,
 	}
 	switch {

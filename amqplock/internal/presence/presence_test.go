@@ -57,7 +57,7 @@ func newHolder(t *testing.T, id string) *holder {
 	t.Helper()
 	link := testLink(t)
 	h := &holder{lock: wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}}
-	p := New(h.lock, link.Broker, lease.BootClock{}, func() About { return About{ID: id} })
+	p := New(h.lock, link.Broker, lease.BootClock{}, 0, func() About { return About{ID: id} })
 	h.id = p.about().ID
 	p.Holds(Holding{Slots: func() []int { return []int{0} }, Evict: func(reason error) {
 		h.mu.Lock()
@@ -236,7 +236,7 @@ func TestFloodOfQuestions(t *testing.T) {
 // A participant that says nothing of itself is nil.
 func TestNobody(t *testing.T) {
 	t.Parallel()
-	p := New(wire.Ref{}, wire.Broker{}, lease.BootClock{}, nil)
+	p := New(wire.Ref{}, wire.Broker{}, lease.BootClock{}, 0, nil)
 	p.Joins(true)
 	p.Holds(Holding{})
 	p.Appear(nil)

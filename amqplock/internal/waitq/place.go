@@ -20,12 +20,16 @@ func Declare(channel *amqp.Channel, name string) (int, error) {
 	return q.Consumers, err
 }
 
-// join consumes. The caller has declared.
-func join(channel *amqp.Channel, name string) (*Place, error) {
+// join consumes, with a priority among consumers. The caller has declared.
+func join(channel *amqp.Channel, name string, priority int) (*Place, error) {
+	args := amqp.Table{}
+	if priority != 0 {
+		args["x-priority"] = priority
+	}
 	if err := channel.Qos(1, 0, false); err != nil {
 		return nil, err
 	}
-	hints, err := channel.Consume(wire.WaitQueue(name), "", false, false, false, false, nil)
+	hints, err := channel.Consume(wire.WaitQueue(name), "", false, false, false, false, args)
 	if err != nil {
 		return nil, err
 	}

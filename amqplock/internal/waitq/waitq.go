@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -34,6 +35,10 @@ type Waiting struct {
 type Waiter struct {
 	Lock wire.Ref
 	Link *wire.Link // its publish connection stands in the queue
+	// Priority is that among waiters, the highest first.
+	Priority int
+	// Who answers for us when other waiters ask. It may be nil.
+	Who *presence.Participant
 	// Try makes an attempt to get the lock: it returns nil, an error that matches
 	// fault.ErrBusy, or one that ends the wait. The first in the queue may keep a part of
 	// what it wants.
@@ -51,7 +56,8 @@ type Waiter struct {
 	known Waiting // what OnWaiting was called with
 
 	first  bool // in the queue
-	ahead  int  // how many are left of those who were in the queue before us
+	ahead  int  // how many in the queue are to be served before us
+	rank   rank
 	warned bool // that an alarm makes us wait
 
 	soon []time.Duration // the pauses that are left after a hint in vain
@@ -89,6 +95,10 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 			soon = 0
 		}
 		err = w.stand(ctx, place, soon, slow)
+		for errors.Is(err, errOutranked) {
+			place = w.stepBack(ctx, place)
+			err = w.stand(ctx, place, w.nextRetry(place, slow), slow)
+		}
 		w.first = false
 		if !errors.Is(err, errPlaceLost) {
 			return err
@@ -155,7 +165,7 @@ func (w *Waiter) stand(
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
 		case <-look.C:
-			if hints != nil && !w.first && w.ahead > 0 && w.neglected(ctx) {
+			if hints != nil && w.neglected(ctx, place) {
 				if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
 					return w.leave(place, err)
 				}
@@ -175,9 +185,17 @@ func (w *Waiter) stand(
 func (w *Waiter) heed(
 	ctx context.Context, place *Place, hint amqp.Delivery, slow backoff.BackOff,
 ) (time.Duration, error) {
+	announced, priority := announcement(hint)
+	if announced && priority > w.Priority && !hint.Redelivered {
+		return 0, errOutranked
+	}
 	w.first = true
 	w.report(place)
-	err := w.try(ctx)
+	try := w.try
+	if announced { // the lock is probably held still
+		try = w.tryCautiously
+	}
+	err := try(ctx)
 	switch {
 	case err == nil:
 		w.pass(place, hint)
@@ -237,19 +255,6 @@ func (w *Waiter) lastTry(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return w.Try(ctx, w.first)
-}
-
-// moveUp asks how many stand in the queue: no more than the others can be ahead of us.
-func (w *Waiter) moveUp(ctx context.Context, place *Place) {
-	if w.first || w.ahead == 0 {
-		return
-	}
-	n, err := wire.TimedFor(ctx, w.Link, "look at the wait queue", func(context.Context) (int, error) {
-		return Declare(place.channel, w.Lock.Name)
-	})
-	if err == nil {
-		w.ahead = min(w.ahead, max(n-1, 0))
-	}
 }
 
 // pass leaves the queue after a success with a hint in hand. A semaphore may have more
@@ -321,15 +326,19 @@ func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error
 	}
 	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue",
 		func(context.Context) (joined, error) {
-			place, err := join(channel, w.Lock.Name)
+			place, err := join(channel, w.Lock.Name, newcomer(w.Priority))
 			if err != nil {
 				return joined{}, err
 			}
-			n, err := Declare(channel, w.Lock.Name) // of those who came with us nobody was there before
+			n, err := Declare(channel, w.Lock.Name)    // of those who came with us nobody was there before
+			if err == nil && n > 1 && w.Priority > 0 { // as most of the others have 0
+				err = place.announce(w.Lock.Name, w.Priority)
+			}
 			return joined{place, n}, err
 		})
 	if err == nil {
 		w.ahead = max(all.n-1, 0)
+		w.rank = rank{came: w.ahead, at: time.Now(), unknown: true, mute: w.rank.mute}
 	}
 	w.joined(err == nil)
 	if err != nil && wire.Code(err) == 0 {

@@ -22,21 +22,37 @@ const (
 
 // neglected reports whether the first in the queue leaves a free lock alone: two looks in
 // a row have found it free. After the first of them the first in the queue gets a hint.
-func (w *Waiter) neglected(ctx context.Context) bool {
+// It is not for us while one of a higher priority answers, which looks too.
+func (w *Waiter) neglected(ctx context.Context, place *Place) bool {
+	if w.first || w.behind() == 0 {
+		return false
+	}
+	if w.rank.unknown {
+		w.moveUp(ctx, place)
+		w.report(place)
+		return false
+	}
 	before := w.free
 	w.free, w.slots = w.Link.FreeNow(ctx, w.Lock)
 	if w.free && !before {
 		w.nudge(ctx)
 	}
-	return w.free && before
+	if !w.free || !before {
+		return false
+	}
+	w.moveUp(ctx, place)
+	w.report(place)
+	return w.rank.higher == 0
 }
 
 // nextLook is when to look for the next time.
 func (w *Waiter) nextLook() time.Duration {
-	ahead := min(w.ahead, 100)
+	ahead := min(w.behind(), 100)
 	switch {
 	case w.first || ahead == 0: // the tries are for that
 		return rareLook
+	case w.rank.unknown:
+		return rankAfter
 	case w.free:
 		return w.Look + time.Duration(ahead-1)*w.Look/2
 	}
