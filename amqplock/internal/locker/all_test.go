@@ -179,6 +179,8 @@ func TestLateClaimToBeAlone(t *testing.T) {
 			t.Error("a waiter has the queue of one that is alone")
 		}
 		cancel()
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
 	})
 }

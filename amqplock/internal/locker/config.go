@@ -140,7 +140,7 @@ func (c Config) timingError(kind error, heartbeat time.Duration, whose string) e
 	case longer > wire.MaxHeartbeat && ways == nil:
 		ways = append(ways, "a shorter --check-interval")
 	case longer > wire.MaxHeartbeat:
-	case kind == fault.ErrConfig:
+	case errors.Is(kind, fault.ErrConfig):
 		ways = append(ways, fmt.Sprintf("--heartbeat %s", longer))
 	default: // the broker grants no longer one
 		ways = append(ways, fmt.Sprintf("heartbeat = %d in the broker's rabbitmq.conf",
