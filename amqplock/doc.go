@@ -35,10 +35,10 @@
 // connections while it is short of memory or disk. So a holder lives through such an
 // alarm. A waiter for a semaphore waits until it is over.
 //
-// Waiters are served in the order in which they joined the wait queue, which the broker
-// keeps (a single active consumer), the highest priority first (WithPriority). A newcomer's first try may take a lock that is free
-// at that instant, ahead of the queue. A waiter whose connection ends joins again, at the
-// end.
+// Waiters are served in the order in which they joined the wait queue. The broker keeps
+// that order (a single active consumer). WithPriority comes before it: the highest is
+// the first. A newcomer's first try may take a lock that is free at that instant, ahead
+// of the queue. A waiter whose connection ends joins again, at the end.
 //
 // A lock never comes back by itself: once lost it stays lost.
 //

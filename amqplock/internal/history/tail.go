@@ -66,9 +66,9 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	return t, nil
 }
 
-// stand tries for standTime, with pauses: somebody may be deleting the log, or just making
-// it. RabbitMQ lists a stream first and starts its replica then, and refuses readers in
-// between. A node that is to have no replica at all answers in the same way.
+// stand tries for standTime, with pauses: somebody may be deleting the log, or just
+// making it. RabbitMQ lists a stream first and starts its replica then, and refuses
+// readers in between. A node that is to have no replica at all answers in the same way.
 const (
 	standTime  = 5 * time.Second
 	firstPause = 5 * time.Millisecond

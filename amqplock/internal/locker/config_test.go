@@ -35,8 +35,8 @@ func TestValidate(t *testing.T) {
 			"heartbeat",
 		},
 		{"timings just possible", func(c *Config) { c.StopTime = 11 * time.Second }, ""},
-		{"timings just impossible", func(c *Config) { c.StopTime = 11*time.Second + 1 }, "leaves for both"},
-		{"check interval too long", func(c *Config) { c.CheckInterval = 15 * time.Second }, "leaves for both"},
+		{"timings just impossible", func(c *Config) { c.StopTime = 11*time.Second + 1 }, "for both"},
+		{"check interval too long", func(c *Config) { c.CheckInterval = 15 * time.Second }, "for both"},
 		{"negative", func(c *Config) { c.StopTime = -1 }, "negative"},
 		{"negative connect timeout", func(c *Config) { c.ConnectTimeout = -1 }, "negative"},
 		{

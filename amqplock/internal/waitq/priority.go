@@ -84,13 +84,13 @@ const rankAfter = presence.Delay + 100*time.Millisecond
 
 // rank is what a waiter knows of those who wait with it.
 type rank struct {
-	at      time.Time // when we joined
-	came    int       // how many at most are left of those who joined before us
-	higher  int       // how many have answered who are to be served before us
-	lower   bool      // there is one of a lower priority; it may be the first in the queue
-	unknown bool      // nobody has been asked yet
-	stepped bool      // back; those for whom we did may have been slow to answer
-	mute    bool      // we may not ask
+	at      time.Time // When we joined.
+	came    int       // At most so many are left of those who joined before us.
+	higher  int       // So many have answered that are to be served before us.
+	lower   bool      // There is one of a lower priority. It may be the first in the queue.
+	unknown bool      // Nobody has been asked yet.
+	stepped bool      // We stepped back. The others may have been slow to answer.
+	mute    bool      // We may not ask.
 }
 
 // behind is ahead, and one more if the first in the queue may be one that should step

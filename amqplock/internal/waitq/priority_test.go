@@ -21,13 +21,13 @@ func TestRank(t *testing.T) {
 		ahead, higher          int
 		lower                  bool
 	}{
-		{"0, the last", 0, 6, 6, future, 5, 2, true},
-		{"0, the first", 0, 0, 6, time.Time{}, 2, 2, true},
-		{"7, the last", 7, 6, 6, future, 2, 2, true},
-		{"7, the first", 7, 0, 6, time.Time{}, 0, 0, true},
-		{"8", 8, 6, 6, future, 0, 0, true},
-		{"-7, the last", -7, 6, 6, future, 6, 3, false},
-		{"-7, the first", -7, 0, 6, time.Time{}, 5, 2, false},
+		{"last of priority 0", 0, 6, 6, future, 5, 2, true},
+		{"first of priority 0", 0, 0, 6, time.Time{}, 2, 2, true},
+		{"last of priority 7", 7, 6, 6, future, 2, 2, true},
+		{"first of priority 7", 7, 0, 6, time.Time{}, 0, 0, true},
+		{"priority 8", 8, 6, 6, future, 0, 0, true},
+		{"last of priority -7", -7, 6, 6, future, 6, 3, false},
+		{"first of priority -7", -7, 0, 6, time.Time{}, 5, 2, false},
 		{"-8", -8, 0, 6, time.Time{}, 6, 3, false},
 		{"some have left since they answered", 0, 1, 1, future, 2, 2, true},
 	} {
