@@ -161,12 +161,13 @@ func (l *Link) Count(ctx context.Context, name string) (Slots, error) {
 
 // Compare reports whether a semaphore has fewer slots than n, or more. It asks about two.
 func (l *Link) Compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
-	fewer, err = probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
-		func(ctx context.Context, p *prober) (_ bool, err error) {
-			fewer, more, err = p.compare(ctx, name, n)
-			return fewer, err
+	type answer struct{ fewer, more bool } // not captured: a late one would be a race
+	found, err := probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (a answer, err error) {
+			a.fewer, a.more, err = p.compare(ctx, name, n)
+			return a, err
 		})
-	return fewer, more, err
+	return found.fewer, found.more, err
 }
 
 // Missing reports whether a queue is missing.
