@@ -54,8 +54,8 @@ func WithElastic(changed func(slots []int)) Option {
 // else, such as a time, is noticed.
 //
 // The first in line steps back for one of a higher priority that joins. That takes some
-// milliseconds, and a third of a second if the higher one is not above 0. If the lock
-// comes free meanwhile, the lower one may get it.
+// milliseconds. If the higher one is not above 0 it takes a third of a second, and longer
+// where the broker is slow. If the lock comes free meanwhile, the lower one may get it.
 //
 // Waiters learn of the priorities of others by WithAbout. A waiter without it is served
 // in its turn, but Waiting.Ahead of others does not count it. When the first in line is

@@ -110,7 +110,7 @@ func TestWaitersAreServedByPriority(t *testing.T) {
 func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.retry, cfg.look = time.Hour, time.Hour
+	cfg.retry, cfg.look = 50*time.Millisecond, time.Hour // it asks again, 20 times as late
 	holder := mustAcquire(t, cfg)
 	granted := make(chan string, 5)
 	var waiters sync.WaitGroup
