@@ -123,8 +123,7 @@ func (k *keeper) Verify(ctx context.Context) error {
 func (k *keeper) keepChecking() {
 	defer k.pacer.Stop()
 	hangs := make([]atomic.Bool, len(k.checks))
-	rests := make([]atomic.Int64, len(k.checks)) // until when, in nanoseconds
-	inVain := make(chan struct{}, 1)             // one of them has proven nothing
+	inVain := make(chan struct{}, 1) // one of them has proven nothing
 	for n, due := 0, k.granted; ; n++ {
 		pause := k.cfg.CheckInterval
 		if n < len(earlyChecks) {
@@ -138,16 +137,12 @@ func (k *keeper) keepChecking() {
 			return
 		}
 		for i, c := range k.checks {
-			if int64(k.cfg.clock.Now()) < rests[i].Load() || hangs[i].Swap(true) {
+			if hangs[i].Swap(true) {
 				continue
 			}
 			k.background.Go(func() {
 				defer hangs[i].Store(false)
-				begun := k.cfg.clock.Now()
-				ok := k.checkInTurn(i, c, n == 0)
-				took := k.cfg.clock.Now() - begun
-				rests[i].Store(int64(begun + k.rest(len(k.held.list()), took, ok)))
-				if !ok {
+				if !k.checkInTurn(i, c, n == 0) {
 					select {
 					case inVain <- struct{}{}:
 					default:
@@ -156,20 +151,6 @@ func (k *keeper) keepChecking() {
 			})
 		}
 	}
-}
-
-// rest is for how long after its begin a check of a large set, which took so long, is not
-// made again. At most a quarter of the time goes into it: it is work for the broker. But
-// the next proof has to come while the lease has half a heartbeat left, and the checks
-// begin on the beat of the interval. A check in vain does not rest. A publish
-// connection may be silent while no new one can be opened. A set that rests does not
-// outlast that, see newPreCheck.
-func (k *keeper) rest(slots int, took time.Duration, ok bool) time.Duration {
-	if !ok || slots <= fewSlots {
-		return 0
-	}
-	most := lease.Room(k.lease.Heartbeat()) - k.cfg.StopTime - k.cfg.CheckInterval - took
-	return max(min(4*took, most), 0)
 }
 
 // checkInTurn returns false when the check has proven nothing, and logs that; and the

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
-	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -105,28 +104,6 @@ func TestLargeSetKeepsItsLease(t *testing.T) {
 		}
 		_ = lock.Release(t.Context())
 	})
-}
-
-// A large set is checked less often, but early enough for its lease.
-func TestRestOfALargeSet(t *testing.T) {
-	t.Parallel()
-	k := &keeper{cfg: Config{StopTime: 5 * time.Second, CheckInterval: 3 * time.Second}}
-	k.lease = lease.New(10*time.Second, k.cfg.StopTime, []string{slotCheck})
-	for _, c := range []struct {
-		slots      int
-		took, want time.Duration
-		ok         bool
-	}{
-		{fewSlots, time.Second, 0, true},
-		{1500, time.Second, 4 * time.Second, true},
-		{1500, 2 * time.Second, 4 * time.Second, true}, // 9 s less 3 s less 2 s
-		{1500, 7 * time.Second, 0, true},
-		{1500, time.Second, 0, false},
-	} {
-		if got := k.rest(c.slots, c.took, c.ok); got != c.want {
-			t.Errorf("%+v: rests for %s", c, got)
-		}
-	}
 }
 
 // The broker reports a removal long before the next check.
