@@ -37,7 +37,8 @@ func TestAbsurdNumbers(t *testing.T) {
 		"--semaphore s --create 100001 true", "--semaphore s --create 9223372036854775807 true",
 		"--semaphore s --create 99999999999999999999 true", "--semaphore s --count 0 true",
 		"--semaphore s --count -1 true", "--semaphore s --count 100001 true",
-		"--semaphore s --count 9223372036854775807 true", "--semaphore s --count 99999999999999999999 true",
+		"--semaphore s --count 9223372036854775807 true",
+		"--semaphore s --count 99999999999999999999 true",
 		"history --mutex m -n 0", "history --mutex m -n 99999999999999999999",
 	} {
 		t.Setenv("AMQPRUN_URL", "amqp://127.0.0.1:1/")

@@ -204,7 +204,7 @@ refused() { # PATTERN ARGUMENT...
     refused 'heartbeat ' --mutex "$LOCK" --heartbeat "$heartbeat" touch started
   done
   refused 'option --heartbeat: must be at least 10ms' --mutex "$LOCK" --heartbeat 0 touch started
-  refused 'the 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
+  refused ' and 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
   refused 'check interval of 30s' --mutex "$LOCK" --check-interval 30 touch started
   refused 'heartbeat of 2s' --mutex "$LOCK" --heartbeat 2 touch started
 }

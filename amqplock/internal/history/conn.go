@@ -129,7 +129,8 @@ func (l *Log) explain(doing string, err error) error {
 	case code == amqp.PreconditionFailed && isWithoutStreams(err):
 		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
 	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
-		refusal.Hint = "amqprun has not made the queue of that name: delete it, or name the lock differently"
+		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
+			"or name the lock differently"
 	default:
 		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
 	}
