@@ -109,7 +109,7 @@ func checkRun(o *options) error {
 	case o.noWait && o.wait > 0:
 		return exit.Usagef("--nonblock and --wait exclude each other")
 	case o.given["create"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
-		return exit.Usagef("--create %d (or --slots): only a semaphore has slots, and at least one",
+		return exit.Usagef("--create or --slots %d: only a semaphore has slots, and at least one",
 			o.slots)
 	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)

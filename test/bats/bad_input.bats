@@ -139,12 +139,12 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "numbers of slots" {
-  refused '--create 0' --semaphore "$LOCK" --slots 0 touch started
-  refused '--create -1' --semaphore "$LOCK" --slots -1 touch started
+  refused '--slots 0' --semaphore "$LOCK" --slots 0 touch started
+  refused '--slots -1' --semaphore "$LOCK" --slots -1 touch started
   refused '"many" for option --slots: must be a whole number' --semaphore "$LOCK" --slots many touch started
   refused '"0x3" for option --slots: must be a whole number' --semaphore "$LOCK" --slots 0x3 touch started
   refused '100001 slots' --semaphore "$LOCK" --slots 100001 touch started
-  refused '--create 2 .*only a semaphore' --mutex "$LOCK" --slots 2 touch started
+  refused '--slots 2: only a semaphore' --mutex "$LOCK" --slots 2 touch started
 }
 
 @test "how many slots to take" {
@@ -205,7 +205,7 @@ refused() { # PATTERN ARGUMENT...
     refused 'heartbeat ' --mutex "$LOCK" --heartbeat "$heartbeat" touch started
   done
   refused 'option --heartbeat: must be at least 10ms' --mutex "$LOCK" --heartbeat 0 touch started
-  refused 'the 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
+  refused ' and 1m0s to stop the command' --mutex "$LOCK" -k 60 touch started
   refused 'check interval of 30s' --mutex "$LOCK" --check-interval 30 touch started
   refused 'heartbeat of 2s' --mutex "$LOCK" --heartbeat 2 touch started
 }

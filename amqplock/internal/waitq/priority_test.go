@@ -10,7 +10,8 @@ import (
 // A place counts those of a higher priority, and those of the same who came before.
 func TestRank(t *testing.T) {
 	t.Parallel()
-	rivals := []presence.Answer{ // an answer without an age is older than the future
+	// An answer without an age is older than the future.
+	rivals := []presence.Answer{
 		{Priority: 7}, {Priority: 7}, {Priority: -7},
 	}
 	future := time.Now().Add(time.Hour)
@@ -21,15 +22,15 @@ func TestRank(t *testing.T) {
 		ahead, higher          int
 		lower                  bool
 	}{
-		{"last of priority 0", 0, 6, 6, future, 5, 2, true},
-		{"first of priority 0", 0, 0, 6, time.Time{}, 2, 2, true},
-		{"last of priority 7", 7, 6, 6, future, 2, 2, true},
-		{"first of priority 7", 7, 0, 6, time.Time{}, 0, 0, true},
-		{"priority 8", 8, 6, 6, future, 0, 0, true},
-		{"last of priority -7", -7, 6, 6, future, 6, 3, false},
-		{"first of priority -7", -7, 0, 6, time.Time{}, 5, 2, false},
+		{"0, late", 0, 6, 6, future, 5, 2, true},
+		{"0, early", 0, 0, 6, time.Time{}, 2, 2, true},
+		{"7, late", 7, 6, 6, future, 2, 2, true},
+		{"7, early", 7, 0, 6, time.Time{}, 0, 0, true},
+		{"8", 8, 6, 6, future, 0, 0, true},
+		{"-7, late", -7, 6, 6, future, 6, 3, false},
+		{"-7, early", -7, 0, 6, time.Time{}, 5, 2, false},
 		{"-8", -8, 0, 6, time.Time{}, 6, 3, false},
-		{"some have left since they answered", 0, 1, 1, future, 2, 2, true},
+		{"some have left since", 0, 1, 1, future, 2, 2, true},
 	} {
 		r := rank{at: c.at, came: c.came}
 		ahead := r.among(c.priority, c.others, rivals)

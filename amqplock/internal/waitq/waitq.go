@@ -37,7 +37,7 @@ type Waiter struct {
 	Link *wire.Link // its publish connection stands in the queue
 	// Priority is that among waiters, the highest first.
 	Priority int
-	// Who answers other waiters for us. It may be nil.
+	// The participant Who answers other waiters for us. It may be nil.
 	Who *presence.Participant
 	// Try makes an attempt to get the lock: it returns nil, an error that matches
 	// fault.ErrBusy, or one that ends the wait. The first in the queue may keep a part of
