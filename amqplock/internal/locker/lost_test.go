@@ -58,8 +58,11 @@ func TestLostWhenTheSlotIsRemoved(t *testing.T) {
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, -1); err != nil {
 		t.Fatal(err)
 	}
+	// RabbitMQ 3.10 closes the connection of one that reads a slot at the instant of its
+	// deletion.
 	if lost := waitLost(t, second); !strings.Contains(lost.Lock, "slot 2") ||
-		!strings.Contains(lost.Reason, "slot check") {
+		!strings.Contains(lost.Reason, "slot check") &&
+			!strings.Contains(lost.Reason, "INTERNAL_ERROR (541)") {
 		t.Errorf("%v does not name the slot", lost)
 	}
 	if err := first.Verify(t.Context()); err != nil {
