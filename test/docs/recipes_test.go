@@ -107,12 +107,14 @@ func testJob(t *testing.T, env []string, command string) {
 
 // TestSystemd judges the units, and does to the process of the service what systemd does.
 func TestSystemd(t *testing.T) {
-	s := open(t, false, "report")
+	s := open(t, false, "report", "billing")
 	settings := filepath.Join(s.home, "amqprun.env")
 	s.write(settings, "AMQPRUN_URL="+s.url+"\n", 0o600)
 	var service string
 	var paths []string
-	for _, unit := range blocks(t, howTo+"systemd.md", "systemd", "ini") {
+	const page = howTo + "systemd.md"
+	standby := blocks(t, page, "A cold standby", "ini")
+	for _, unit := range append(standby, blocks(t, page, "A timer on several machines", "ini")...) {
 		name := strings.TrimPrefix(unit[:strings.Index(unit, "\n")], "# /etc/systemd/system/")
 		unit = strings.ReplaceAll(s.here(unit), "/etc/amqprun.env", settings)
 		if strings.HasSuffix(name, ".service") {
