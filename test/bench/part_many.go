@@ -92,7 +92,10 @@ func (b *bench) loadOf(c *crowd) (l load, failed error) {
 	}
 	var pids []int
 	for _, p := range c.all {
-		pids = append(pids, p.Process.Pid, guardOf(p.Process.Pid))
+		pids = append(pids, p.Process.Pid)
+		if guard := guardOf(p.Process.Pid); guard != 0 { // a waiter has none
+			pids = append(pids, guard)
+		}
 	}
 	<-time.After(settled)
 	used := func(pids ...int) (total float64) {
