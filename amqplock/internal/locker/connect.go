@@ -152,7 +152,9 @@ func redial(
 	var last error
 	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
 		c, err := connectOnce(ctx, cfg)
-		last = err
+		if last == nil || ctx.Err() == nil { // a try that ctx has cut short says less
+			last = err
+		}
 		if err != nil && !again(err) {
 			err = backoff.Permanent(err)
 		}
