@@ -50,11 +50,11 @@ func search(name string) (path string, err error) {
 		return name, nil
 	}
 	refused := ""
-	search, set := os.LookupEnv("PATH")
+	dirs, set := os.LookupEnv("PATH")
 	if !set {
-		search = "/bin:/usr/bin"
+		dirs = "/bin:/usr/bin"
 	}
-	for _, dir := range filepath.SplitList(search) {
+	for _, dir := range filepath.SplitList(dirs) {
 		if dir == "" {
 			dir = "."
 		}

@@ -15,7 +15,7 @@ import (
 // give the foreground at the start would take it from the rest of a pipeline, and
 // `amqprun seq 5000 | less` would hang.
 func (r *run) start() (release func(), err error) {
-	path, err := Lookup(r.c.Args[0])
+	path, err := search(r.c.Args[0]) // execve itself finds out about an interpreter
 	if err != nil {
 		return nil, err
 	}
