@@ -80,6 +80,30 @@ func TestNewcomerGlances(t *testing.T) {
 	}
 }
 
+// Another contender makes the semaphore while this one looks for it. Slot 0 comes last, so
+// slot 1 is missed, and slot 0 could be seen. That is no semaphore without slots.
+func TestSemaphoreThatIsBeingMadeIsNotPaused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Kind, cfg.Slots = wire.Semaphore, 10
+		made := false
+		p.answer(func(r *request) bool {
+			if made || r.method != "publish" || r.queue != wire.SlotQueue("x", 1) {
+				return false
+			}
+			made = true
+			r.serve()
+			p.semaphore(cfg, cfg.Slots)
+			return true
+		})
+		lock, err := TryAcquire(t.Context(), cfg)
+		if err != nil || !made {
+			t.Fatalf("made %t, got %v", made, err)
+		}
+		_ = lock.Release(t.Context())
+	})
+}
+
 // One after the other, the checks of this set would take longer than its lease.
 func TestLargeSetKeepsItsLease(t *testing.T) {
 	t.Parallel()
