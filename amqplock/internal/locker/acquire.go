@@ -62,7 +62,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		if ctx.Err() != nil || isBusy(err) && !wait {
 			return nil, s.failed(ctx, c.busy)
 		}
-		if !cut || !wait {
+		if !cut || !wait || errors.Is(err, fault.ErrNotAcquired) { // an eviction may be confirmed
 			return nil, err
 		}
 		s.lost(err)
