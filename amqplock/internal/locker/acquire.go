@@ -51,7 +51,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			err = c.wait(ctx, waiter, err)
 		}
 		if err == nil {
-			return hold(ctx, c)
+			return hold(c)
 		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
@@ -74,8 +74,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 }
 
 // hold makes the contender that got the lock its Holder.
-func hold(ctx context.Context, c *contender) (*Holder, error) {
-	c.compareSize(ctx)
+func hold(c *contender) (*Holder, error) {
 	h, err := newHolder(c)
 	if err != nil {
 		c.abandon()
@@ -163,19 +162,19 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	return err
 }
 
-// comparing bounds compareSize: nothing checks the lock yet, and its lease runs.
+// comparing bounds compareSize: the end of a short command waits for it.
 const comparing = time.Second
 
 // compareSize warns if the semaphore has another number of slots than it would have been
-// created with.
-func (c *contender) compareSize(ctx context.Context) {
+// created with. It asks the broker only if nobody has counted the slots.
+func (c *contender) compareSize() {
 	want := c.cfg.Slots
 	if want == 0 || c.size == want {
 		return
 	}
 	how := fmt.Sprintf("%d slots, not", c.size)
-	if c.size == 0 { // they were not counted
-		ctx, cancel := context.WithTimeout(ctx, comparing)
+	if c.size == 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), comparing)
 		defer cancel()
 		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
 		switch {
