@@ -130,9 +130,8 @@ type contender struct {
 // lock, or the broker does not answer well now. On the first connection that is an alarm,
 // no answer in time, or an end of the publish connection. Other answers would come again.
 func (c *contender) mayPass(err error, first bool) bool {
-	alarm := (*wire.AlarmError)(nil)
 	switch {
-	case isBusy(err), errors.As(err, &alarm):
+	case isUsual(err):
 		return true
 	case c.link.Lock.IsClosed(), !errors.Is(err, fault.ErrUnreachable):
 		return false
@@ -141,10 +140,16 @@ func (c *contender) mayPass(err error, first bool) bool {
 	return !first || errors.Is(err, context.DeadlineExceeded) || publish != nil && publish.IsClosed()
 }
 
+// isUsual reports whether others hold the lock, or the broker is in an alarm, of which
+// the waiter warns.
+func isUsual(err error) bool {
+	alarm := (*wire.AlarmError)(nil)
+	return isBusy(err) || errors.As(err, &alarm)
+}
+
 // wait waits after a try that ended with why.
 func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) error {
-	alarm := (*wire.AlarmError)(nil)
-	if isBusy(why) || errors.As(why, &alarm) { // of which the waiter warns
+	if isUsual(why) {
 		c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, why)
 	} else {
 		c.cfg.Warnf("%v; trying again", why)
