@@ -51,7 +51,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			err = c.wait(ctx, waiter, err)
 		}
 		if err == nil {
-			return hold(ctx, c)
+			return hold(c)
 		}
 		cut := c.link.Lock.IsClosed()
 		c.abandon()
@@ -62,7 +62,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		if ctx.Err() != nil || isBusy(err) && !wait {
 			return nil, s.failed(ctx, c.busy)
 		}
-		if !cut || !wait {
+		if !cut || !wait || errors.Is(err, fault.ErrNotAcquired) { // an eviction may be confirmed
 			return nil, err
 		}
 		s.lost(err)
@@ -74,8 +74,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 }
 
 // hold makes the contender that got the lock its Holder.
-func hold(ctx context.Context, c *contender) (*Holder, error) {
-	c.compareSize(ctx)
+func hold(c *contender) (*Holder, error) {
 	h, err := newHolder(c)
 	if err != nil {
 		c.abandon()
@@ -131,9 +130,8 @@ type contender struct {
 // lock, or the broker does not answer well now. On the first connection that is an alarm,
 // no answer in time, or an end of the publish connection. Other answers would come again.
 func (c *contender) mayPass(err error, first bool) bool {
-	alarm := (*wire.AlarmError)(nil)
 	switch {
-	case isBusy(err), errors.As(err, &alarm):
+	case isUsual(err):
 		return true
 	case c.link.Lock.IsClosed(), !errors.Is(err, fault.ErrUnreachable):
 		return false
@@ -142,10 +140,16 @@ func (c *contender) mayPass(err error, first bool) bool {
 	return !first || errors.Is(err, context.DeadlineExceeded) || publish != nil && publish.IsClosed()
 }
 
+// isUsual reports whether others hold the lock, or the broker is in an alarm, of which
+// the waiter warns.
+func isUsual(err error) bool {
+	alarm := (*wire.AlarmError)(nil)
+	return isBusy(err) || errors.As(err, &alarm)
+}
+
 // wait waits after a try that ended with why.
 func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) error {
-	alarm := (*wire.AlarmError)(nil)
-	if isBusy(why) || errors.As(why, &alarm) { // of which the waiter warns
+	if isUsual(why) {
 		c.cfg.Debugf("waiting for %s: %v", c.cfg.Ref, why)
 	} else {
 		c.cfg.Warnf("%v; trying again", why)
@@ -163,19 +167,19 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	return err
 }
 
-// comparing bounds compareSize: nothing checks the lock yet, and its lease runs.
+// comparing bounds compareSize: the end of a short command waits for it.
 const comparing = time.Second
 
 // compareSize warns if the semaphore has another number of slots than it would have been
-// created with.
-func (c *contender) compareSize(ctx context.Context) {
+// created with. It asks the broker only if nobody has counted the slots.
+func (c *contender) compareSize() {
 	want := c.cfg.Slots
 	if want == 0 || c.size == want {
 		return
 	}
 	how := fmt.Sprintf("%d slots, not", c.size)
-	if c.size == 0 { // they were not counted
-		ctx, cancel := context.WithTimeout(ctx, comparing)
+	if c.size == 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), comparing)
 		defer cancel()
 		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
 		switch {

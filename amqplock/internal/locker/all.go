@@ -95,13 +95,23 @@ func (a *attempt) keepAlone(ctx context.Context, count int) (again bool, err err
 	}
 	_, more, err := a.link.Compare(ctx, a.cfg.Name, count)
 	if err == nil && !more {
+		a.alone = true
 		if err = a.prove(ctx); err == nil {
-			a.alone = true
 			return false, nil
 		}
+		a.alone = false
 	}
 	a.giveBack(ctx, 0)
 	return more, err
+}
+
+// checks are those of the checker. One that is alone has to own NAME-B-0 too.
+func (a *attempt) checks() []check {
+	list := a.checker.checks(a.ours)
+	if a.alone {
+		list[0].also = []int{0}
+	}
+	return list
 }
 
 // addAlone runs f, which adds slots, unless all slots are held by one that shall be

@@ -184,3 +184,29 @@ func TestLateClaimToBeAlone(t *testing.T) {
 		}
 	})
 }
+
+// A holder of all slots that is not alone any more has lost them, like one that has lost
+// a slot. The next check finds out, and the release does.
+func TestHolderOfAllThatIsNotAlone(t *testing.T) {
+	t.Parallel()
+	for _, released := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, 2)
+			cfg.Count = All
+			lock := mustAcquire(t, cfg)
+			pass(10 * time.Second)
+			p.mu.Lock()
+			p.queues[wire.HeldQueue("x", 0)] = &peerConn{} // another's, after a fault of a cluster
+			p.mu.Unlock()
+			if !released {
+				pass(DefaultCheckInterval)
+				if err := context.Cause(lock.Context()); !errors.Is(err, fault.ErrLost) {
+					t.Errorf("after a check: %v, want ErrLost", err)
+				}
+			}
+			if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
+				t.Errorf("the release: %v, want ErrLost", err)
+			}
+		})
+	}
+}

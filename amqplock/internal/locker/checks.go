@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +18,8 @@ type check struct {
 	ask   func(ctx context.Context, slot, channel int) error
 	rest  func(ctx context.Context, slot, channel int) error // for all slots but the first
 	judge func(error) wire.Verdict
-	each  bool // asked for each slot held; else once for all
+	each  bool  // asked for each slot held; else once for all
+	also  []int // and for these
 }
 
 // abreast is how many slots of a large set are asked about at the same time. One after
@@ -37,6 +39,7 @@ func (c check) run(ctx context.Context, slots []int) error {
 	if !c.each {
 		slots = slots[:min(1, len(slots))]
 	}
+	slots = slices.Concat(slots, c.also)
 	if len(slots) <= fewSlots {
 		return c.askInTurn(ctx, slots, 0, 1)
 	}

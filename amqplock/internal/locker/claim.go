@@ -106,7 +106,7 @@ func (a *attempt) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	slots := a.held.list()
-	list := a.checker.checks(a.ours)
+	list := a.checks()
 	a.sent = a.cfg.clock.Now()
 	err := a.ask(ctx, list[1:], slots)
 	if err == nil {

@@ -45,7 +45,15 @@ func newHolder(c *contender) (*Holder, error) {
 		Slots: h.Slots, Elastic: c.cfg.Elastic,
 		Evict: func(reason error) { h.lose(h.String(), reason) },
 	})
-	h.publishing.Go(h.prepare)
+	if c.size > 0 {
+		c.compareSize() // before the work prints anything
+	}
+	h.publishing.Go(func() {
+		if c.size == 0 {
+			c.compareSize() // the work does not wait for an answer
+		}
+		h.prepare()
+	})
 	c.cfg.Debugf("acquired %s", h)
 	return h, nil
 }

@@ -67,7 +67,7 @@ func newKeeper(a *attempt) (*keeper, error) {
 	}
 	k := &keeper{
 		cfg: a.cfg, link: a.link, checker: a.checker, held: a.held,
-		checks: a.checker.checks(a.ours), granted: a.cfg.clock.Now(), expiry: expiry, pacer: pacer,
+		checks: a.checks(), granted: a.cfg.clock.Now(), expiry: expiry, pacer: pacer,
 	}
 	names := make([]string, len(k.checks))
 	for i, c := range k.checks {

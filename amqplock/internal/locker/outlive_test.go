@@ -11,6 +11,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -221,4 +223,39 @@ func TestFirstLookThatIsAnsweredLate(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A waiter for several slots that was evicted does not come back, also when its
+// connections end before it has obeyed.
+func TestEvictedCollectorDoesNotConnectAgain(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	cfg.Slots = 3
+	mustAcquire(t, cfg)
+	collector, kill := mortal(ranked(cfg, 0))
+	collector.Count = 3
+	id, admin, evicted := collector.About().ID, testSession(t, cfg), false
+	collector.Log = onLog(func(text string) {
+		if evicted || !strings.HasPrefix(text, "granted and checked") {
+			return
+		}
+		evicted = true
+		waitFor(t, "it confirms the eviction", func() bool {
+			return presence.Evict(t.Context(), admin, cfg.Ref, id, "me") == nil
+		})
+		kill()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ended := make(chan error)
+	go func() {
+		_, err := Acquire(ctx, collector)
+		ended <- err
+	}()
+	awaitWaiters(t, cfg.Name, 1)
+	waitq.WakeNext(t.Context(), admin, cfg.Name) // it is the first now, and begins to collect
+	if err := <-ended; !errors.Is(err, fault.ErrNotAcquired) ||
+		!strings.Contains(err.Error(), "evicted by me") {
+		t.Errorf("got %v, want ErrNotAcquired, evicted by me", err)
+	}
 }

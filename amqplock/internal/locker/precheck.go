@@ -91,8 +91,13 @@ func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
 }
 
 // newPreCheck makes a preCheck on publish. Where publish is nil there is no connection
-// until it is open. The lease outlasts three waits: for a silent publish connection,
-// until the lock connection asks without it, and for that answer.
+// until it is open.
+//
+// The lease of 1.9 heartbeats has to outlast three times the patience. The first is for a
+// silent publish connection, the second until the lock connection asks without it, and
+// the third for that answer. A check interval and a stop time of more than 0.7 heartbeats
+// together shorten the third. From about 1.0 on there is none, and a silent publish
+// connection costs the lock. A shorter patience would cost it where answers are slow.
 func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 	now := time.Now()
 	next := &preCheck{
