@@ -43,6 +43,24 @@ func TestSocket(t *testing.T) {
 	}
 }
 
+// TestLogout: it removes XDG_RUNTIME_DIR, and the script may go on.
+func TestLogout(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "run-") //nolint:usetesting // a short path, for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	s, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(false)
+	_ = os.RemoveAll(dir)
+	if _, err := os.Stat(s.Path); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReleaseOfAnything: the variable of the caller may name another program's socket.
 func TestReleaseOfAnything(t *testing.T) {
 	t.Parallel()
