@@ -17,7 +17,7 @@ import (
 
 func TestSocket(t *testing.T) {
 	t.Parallel()
-	s, err := Listen()
+	s, err := Listen("mutex m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", dir)
-	s, err := Listen()
+	s, err := Listen("mutex m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +123,16 @@ func TestKilledKeeper(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
+	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("mutex m"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	sweep("/tmp")
 	if _, err := os.Stat(path); err != nil {
 		t.Error("a young socket is swept:", err)
 	}
-	if _, err := Release(path); !errors.Is(err, ErrKilled) {
-		t.Errorf("killed: %v", err)
+	a, err := Release(path)
+	if !errors.Is(err, ErrKilled) || !strings.HasPrefix(a.Lost, "mutex m was lost") {
+		t.Errorf("killed: %+v, %v", a, err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Error("the directory is left:", err)

@@ -118,7 +118,7 @@ func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
 
 // detach makes us a process of the background, and the socket on which it is asked.
 func (k *keeper) detach() (*hold.Socket, error) {
-	socket, err := hold.Listen()
+	socket, err := hold.Listen(k.lock.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a socket for amqprun release: %w", err)
 	}
@@ -262,10 +262,7 @@ func Released(a hold.Answer, err error) error {
 	case err == nil:
 		return &amqplock.Error{Kind: amqplock.ErrLost, Text: a.Lost}
 	case errors.Is(err, hold.ErrKilled):
-		return &amqplock.Error{
-			Kind: amqplock.ErrLost, Err: err,
-			Text: "the lock was lost: the process that held it is gone",
-		}
+		return &amqplock.Error{Kind: amqplock.ErrLost, Text: a.Lost, Err: err}
 	case errors.Is(err, hold.ErrNone):
 		return &amqplock.Error{
 			Kind: amqplock.ErrNotFound, Text: "there is nothing to release", Err: err,

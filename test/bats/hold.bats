@@ -121,6 +121,7 @@ teardown() {
   touch go
   wait_bg 20 "$bg_pid"
   file_has bg.1.out '^released 76$'
+  file_has bg.1.err "mutex \"$LOCK\" was lost: the process that held it is gone"
   nothing_is_left
 }
 
