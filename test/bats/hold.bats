@@ -265,7 +265,7 @@ teardown() {
   wait_until 10 no_keeper
   is_free
   LOSE=1 sane_run '!' bats two.bats
-  [[ $output == *'lock was lost'* ]]
+  [[ $output == *'was lost'* ]]
   hold --mutex "$LOCK"
   sed -i 's/-w 5m/-n/' two.bats
   sane_run '!' bats two.bats
