@@ -73,7 +73,7 @@ type keeper struct {
 	c       *console.Console
 	process *hold.Process
 	ended   <-chan struct{} // of the process
-	sigs    <-chan os.Signal
+	sigs    chan os.Signal
 	caught  <-chan struct{}
 	lock    *amqplock.Lock
 
@@ -90,28 +90,21 @@ type keeper struct {
 // acquire waits for the lock. The wait also ends when nobody wants the lock any more:
 // with the amqprun that was called, and with the process.
 func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
-	sigs, done := make(chan os.Signal), make(chan struct{})
+	done := make(chan struct{})
 	defer close(done)
 	go func() {
-		for {
-			var s os.Signal
-			select {
-			case s = <-k.sigs:
-			case <-control.Abandoned():
-				s = syscall.SIGHUP
-			case <-k.ended:
-				s = syscall.SIGHUP
-			case <-done:
-				return
-			}
-			select {
-			case sigs <- s:
-			case <-done:
-				return
-			}
+		select {
+		case <-control.Abandoned():
+		case <-k.ended:
+		case <-done:
+			return
+		}
+		select {
+		case k.sigs <- syscall.SIGHUP:
+		case <-done:
 		}
 	}()
-	lock, err := acquire(k.spec.Spec, k.c, sigs, nil)
+	lock, err := acquire(k.spec.Spec, k.c, k.sigs, nil)
 	<-k.caught
 	return lock, err
 }
