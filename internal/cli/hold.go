@@ -103,6 +103,10 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	if err := noArguments(o); err != nil {
 		return job.HoldSpec{}, err
 	}
+	if o.conflictCode == exit.OK {
+		return job.HoldSpec{}, exit.Usagef(
+			"--conflict-exit-code 0: a script would take it for a lock that is held")
+	}
 	if o.holdLog != "" {
 		log, err := os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {

@@ -58,6 +58,8 @@ teardown() {
     [[ $output != *on ]]
     sane_run -64 "$shell" -c 'eval "$(amqprun hold --mutx "$1")" || exit; echo on' - "$LOCK"
     [[ $output != *on ]]
+    sane_run -64 "$shell" -c 'eval "$(amqprun hold -n -E 0 --mutex "$1")" || exit; echo on' - "$LOCK"
+    [[ $output != *on ]]
     sane_run -4 "$shell" -c 'set -e; eval "$(amqprun hold -q -n -E 4 --mutex "$1")"; echo on' - "$LOCK"
     [[ $output != *on ]]
   done
