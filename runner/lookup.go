@@ -118,8 +118,8 @@ func checkInterpreter(path string) error {
 }
 
 // interpreter names the program that the #! line of path asks for, as Linux reads it. A
-// carriage return is a part of the name. It is empty where there is no such line, it
-// cannot be read, or the name goes on after scriptHead: then Linux does not use it.
+// carriage return is a part of the name. It is empty where there is no such line, or it
+// cannot be read. Linux does not use a name that goes on after scriptHead.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

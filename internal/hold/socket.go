@@ -27,9 +27,9 @@ const (
 	lockName   = "lock" // a file that says what a killed keeper held
 )
 
-// directories are where a socket can be. A script can outlive the logout, at which systemd
-// removes XDG_RUNTIME_DIR, so that is only for a /tmp that cannot be written. The names
-// are short, because a path of a socket has at most 104 bytes.
+// directories are where a socket can be. systemd removes XDG_RUNTIME_DIR at the logout,
+// which a script can outlive, so that is only for a /tmp that cannot be written. The
+// names are short, because a path of a socket has at most 104 bytes.
 func directories() []string {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && len(dir) < 60 {
 		return []string{"/tmp", dir}
