@@ -15,10 +15,10 @@ import (
 	"github.com/amqprun/amqprun/internal/report"
 )
 
-// takeOptions say which lock to take, how, and what to do about its loss. Options that say
-// how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those that
-// say which lock, how many, or whether to wait are not: they would leak into an amqprun
-// that the command runs.
+// takeOptions say which lock to take, how, and what to do about its loss. Options that
+// say how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those
+// that say which lock, how many, or whether to wait are not: they would leak into an
+// amqprun that the command runs.
 func takeOptions(o *options) []*option {
 	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
 	return append(brokerOptions(o), []*option{
