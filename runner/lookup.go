@@ -2,15 +2,16 @@ package runner
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,6 +99,9 @@ func startError(path string, err error) *StartError {
 }
 
 func noInterpreter(name string) error {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		name = strconv.Quote(name) // a script with the line ends of Windows
+	}
 	return fmt.Errorf("its interpreter %s does not exist", name)
 }
 
@@ -113,18 +117,27 @@ func checkInterpreter(path string) error {
 	return nil
 }
 
-// interpreter names the program that the #! line of path asks for. It is empty where
-// there is no such line, or it cannot be read.
+// interpreter names the program that the #! line of path asks for, as Linux reads it. A
+// carriage return is a part of the name. It is empty where there is no such line, or it
+// cannot be read. Linux does not use a name that goes on after scriptHead.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
-	script, found := bytes.CutPrefix(line, []byte("#!"))
-	if fields := bytes.Fields(script); found && len(fields) > 0 {
-		return string(fields[0])
+	line, err := bufio.NewReaderSize(f, scriptHead).ReadSlice('\n')
+	script, found := strings.CutPrefix(string(line), "#!")
+	name := strings.TrimLeft(script, " \t")
+	end := strings.IndexAny(name, " \t\n\x00")
+	switch {
+	case !found, end < 0 && errors.Is(err, bufio.ErrBufferFull):
+		return ""
+	case end >= 0:
+		name = name[:end]
 	}
-	return ""
+	return name
 }
+
+// scriptHead is how much of a script Linux reads for its #! line (BINPRM_BUF_SIZE).
+const scriptHead = 256

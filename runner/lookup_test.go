@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,10 @@ func TestLookup(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#! /no/such/interpreter -x\n"), 0); err != nil {
 		t.Fatal(err)
 	}
+	windows := file("windows", 0o755)
+	if err := os.WriteFile(windows, []byte("#!/bin/sh\r\n"), 0); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", dir+":/no/such/directory")
 	for _, c := range []struct {
 		name, path string
@@ -33,6 +38,7 @@ func TestLookup(t *testing.T) {
 		{plain, "", 126},
 		{"script", "", 126},
 		{script, "", 126},
+		{windows, "", 126},
 		{dir, "", 126},
 		{"nothing", "", 127},
 		{dir + "/nothing", "", 127},
@@ -47,6 +53,35 @@ func TestLookup(t *testing.T) {
 		}
 		if path != c.path || code != c.code {
 			t.Errorf("%q: %q, %v, code %d; want %q, code %d", c.name, path, err, code, c.path, c.code)
+		}
+	}
+}
+
+// TestInterpreter: what Linux does with a #! line.
+func TestInterpreter(t *testing.T) {
+	t.Parallel()
+	long := "/" + strings.Repeat("x", 300)
+	for text, want := range map[string]string{
+		"":                                "",
+		"#!":                              "",
+		"#!/bin/sh":                       "/bin/sh",
+		"#!/bin/sh\n":                     "/bin/sh",
+		"#! \t/bin/sh -e\n":               "/bin/sh",
+		"#!/bin/sh\r\n":                   "/bin/sh\r",
+		"# /bin/sh\n":                     "",
+		"#!\n/bin/sh\n":                   "",
+		"#!/bin/sh " + long:               "/bin/sh",
+		"#!" + long + "\n":                "",
+		"#!" + long[:252] + "\n":          long[:252],
+		"#!" + long[:254] + " -e\n":       "",
+		"#!" + long[:253] + " -e -f -g\n": long[:253],
+	} {
+		path := filepath.Join(t.TempDir(), "script")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := interpreter(path); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

@@ -18,27 +18,11 @@ import (
 )
 
 func holdOptions(o *options) []*option {
-	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
 	o.progress = 30 * time.Second
-	return append(brokerOptions(o), []*option{
-		semaphoreOption(o), mutexOption(o), conflictOption(o),
-		toggle("nonblock n", &o.noWait),
-		value("wait w timeout", duration(&o.wait)),
-		value("create slots", number(&o.slots)),
-		value("count", numberOrAll(&o.count)),
-		toggle("greedy", &o.greedy),
-		value("priority", priority(&o.priority)).orVariable(),
-		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
-		value("progress", zeroOr(&o.progress)).orVariable(),
+	return append(takeOptions(o), []*option{
 		value("for", process(&o.holdFor)),
 		value("max", atLeast(&o.holdMax)),
-		value("signal s", signal(&o.stopSignal)).orVariable(),
-		value("kill-after k", duration(&o.stopTime)).orVariable(),
 		value("log", nonEmpty(&o.holdLog)),
-		value("metadata", metadata(&o.metadata)),
-		toggle("history", &o.history).orVariable(),
-		toggle("fence", &o.fence).orVariable(),
-		toggle("show-command", &o.showCommand).orVariable(),
 	}...)
 }
 
@@ -118,6 +102,10 @@ func keep(o *options, c *console.Console, control *background.Control) (exit.Out
 func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	if err := noArguments(o); err != nil {
 		return job.HoldSpec{}, err
+	}
+	if o.conflictCode == exit.OK {
+		return job.HoldSpec{}, exit.Usagef(
+			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
 	if o.holdLog != "" {
 		log, err := os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)

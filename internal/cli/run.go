@@ -15,15 +15,12 @@ import (
 	"github.com/amqprun/amqprun/internal/report"
 )
 
-// Options that say how to reach the broker, or the manner, are also read from
-// AMQPRUN_<OPTION>. Those that say which lock, how many, or whether to wait are not: they
-// would leak into an amqprun that the command runs.
-func runOptions(o *options) []*option {
+// takeOptions say which lock to take, how, and what to do about its loss. Options that
+// say how to reach the broker, or the manner, are also read from AMQPRUN_<OPTION>. Those
+// that say which lock, how many, or whether to wait are not: they would leak into an
+// amqprun that the command runs.
+func takeOptions(o *options) []*option {
 	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
-	o.progress = console.OnTerminal // cron mails what a job prints
-	if os.Getenv("CI") != "" {
-		o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
-	}
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),
@@ -32,19 +29,28 @@ func runOptions(o *options) []*option {
 		value("count", numberOrAll(&o.count)),
 		toggle("greedy", &o.greedy),
 		value("priority", priority(&o.priority)).orVariable(),
-		toggle("elastic", &o.elastic),
-		value("command c", text(&o.command)),
 		value("signal s", signal(&o.stopSignal)).orVariable(),
 		value("kill-after k", duration(&o.stopTime)).orVariable(),
 		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
-		value("orphans", orphans(&o.orphans)),
 		value("progress", zeroOr(&o.progress)).orVariable(),
-		value("report", nonEmpty(&o.report)),
 		value("metadata", metadata(&o.metadata)),
 		toggle("history", &o.history).orVariable(),
 		toggle("fence", &o.fence).orVariable(),
-		value("once", duration(&o.once)),
 		toggle("show-command", &o.showCommand).orVariable(),
+	}...)
+}
+
+func runOptions(o *options) []*option {
+	o.progress = console.OnTerminal // cron mails what a job prints
+	if os.Getenv("CI") != "" {
+		o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
+	}
+	return append(takeOptions(o), []*option{
+		toggle("elastic", &o.elastic),
+		value("command c", text(&o.command)),
+		value("orphans", orphans(&o.orphans)),
+		value("report", nonEmpty(&o.report)),
+		value("once", duration(&o.once)),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
 	}...)

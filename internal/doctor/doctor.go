@@ -13,10 +13,11 @@ import (
 // the Go runtime.
 const fewFiles = 64
 
-// Machine returns a finding for each thing that was looked at. None is a failure: amqprun
-// runs without it, and promises less.
+// Machine returns a finding for each thing that was looked at. A failure keeps amqprun
+// from running a command. With a warning it promises less.
 func Machine() []amqplock.Finding { return append(kernel(), files()) }
 
+// finding is a warning unless ok is true.
 func finding(check, text string, ok bool, without, fix string) amqplock.Finding {
 	if ok {
 		return amqplock.Finding{Check: check, Level: "ok", Text: text}

@@ -41,12 +41,14 @@ var (
 )
 
 // Release asks the keeper with that socket to release, and waits until it has. It removes
-// the files of a killed keeper.
+// the files of a killed keeper, and names its lock in the answer.
 func Release(socket string) (Answer, error) {
 	var a Answer
 	err := ask(socket, askRelease, answerTime, &a)
 	if errors.Is(err, ErrKilled) {
-		discard(filepath.Dir(socket))
+		dir := filepath.Dir(socket)
+		a.Lost = lockOf(dir) + " was lost: the process that held it is gone"
+		discard(dir)
 	}
 	return a, err
 }

@@ -17,7 +17,7 @@ import (
 
 func TestSocket(t *testing.T) {
 	t.Parallel()
-	s, err := Listen()
+	s, err := Listen("mutex m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +40,24 @@ func TestSocket(t *testing.T) {
 	<-served
 	if _, err := Release(s.Path); !errors.Is(err, ErrNone) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestLogout: it removes XDG_RUNTIME_DIR, and the script may go on.
+func TestLogout(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "run-") //nolint:usetesting // a short path, for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	s, err := Listen("mutex m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(false)
+	_ = os.RemoveAll(dir)
+	if _, err := os.Stat(s.Path); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -105,12 +123,16 @@ func TestKilledKeeper(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
+	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("mutex m"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	sweep("/tmp")
 	if _, err := os.Stat(path); err != nil {
 		t.Error("a young socket is swept:", err)
 	}
-	if _, err := Release(path); !errors.Is(err, ErrKilled) {
-		t.Errorf("killed: %v", err)
+	a, err := Release(path)
+	if !errors.Is(err, ErrKilled) || !strings.HasPrefix(a.Lost, "mutex m was lost") {
+		t.Errorf("killed: %+v, %v", a, err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Error("the directory is left:", err)

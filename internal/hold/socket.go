@@ -24,19 +24,22 @@ type Socket struct {
 const (
 	dirPattern = "amqprun-hold-*"
 	socketName = "socket"
+	lockName   = "lock" // a file that says what a killed keeper held
 )
 
-// directories are where a socket can be. The names are short, because a path of a socket
-// has at most 104 bytes.
+// directories are where a socket can be. systemd removes XDG_RUNTIME_DIR at the logout,
+// which a script can outlive, so that is only for a /tmp that cannot be written. The
+// names are short, because a path of a socket has at most 104 bytes.
 func directories() []string {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && len(dir) < 60 {
-		return []string{dir, "/tmp"}
+		return []string{"/tmp", dir}
 	}
 	return []string{"/tmp"}
 }
 
-// Listen makes a socket, and removes those that killed keepers have left.
-func Listen() (*Socket, error) {
+// Listen makes the socket of a keeper that holds lock. It removes those that killed
+// keepers have left.
+func Listen(lock string) (*Socket, error) {
 	var failed error
 	for _, parent := range directories() {
 		sweep(parent)
@@ -52,9 +55,20 @@ func Listen() (*Socket, error) {
 			failed = errors.Join(failed, err)
 			continue
 		}
+		_ = os.WriteFile(filepath.Join(dir, lockName), []byte(lock), 0o600)
 		return &Socket{Path: path, listener: listener}, nil
 	}
 	return nil, failed
+}
+
+// lockOf names the lock of a keeper. The directory may be anything, as for discard.
+func lockOf(dir string) string {
+	if ours(dir) {
+		if lock, _ := os.ReadFile(filepath.Join(dir, lockName)); len(lock) > 0 {
+			return string(lock)
+		}
+	}
+	return "the lock"
 }
 
 // discard removes a directory of ours. It removes nothing else, because the variable of
@@ -62,6 +76,7 @@ func Listen() (*Socket, error) {
 func discard(dir string) {
 	if ours(dir) {
 		_ = os.Remove(filepath.Join(dir, socketName))
+		_ = os.Remove(filepath.Join(dir, lockName))
 		_ = os.Remove(dir)
 	}
 }

@@ -73,7 +73,7 @@ type keeper struct {
 	c       *console.Console
 	process *hold.Process
 	ended   <-chan struct{} // of the process
-	sigs    <-chan os.Signal
+	sigs    chan os.Signal
 	caught  <-chan struct{}
 	lock    *amqplock.Lock
 
@@ -90,35 +90,28 @@ type keeper struct {
 // acquire waits for the lock. The wait also ends when nobody wants the lock any more:
 // with the amqprun that was called, and with the process.
 func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
-	sigs, done := make(chan os.Signal), make(chan struct{})
+	done := make(chan struct{})
 	defer close(done)
 	go func() {
-		for {
-			var s os.Signal
-			select {
-			case s = <-k.sigs:
-			case <-control.Abandoned():
-				s = syscall.SIGHUP
-			case <-k.ended:
-				s = syscall.SIGHUP
-			case <-done:
-				return
-			}
-			select {
-			case sigs <- s:
-			case <-done:
-				return
-			}
+		select {
+		case <-control.Abandoned():
+		case <-k.ended:
+		case <-done:
+			return
+		}
+		select {
+		case k.sigs <- syscall.SIGHUP:
+		case <-done:
 		}
 	}()
-	lock, err := acquire(k.spec.Spec, k.c, sigs, nil)
+	lock, err := acquire(k.spec.Spec, k.c, k.sigs, nil)
 	<-k.caught
 	return lock, err
 }
 
 // detach makes us a process of the background, and the socket on which it is asked.
 func (k *keeper) detach() (*hold.Socket, error) {
-	socket, err := hold.Listen()
+	socket, err := hold.Listen(k.lock.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a socket for amqprun release: %w", err)
 	}
@@ -262,10 +255,7 @@ func Released(a hold.Answer, err error) error {
 	case err == nil:
 		return &amqplock.Error{Kind: amqplock.ErrLost, Text: a.Lost}
 	case errors.Is(err, hold.ErrKilled):
-		return &amqplock.Error{
-			Kind: amqplock.ErrLost, Err: err,
-			Text: "the lock was lost: the process that held it is gone",
-		}
+		return &amqplock.Error{Kind: amqplock.ErrLost, Text: a.Lost, Err: err}
 	case errors.Is(err, hold.ErrNone):
 		return &amqplock.Error{
 			Kind: amqplock.ErrNotFound, Text: "there is nothing to release", Err: err,

@@ -55,8 +55,8 @@ end
 
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a change -d 'Add, remove or set slots'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a destroy -d 'Remove a semaphore'
-complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a status -d 'Tell who holds and who waits'
-complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a check -d 'Tell whether the lock is free'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a status -d 'Show who holds and who waits'
+complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a check -d 'Show whether the lock is free'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a evict -d 'Stop a holder'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a history -d 'List the runs that were recorded'
 complete -c amqprun -n "test (count (commandline -opc)) -eq 1" -a hold -d 'Take a lock for a script'
@@ -76,7 +76,7 @@ complete -c amqprun -n $any -l cert -r -F -d "Client's certificate, PEM"
 complete -c amqprun -n $any -l key -r -F -d "Client's key, PEM"
 complete -c amqprun -n $any -l connect-timeout -x -d 'For connecting, and for each answer'
 complete -c amqprun -n $any -l heartbeat -x -d 'Whole seconds, at least 2'
-complete -c amqprun -n $all -s v -l verbose -d 'Tell each step'
+complete -c amqprun -n $all -s v -l verbose -d 'Log each step'
 complete -c amqprun -n $all -s q -l quiet -d 'No warnings'
 complete -c amqprun -n $all -l log-format -x -a 'text json' -d 'Form of messages'
 complete -c amqprun -n $all -s h -l help -d 'Show help'
@@ -116,5 +116,5 @@ complete -c amqprun -n $lock -l show-command -d 'Let status show the arguments o
 complete -c amqprun -n __amqprun_run -l hide-command -d 'Let status show the program alone'
 complete -c amqprun -n __amqprun_run -l report -r -F -d 'Write what has happened, as JSON'
 complete -c amqprun -n $lock -l check-interval -x -d 'Between two checks of the lock'
-complete -c amqprun -n $lock -l progress -x -d 'How often to tell that it waits'
+complete -c amqprun -n $lock -l progress -x -d 'How often to show that it waits'
 complete -c amqprun -n __amqprun_run -l version -d 'Show the version'

@@ -58,6 +58,8 @@ teardown() {
     [[ $output != *on ]]
     sane_run -64 "$shell" -c 'eval "$(amqprun hold --mutx "$1")" || exit; echo on' - "$LOCK"
     [[ $output != *on ]]
+    sane_run -64 "$shell" -c 'eval "$(amqprun hold -n -E 0 --mutex "$1")" || exit; echo on' - "$LOCK"
+    [[ $output != *on ]]
     sane_run -4 "$shell" -c 'set -e; eval "$(amqprun hold -q -n -E 4 --mutex "$1")"; echo on' - "$LOCK"
     [[ $output != *on ]]
   done
@@ -121,6 +123,7 @@ teardown() {
   touch go
   wait_bg 20 "$bg_pid"
   file_has bg.1.out '^released 76$'
+  file_has bg.1.err "mutex \"$LOCK\" was lost: the process that held it is gone"
   nothing_is_left
 }
 
@@ -264,7 +267,7 @@ teardown() {
   wait_until 10 no_keeper
   is_free
   LOSE=1 sane_run '!' bats two.bats
-  [[ $output == *'lock was lost'* ]]
+  [[ $output == *'was lost'* ]]
   hold --mutex "$LOCK"
   sed -i 's/-w 5m/-n/' two.bats
   sane_run '!' bats two.bats

@@ -89,6 +89,17 @@ github() { # INPUT=VALUE...
   AMQPRUN_RELEASES=file:///nowhere holds_lock "$CI_JOB_URL" bash -eo pipefail job.sh
 }
 
+@test "jobs that install at the same time in one folder do not disturb one another" {
+  # shellcheck disable=SC2016 # for the jobs
+  local job='folder=$("$1/ci/install" 2>/dev/null) && exec "$folder/amqprun" --version' i
+  for i in {1..40}; do
+    sh -c "$job" - "$ROOT" >"$i" || echo "$i" >>failed &
+  done
+  wait
+  sort -u -- [0-9]* | grep -c '' | grep -x 1
+  [[ ! -e failed ]]
+}
+
 @test "GitLab: a failed installation fails the job" {
   export CI_PROJECT_DIR=$PWD
   "$BATS_TEST_DIRNAME/extract" "$ROOT/ci/gitlab/templates/amqprun.yml" version=9.9.9 >job.sh

@@ -35,16 +35,17 @@ fetch() {
 mkdir -p "$folder"
 cd "$folder"
 fetch "$archive"
-if [ -n "${AMQPRUN_SHA256:-}" ]; then
-  echo "$AMQPRUN_SHA256  $archive" >expected
-else
+sum=${AMQPRUN_SHA256:-}
+if [ -z "$sum" ]; then
   fetch checksums.txt
-  grep " $archive\\$" checksums.txt >expected
+  sum=$(sed -n "s/ *$archive\\$//p" checksums.txt)
 fi
 check='sha256sum -c'
 command -v sha256sum >/dev/null || check='shasum -a 256 -c'
-$check expected >&2 || { rm -f "$archive" checksums.txt && exit 69; }
-tar -xzf "$archive" amqprun
+echo "$sum  $archive" | $check >&2 || { rm -f "$archive" checksums.txt && exit 69; }
+tar -xzOf "$archive" amqprun >"amqprun.$$"
+chmod 755 "amqprun.$$"
+mv "amqprun.$$" amqprun # in one step, because another job may run it
 echo "$folder"
 )
 '''
