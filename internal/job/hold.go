@@ -52,16 +52,12 @@ func Hold(s HoldSpec, c *console.Console, control *hold.Control) error {
 		defer close(serving)
 		socket.Serve(k.release, k.locks)
 	}()
-	if control.Hand(k.text(socket.Path)) {
-		go func() {
-			if control.Dropped() {
-				k.ask()
-			}
-		}()
-		k.keep()
-	} else {
-		k.end("")
-	}
+	go func() { // beside keep: a starter that is stopped takes nothing and drops nothing
+		if !control.Hand(k.text(socket.Path)) || control.Dropped() {
+			k.ask()
+		}
+	}()
+	k.keep()
 	socket.Close(k.marked)
 	<-serving
 	return nil
