@@ -18,8 +18,7 @@ import (
 )
 
 func holdOptions(o *options) []*option {
-	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
-	o.progress = 30 * time.Second
+	o.stopSignal, o.stopTime, o.progress = syscall.SIGTERM, 5*time.Second, reportEvery()
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),
