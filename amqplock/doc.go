@@ -137,7 +137,7 @@
 // also needs configure and read on amqprun.clock.X.
 //
 // An administrator needs configure on NAME and NAME-A-i, and write on amq.default. To
-// respect a holder of All it needs configure on NAME-B-0, to drain on NAME-D and
-// NAME-B-i, and to destroy on NAME-W, NAME-H and NAME-L. To create a semaphore with
-// WithSlots takes what Adjust takes.
+// respect a holder of All it needs configure on NAME-B-0. To drain it needs that on
+// NAME-D and NAME-B-i, and to destroy on NAME-W, NAME-H and NAME-L. To create a
+// semaphore with WithSlots takes what Adjust takes.
 package amqplock
