@@ -172,9 +172,10 @@ func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 //
 // Evict returns nil when the holder has confirmed that. The holder keeps the lock until
 // its work has stopped. The error matches ErrNotFound where there is no such holder. It
-// may have released, only wait, hold another lock, or not be of this program. The error
-// matches ErrUnreachable where the holder does not confirm within
-// Broker.ConnectTimeout.
+// may have released, only wait, hold another lock, or not be of this program. A waiter
+// that keeps some of several slots counts as a holder: its Acquire ends with
+// ErrNotAcquired. The error matches ErrUnreachable where the holder does not confirm
+// within Broker.ConnectTimeout.
 func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 	return exported(ctx, locker.Evict(ctx, c.broker, wire.Ref(lock), id, by))
 }

@@ -118,9 +118,10 @@
 //
 // # Permissions
 //
-// A holder of a mutex needs configure on NAME and read on amqprun-witness. A holder of
-// a semaphore needs configure on NAME-B-i, read on NAME-A-i, and write on amq.default.
-// Both need configure on amqprun-witness where nobody has declared it yet. With
+// A holder of a mutex needs configure on NAME and read on amqprun-witness, and configure
+// on amqprun-witness where nobody has declared it yet. A holder of a semaphore needs
+// configure on NAME-B-i, read on NAME-A-i, and write on amq.default. With All it needs
+// configure on NAME-B-0. For slots of the original it needs amqprun-witness too. With
 // configure and read on NAME-H, and write on amq.default, a crash is known to the next
 // waiter at once.
 //
@@ -135,7 +136,8 @@
 // WithHistory needs configure and read on NAME-L, and write on amq.default. WithFence
 // also needs configure and read on amqprun.clock.X.
 //
-// An administrator needs configure on NAME, NAME-A-i, NAME-W, NAME-H, NAME-L and
-// NAME-D, write on amq.default, and to drain configure on NAME-B-i. To create a
-// semaphore with WithSlots takes the same.
+// An administrator needs configure on NAME and NAME-A-i, and write on amq.default. To
+// respect a holder of All it needs configure on NAME-B-0. To drain it needs that on
+// NAME-D and NAME-B-i, and to destroy on NAME-W, NAME-H and NAME-L. To create a
+// semaphore with WithSlots takes what Adjust takes.
 package amqplock

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
@@ -18,7 +17,6 @@ import (
 )
 
 func holdOptions(o *options) []*option {
-	o.progress = 30 * time.Second
 	return append(takeOptions(o), []*option{
 		value("for", process(&o.holdFor)),
 		value("max", atLeast(&o.holdMax)),

@@ -3,7 +3,9 @@ package cli
 import (
 	"os/exec"
 	"testing"
+	"time"
 
+	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
 )
 
@@ -21,5 +23,21 @@ func TestHoldIsNoSuccessWithoutALock(t *testing.T) {
 	}
 	if got := outcomeOf(nil); got.Code != exit.Failure {
 		t.Errorf("not known: %+v", got)
+	}
+}
+
+// TestWaitsAreReportedAlike is not parallel: it changes the environment.
+func TestWaitsAreReportedAlike(t *testing.T) {
+	for ci, want := range map[string]time.Duration{"": console.OnTerminal, "true": 30 * time.Second} {
+		t.Setenv("CI", ci)
+		for name, declare := range map[string]func(*options) []*option{
+			"run": runOptions, "hold": holdOptions,
+		} {
+			var o options
+			declare(&o)
+			if o.progress != want {
+				t.Errorf("%s with CI=%q reports a wait every %v, not every %v", name, ci, o.progress, want)
+			}
+		}
 	}
 }

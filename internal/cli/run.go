@@ -20,7 +20,7 @@ import (
 // that say which lock, how many, or whether to wait are not: they would leak into an
 // amqprun that the command runs.
 func takeOptions(o *options) []*option {
-	o.stopSignal, o.stopTime = syscall.SIGTERM, 5*time.Second
+	o.stopSignal, o.stopTime, o.progress = syscall.SIGTERM, 5*time.Second, reportEvery()
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),
@@ -41,10 +41,6 @@ func takeOptions(o *options) []*option {
 }
 
 func runOptions(o *options) []*option {
-	o.progress = console.OnTerminal // cron mails what a job prints
-	if os.Getenv("CI") != "" {
-		o.progress = 30 * time.Second // CI systems end a step that prints nothing for long
-	}
 	return append(takeOptions(o), []*option{
 		toggle("elastic", &o.elastic),
 		value("command c", text(&o.command)),
@@ -54,6 +50,14 @@ func runOptions(o *options) []*option {
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
 	}...)
+}
+
+// reportEvery is how often a wait is reported unless an option says so.
+func reportEvery() time.Duration {
+	if os.Getenv("CI") != "" {
+		return 30 * time.Second // CI systems end a step that prints nothing for long
+	}
+	return console.OnTerminal // cron mails what a job prints
 }
 
 // run runs a command under a lock.

@@ -47,3 +47,18 @@ func TestReadmeStep(t *testing.T) {
 	s.start(s.broker(), "sh", "-e", "-c", step).ends(0).silent()
 	s.journalHas("make all", "make ends")
 }
+
+// TestReadmeScript runs the script that holds a lock. While it does, nobody else gets it.
+func TestReadmeScript(t *testing.T) {
+	s := open(t, true, "make")
+	const work = "# what needs the lock\n"
+	script := blocks(t, "README.md", "Recipes", "sh")[2]
+	if !strings.Contains(script, work) {
+		t.Fatalf("no line %q in:\n%s", work, script)
+	}
+	const other = "env -u AMQPRUN_HOLD amqprun --mutex deploy -n -q -- true\n"
+	script = strings.Replace(script, work, other+"[ $? -eq 75 ] || exit 9\nmake\n", 1)
+	s.start(s.broker(), "sh", "-c", script).ends(0).silent()
+	s.journalHas("make", "make ends")
+	s.start(s.broker(), "amqprun", "--mutex", "deploy", "-n", "--", "true").ends(0)
+}

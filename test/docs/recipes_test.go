@@ -207,7 +207,7 @@ func TestGitHubActions(t *testing.T) {
 	}
 	// Which of four free slots it gets is chance.
 	for i := range commands {
-		commands[i] = strings.Replace(commands[i], "--slots 4", "--slots 1", 1)
+		commands[i] = strings.Replace(commands[i], "--create 4", "--create 1", 1)
 	}
 	shellSteps(t, commands, "make test DATABASE=test_1", "make ends", "make deploy", "make ends")
 }
