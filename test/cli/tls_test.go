@@ -132,7 +132,9 @@ func TestTLS(t *testing.T) {
 
 		{name: "wrong host", final: true, url: "amqps://certified:" + password + "@localhost:" + port +
 			"/", args: ca, code: 69,
-			error: `no secure connection to the broker amqps://localhost:\d+: tls: failed to verify certificate: x509: certificate is valid for broker.test, not localhost`,
+			error: `no secure connection to the broker amqps://localhost:\d+: ` +
+				"tls: failed to verify certificate: x509: " +
+				"certificate is valid for broker.test, not localhost",
 			hint: "connect by a name that is in the certificate, " +
 				"or give that as server_name_indication in the URL"},
 		{name: "unknown authority", final: true, url: base, code: 69,

@@ -11,6 +11,8 @@ import (
 // root is the repository.
 var root = filepath.Join("..", "..")
 
+const howTo = "docs/how-to/"
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, path))

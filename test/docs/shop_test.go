@@ -201,3 +201,12 @@ func (s *shop) poll(ok func() bool, got func() string) {
 		}
 	}
 }
+
+func lookPath(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}

@@ -171,7 +171,8 @@ func connecting(t *testing.T, _ *broker, lock string) *staged {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	p := amqprun(t, "amqp://"+l.Addr().String()+"/", "--connect-timeout", "1h", "-n", "--mutex", lock, "--", "sh", "-c", "echo ready >>log")
+	p := amqprun(t, "amqp://"+l.Addr().String()+"/", "--connect-timeout", "1h", "-n",
+		"--mutex", lock, "--", "sh", "-c", "echo ready >>log")
 	p.begin()
 	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	conn, err := l.Accept()

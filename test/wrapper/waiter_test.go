@@ -72,7 +72,8 @@ func TestLiveLineNamesTheHolder(t *testing.T) {
 	}
 	s.line("WAIT true")
 	s.expect("true\r\n")
-	want := regexp.MustCompile(`waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "[^"]+", held by \w+@` + regexp.QuoteMeta(host) + `: sh on amqp://`)
+	want := regexp.MustCompile(`waiting for [0-9]+s \((next in line|1 ahead)\) for mutex "[^"]+", ` +
+		`held by \w+@` + regexp.QuoteMeta(host) + `: sh on amqp://`)
 	eventually(t, func() bool { return want.MatchString(s.since()) }, "the line to name the holder")
 	s.key(ctrlC)
 	s.expect(erased)
@@ -91,7 +92,8 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 		eventually(t, func() bool { return strings.Count(s.since(), erased) >= 2 }, "two lines")
 		_, line, _ := strings.Cut(s.since(), erased)
 		line, _, _ = strings.Cut(line, erased)
-		if whole := strings.Contains(line, " on amqp://"); len(line) >= int(columns) || whole != (columns == 200) {
+		whole := strings.Contains(line, " on amqp://")
+		if len(line) >= int(columns) || whole != (columns == 200) {
 			t.Errorf("in %d columns: %q", columns, line)
 		}
 		s.key(ctrlC)

@@ -87,14 +87,8 @@ func TestRearmedLastWillWakesTheQueue(t *testing.T) {
 	holderCfg := cfg
 	holderCfg.Dial, holderCfg.rearm = dialWire, time.Second
 	holder := mustAcquire(t, holderCfg)
-	got := make(chan error, 1)
-	go func() {
-		lock, err := Acquire(t.Context(), cfg)
-		if err == nil {
-			err = lock.Release(t.Context())
-		}
-		got <- err
-	}()
+	granted := make(chan string, 1)
+	passThrough(t, cfg, granted, "the waiter")
 	awaitWaiters(t, cfg.Name, 1)
 	const basic, ack = 60, 80
 	waitFor(
@@ -103,12 +97,5 @@ func TestRearmedLastWillWakesTheQueue(t *testing.T) {
 		func() bool { return wireOf(holder).sent(basic, ack) > 0 && isArmed(holder) },
 	)
 	crash(holder)
-	select {
-	case err := <-got:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the waiter was not woken")
-	}
+	servedInOrder(t, granted, "the waiter")
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
@@ -72,7 +72,6 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	cfg.retry = time.Hour // hints alone
 	holder := mustAcquire(t, cfg)
 	order := make(chan int, 5)
-	var waiters errgroup.Group
 	for i := range 5 {
 		joined := make(chan struct{})
 		mine := cfg
@@ -81,28 +80,14 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 				close(joined)
 			}
 		})
-		waiters.Go(func() error {
-			lock, err := Acquire(t.Context(), mine)
-			if err != nil {
-				return err
-			}
-			order <- i
-			return lock.Release(t.Context())
-		})
+		passThrough(t, mine, order, i)
 		<-joined
 		awaitWaiters(t, cfg.Name, i+1)
 	}
 	if err := holder.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := waiters.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	for want := range 5 {
-		if got := <-order; got != want {
-			t.Errorf("served %d, want %d", got, want)
-		}
-	}
+	servedInOrder(t, order, 0, 1, 2, 3, 4)
 }
 
 // joinQueue takes a place in the wait queue of a lock, as a foreign client.
@@ -132,6 +117,38 @@ func awaitWaiters(t *testing.T, name string, n int) {
 	waitFor(t, fmt.Sprintf("%d wait", n), func() bool {
 		return consumers(t, wire.WaitQueue(name)) == n
 	})
+}
+
+// passThrough takes the lock in the background, sends who to granted, and releases it.
+func passThrough[T any](t *testing.T, cfg Config, granted chan<- T, who T) {
+	var done sync.WaitGroup
+	t.Cleanup(done.Wait)
+	done.Go(func() {
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Errorf("%v: %v", who, err)
+			return
+		}
+		granted <- who
+		if err := lock.Release(context.Background()); err != nil {
+			t.Errorf("%v: %v", who, err)
+		}
+	})
+}
+
+// servedInOrder waits for what granted brings. It has room for all of them.
+func servedInOrder[T comparable](t *testing.T, granted <-chan T, all ...T) {
+	t.Helper()
+	for _, want := range all {
+		select {
+		case got := <-granted:
+			if got != want {
+				t.Errorf("%v was served, want %v", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nobody was served, want %v", want)
+		}
+	}
 }
 
 // consumers counts who stands in a line, 0 when there is none.

@@ -256,8 +256,14 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		{name: "no answer to the connection attempt", url: hole, kind: fault.ErrUnreachable},
 		{name: "who listens speaks no AMQP", dial: says("HTTP/1.1 400 Bad Request\r\n\r\n"),
 			kind: fault.ErrUnreachable},
-		{name: "wrong password", url: "amqp://guest:wrong@" + at + "/", kind: fault.ErrAccess, again: true},
-		{name: "no such virtual host", url: "amqp://" + at + "/missing", kind: fault.ErrNotFound, again: true},
+		{
+			name: "wrong password", url: "amqp://guest:wrong@" + at + "/",
+			kind: fault.ErrAccess, again: true,
+		},
+		{
+			name: "no such virtual host", url: "amqp://" + at + "/missing",
+			kind: fault.ErrNotFound, again: true,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -113,8 +113,6 @@ func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 	cfg.retry, cfg.look = 50*time.Millisecond, time.Hour // it asks again, 20 times as late
 	holder := mustAcquire(t, cfg)
 	granted := make(chan string, 5)
-	var waiters sync.WaitGroup
-	t.Cleanup(waiters.Wait)
 	for i, w := range []struct {
 		name     string
 		priority int
@@ -122,15 +120,7 @@ func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 		mine := ranked(cfg, w.priority)
 		reports := make(chan waitq.Waiting, 100)
 		mine.OnWaiting = func(w waitq.Waiting) { reports <- w }
-		waiters.Go(func() {
-			lock, err := Acquire(t.Context(), mine)
-			if err != nil {
-				t.Errorf("%s: %v", w.name, err)
-				return
-			}
-			granted <- w.name
-			_ = lock.Release(t.Context())
-		})
+		passThrough(t, mine, granted, w.name)
 		awaitWaiters(t, cfg.Name, i+1)
 		if w.name != "low" && w.name != "second" {
 			// The one before has stepped back by then. One of priority 0 has to ask first.
@@ -142,16 +132,7 @@ func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 	if err := holder.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"higher", "high", "first", "second", "low"} {
-		select {
-		case got := <-granted:
-			if got != want {
-				t.Errorf("%s was served, want %s", got, want)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("nobody was served, want %s", want)
-		}
-	}
+	servedInOrder(t, granted, "higher", "high", "first", "second", "low")
 }
 
 // A frozen first waiter does not step back. The waiters behind it take the lock in the
@@ -163,22 +144,12 @@ func TestWaiterBehindAFrozenOneDoesNotOvertakeAHigherOne(t *testing.T) {
 	holder := mustAcquire(t, cfg)
 	joinQueue(t, cfg.Name) // and acknowledges nothing
 	granted := make(chan int, 3)
-	var waiters sync.WaitGroup
-	t.Cleanup(waiters.Wait)
 	for i, priority := range []int{0, 5, 9} {
 		mine := ranked(cfg, priority)
 		mine.retry = time.Hour
 		ahead := make(chan waitq.Waiting, 100)
 		mine.OnWaiting = func(w waitq.Waiting) { ahead <- w }
-		waiters.Go(func() {
-			lock, err := Acquire(t.Context(), mine)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			granted <- priority
-			_ = lock.Release(t.Context())
-		})
+		passThrough(t, mine, granted, priority)
 		awaitWaiters(t, cfg.Name, i+2)
 		if priority > 0 {
 			waitFor(t, "it knows its rank", func() bool {
@@ -189,16 +160,7 @@ func TestWaiterBehindAFrozenOneDoesNotOvertakeAHigherOne(t *testing.T) {
 	if err := holder.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []int{9, 5, 0} {
-		select {
-		case got := <-granted:
-			if got != want {
-				t.Errorf("priority %d was served, want %d", got, want)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("nobody was served, want priority %d", want)
-		}
-	}
+	servedInOrder(t, granted, 9, 5, 0)
 }
 
 // A waiter counts those of a higher priority, and those of its own that came before.

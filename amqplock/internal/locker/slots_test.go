@@ -80,8 +80,8 @@ func TestNewcomerGlances(t *testing.T) {
 	}
 }
 
-// Another contender makes the semaphore while this one looks for it. Slot 0 comes last, so
-// slot 1 is missed, and slot 0 could be seen. That is no semaphore without slots.
+// Another contender makes the semaphore while this one looks for it. Slot 0 comes last,
+// so slot 1 is missed, and slot 0 could be seen. That is no semaphore without slots.
 func TestSemaphoreThatIsBeingMadeIsNotPaused(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -199,24 +199,11 @@ func TestCrashWakesTheQueue(t *testing.T) {
 			holderCfg.Dial = dialWire
 			holder := mustAcquire(t, holderCfg)
 			waitFor(t, "the last will is armed", func() bool { return isArmed(holder) })
-			got := make(chan error, 1)
-			go func() {
-				lock, err := Acquire(t.Context(), cfg)
-				if err == nil {
-					err = lock.Release(t.Context())
-				}
-				got <- err
-			}()
+			granted := make(chan string, 1)
+			passThrough(t, cfg, granted, "the waiter")
 			awaitWaiters(t, cfg.Name, 1)
 			crash(holder)
-			select {
-			case err := <-got:
-				if err != nil {
-					t.Error(err)
-				}
-			case <-time.After(10 * time.Second):
-				t.Error("the waiter was not woken")
-			}
+			servedInOrder(t, granted, "the waiter")
 		})
 	}
 }

@@ -32,3 +32,44 @@ func TestThoseAheadAreServedFirst(t *testing.T) {
 		}
 	}
 }
+
+// Two looks in a row have to find the lock free. Between them the first in the queue, which
+// gets a hint, has the time to take it.
+func TestTheFirstHasTheTimeToTakeALockThatIsSeenFree(t *testing.T) {
+	t.Parallel()
+	name := testName()
+	first, w := testWaiter(t, name, nil), testWaiter(t, name, nil)
+	ahead, err := first.join(t.Context(), first.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := w.join(t.Context(), w.open(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rank.unknown = false // no other has a priority
+	looks := func(want ...bool) {
+		t.Helper()
+		for i := range want {
+			if got := w.neglected(t.Context(), place); got != want[i] {
+				t.Errorf("look %d: neglected %t, want %t", i, got, want[i])
+			}
+		}
+	}
+	looks(false)
+	select {
+	case hint := <-ahead.hints:
+		_ = hint.Ack(false)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the first got no hint")
+	}
+	holder := first.Link.Requests
+	if err := holder.Claim(name); err != nil {
+		t.Fatal(err)
+	}
+	looks(false, false)
+	if err := holder.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	looks(false, true)
+}

@@ -52,18 +52,37 @@ func TestURLTraps(t *testing.T) {
 		{"AMQP://host/", "does not begin with"},
 		{"amqp://ho st/", "holds a space"},
 		{"amqp://u:" + secret + "\x01@host/", "a control character"},
-		{"amqp://u:" + secret + "/w@host/", `there is a "/" before an @: in a user or password it is written %2F`}, // "u" would be contacted
-		{"amqp://u:1/" + secret + "@host/", `"/" before an @`},                                                     // the same, with a port that parses
-		{"amqp://u:1?" + secret + "@host/", `there is a "?" before an @: in a user or password it is written %3F`},
-		{"amqp://u:1#" + secret + "@host/", `there is a "#" before an @: in a user or password it is written %23`},
+		// "u" would be contacted. In the second the port parses too.
+		{
+			"amqp://u:" + secret + "/w@host/",
+			`there is a "/" before an @: in a user or password it is written %2F`,
+		},
+		{"amqp://u:1/" + secret + "@host/", `"/" before an @`},
+		{
+			"amqp://u:1?" + secret + "@host/",
+			`there is a "?" before an @: in a user or password it is written %3F`,
+		},
+		{
+			"amqp://u:1#" + secret + "@host/",
+			`there is a "#" before an @: in a user or password it is written %23`,
+		},
 		{"amqp://u:p@ss/" + secret + "@host/", `"/" before an @`},
 		{"amqp://u:p@host/a@b", "an @ in a virtual host %40"},
 		{"amqp://u:p@host/a#b", "there is a #, which is written %23"},
-		{"amqp://u:" + secret + "%zz@host/", "there is a % without two hexadecimal digits: where it stands for itself it is written %25"},
+		{
+			"amqp://u:" + secret + "%zz@host/",
+			"there is a % without two hexadecimal digits: where it stands for itself it is written %25",
+		},
 		{"amqp://u:" + secret + "%@host/", "there is a % without"},
 		{"amqp://u:p@host/100%", "there is a % without"},
-		{"amqp://u:" + secret + "[@host/", "the user or password holds a character that has to be percent-encoded"},
-		{"amqp://u:" + secret, "the port is no number from 1 to 65535 (where a user and a password are meant, an @ and the host follow them)"},
+		{
+			"amqp://u:" + secret + "[@host/",
+			"the user or password holds a character that has to be percent-encoded",
+		},
+		{
+			"amqp://u:" + secret, "the port is no number from 1 to 65535 " +
+				"(where a user and a password are meant, an @ and the host follow them)",
+		},
 		{"amqp://u:" + secret + "@host:port/", "the port is no number"},
 		{"amqp://host:0/", "the port is no number"},
 		{"amqp://host:/", "the port is no number"},
