@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"crypto/rand"
+	"os"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -31,5 +33,31 @@ func TestGrant(t *testing.T) {
 		`'^(a\.b-(A-[0-9]+|[WHL])|` + others + `)$'`
 	if got := e.grant(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestQuestionsTakeNothing: as long as the examination is connected, others get the lock.
+func TestQuestionsTakeNothing(t *testing.T) {
+	t.Parallel()
+	url := os.Getenv("AMQPRUN_URL")
+	if url == "" {
+		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
+	}
+	connect := func() *wire.Link {
+		link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(link.Abort)
+		return link
+	}
+	ref := wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}
+	e := &examination{ctx: t.Context(), link: connect(), ref: ref}
+	e.permissions()
+	others := connect().Requests
+	for _, queue := range []string{ref.Name, wire.WillQueue(ref.Name), wire.LogQueue(ref.Name)} {
+		if err := others.Claim(queue); err != nil {
+			t.Errorf("%s: %v", queue, err)
+		}
 	}
 }
