@@ -41,6 +41,16 @@ func (p *process) hogsAll() {
 		say "full"; sleep 300`)
 }
 
+// fillsGuarded starts a hog, which uses up the limit when it has a guard.
+func (p *process) fillsGuarded() {
+	p.t.Helper()
+	p.begin()
+	p.await("log", "ready")
+	p.guard()
+	p.let()
+	p.await("log", "full")
+}
+
 // TestEvictionAtTheLimitOfProcesses: amqprun has more to do than the test's own wrapper.
 func TestEvictionAtTheLimitOfProcesses(t *testing.T) {
 	t.Parallel()
@@ -60,11 +70,7 @@ func TestLossAtTheLimitOfProcesses(t *testing.T) {
 	option, now := lose(t)
 	accessible(t, option[1])
 	p := hog(t, 0, option...)
-	p.begin()
-	p.await("log", "ready")
-	p.guard()
-	p.let()
-	p.await("log", "full")
+	p.fillsGuarded()
 	now()
 	p.endsLost()
 }
@@ -74,11 +80,7 @@ func TestKillAtTheLimitOfProcesses(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
 	p := hog(t, 1, "-keep", c.address)
-	p.begin()
-	p.await("log", "ready")
-	p.guard()
-	p.let()
-	p.await("log", "full")
+	p.fillsGuarded()
 	p.send(syscall.SIGKILL)
 	c.awaitClosed(t, p.marked()...)
 	p.end()

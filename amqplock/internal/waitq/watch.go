@@ -13,8 +13,8 @@ const (
 	// LookEvery is between two looks of the second in the queue, and how long a lock has to
 	// stay free before that one takes it. The k-th behind the first looks k² times as
 	// seldom, so a thousand together look twice in that time. Each waiter ahead adds half
-	// of it to how long the lock has to stay free: of those that see it free at the same
-	// time the first takes it. One that looks much later is overtaken.
+	// of it to how long the lock has to stay free. So of those that see it free together
+	// the first takes it. One that looks much later is overtaken.
 	LookEvery = time.Second
 	rareLook  = time.Hour
 	// manySlots is from how many slots on looks are rarer, as each of them costs more.

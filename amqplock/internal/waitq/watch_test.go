@@ -33,8 +33,8 @@ func TestThoseAheadAreServedFirst(t *testing.T) {
 	}
 }
 
-// Two looks in a row have to find the lock free. Between them the first in the queue, which
-// gets a hint, has the time to take it.
+// Two looks in a row have to find the lock free. Between them the first in the queue,
+// which gets a hint, has the time to take it.
 func TestTheFirstHasTheTimeToTakeALockThatIsSeenFree(t *testing.T) {
 	t.Parallel()
 	name := testName()

@@ -21,6 +21,7 @@ func TestTextsOfConnecting(t *testing.T) {
 	now := t.Context()
 	plain := &node{label: "amqp://h:5672", mechanisms: []string{"plain"}}
 	external := &node{label: "amqps://h:5671", mechanisms: []string{"external"}}
+	const insecure = "no secure connection to the broker amqps://h:5671: "
 	for _, c := range []struct {
 		name       string
 		err        error
@@ -54,19 +55,19 @@ func TestTextsOfConnecting(t *testing.T) {
 		{
 			"certificate for another use",
 			tlsError(now, "amqps://h:5671", x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}),
-			"no secure connection to the broker amqps://h:5671: ",
+			insecure,
 			"the broker needs another certificate",
 		},
 		{
 			"no common ground",
 			tlsError(now, "amqps://h:5671", errors.New("remote error: tls: handshake failure")),
-			"no secure connection to the broker amqps://h:5671: remote error: tls: handshake failure",
+			insecure + "remote error: tls: handshake failure",
 			"the broker may want a client certificate (--cert and --key), or another kind of it",
 		},
 		{
 			"bad certificate",
 			tlsError(now, "amqps://h:5671", errors.New("remote error: tls: bad certificate")),
-			"no secure connection to the broker amqps://h:5671: remote error: tls: bad certificate",
+			insecure + "remote error: tls: bad certificate",
 			"the broker does not accept the client certificate: its log says why",
 		},
 		{
