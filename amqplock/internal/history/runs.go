@@ -78,7 +78,8 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
 		begin := max(0, last-back)
-		if entries, err = l.collect(ctx, begin, last); err == nil && entries[0].offset > begin {
+		entries, err = l.collect(ctx, begin, last)
+		if err == nil && entries[0].offset > begin {
 			runs := l.pair(entries) // the broker has deleted what was before
 			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
 		}
@@ -137,7 +138,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			}
 			oldest = e.record.At
 		}
-		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin // the rest is deleted
+		all := begin == 0 || entries[0].offset > begin // the rest is deleted
 		if all || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}
@@ -156,41 +157,45 @@ func (r Run) Began() time.Time {
 	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
 }
 
-// emptyTime is how long the first record of a log may take to come. A log is made by
-// somebody who then writes to it, so it is empty only for a moment.
-const emptyTime = time.Second
-
-// collect reads the log from an offset, or with -1 its last chunk, at least up to an
-// offset. It returns nothing for an empty log.
+// collect reads the log from an offset up to another one, at which there is a record.
+// With -1 it reads the last chunk, and returns nothing for a log that is empty.
 func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
 	for {
 		batch, err := l.batch(ctx, begin)
 		if err != nil || len(batch) == 0 {
-			return entries, err
+			return nil, err
 		}
 		entries = append(entries, batch...)
 		last := batch[len(batch)-1].offset
-		if last >= upTo && len(batch) < maxBatch {
+		if last >= upTo {
 			return entries, nil
 		}
 		begin = last + 1
 	}
 }
 
-// maxBatch is the largest prefetch that there is.
+// emptyTime is how long the first record of a log may take to come. No answer of the
+// broker shows that a log is empty. Whoever makes one then writes to it.
+const emptyTime = 5 * time.Second
+
+// maxBatch is the largest prefetch that there is. No chunk has more records.
 const maxBatch = 65535
 
 // batch reads what the broker has from an offset on, at most maxBatch records. The broker
 // sends all of it in one go. We stop consuming when the first record is there, and the
-// other records come before the answer to that.
+// other records come before the answer to that. Only the last chunk (-1) may be empty.
 func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
 	if err != nil {
 		return nil, err
 	}
 	defer closeLater(channel)
-	firstCtx, cancel := context.WithTimeout(ctx, emptyTime)
-	defer cancel()
+	firstCtx := ctx
+	if begin < 0 {
+		var cancel context.CancelFunc
+		firstCtx, cancel = context.WithTimeout(ctx, emptyTime)
+		defer cancel()
+	}
 	message, err := receive(firstCtx, messages, closed)
 	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
 		return nil, nil
