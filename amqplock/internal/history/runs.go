@@ -185,18 +185,18 @@ const maxBatch = 65535
 // sends all of it in one go. We stop consuming when the first record is there, and the
 // other records come before the answer to that. Only the last chunk (-1) may be empty.
 func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
-	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
+	channel, messages, err := l.consume(ctx, begin, maxBatch)
 	if err != nil {
 		return nil, err
 	}
-	defer closeLater(channel)
+	defer channel.CloseLater()
 	firstCtx := ctx
 	if begin < 0 {
 		var cancel context.CancelFunc
 		firstCtx, cancel = context.WithTimeout(ctx, emptyTime)
 		defer cancel()
 	}
-	message, err := receive(firstCtx, messages, closed)
+	message, err := receive(firstCtx, channel, messages)
 	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
 		return nil, nil
 	}
@@ -204,7 +204,9 @@ func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 		return nil, err
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- channel.Cancel(consumer, false) }()
+	go func() {
+		stopped <- channel.Call(ctx, func() error { return channel.Cancel(consumer, false) })
+	}()
 	var entries []entry
 	for {
 		offset, err := offsetOf(message)
@@ -220,20 +222,20 @@ func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 			return nil, context.Cause(ctx)
 		}
 		if !ok {
-			return entries, reason(<-stopped, closed)
+			return entries, <-stopped
 		}
 	}
 }
 
 // each calls f with each record from an offset on, until ctx or the channel ends.
 func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
-	channel, messages, closed, err := l.consume(ctx, begin, prefetch)
+	channel, messages, err := l.consume(ctx, begin, prefetch)
 	if err != nil {
 		return err
 	}
-	defer closeLater(channel)
+	defer channel.CloseLater()
 	for {
-		message, err := receive(ctx, messages, closed)
+		message, err := receive(ctx, channel, messages)
 		if err != nil {
 			return err
 		}
@@ -244,7 +246,7 @@ func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
 		r, _ := decode(message.Body)
 		f(entry{offset, r})
 		if err := message.Ack(false); err != nil {
-			return reason(err, closed)
+			return channel.Reason(err)
 		}
 	}
 }
@@ -254,27 +256,24 @@ const consumer = "log"
 
 // consume begins to read a log that exists.
 func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
-	*amqp.Channel, <-chan amqp.Delivery, chan *amqp.Error, error,
+	*wire.Channel, <-chan amqp.Delivery, error,
 ) {
 	channel, err := open(ctx, l.conn)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	var messages <-chan amqp.Delivery
-	err = wire.Call(ctx, func() (err error) {
-		if err = l.find(channel); err != nil {
-			return err
+	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		if err := l.find(channel); err != nil {
+			return nil, err
 		}
-		if err = channel.Qos(ahead, 0, false); err != nil {
-			return err
+		if err := channel.Qos(ahead, 0, false); err != nil {
+			return nil, err
 		}
-		messages, err = channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
-		return err
+		return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
 	})
 	if err != nil {
-		closeLater(channel)
-		return nil, nil, nil, err
+		channel.CloseLater()
+		return nil, nil, err
 	}
-	return channel, messages, closed, nil
+	return channel, messages, nil
 }

@@ -43,6 +43,8 @@ func watchSlots(k *keeper, conn *wire.Conn) {
 		again = ticker.C
 	}
 	w.run(again)
+	for range w.removed { //nolint:revive // more than there is room for would stop the reader
+	}
 }
 
 func (w *slotWatch) run(again <-chan time.Time) {

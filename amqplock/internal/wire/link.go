@@ -245,9 +245,11 @@ func probedOnce[T any](
 		return none, err
 	}
 	p := l.prober
-	found, err := TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) { return look(ctx, p) })
+	found, err := TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) {
+		return inTurn(p.channel, func() (T, error) { return look(ctx, p) })
+	})
 	if err != nil {
-		p.giveUp()
+		p.channel.CloseLater()
 		l.prober = nil
 	}
 	return found, err
@@ -268,6 +270,6 @@ func (l *Link) OpenProber(ctx context.Context) error {
 	}
 	var err error
 	l.prober, err = TimedFor(ctx, l, "open a channel",
-		func(context.Context) (*prober, error) { return newProber(c) })
+		func(ctx context.Context) (*prober, error) { return newProber(ctx, c) })
 	return err
 }
