@@ -11,16 +11,16 @@ func brokerOptions(o *options) []*option {
 	b := &o.broker
 	return []*option{
 		// findBroker reads the variables of these two.
-		value("url", urlList(&b.URLs)),
-		value("url-file", nonEmpty(&o.urlFile)),
-		value("password-file", nonEmpty(&o.passwordFile)).orVariable(),
-		value("cacert", nonEmpty(&b.CACert)).orVariable(),
-		value("cert", nonEmpty(&b.Cert)).orVariable(),
-		value("key", nonEmpty(&b.Key)).orVariable(),
-		value("connect-timeout", atLeast(&b.ConnectTimeout)).orVariable(),
-		value("heartbeat", atLeast(&b.Heartbeat)).orVariable(),
+		value("url", &b.URLs, urlList()),
+		value("url-file", &o.urlFile, nonEmpty),
+		value("password-file", &o.passwordFile, nonEmpty).orVariable(),
+		value("cacert", &b.CACert, nonEmpty).orVariable(),
+		value("cert", &b.Cert, nonEmpty).orVariable(),
+		value("key", &b.Key, nonEmpty).orVariable(),
+		value("connect-timeout", &b.ConnectTimeout, atLeast).orVariable(),
+		value("heartbeat", &b.Heartbeat, atLeast).orVariable(),
 		toggle("verbose v", &o.messages.Verbose).orVariable(),
-		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		value("log-format", &o.messages.JSON, logFormat).orVariable(),
 		toggle("quiet q", &o.messages.Quiet).orVariable(),
 		toggle("help h", &o.help),
 	}

@@ -13,7 +13,7 @@ import (
 
 func changeOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o),
-		value("to", number(&o.to)),
+		value("to", &o.to, number),
 		toggle("drain", &o.drain))
 }
 

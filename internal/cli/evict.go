@@ -10,7 +10,7 @@ import (
 
 func evictOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		value("holder", once(&o.holder)))
+		value("holder", &o.holder, once()))
 }
 
 // evict returns when the holder has confirmed that it stops.

@@ -12,7 +12,7 @@ import (
 func historyOptions(o *options) []*option {
 	o.last = 20
 	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		value("n", number(&o.last)), toggle("json", &o.json), toggle("follow", &o.follow))
+		value("n", &o.last, number), toggle("json", &o.json), toggle("follow", &o.follow))
 }
 
 // history shows the last runs under a lock, and with --follow goes on until a signal ends

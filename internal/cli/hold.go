@@ -18,22 +18,19 @@ import (
 
 func holdOptions(o *options) []*option {
 	return append(takeOptions(o), []*option{
-		value("for", process(&o.holdFor)),
-		value("max", atLeast(&o.holdMax)),
-		value("log", nonEmpty(&o.holdLog)),
+		value("for", &o.holdFor, process),
+		value("max", &o.holdMax, atLeast),
+		value("log", &o.holdLog, nonEmpty),
 	}...)
 }
 
 // process reads the number of a process, or 0.
-func process(pid **int) func(string) error {
-	return func(value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			return errors.New("not the number of a process")
-		}
-		*pid = &n
-		return nil
+func process(value string) (*int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return nil, errors.New("not the number of a process")
 	}
+	return &n, nil
 }
 
 // hold takes a lock and returns when a process in the background holds it. That process

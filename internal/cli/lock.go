@@ -8,16 +8,16 @@ import (
 )
 
 func semaphoreOption(o *options) *option {
-	return value("semaphore", once(&o.semaphore))
+	return value("semaphore", &o.semaphore, once())
 }
 
 func mutexOption(o *options) *option {
-	return value("mutex", once(&o.mutex))
+	return value("mutex", &o.mutex, once())
 }
 
 func conflictOption(o *options) *option {
 	o.conflictCode = exit.NotAcquired
-	return value("conflict-exit-code E", exitStatus(&o.conflictCode))
+	return value("conflict-exit-code E", &o.conflictCode, exitStatus)
 }
 
 // findLock fills in which lock is meant, and where it is.

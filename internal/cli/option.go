@@ -24,14 +24,24 @@ type option struct {
 	given string // the name under which the command line has it; empty: it has not
 }
 
-// value is an option with a value. names has one or several, with spaces between them.
-func value(names string, set func(string) error) *option {
+// value is an option with a value, which read makes of its text. names has one or several,
+// with spaces between them.
+func value[T any](names string, to *T, read func(string) (T, error)) *option {
+	set := func(text string) error {
+		v, err := read(text)
+		if err == nil {
+			*to = v
+		}
+		return err
+	}
 	return &option{names: strings.Fields(names), set: set}
 }
 
 // toggle is an option without a value.
 func toggle(names string, b *bool) *option {
-	return &option{names: strings.Fields(names), set: boolean(b), bool: true}
+	o := value(names, b, boolean)
+	o.bool = true
+	return o
 }
 
 // orVariable makes --some-option read AMQPRUN_SOME_OPTION too.

@@ -13,6 +13,7 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/internal/report"
+	"github.com/amqprun/amqprun/signals"
 )
 
 // takeOptions say which lock to take, how, and what to do about its loss. Options that
@@ -24,16 +25,16 @@ func takeOptions(o *options) []*option {
 	return append(brokerOptions(o), []*option{
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.noWait),
-		value("wait w timeout", duration(&o.wait)),
-		value("create slots", number(&o.slots)),
-		value("count", numberOrAll(&o.count)),
+		value("wait w timeout", &o.wait, duration),
+		value("create slots", &o.slots, number),
+		value("count", &o.count, numberOrAll),
 		toggle("greedy", &o.greedy),
-		value("priority", priority(&o.priority)).orVariable(),
-		value("signal s", signal(&o.stopSignal)).orVariable(),
-		value("kill-after k", duration(&o.stopTime)).orVariable(),
-		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
-		value("progress", zeroOr(&o.progress)).orVariable(),
-		value("metadata", metadata(&o.metadata)),
+		value("priority", &o.priority, priority).orVariable(),
+		value("signal s", &o.stopSignal, signals.Parse).orVariable(),
+		value("kill-after k", &o.stopTime, duration).orVariable(),
+		value("check-interval", &o.checkInterval, atLeast).orVariable(),
+		value("progress", &o.progress, zeroOr).orVariable(),
+		value("metadata", &o.metadata, metadata()),
 		toggle("history", &o.history).orVariable(),
 		toggle("fence", &o.fence).orVariable(),
 		toggle("show-command", &o.showCommand).orVariable(),
@@ -43,10 +44,10 @@ func takeOptions(o *options) []*option {
 func runOptions(o *options) []*option {
 	return append(takeOptions(o), []*option{
 		toggle("elastic", &o.elastic),
-		value("command c", text(&o.command)),
-		value("orphans", orphans(&o.orphans)),
-		value("report", nonEmpty(&o.report)),
-		value("once", duration(&o.once)),
+		value("command c", &o.command, text),
+		value("orphans", &o.orphans, orphans),
+		value("report", &o.report, nonEmpty),
+		value("once", &o.once, duration),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
 	}...)
