@@ -30,7 +30,7 @@ func change(o *options, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	err = adjust(context.Background(), client.Semaphore(o.lock.Name))
+	err = adjust(context.Background(), client.Semaphore(o.Lock.Name))
 	switch {
 	case err == nil:
 		fmt.Println("Adjustment success")

@@ -24,10 +24,10 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 	}
 	var s amqplock.Status
 	if err == nil {
-		s, err = client.Look(context.Background(), o.lock)
+		s, err = client.Look(context.Background(), o.Lock)
 	}
 	if err == nil && s.Free == 0 {
-		return exit.Outcome{Code: o.conflictCode}, nil
+		return exit.Outcome{Code: o.Conflict}, nil
 	}
-	return exit.Of(err, o.conflictCode), err
+	return exit.Of(err, o.Conflict), err
 }

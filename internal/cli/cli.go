@@ -22,11 +22,11 @@ func Main(args []string, version string) exit.Outcome {
 }
 
 func doSubcommand(sub subcommand, args []string, version string) exit.Outcome {
-	o := &options{began: time.Now(), subcommand: sub.name}
-	o.broker.Version = version
+	o := &options{subcommand: sub.name}
+	o.Began, o.Broker.Version = time.Now(), version
 	var err error
 	o.args, o.given, err = parse(args, sub.options(o))
-	c := console.New(o.began, o.messages)
+	c := console.New(o.Began, o.messages)
 	switch {
 	case err != nil:
 		return fail(c, withHelp(err, sub.name), exit.Of(err, exit.NotAcquired))

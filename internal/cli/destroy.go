@@ -22,8 +22,8 @@ func destroy(o *options, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	if o.lock.Kind == amqplock.KindMutex {
-		return client.DestroyMutex(context.Background(), o.lock.Name)
+	if o.Lock.Kind == amqplock.KindMutex {
+		return client.DestroyMutex(context.Background(), o.Lock.Name)
 	}
-	return client.Semaphore(o.lock.Name).Destroy(context.Background())
+	return client.Semaphore(o.Lock.Name).Destroy(context.Background())
 }

@@ -46,23 +46,23 @@ func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
 	if err := noArguments(o); err != nil {
 		return nil, err
 	}
-	if o.lock.Kind != "" {
-		if err := amqplock.CheckName(o.lock.Name); err != nil {
+	if o.Lock.Kind != "" {
+		if err := amqplock.CheckName(o.Lock.Name); err != nil {
 			return nil, err
 		}
 	}
-	if len(o.broker.URLs) == 0 {
-		o.broker.URLs = []string{amqplock.DefaultURL}
+	if len(o.Broker.URLs) == 0 {
+		o.Broker.URLs = []string{amqplock.DefaultURL}
 	}
 	list := doctor.Machine()
-	for _, url := range o.broker.URLs { // each node of a cluster by itself
+	for _, url := range o.Broker.URLs { // each node of a cluster by itself
 		one := *o
-		one.broker.URLs = []string{url}
+		one.Broker.URLs = []string{url}
 		client, err := connect(&one, c)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, client.Examine(context.Background(), o.lock)...)
+		list = append(list, client.Examine(context.Background(), o.Lock)...)
 	}
 	return list, nil
 }

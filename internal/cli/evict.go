@@ -30,5 +30,5 @@ func evict(o *options, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	return client.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
+	return client.Evict(context.Background(), o.Lock, o.holder, job.WhoAmI())
 }

@@ -94,7 +94,7 @@ func noArguments(o *options) error {
 // semaphore.
 func explainNumber(o *options, err error) error {
 	var start *runner.StartError
-	if !o.noWait || !errors.As(err, &start) || len(o.args) == 0 {
+	if !o.NoWait || !errors.As(err, &start) || len(o.args) == 0 {
 		return err
 	}
 	n, notNumber := strconv.Atoi(o.args[0])

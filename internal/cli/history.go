@@ -35,12 +35,12 @@ func history(o *options, c *console.Console) error {
 	if o.follow {
 		return follow(ctx, o, client)
 	}
-	runs, err := client.History(ctx, o.lock, o.last)
+	runs, err := client.History(ctx, o.Lock, o.last)
 	switch {
 	case err != nil:
 		return err
 	case o.json:
-		return console.WriteHistoryJSON(os.Stdout, o.lock, runs)
+		return console.WriteHistoryJSON(os.Stdout, o.Lock, runs)
 	}
 	return console.WriteHistory(os.Stdout, runs)
 }
@@ -53,7 +53,7 @@ func follow(ctx context.Context, o *options, client *amqplock.Client) error {
 	if o.json {
 		write = console.WriteRunJSON
 	}
-	err := client.FollowHistory(ctx, o.lock, o.last, func(run amqplock.Run) {
+	err := client.FollowHistory(ctx, o.Lock, o.last, func(run amqplock.Run) {
 		if err := write(os.Stdout, run); err != nil {
 			cancel(err)
 		}

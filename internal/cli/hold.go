@@ -91,14 +91,14 @@ func keep(o *options, c *console.Console, control *background.Control) (exit.Out
 	if err == nil {
 		err = job.Hold(spec, c, control)
 	}
-	return exit.Of(err, o.conflictCode), err
+	return exit.Of(err, o.Conflict), err
 }
 
 func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	if err := noArguments(o); err != nil {
 		return job.HoldSpec{}, err
 	}
-	if o.conflictCode == exit.OK {
+	if o.Conflict == exit.OK {
 		return job.HoldSpec{}, exit.Usagef(
 			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
@@ -117,9 +117,9 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 		o.args[0] = filepath.Base(o.args[0])
 	}
 	if !o.given["kill-after"] { // with a short heartbeat the default would not fit
-		room := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
-			cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
-		o.stopTime = max(min(o.stopTime, room), 0)
+		room := cmp.Or(o.Broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
+			cmp.Or(o.CheckInterval, amqplock.DefaultCheckInterval)
+		o.StopTime = max(min(o.StopTime, room), 0)
 	}
 	spec, err := specOf(o)
 	spec.Shown = "hold for " + spec.Shown

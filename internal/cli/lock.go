@@ -16,8 +16,8 @@ func mutexOption(o *options) *option {
 }
 
 func conflictOption(o *options) *option {
-	o.conflictCode = exit.NotAcquired
-	return value("conflict-exit-code E", &o.conflictCode, exitStatus)
+	o.Conflict = exit.NotAcquired
+	return value("conflict-exit-code E", &o.Conflict, exitStatus)
 }
 
 // findLock fills in which lock is meant, and where it is.
@@ -26,9 +26,9 @@ func findLock(o *options) error {
 	case mutex && semaphore:
 		return exit.Usagef("--mutex and --semaphore exclude each other")
 	case mutex:
-		o.lock = amqplock.Mutex(o.mutex)
+		o.Lock = amqplock.Mutex(o.mutex)
 	case semaphore:
-		o.lock = amqplock.Semaphore(o.semaphore)
+		o.Lock = amqplock.Semaphore(o.semaphore)
 	default:
 		return noLock(o)
 	}
@@ -37,7 +37,7 @@ func findLock(o *options) error {
 
 // connect returns the client of a subcommand. Nothing is contacted yet.
 func connect(o *options, c *console.Console) (*amqplock.Client, error) {
-	o.broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.lock.Name)
-	o.broker.Log = c.Logger()
-	return amqplock.New(o.broker)
+	o.Broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.Lock.Name)
+	o.Broker.Log = c.Logger()
+	return amqplock.New(o.Broker)
 }

@@ -43,8 +43,8 @@ func status(o *options, c *console.Console) error {
 
 func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
 	ctx := context.Background()
-	if o.lock.Kind != "" {
-		s, err := client.Inspect(ctx, o.lock)
+	if o.Lock.Kind != "" {
+		s, err := client.Inspect(ctx, o.Lock)
 		switch {
 		case err != nil:
 			return err
