@@ -29,5 +29,5 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 	if err == nil && s.Free == 0 {
 		return exit.Outcome{Code: o.Conflict}, nil
 	}
-	return exit.Of(err, o.Conflict), err
+	return exit.Outcome{}, err
 }

@@ -22,10 +22,10 @@ func doctorOptions(o *options) []*option {
 func checkup(o *options, c *console.Console) (exit.Outcome, error) {
 	list, err := findings(o, c)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	if err = writeFindings(os.Stdout, list, o.json); err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	for _, f := range list {
 		if f.Err != nil {

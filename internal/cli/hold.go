@@ -39,17 +39,17 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	control, err := background.Background()
 	switch {
 	case err != nil:
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	case control != nil:
 		return keep(o, c, control)
 	}
 	process, err := processOf(o)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	starter, err := background.Start(process)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	text, ended := starter.Await()
 	if text == "" {
@@ -57,7 +57,7 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	}
 	if _, err := os.Stdout.WriteString(text); err != nil {
 		starter.Drop()
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	return exit.Outcome{}, nil
 }
@@ -91,7 +91,7 @@ func keep(o *options, c *console.Console, control *background.Control) (exit.Out
 	if err == nil {
 		err = job.Hold(spec, c, control)
 	}
-	return exit.Of(err, o.Conflict), err
+	return exit.Outcome{}, err
 }
 
 func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {

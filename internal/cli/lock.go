@@ -16,7 +16,6 @@ func mutexOption(o *options) *option {
 }
 
 func conflictOption(o *options) *option {
-	o.Conflict = exit.NotAcquired
 	return value("conflict-exit-code E", &o.Conflict, exitStatus)
 }
 

@@ -65,7 +65,7 @@ func reportEvery() time.Duration {
 func run(o *options, c *console.Console) (exit.Outcome, error) {
 	spec, err := specOf(o)
 	if err != nil {
-		return exit.Of(err, o.Conflict), err
+		return exit.Outcome{}, err
 	}
 	outcome, err := job.Run(spec, c)
 	return outcome, explainNumber(o, err)
