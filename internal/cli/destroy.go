@@ -12,10 +12,7 @@ func destroyOptions(o *options) []*option {
 }
 
 func destroy(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findOnly(o); err != nil {
 		return err
 	}
 	client, err := connect(o, c)

@@ -36,17 +36,10 @@ func checkup(o *options, c *console.Console) (exit.Outcome, error) {
 }
 
 func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
-	find := findLock
-	if !o.given["mutex"] && !o.given["semaphore"] {
-		find = findBroker
-	}
-	if err := find(o); err != nil {
+	if err := findAny(o); err != nil {
 		return nil, err
 	}
-	if err := noArguments(o); err != nil {
-		return nil, err
-	}
-	if o.Lock.Kind != "" {
+	if o.namesLock() {
 		if err := amqplock.CheckName(o.Lock.Name); err != nil {
 			return nil, err
 		}

@@ -15,10 +15,7 @@ func evictOptions(o *options) []*option {
 
 // evict returns when the holder has confirmed that it stops.
 func evict(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findOnly(o); err != nil {
 		return err
 	}
 	if o.holder == "" {

@@ -84,7 +84,7 @@ func noArguments(o *options) error {
 		return nil
 	}
 	e := exit.Usagef("unexpected argument %q; options come before it", o.args[0])
-	if !o.given["mutex"] && !o.given["semaphore"] {
+	if !o.namesLock() {
 		e.Hint = guessLock(o)
 	}
 	return e

@@ -18,10 +18,7 @@ func historyOptions(o *options) []*option {
 // history shows the last runs under a lock, and with --follow goes on until a signal ends
 // amqprun.
 func history(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findOnly(o); err != nil {
 		return err
 	}
 	if o.last < 1 {

@@ -41,7 +41,7 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	case err != nil:
 		return exit.Outcome{}, err
 	case control != nil:
-		return keep(o, c, control)
+		return exit.Outcome{}, keep(o, c, control)
 	}
 	process, err := processOf(o)
 	if err != nil {
@@ -85,13 +85,13 @@ func processOf(o *options) (*background.Process, error) {
 }
 
 // keep is what the process in the background does.
-func keep(o *options, c *console.Console, control *background.Control) (exit.Outcome, error) {
+func keep(o *options, c *console.Console, control *background.Control) error {
 	spec, err := holdSpecOf(o, control.Process)
 	background.CloseInherited() // not before the files of options are read
-	if err == nil {
-		err = job.Hold(spec, c, control)
+	if err != nil {
+		return err
 	}
-	return exit.Outcome{}, err
+	return job.Hold(spec, c, control)
 }
 
 func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {

@@ -19,6 +19,28 @@ func conflictOption(o *options) *option {
 	return value("conflict-exit-code E", &o.Conflict, exitStatus)
 }
 
+// namesLock reports whether the command line names a lock.
+func (o *options) namesLock() bool { return o.given["mutex"] || o.given["semaphore"] }
+
+// findAny is findOnly for a subcommand that needs no lock.
+func findAny(o *options) error {
+	if o.namesLock() {
+		return findOnly(o)
+	}
+	if err := findBroker(o); err != nil {
+		return err
+	}
+	return noArguments(o)
+}
+
+// findOnly is findLock for a subcommand that takes no arguments.
+func findOnly(o *options) error {
+	if err := findLock(o); err != nil {
+		return err
+	}
+	return noArguments(o)
+}
+
 // findLock fills in which lock is meant, and where it is.
 func findLock(o *options) error {
 	switch mutex, semaphore := o.given["mutex"], o.given["semaphore"]; {
