@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -24,7 +21,11 @@ func checkup(o *options, c *console.Console) (exit.Outcome, error) {
 	if err != nil {
 		return exit.Outcome{}, err
 	}
-	if err = writeFindings(os.Stdout, list, o.json); err != nil {
+	write := console.WriteFindings
+	if o.json {
+		write = console.WriteFindingsJSON
+	}
+	if err = write(os.Stdout, list); err != nil {
 		return exit.Outcome{}, err
 	}
 	for _, f := range list {
@@ -58,25 +59,4 @@ func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
 		list = append(list, client.Examine(context.Background(), o.Lock)...)
 	}
 	return list, nil
-}
-
-func writeFindings(w io.Writer, list []amqplock.Finding, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(struct {
-			Version  int                `json:"version"`
-			Findings []amqplock.Finding `json:"findings"`
-		}{1, list})
-	}
-	for _, f := range list {
-		line := fmt.Sprintf("%-8s %-11s %s", f.Level, f.Check, f.Text)
-		if f.Fix != "" {
-			line += "; to do: " + f.Fix
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
 }
