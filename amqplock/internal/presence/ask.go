@@ -213,12 +213,9 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 
 // ended is why the channel has ended.
 func (q *inquiry) ended() error {
-	switch why := <-q.closed; {
-	case why == nil:
-		return amqp.ErrClosed
-	case wire.Code(why) == amqp.NotFound: // the exchange does not exist
+	why := wire.Reason(amqp.ErrClosed, q.closed)
+	if wire.Code(why) == amqp.NotFound { // the exchange does not exist
 		return errNobody
-	default:
-		return why
 	}
+	return why
 }

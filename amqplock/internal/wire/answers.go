@@ -81,6 +81,17 @@ func Absent(err error) bool {
 	return reply != nil && reply.Code == amqp.NotFound && strings.Contains(reply.Reason, "no queue")
 }
 
+// Reason replaces amqp.ErrClosed by what the broker has closed the channel for. The
+// library hands that out a moment after it has marked the channel.
+func Reason(err error, closed <-chan *amqp.Error) error {
+	if errors.Is(err, amqp.ErrClosed) {
+		if why := <-closed; why != nil {
+			return why
+		}
+	}
+	return err
+}
+
 // OneLine is the text of an error. RabbitMQ prints its own state over several lines when
 // it fails.
 func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

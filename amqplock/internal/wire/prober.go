@@ -67,14 +67,14 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 		confirm, err = p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
 			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
 		if err != nil {
-			return nil, p.reason(err)
+			return nil, Reason(err, p.closed)
 		}
 	}
 	if err := p.await(ctx, confirm); err != nil {
 		return nil, err
 	}
 	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
-		return nil, p.reason(amqp.ErrClosed)
+		return nil, Reason(amqp.ErrClosed, p.closed)
 	}
 	// The library hands returns and confirms on in the order of the wire: all returns are
 	// here.
@@ -106,7 +106,7 @@ func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) 
 			return context.Cause(ctx)
 		case b, open := <-p.alarms:
 			if !open {
-				return p.reason(amqp.ErrClosed)
+				return Reason(amqp.ErrClosed, p.closed)
 			}
 			if b.Active {
 				return &AlarmError{b.Reason}
@@ -121,16 +121,4 @@ type AlarmError struct{ Reason string }
 
 func (e *AlarmError) Error() string {
 	return fmt.Sprintf("the broker is in an alarm (%s), and reads nothing that is published", e.Reason)
-}
-
-// reason replaces "closed" by the reason that the broker gave. The library hands it out a
-// moment after it has marked the channel.
-func (p *prober) reason(err error) error {
-	if !errors.Is(err, amqp.ErrClosed) {
-		return err
-	}
-	if why := <-p.closed; why != nil {
-		return why
-	}
-	return err
 }

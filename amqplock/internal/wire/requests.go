@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -36,13 +35,8 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 			return err
 		}
 	}
-	err := f(r.channel)
-	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later one
-		if why := <-r.closed; why != nil {
-			return why
-		}
-	}
-	return err
+	// It is closed where the answer to an earlier request has overtaken a later one.
+	return Reason(f(r.channel), r.closed)
 }
 
 // renew replaces the channel. The caller has the turn.
