@@ -175,6 +175,7 @@ func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
 	return err == nil && missing[0], err
 }
 
+// missing reports which of the queues are missing.
 func (l *Link) missing(ctx context.Context, doing string, queues ...string) ([]bool, error) {
 	return probedFor(ctx, l, doing,
 		func(ctx context.Context, p *prober) ([]bool, error) { return p.probe(ctx, queues) })
