@@ -131,38 +131,36 @@ func tlsError(ctx context.Context, broker string, err error) error {
 // a connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which
 // it is not: see outspoken.
 func handshakeError(ctx context.Context, at *node, err error) error {
-	var reply *amqp.Error
-	errors.As(err, &reply)
-	var closed string // the reason of the broker's own answer
-	if r := replyOf(err); r != nil {
-		closed = r.Reason
+	code, reason := Code(err), "" // the code is 0 unless the broker has answered
+	if reply, ok := errors.AsType[*amqp.Error](err); ok {
+		reason = reply.Reason
 	}
 	switch {
 	case ctx.Err() != nil:
 		return unreachable(ctx, at.label, errors.New("no answer in time while logging in"))
-	case Code(err) == amqp.AccessRefused, errors.Is(err, amqp.ErrSASL):
+	case code == amqp.AccessRefused, errors.Is(err, amqp.ErrSASL):
 		return loginError(at, err)
-	case Code(err) == amqp.NotAllowed && strings.Contains(closed, "not found"):
+	case code == amqp.NotAllowed && strings.Contains(reason, "not found"):
 		return refused(fault.ErrNotFound, nil,
 			"create it (rabbitmqctl add_vhost), or correct the part of the URL after the port",
 			"the broker %s has no virtual host %q", at.label, at.uri.Vhost)
-	case Code(err) == amqp.NotAllowed && strings.Contains(closed, "access to vhost") &&
-		!strings.Contains(closed, "connection limit"):
+	case code == amqp.NotAllowed && strings.Contains(reason, "access to vhost") &&
+		!strings.Contains(reason, "connection limit"):
 		return refused(fault.ErrAccess, nil,
 			"rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ",
 			"the broker %s does not let %s into virtual host %q", at.label, at.user(), at.uri.Vhost)
-	case closed != "": // a connection limit, a virtual host that is down, a node in maintenance
+	case code != 0: // a connection limit, a virtual host that is down, a node in maintenance
 		return unreached(err, "", "the broker %s turned the connection away: %s", at.label, OneLine(err))
-	case reply != nil && strings.Contains(reply.Reason, "tls: "):
+	case strings.Contains(reason, "tls: "):
 		// In TLS 1.3 the verdict on us comes with the first read.
 		return tlsError(ctx, at.label, err)
-	case reply != nil && strings.Contains(reply.Reason, "frame"): // what came was none of AMQP
+	case strings.Contains(reason, "frame"): // what came was none of AMQP
 		e := unreached(err, "the port may be another server's, or want TLS (amqps:// and usually 5671)",
 			"cannot reach the broker %s: the server there does not speak AMQP", at.label)
 		e.final = true
 		return e
 	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrVhost),
-		reply != nil && strings.Contains(reply.Reason, "EOF"):
+		strings.Contains(reason, "EOF"):
 		return unreached(err,
 			"it may be starting or stopping: see its log; "+
 				"if the port wants TLS (usually 5671) write amqps://",
