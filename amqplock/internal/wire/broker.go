@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -52,12 +53,8 @@ func (b Broker) Resolve() (Broker, error) {
 	if b.nodes != nil {
 		return b, nil
 	}
-	if b.Heartbeat == 0 {
-		b.Heartbeat = DefaultHeartbeat
-	}
-	if b.ConnectTimeout == 0 {
-		b.ConnectTimeout = DefaultConnectTimeout
-	}
+	b.Heartbeat = cmp.Or(b.Heartbeat, DefaultHeartbeat)
+	b.ConnectTimeout = cmp.Or(b.ConnectTimeout, DefaultConnectTimeout)
 	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > MaxHeartbeat {
 		return b, fault.Config("heartbeat %s: must be whole seconds, from %s to 65535s",
 			b.Heartbeat, minHeartbeat)
@@ -68,9 +65,7 @@ func (b Broker) Resolve() (Broker, error) {
 	if b.Dial == nil {
 		b.Dial = dialer{}.DialContext
 	}
-	if b.Log == nil {
-		b.Log = slog.New(slog.DiscardHandler)
-	}
+	b.Log = cmp.Or(b.Log, slog.New(slog.DiscardHandler))
 	var err error
 	b.nodes, err = b.resolve()
 	return b, err

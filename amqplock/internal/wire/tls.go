@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -24,16 +25,12 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 		}
 		return nil, nil
 	}
-	authority, cert, key := b.CACert, b.Cert, b.Key
-	if authority == "" {
-		authority = uri.CACertFile
-	}
+	authority, cert, key := cmp.Or(b.CACert, uri.CACertFile), b.Cert, b.Key
 	if cert == "" && key == "" {
 		cert, key = uri.CertFile, uri.KeyFile
 	}
-	config := &tls.Config{ServerName: uri.ServerName, MinVersion: tls.VersionTLS12}
-	if config.ServerName == "" {
-		config.ServerName = uri.Host
+	config := &tls.Config{
+		ServerName: cmp.Or(uri.ServerName, uri.Host), MinVersion: tls.VersionTLS12,
 	}
 	if authority != "" {
 		pem, err := os.ReadFile(authority)
