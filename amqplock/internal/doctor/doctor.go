@@ -23,7 +23,8 @@ const (
 	Failure = "failure"
 )
 
-// Finding is the answer to one question. amqplock.Finding documents the fields.
+// Finding is the answer to one question. amqplock.Finding has the same fields in the same
+// order, and documents them.
 type Finding struct {
 	Check, Level, Text, Fix string
 	Err                     error // of a failure
