@@ -111,7 +111,7 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	}
 	o.args = []string{"nobody"} // status shows the process in the place of a command
 	if process != nil {
-		if o.args = process.Args(); len(o.args) == 0 || o.args[0] == "" {
+		if o.args = background.Args(process.PID); len(o.args) == 0 || o.args[0] == "" {
 			o.args = []string{fmt.Sprint("process ", process.PID)}
 		}
 		o.args[0] = filepath.Base(o.args[0])
