@@ -39,7 +39,7 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 	if err != nil {
 		return nil, err
 	}
-	defer q.end()
+	defer wire.CloseLater(q.channel)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all := map[string]Answer{}
@@ -122,7 +122,7 @@ func evict(ctx context.Context, c *wire.Conn, id string, order amqp.Publishing) 
 	if err != nil {
 		return Answer{}, err
 	}
-	defer q.end()
+	defer wire.CloseLater(q.channel)
 	return q.next(ctx, time.Hour)
 }
 
@@ -167,10 +167,6 @@ func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inq
 	question.ContentType, question.ReplyTo = "application/json", replyPrefix
 	return q, channel.Publish(exchange, key, true, false, question)
 }
-
-// end closes the channel. That hangs in an alarm, until it is over or the connection
-// ends.
-func (q *inquiry) end() { go func() { _ = q.channel.Close() }() }
 
 var (
 	errNobody  = errors.New("no participant has bound what was asked for")

@@ -249,7 +249,7 @@ func probedOnce[T any](
 	p := l.prober
 	found, err = TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) { return look(ctx, p) })
 	if err != nil {
-		p.giveUp()
+		CloseLater(p.channel)
 		l.prober = nil
 	}
 	return found, err

@@ -49,13 +49,9 @@ func newProber(c *Conn) (*prober, error) {
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
 		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
-		alarms:  c.alarms,
+		alarms:  c.Alarms(),
 	}, nil
 }
-
-// giveUp closes the channel. In an alarm that hangs until it is over, or the connection
-// ends.
-func (p *prober) giveUp() { go func() { _ = p.channel.Close() }() }
 
 // probe reports which of the queues, at most window, are missing. After an error the
 // prober is of no more use.

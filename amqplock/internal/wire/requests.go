@@ -41,10 +41,8 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 
 // renew replaces the channel. The caller has the turn.
 func (r *RequestChannel) renew() error {
-	if old := r.channel; old != nil {
-		// The answer is not worth a round trip. The goroutine ends with the connection at
-		// the latest.
-		go func() { _ = old.Close() }()
+	if r.channel != nil {
+		CloseLater(r.channel)
 	}
 	opened := time.Now()
 	channel, err := r.connection.Channel()
@@ -55,6 +53,10 @@ func (r *RequestChannel) renew() error {
 	r.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	return nil
 }
+
+// CloseLater closes a channel and does not wait for the answer, which is not worth a round
+// trip. In an alarm it comes when that is over, or the connection ends.
+func CloseLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
 
 // Open saves the next request the round trip of opening the channel.
 func (r *RequestChannel) Open() error { return r.OpenSince(time.Time{}) }
