@@ -155,12 +155,8 @@ func (b Broker) amqpConfig(at *node, role Role) amqp.Config {
 	default:
 		properties.SetClientConnectionName(b.ConnectionName + " (publish)")
 	}
-	ways := at.login()
-	for i := range ways {
-		ways[i] = outspoken{ways[i], properties}
-	}
 	return amqp.Config{
-		SASL:       ways,
+		SASL:       at.logins(properties),
 		Vhost:      at.uri.Vhost,
 		Heartbeat:  b.Heartbeat,
 		Properties: properties,

@@ -170,17 +170,18 @@ func (n *node) user() string {
 	return fmt.Sprintf("user %q", n.uri.Username)
 }
 
-// login returns new values each time: the library wipes the passwords in them.
-func (n *node) login() (ways []amqp.Authentication) {
+// logins are the ways to log in, in the order in which to try them. properties are those
+// of the connection.
+func (n *node) logins(properties amqp.Table) (ways []amqp.Authentication) {
 	for _, mechanism := range n.mechanisms {
+		var way amqp.Authentication = n.uri.PlainAuth()
 		switch mechanism {
 		case "external":
-			ways = append(ways, &amqp.ExternalAuth{})
+			way = &amqp.ExternalAuth{}
 		case "amqplain":
-			ways = append(ways, n.uri.AMQPlainAuth())
-		default:
-			ways = append(ways, n.uri.PlainAuth())
+			way = n.uri.AMQPlainAuth()
 		}
+		ways = append(ways, outspoken{way, properties})
 	}
 	return ways
 }
