@@ -17,11 +17,11 @@ import (
 )
 
 func holdOptions(o *options) []*option {
-	return append(takeOptions(o), []*option{
+	return append(takeOptions(o),
 		value("for", &o.holdFor, process),
 		value("max", &o.holdMax, atLeast),
 		value("log", &o.holdLog, nonEmpty),
-	}...)
+	)
 }
 
 // process reads the number of a process, or 0.

@@ -22,7 +22,7 @@ import (
 // amqprun that the command runs.
 func takeOptions(o *options) []*option {
 	o.StopSignal, o.StopTime, o.Progress = syscall.SIGTERM, 5*time.Second, reportEvery()
-	return append(brokerOptions(o), []*option{
+	return append(brokerOptions(o),
 		semaphoreOption(o), mutexOption(o), conflictOption(o),
 		toggle("nonblock n", &o.NoWait),
 		value("wait w timeout", &o.Wait, duration),
@@ -38,11 +38,11 @@ func takeOptions(o *options) []*option {
 		toggle("history", &o.History).orVariable(),
 		toggle("fence", &o.Fence).orVariable(),
 		toggle("show-command", &o.showCommand).orVariable(),
-	}...)
+	)
 }
 
 func runOptions(o *options) []*option {
-	return append(takeOptions(o), []*option{
+	return append(takeOptions(o),
 		toggle("elastic", &o.Elastic),
 		value("command c", &o.shellCommand, text),
 		value("orphans", &o.Orphans, orphans),
@@ -50,7 +50,7 @@ func runOptions(o *options) []*option {
 		value("once", &o.Once, duration),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
-	}...)
+	)
 }
 
 // reportEvery is how often a wait is reported unless an option says so.
