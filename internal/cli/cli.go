@@ -15,8 +15,9 @@ import (
 func Main(args []string, version string) exit.Outcome {
 	sub, args := choose(args)
 	outcome := doSubcommand(sub, args, version)
-	if sub.name == "hold" {
-		printFailure(outcome)
+	if sub.name == "hold" && outcome.Code != exit.OK {
+		// A shell evaluates what is printed, and the evaluation of nothing is a success.
+		fmt.Printf("(exit %d)\n", outcome.Code)
 	}
 	return outcome
 }
@@ -92,11 +93,11 @@ func choose(args []string) (subcommand, []string) {
 			if args[1] != sub.name {
 				continue
 			}
-			rest := append([]string{args[0] + " " + sub.name}, args[2:]...)
+			args = args[1:]
 			if sub.name == "change" {
-				rest = protectCount(rest, sub.options(new(options)))
+				args = protectCount(args, sub.options(new(options)))
 			}
-			return sub, rest
+			return sub, args
 		}
 	}
 	return subcommands[0], args

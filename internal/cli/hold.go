@@ -25,12 +25,12 @@ func holdOptions(o *options) []*option {
 }
 
 // process reads the number of a process, or 0.
-func process(value string) (*int, error) {
+func process(value string) (int, error) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {
-		return nil, errors.New("not the number of a process")
+		return 0, errors.New("not the number of a process")
 	}
-	return &n, nil
+	return n, nil
 }
 
 // hold takes a lock and returns when a process in the background holds it. That process
@@ -64,18 +64,18 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 
 // processOf is the process to hold for; nil means nobody.
 func processOf(o *options) (*background.Process, error) {
-	pid := background.Caller()
+	pid := o.holdFor
 	switch {
-	case o.holdFor != nil && *o.holdFor == 0 && o.holdMax == 0:
-		return nil, exit.Usagef("--for 0 holds the lock for no process: it needs --max TIME")
-	case o.holdFor != nil && *o.holdFor == 0:
-		return nil, nil
-	case o.holdFor != nil:
-		pid = *o.holdFor
-	case pid == 0:
-		return nil, &exit.UsageError{
-			Text: "amqprun cannot find out which process has called it", Hint: "name it with --for PID",
+	case !o.given["for"]:
+		if pid = background.Caller(); pid == 0 {
+			return nil, &exit.UsageError{
+				Text: "amqprun cannot find out which process has called it", Hint: "name it with --for PID",
+			}
 		}
+	case pid == 0 && o.holdMax == 0:
+		return nil, exit.Usagef("--for 0 holds the lock for no process: it needs --max TIME")
+	case pid == 0:
+		return nil, nil
 	}
 	process, err := background.Find(pid, 0)
 	if err != nil {
@@ -126,14 +126,6 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	return job.HoldSpec{
 		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: o.holdLog,
 	}, err
-}
-
-// printFailure prints what fails with the status of an outcome when a shell evaluates it:
-// the evaluation of nothing is a success.
-func printFailure(outcome exit.Outcome) {
-	if outcome.Code != exit.OK {
-		fmt.Printf("(exit %d)\n", outcome.Code)
-	}
 }
 
 // outcomeOf is never a success: the lock is not held.

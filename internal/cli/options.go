@@ -26,7 +26,7 @@ type options struct {
 	showCommand  bool
 	hideCommand  bool // once the way to say what is the default now
 
-	holdFor *int // nil: the caller
+	holdFor int
 	holdMax time.Duration
 	holdLog string
 
