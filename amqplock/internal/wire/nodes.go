@@ -225,7 +225,7 @@ func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
 	}
 	at = &node{uri: uri, label: label(uri)}
 	var err *fault.Error
-	if at.tls, err = b.tlsConfig(uri); err != nil {
+	if at.tls, err = tlsConfig(uri, b.CACert, b.Cert, b.Key); err != nil {
 		return nil, false, err
 	}
 	for _, mechanism := range uri.AuthMechanism {

@@ -11,9 +11,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// tlsConfig reads the certificates for one node. Those of b come before those that its
-// URL names. It is nil for amqp://.
-func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
+// tlsConfig reads the certificates for one node. The files that are given come before
+// those that its URL names. It is nil for amqp://.
+func tlsConfig(uri amqp.URI, authority, cert, key string) (*tls.Config, *fault.Error) {
 	bad := func(hint, format string, args ...any) (*tls.Config, *fault.Error) {
 		err := fault.Config(format, args...)
 		err.Hint = hint
@@ -25,7 +25,7 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 		}
 		return nil, nil
 	}
-	authority, cert, key := cmp.Or(b.CACert, uri.CACertFile), b.Cert, b.Key
+	authority = cmp.Or(authority, uri.CACertFile)
 	if cert == "" && key == "" {
 		cert, key = uri.CertFile, uri.KeyFile
 	}
