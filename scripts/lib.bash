@@ -62,6 +62,19 @@ until_deadline() { # SECONDS COMMAND...
   done
 }
 
+# Prints the processes with that in their environment.
+marked() { # NAME=VALUE
+  grep -slzxF -- "$1" /proc/[0-9]*/environ | cut -d/ -f3 || true
+}
+
+none_marked() { [[ -z $(marked "$1") ]]; } # NAME=VALUE
+
+signal_marked() { # NAME=VALUE SIGNAL
+  local pids
+  mapfile -t pids < <(marked "$1")
+  ((${#pids[@]} == 0)) || kill "-$2" "${pids[@]}" 2>/dev/null || true
+}
+
 port_open() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # PORT
 
 # Prints a port below the range from which the kernel takes ports for outgoing connections.
