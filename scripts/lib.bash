@@ -19,6 +19,11 @@ usage() {
   exit 64
 }
 
+# Prints the version that main.go names.
+program_version() {
+  sed -n 's/^var version = "\(.*\)"$/\1/p' "$ROOT/main.go" | grep . || die 70 "main.go names no version"
+}
+
 # Calls finish with the exit status, on every way to end but SIGKILL.
 on_exit() { # FUNCTION
   # shellcheck disable=SC2064 # the name is meant now
