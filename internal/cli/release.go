@@ -13,7 +13,7 @@ import (
 func releaseOptions(o *options) []*option {
 	return []*option{
 		toggle("verbose v", &o.messages.Verbose).orVariable(),
-		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		value("log-format", &o.messages.JSON, logFormat).orVariable(),
 		toggle("quiet q", &o.messages.Quiet).orVariable(),
 		toggle("help h", &o.help),
 	}

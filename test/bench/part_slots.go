@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
-	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -92,9 +91,8 @@ func (b *bench) destroy(name string) error {
 func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
 	t := newTable("`true` under", "median ms", "p10", "p90", "/ mutex")
 	row := func(what string, values []time.Duration) {
-		sorted := slices.Sorted(slices.Values(values))
-		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
-			ratio(median(values), median(mutex)))
+		middle, p10, p90 := spread(values)
+		t.add(what, middle, p10, p90, ratio(median(values), median(mutex)))
 	}
 	row("a free mutex", mutex)
 	for _, where := range []string{"the first", "in the middle", "the last", "any"} {

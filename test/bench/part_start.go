@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
-	"slices"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,7 +21,8 @@ func (b *bench) uncontended() error {
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
 			began := time.Now()
-			command := exec.Command(p.argv("free", "true")[0], p.argv("free", "true")[1:]...)
+			argv := p.argv("free", "true")
+			command := exec.Command(argv[0], argv[1:]...)
 			if output, err := command.CombinedOutput(); err != nil {
 				return fmt.Errorf("%s: %w: %s", p.name, err, output)
 			}
@@ -40,14 +41,10 @@ func (b *bench) uncontended() error {
 		header = append(header, "/ "+p.name)
 	}
 	t := newTable(append(header, "peak MiB")...)
+	var lines []string
 	for i, p := range b.peers {
-		sorted := slices.Sorted(slices.Values(took[i]))
-		row := []string{
-			p.name,
-			ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)),
-		}
+		middle, p10, p90 := spread(took[i])
+		row := []string{p.name, middle, p10, p90}
 		for j := range b.peers {
 			row = append(row, ratio(median(took[i]), median(took[j])))
 		}
@@ -57,13 +54,10 @@ func (b *bench) uncontended() error {
 			size = "< " + size
 		}
 		t.add(append(row, size)...)
+		lines = append(lines, point(strconv.Quote(p.name), took[i]))
 	}
 	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. "+
 		"\"/ X\" is the ratio of the medians.", b.rounds))
-	var lines []string
-	for i, p := range b.peers {
-		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))
-	}
 	return b.points("start", lines)
 }
 

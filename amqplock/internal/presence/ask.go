@@ -57,7 +57,7 @@ func ask(
 	if err != nil {
 		return nil, err
 	}
-	defer q.end()
+	defer wire.CloseLater(q.channel)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all := map[string]Answer{}
@@ -137,7 +137,7 @@ func evict(ctx context.Context, c *wire.Conn, id string, order amqp.Publishing) 
 	if err != nil {
 		return Answer{}, err
 	}
-	defer q.end()
+	defer wire.CloseLater(q.channel)
 	return q.next(ctx, time.Hour)
 }
 
@@ -183,10 +183,6 @@ func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inq
 	return q, channel.Publish(exchange, key, true, false, question)
 }
 
-// end closes the channel. That hangs in an alarm, until it is over or the connection
-// ends.
-func (q *inquiry) end() { go func() { _ = q.channel.Close() }() }
-
 var (
 	errNobody  = errors.New("no participant has bound what was asked for")
 	errSilence = errors.New("no answer in time")
@@ -228,12 +224,9 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 
 // ended is why the channel has ended.
 func (q *inquiry) ended() error {
-	switch why := <-q.closed; {
-	case why == nil:
-		return amqp.ErrClosed
-	case wire.Code(why) == amqp.NotFound: // the exchange does not exist
+	why := wire.Reason(amqp.ErrClosed, q.closed)
+	if wire.Code(why) == amqp.NotFound { // the exchange does not exist
 		return errNobody
-	default:
-		return why
 	}
+	return why
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -64,22 +63,4 @@ func (c *Channel) CloseLater() {
 
 // Reason replaces err, if there is one, by the reason for which the broker has closed the
 // channel.
-func (c *Channel) Reason(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, amqp.ErrClosed) { // the library says why a moment after it has closed
-		if why := <-c.closed; why != nil {
-			return why
-		}
-		return err
-	}
-	select {
-	case why := <-c.closed:
-		if why != nil {
-			return why
-		}
-	default:
-	}
-	return err
-}
+func (c *Channel) Reason(err error) error { return Reason(err, c.closed) }

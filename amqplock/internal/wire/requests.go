@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -36,21 +35,14 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 			return err
 		}
 	}
-	err := f(r.channel)
-	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later one
-		if why := <-r.closed; why != nil {
-			return why
-		}
-	}
-	return err
+	// It is closed where the answer to an earlier request has overtaken a later one.
+	return Reason(f(r.channel), r.closed)
 }
 
 // renew replaces the channel. The caller has the turn.
 func (r *RequestChannel) renew() error {
-	if old := r.channel; old != nil {
-		// The answer is not worth a round trip. The goroutine ends with the connection at
-		// the latest.
-		go func() { _ = old.Close() }()
+	if r.channel != nil {
+		CloseLater(r.channel)
 	}
 	opened := time.Now()
 	channel, err := r.connection.Channel()
@@ -61,6 +53,10 @@ func (r *RequestChannel) renew() error {
 	r.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	return nil
 }
+
+// CloseLater closes a channel and does not wait for the answer, which is not worth a round
+// trip. In an alarm it comes when that is over, or the connection ends.
+func CloseLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
 
 // Open saves the next request the round trip of opening the channel.
 func (r *RequestChannel) Open() error { return r.OpenSince(time.Time{}) }
