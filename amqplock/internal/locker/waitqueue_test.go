@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -75,13 +76,8 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 		if err := holder.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case err := <-granted:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("a waiter was not woken")
+		if err := testbroker.Receive(t, "the end of a wait", granted); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -169,7 +165,7 @@ func TestNobodyOvertakesInTheQueue(t *testing.T) {
 			}
 		case <-got:
 			t.Fatal("the second waiter has overtaken the first")
-		case <-time.After(10 * time.Second):
+		case <-time.After(testbroker.Patience):
 			t.Fatal("the first waiter got no hint")
 		}
 	}
@@ -288,9 +284,5 @@ func TestLockWithALongNameIsHandedOver(t *testing.T) {
 	if err := holder.Release(t.Context()); err != nil { // most often without a second connection
 		t.Fatal(err)
 	}
-	select {
-	case <-hints:
-	case <-time.After(10 * time.Second):
-		t.Error("no hint")
-	}
+	testbroker.Receive(t, "a hint", hints)
 }

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -24,12 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func testLink(t *testing.T) *wire.Link {
 	t.Helper()
-	url := os.Getenv("AMQPRUN_URL")
-	if url == "" {
-		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}, Log: log})
+	b := wire.Broker{URLs: []string{testbroker.URL(t)}, Log: testbroker.Log(t)}
+	link, err := wire.Connect(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +51,7 @@ func (h *holder) reason() string {
 func newHolder(t *testing.T, id string) *holder {
 	t.Helper()
 	link := testLink(t)
-	h := &holder{lock: wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}}
+	h := &holder{lock: wire.Ref{Kind: wire.Mutex, Name: testbroker.Name()}}
 	p := New(h.lock, link.Broker, lease.BootClock{}, 0, func() About { return About{ID: id} })
 	h.id = p.about().ID
 	p.Holds(Holding{Slots: func() []int { return []int{0} }, Evict: func(reason error) {
@@ -79,7 +74,7 @@ func newHolder(t *testing.T, id string) *holder {
 func (h *holder) awaitAnswer(t *testing.T) {
 	t.Helper()
 	link := testLink(t)
-	for late := time.Now().Add(10 * time.Second); ; {
+	for late := time.Now().Add(testbroker.Patience); ; {
 		answers, err := Ask(t.Context(), link, Key(h.lock), 1)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +97,7 @@ func askRaw(
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue, patience := replyPrefix, 10*time.Second
+	queue, patience := replyPrefix, testbroker.Patience
 	if replyTo != replyPrefix { // nobody may answer there; an answer takes some milliseconds
 		patience = 300 * time.Millisecond
 		q, err := channel.QueueDeclare(replyTo, false, false, true, false, nil)
