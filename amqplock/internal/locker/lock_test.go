@@ -189,9 +189,15 @@ func TestWaitEndsInTime(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	mustAcquire(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrNotAcquired) {
+	ctx, end := context.WithCancelCause(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Acquire(ctx, cfg)
+		failed <- err
+	}()
+	awaitWaiters(t, cfg.Name, 1)
+	end(context.DeadlineExceeded)
+	if err := <-failed; !errors.Is(err, fault.ErrNotAcquired) {
 		t.Errorf("got %v, want ErrNotAcquired", err)
 	}
 }
