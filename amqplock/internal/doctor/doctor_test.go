@@ -1,12 +1,11 @@
 package doctor
 
 import (
-	"crypto/rand"
-	"os"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -39,10 +38,7 @@ func TestGrant(t *testing.T) {
 // TestQuestionsTakeNothing: as long as the examination is connected, others get the lock.
 func TestQuestionsTakeNothing(t *testing.T) {
 	t.Parallel()
-	url := os.Getenv("AMQPRUN_URL")
-	if url == "" {
-		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	}
+	url := testbroker.URL(t)
 	connect := func() *wire.Link {
 		link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}})
 		if err != nil {
@@ -51,7 +47,7 @@ func TestQuestionsTakeNothing(t *testing.T) {
 		t.Cleanup(link.Abort)
 		return link
 	}
-	ref := wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}
+	ref := wire.Ref{Kind: wire.Mutex, Name: testbroker.Name()}
 	e := &examination{ctx: t.Context(), link: connect(), ref: ref}
 	e.permissions()
 	others := connect().Requests
