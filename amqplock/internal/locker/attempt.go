@@ -146,8 +146,9 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 		a.ours, a.size = found.Ours, 0
 		if found.Exact {
 			a.size = found.Count
+			a.dropRemoved(ctx, found.Count)
 		}
-		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
+		if found.Exact && found.Count < want && !a.cfg.Greedy && found.Count > 0 {
 			a.putBack(ctx) // others can use them
 			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
 				"there are %d slots, %d are wanted", found.Count, want)}
