@@ -99,12 +99,16 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 func (a *attempt) usesWitness() bool { return a.cfg.Kind == wire.Mutex || !a.ours }
 
 // noProcess recognises the answer to a basic.get from a quorum queue that has no process
-// yet or any more: 541, noproc. RabbitMQ closes the connection with it. All versions
-// answer so while a queue is being made, and 4.3 also while one is being deleted.
+// yet or any more: 541, noproc or {shutdown,delete}. RabbitMQ closes the connection with
+// it. All versions answer so while a queue is being made, and 4.3 also while one is being
+// deleted.
 func noProcess(err error) bool {
 	var reply *amqp.Error
-	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
-		strings.Contains(reply.Reason, "noproc")
+	if !errors.As(err, &reply) || reply == nil || reply.Code != amqp.InternalError {
+		return false
+	}
+	reason := strings.Join(strings.Fields(reply.Reason), "") // it prints a term over lines
+	return strings.Contains(reason, "noproc") || strings.Contains(reason, "{shutdown,delete}")
 }
 
 // fragile reports whether the broker may fail where it means that others hold the lock.
