@@ -37,8 +37,8 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	if err != nil {
 		return []Finding{failed("broker", err)}
 	}
-	defer link.Close()
 	e := &examination{ctx: ctx, link: link, ref: ref}
+	defer func() { e.link.Close() }()
 	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
 		link.Lock.Broker, e.user(), wire.Took(begun))})
 	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
@@ -55,6 +55,16 @@ type examination struct {
 	link     *wire.Link
 	ref      wire.Ref
 	findings []Finding
+}
+
+// connectAgain is for a connection that an answer of the broker has ended.
+func (e *examination) connectAgain() error {
+	again, err := wire.Connect(e.ctx, e.link.Broker)
+	if err == nil {
+		e.link.Close()
+		e.link = again
+	}
+	return err
 }
 
 func (e *examination) add(f Finding) { e.findings = append(e.findings, f) }

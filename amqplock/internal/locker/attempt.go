@@ -117,12 +117,20 @@ func (a *attempt) fragile() bool {
 }
 
 func (a *attempt) takeMutex(ctx context.Context) error {
-	if a.fragile() { // a refused claim could end the connection
-		if missing, err := a.link.Missing(ctx, a.cfg.Name); err == nil && !missing {
-			return fault.ErrBusy
-		}
+	if seenHeld(ctx, a.link, a.cfg.Name) {
+		return fault.ErrBusy
 	}
 	return a.claim(ctx, 0)
+}
+
+// seenHeld reports whether a claim of queue would be refused. It asks only where a refusal
+// could end the connection.
+func seenHeld(ctx context.Context, link *wire.Link, queue string) bool {
+	if !wire.Fragile(link.Lock.Config.Vhost, queue) {
+		return false
+	}
+	missing, err := link.Missing(ctx, queue)
+	return err == nil && !missing
 }
 
 // takeSlots collects the slots that the configuration asks for: Count, all or none, or
