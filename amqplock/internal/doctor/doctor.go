@@ -23,8 +23,8 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	if err != nil {
 		return []Finding{failed("broker", err)}
 	}
-	defer link.Close()
 	e := &examination{ctx: ctx, link: link, ref: ref}
+	defer func() { e.link.Close() }()
 	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
 		link.Lock.Broker, e.user(), wire.Took(begun))})
 	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
