@@ -35,13 +35,10 @@ func (r Ref) Describe(slots []int) string {
 	if r.Kind == Mutex || len(slots) == 0 {
 		return r.String()
 	}
-	numbers := make([]string, len(slots))
-	for i, slot := range slots {
-		numbers[i] = strconv.Itoa(slot)
-	}
 	if len(slots) == 1 {
-		return fmt.Sprintf("slot %s of %s", numbers[0], r)
+		return fmt.Sprintf("slot %d of %s", slots[0], r)
 	}
+	numbers := strings.Fields(strings.Trim(fmt.Sprint(slots), "[]"))
 	last := len(numbers) - 1
 	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], r)
 }
