@@ -76,12 +76,12 @@ var subcommands = []subcommand{
 	{"", runOptions, run},
 	{"change", changeOptions, admin(change)},
 	{"check", checkOptions, check},
-	{"destroy", destroyOptions, admin(destroy)},
+	{"destroy", lockOptions, admin(destroy)},
 	{"doctor", doctorOptions, checkup},
 	{"evict", evictOptions, admin(evict)},
 	{"history", historyOptions, admin(history)},
 	{"hold", holdOptions, hold},
-	{"release", releaseOptions, admin(release)},
+	{"release", messageOptions, admin(release)},
 	{"status", statusOptions, admin(status)},
 }
 
