@@ -202,3 +202,13 @@ func QuoteName(name string) string {
 	}
 	return strconv.Quote(name)
 }
+
+// Printable keeps what others have written from driving a terminal: it may be a forgery.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
