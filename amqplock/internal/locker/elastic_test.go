@@ -90,6 +90,34 @@ func TestRemovalDoesNotEndTheLockConnection(t *testing.T) {
 	})
 }
 
+// It answers 541 also to a consumer that comes while the slot is being removed.
+func TestWatchingARemovedSlotDoesNotEndTheLockConnection(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		lock, free := elastic(t, p, cfg)
+		refused := 0
+		p.answer(func(r *request) bool {
+			dying := r.method == "consume" && r.queue == wire.SlotQueue("x", 2)
+			if dying {
+				refused++
+				replies["541"](r)
+			}
+			return dying
+		})
+		free()
+		pass(10 * time.Second)
+		if got := lock.Slots(); !slices.Equal(got, []int{1, 2}) || lock.Context().Err() != nil {
+			t.Errorf("holds %v, want slots 1 and 2: %v", got, context.Cause(lock.Context()))
+		}
+		if refused == 0 {
+			t.Error("nobody has watched slot 2")
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // An elastic set that begins while others wait joins the queue behind them. It grows
 // when it is its turn.
 func TestElasticSetGrowsBehindWaiters(t *testing.T) {

@@ -29,6 +29,24 @@ const (
 // It ends when enough slots are claimed and no answer came for a moment. An error that
 // comes with answers says why there are no more. Silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
+	return ask(ctx, link, key, func(claimed int) time.Duration {
+		if claimed < enough {
+			return missingPatience
+		}
+		return quietPatience
+	})
+}
+
+// AskPatiently is Ask that ends when no answer came for as long as patience.
+func AskPatiently(
+	ctx context.Context, link *wire.Link, key string, patience time.Duration,
+) ([]Answer, error) {
+	return ask(ctx, link, key, func(int) time.Duration { return patience })
+}
+
+func ask(
+	ctx context.Context, link *wire.Link, key string, patience func(claimed int) time.Duration,
+) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
 	}
@@ -44,12 +62,9 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 	defer cancel()
 	all := map[string]Answer{}
 	for len(all) < maxAnswers && err == nil {
-		patience := missingPatience
-		if Claimed(slices.Collect(maps.Values(all))) >= enough {
-			patience = quietPatience
-		}
+		claimed := Claimed(slices.Collect(maps.Values(all)))
 		var a Answer
-		if a, err = q.next(bounded, patience); err == nil {
+		if a, err = q.next(bounded, patience(claimed)); err == nil {
 			all[a.About.ID] = a
 		}
 	}

@@ -81,13 +81,22 @@ func Absent(err error) bool {
 	return reply != nil && reply.Code == amqp.NotFound && strings.Contains(reply.Reason, "no queue")
 }
 
-// Reason replaces amqp.ErrClosed by what the broker has closed the channel for. The
-// library hands that out a moment after it has marked the channel.
+// Reason replaces err, if there is one, by the reason for which the broker has closed the
+// channel of closed. The library hands that out a moment after it has closed the channel.
 func Reason(err error, closed <-chan *amqp.Error) error {
-	if errors.Is(err, amqp.ErrClosed) {
-		if why := <-closed; why != nil {
-			return why
+	var why *amqp.Error
+	switch {
+	case err == nil:
+	case errors.Is(err, amqp.ErrClosed):
+		why = <-closed
+	default:
+		select {
+		case why = <-closed:
+		default:
 		}
+	}
+	if why != nil {
+		return why
 	}
 	return err
 }

@@ -247,9 +247,11 @@ func probedOnce[T any](
 		return found, err
 	}
 	p := l.prober
-	found, err = TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) { return look(ctx, p) })
+	found, err = TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) {
+		return inTurn(p.channel, func() (T, error) { return look(ctx, p) })
+	})
 	if err != nil {
-		CloseLater(p.channel)
+		p.channel.CloseLater()
 		l.prober = nil
 	}
 	return found, err
@@ -270,6 +272,6 @@ func (l *Link) OpenProber(ctx context.Context) error {
 	}
 	var err error
 	l.prober, err = TimedFor(ctx, l, "open a channel",
-		func(context.Context) (*prober, error) { return newProber(c) })
+		func(ctx context.Context) (*prober, error) { return newProber(ctx, c) })
 	return err
 }
