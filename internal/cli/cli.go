@@ -68,7 +68,7 @@ func withHelp(err error, sub string) error {
 type subcommand struct {
 	name    string
 	options func(*options) []*option
-	run     func(*options, *console.Console) (exit.Outcome, error) // an error comes first
+	run     func(*options, *console.Console) (exit.Outcome, error) // the outcome is for no error
 }
 
 // subcommands are in alphabetical order. The one without a name runs a command.
