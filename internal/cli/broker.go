@@ -9,7 +9,7 @@ import (
 
 func brokerOptions(o *options) []*option {
 	b := &o.Broker
-	return []*option{
+	return append([]*option{
 		// findBroker reads the variables of these two.
 		value("url", &b.URLs, urlList()),
 		value("url-file", &o.urlFile, nonEmpty),
@@ -19,6 +19,12 @@ func brokerOptions(o *options) []*option {
 		value("key", &b.Key, nonEmpty).orVariable(),
 		value("connect-timeout", &b.ConnectTimeout, atLeast).orVariable(),
 		value("heartbeat", &b.Heartbeat, atLeast).orVariable(),
+	}, messageOptions(o)...)
+}
+
+// messageOptions are those of every subcommand.
+func messageOptions(o *options) []*option {
+	return []*option{
 		toggle("verbose v", &o.messages.Verbose).orVariable(),
 		value("log-format", &o.messages.JSON, logFormat).orVariable(),
 		toggle("quiet q", &o.messages.Quiet).orVariable(),

@@ -8,7 +8,7 @@ import (
 )
 
 func checkOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o), conflictOption(o))
+	return append(lockOptions(o), conflictOption(o))
 }
 
 // check says by its exit status alone whether the lock could be taken now.

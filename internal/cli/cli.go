@@ -69,7 +69,7 @@ func withHelp(err error, sub string) error {
 type subcommand struct {
 	name    string
 	options func(*options) []*option
-	run     func(*options, *console.Console) (exit.Outcome, error) // an error comes first
+	run     func(*options, *console.Console) (exit.Outcome, error) // the outcome is for no error
 }
 
 // subcommands are in alphabetical order. The one without a name runs a command.
@@ -77,12 +77,12 @@ var subcommands = []subcommand{
 	{"", runOptions, run},
 	{"change", changeOptions, admin(change)},
 	{"check", checkOptions, check},
-	{"destroy", destroyOptions, admin(destroy)},
+	{"destroy", lockOptions, admin(destroy)},
 	{"doctor", doctorOptions, checkup},
 	{"evict", evictOptions, admin(evict)},
 	{"history", historyOptions, admin(history)},
 	{"hold", holdOptions, hold},
-	{"release", releaseOptions, admin(release)},
+	{"release", messageOptions, admin(release)},
 	{"status", statusOptions, admin(status)},
 }
 

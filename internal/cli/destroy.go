@@ -7,10 +7,6 @@ import (
 	"github.com/amqprun/amqprun/internal/console"
 )
 
-func destroyOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o))
-}
-
 func destroy(o *options, c *console.Console) error {
 	if err := findOnly(o); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 func doctorOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o), toggle("json", &o.json))
+	return append(lockOptions(o), toggle("json", &o.json))
 }
 
 // checkup looks whether amqprun can work here, and prints a line for each thing that it

@@ -9,7 +9,7 @@ import (
 )
 
 func evictOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+	return append(lockOptions(o),
 		value("holder", &o.holder, once()))
 }
 

@@ -11,7 +11,7 @@ import (
 
 func historyOptions(o *options) []*option {
 	o.last = 20
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+	return append(lockOptions(o),
 		value("n", &o.last, number), toggle("json", &o.json), toggle("follow", &o.follow))
 }
 

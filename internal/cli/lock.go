@@ -7,12 +7,13 @@ import (
 	"github.com/amqprun/amqprun/internal/job"
 )
 
-func semaphoreOption(o *options) *option {
-	return value("semaphore", &o.semaphore, once())
+// lockOptions name a lock, and the broker.
+func lockOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), value("mutex", &o.mutex, once()))
 }
 
-func mutexOption(o *options) *option {
-	return value("mutex", &o.mutex, once())
+func semaphoreOption(o *options) *option {
+	return value("semaphore", &o.semaphore, once())
 }
 
 func conflictOption(o *options) *option {

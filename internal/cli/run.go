@@ -22,8 +22,8 @@ import (
 // amqprun that the command runs.
 func takeOptions(o *options) []*option {
 	o.StopSignal, o.StopTime, o.Progress = syscall.SIGTERM, 5*time.Second, reportEvery()
-	return append(brokerOptions(o),
-		semaphoreOption(o), mutexOption(o), conflictOption(o),
+	return append(lockOptions(o),
+		conflictOption(o),
 		toggle("nonblock n", &o.NoWait),
 		value("wait w timeout", &o.Wait, duration),
 		value("create slots", &o.Slots, number),

@@ -14,7 +14,7 @@ import (
 )
 
 func statusOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+	return append(lockOptions(o),
 		toggle("json", &o.json),
 		toggle("watch", &o.watch))
 }

@@ -51,13 +51,13 @@ func ask(
 		return nil, err
 	}
 	c := link.Publish()
-	q, err := wire.TimedFor(ctx, link, "ask who holds", func(context.Context) (*inquiry, error) {
-		return inquire(c, whoExchange, key, amqp.Publishing{})
+	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
+		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer wire.CloseLater(q.channel)
+	defer q.channel.CloseLater()
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all := map[string]Answer{}
@@ -133,11 +133,11 @@ func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) e
 
 // evict waits for the answer until ctx ends.
 func evict(ctx context.Context, c *wire.Conn, id string, order amqp.Publishing) (Answer, error) {
-	q, err := inquire(c, evictExchange, id, order)
+	q, err := inquire(ctx, c, evictExchange, id, order)
 	if err != nil {
 		return Answer{}, err
 	}
-	defer wire.CloseLater(q.channel)
+	defer q.channel.CloseLater()
 	return q.next(ctx, time.Hour)
 }
 
@@ -156,24 +156,24 @@ func describe(link *wire.Link, lock wire.Ref, id string) string {
 // inquiry is a question that has been asked, on a channel of its own of the publish
 // connection. Nobody knows how many answers will come.
 type inquiry struct {
-	channel *amqp.Channel
+	channel *wire.Channel
 	answers <-chan amqp.Delivery
 	returns chan amqp.Return
-	closed  chan *amqp.Error
 	alarms  <-chan amqp.Blocking
 }
 
 // inquire publishes the question to exchange with key. The answers come by direct
 // reply-to, so the asker needs no queue.
-func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inquiry, error) {
-	channel, err := c.Channel()
+func inquire(
+	ctx context.Context, c *wire.Conn, exchange, key string, question amqp.Publishing,
+) (*inquiry, error) {
+	channel, err := wire.OpenChannel(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	q := &inquiry{
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
-		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
 		alarms:  c.Alarms(),
 	}
 	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
@@ -224,7 +224,7 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 
 // ended is why the channel has ended.
 func (q *inquiry) ended() error {
-	why := wire.Reason(amqp.ErrClosed, q.closed)
+	why := q.channel.Reason(amqp.ErrClosed)
 	if wire.Code(why) == amqp.NotFound { // the exchange does not exist
 		return errNobody
 	}

@@ -81,26 +81,6 @@ func Absent(err error) bool {
 	return reply != nil && reply.Code == amqp.NotFound && strings.Contains(reply.Reason, "no queue")
 }
 
-// Reason replaces err, if there is one, by the reason for which the broker has closed the
-// channel of closed. The library hands that out a moment after it has closed the channel.
-func Reason(err error, closed <-chan *amqp.Error) error {
-	var why *amqp.Error
-	switch {
-	case err == nil:
-	case errors.Is(err, amqp.ErrClosed):
-		why = <-closed
-	default:
-		select {
-		case why = <-closed:
-		default:
-		}
-	}
-	if why != nil {
-		return why
-	}
-	return err
-}
-
 // OneLine is the text of an error. RabbitMQ prints its own state over several lines when
 // it fails.
 func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

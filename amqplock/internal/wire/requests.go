@@ -11,16 +11,15 @@ import (
 // next request opens it again. Requests follow one another; one that hangs blocks those
 // behind it, and no other channel.
 type RequestChannel struct {
-	connection *amqp.Connection
-	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
-	channel    *amqp.Channel
-	closed     chan *amqp.Error // why the broker has closed the channel
-	opened     time.Time        // when the channel was asked for
+	conn    *Conn
+	turn    chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
+	channel *Channel
+	opened  time.Time // when the channel was asked for
 }
 
 // NewRequestChannel opens nothing yet.
 func NewRequestChannel(c *Conn) *RequestChannel {
-	return &RequestChannel{connection: c.Connection, turn: make(chan struct{}, 1)}
+	return &RequestChannel{conn: c, turn: make(chan struct{}, 1)}
 }
 
 // Do blocks until f's answer is there or the connection ends.
@@ -36,27 +35,21 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 		}
 	}
 	// It is closed where the answer to an earlier request has overtaken a later one.
-	return Reason(f(r.channel), r.closed)
+	return r.channel.Reason(f(r.channel.Channel))
 }
 
 // renew replaces the channel. The caller has the turn.
 func (r *RequestChannel) renew() error {
 	if r.channel != nil {
-		CloseLater(r.channel)
+		r.channel.CloseLater()
 	}
 	opened := time.Now()
-	channel, err := r.connection.Channel()
-	if err != nil {
-		return err
+	channel, err := newChannel(r.conn)
+	if err == nil {
+		r.opened, r.channel = opened, channel
 	}
-	r.opened, r.channel = opened, channel
-	r.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
-	return nil
+	return err
 }
-
-// CloseLater closes a channel and does not wait for the answer, which is not worth a round
-// trip. In an alarm it comes when that is over, or the connection ends.
-func CloseLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
 
 // Open saves the next request the round trip of opening the channel.
 func (r *RequestChannel) Open() error { return r.OpenSince(time.Time{}) }
