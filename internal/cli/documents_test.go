@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -98,30 +99,57 @@ func TestFieldsAreDocumented(t *testing.T) {
 		for i := range of.NumField() {
 			f := of.Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if f.Anonymous {
+			switch {
+			case f.Anonymous:
 				names = append(names, fields(f.Type)...)
-			} else {
+			case name != "-":
 				names = append(names, name)
 			}
 		}
 		return names
 	}
 	for page, types := range map[string][]reflect.Type{
-		"docs/reference/json.md": {
+		"status": {
 			reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
-			reflect.TypeFor[console.AllLocks](), reflect.TypeFor[amqplock.Run](),
-			reflect.TypeFor[console.History](),
+			reflect.TypeFor[console.AllLocks](),
 		},
+		"history": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
+		"doctor":  {reflect.TypeFor[amqplock.Finding]()},
 	} {
-		text := readDocument(t, page)
+		text := readDocument(t, "docs/schemas/"+page+".json")
+		var schema any
+		if err := json.Unmarshal([]byte(text), &schema); err != nil {
+			t.Fatal(page, err)
+		}
+		described := descriptions(schema)
 		for _, of := range types {
 			for _, name := range fields(of) {
-				if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(text) {
-					t.Errorf("%s does not document the field %q of %v", page, name, of)
+				if described[name] == "" {
+					t.Errorf("docs/schemas/%s.json does not describe the field %q of %v", page, name, of)
 				}
 			}
 		}
 	}
+}
+
+// descriptions are those of all properties in a part of a JSON Schema.
+func descriptions(part any) map[string]string {
+	all := map[string]string{}
+	switch part := part.(type) {
+	case map[string]any:
+		properties, _ := part["properties"].(map[string]any)
+		for name, property := range properties {
+			all[name], _ = property.(map[string]any)["description"].(string)
+		}
+		for _, inner := range part {
+			maps.Copy(all, descriptions(inner))
+		}
+	case []any:
+		for _, inner := range part {
+			maps.Copy(all, descriptions(inner))
+		}
+	}
+	return all
 }
 
 func compareOptions(t *testing.T, where string, got, want []string) {
