@@ -65,18 +65,18 @@ func (b *bench) many() (err error) {
 func (b *bench) manyTable(slots int, placed, all time.Duration, load load, refusals int) {
 	t := newTable(fmt.Sprintf("%d holders and %d waiters at once", slots, slots), "")
 	t.add("from the first start until all hold or wait", fmt.Sprintf("%.1f s", placed.Seconds()))
-	t.add("memory of the holders and waiters, guards included (PSS)",
+	t.add("their memory, with guards (PSS)",
 		fmt.Sprintf("%s MiB, %s each", mib(load.memory), mib(load.memory/int64(2*slots))))
 	t.add("memory of the broker (RSS)", mib(load.broker)+" MiB")
-	t.add("processor time of the holders and waiters, guards included",
+	t.add("their processor time, with guards",
 		fmt.Sprintf("%.1f %% of a core", load.cpu*100))
 	t.add("processor time of the broker", fmt.Sprintf("%.1f %% of a core", load.brokerCPU*100))
-	t.add("AMQP methods that the broker handles", fmt.Sprintf("%.0f a second", load.methods))
+	t.add("AMQP methods that it handles", fmt.Sprintf("%.0f a second", load.methods))
 	t.add(fmt.Sprintf("until all %d commands have run, once they end", 2*slots),
 		fmt.Sprintf("%.1f s", all.Seconds()))
 	t.add("405s in all of that", fmt.Sprint(refusals))
-	t.print(b.out, fmt.Sprintf("Many processes on one machine with their broker, each of which "+
-		"got its slot and lost none; rates over %v in which nothing happens.", watching))
+	t.print(b.out, fmt.Sprintf("One machine, with the broker; rates over %v in which nothing "+
+		"happens.", watching))
 }
 
 // load is what a crowd that does nothing costs.

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"os/exec"
-	"runtime"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -17,7 +15,6 @@ const warmUps = 5
 // that whatever else the machine does meets all of them.
 func (b *bench) uncontended() error {
 	took := make([][]time.Duration, len(b.peers))
-	peak := make([]int64, len(b.peers))
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
 			began := time.Now()
@@ -27,50 +24,20 @@ func (b *bench) uncontended() error {
 			}
 			if n >= warmUps {
 				took[i] = append(took[i], time.Since(began))
-				peak[i] = max(peak[i], maxRSS(command.ProcessState.SysUsage().(*syscall.Rusage)))
 			}
 		}
 	}
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return err
-	}
-	header := []string{"`true` under a free lock", "median ms", "p10", "p90"}
-	for _, p := range b.peers {
-		header = append(header, "/ "+p.name)
-	}
-	t := newTable(append(header, "peak MiB")...)
+	least := slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "minimal" })
+	t := newTable("`true` under a free lock", "median ms", "p10", "p90", "/ minimal")
 	for i, p := range b.peers {
 		sorted := slices.Sorted(slices.Values(took[i]))
-		row := []string{
-			p.name,
-			ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)),
-		}
-		for j := range b.peers {
-			row = append(row, ratio(median(took[i]), median(took[j])))
-		}
-		// A child inherits our own peak until its exec, and the kernel keeps the maximum.
-		size := mib(peak[i])
-		if peak[i] <= maxRSS(&own) {
-			size = "< " + size
-		}
-		t.add(append(row, size)...)
+		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+			ratio(median(sorted), median(took[least])))
 	}
-	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. "+
-		"\"/ X\" is the ratio of the medians.", b.rounds))
+	t.print(b.out, fmt.Sprintf("Start to end of the process, %d interleaved runs of each.", b.rounds))
 	var lines []string
 	for i, p := range b.peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))
 	}
 	return b.points("start", lines)
-}
-
-// maxRSS is in bytes; Linux and the BSDs count in KiB, Darwin in bytes.
-func maxRSS(usage *syscall.Rusage) int64 {
-	if runtime.GOOS == "darwin" {
-		return usage.Maxrss
-	}
-	return usage.Maxrss << 10
 }
