@@ -200,23 +200,23 @@ func TestHelpFitsAScreen(t *testing.T) {
 	}
 }
 
-// commandLine is the page with the table of options.
+// commandLine is the page with the list of options.
 const commandLine = "docs/reference/command-line.md"
 
 func TestReferenceNamesEveryOption(t *testing.T) {
 	t.Parallel()
-	_, table, _ := strings.Cut(readDocument(t, commandLine), "\n| option | variable |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	row := regexp.MustCompile("(?m)^\\| (`.*?`) \\| (.*?) \\|")
-	var cells []string
+	_, list, _ := strings.Cut(readDocument(t, commandLine), "\n## Options\n")
+	list, _, _ = strings.Cut(list, "\n##")
+	item := regexp.MustCompile("(?m)^- (`.*?`)(?: \\((.*?)\\))?(?:: .*)?$")
+	var names []string
 	variables := map[string]string{}
-	for _, cell := range row.FindAllStringSubmatch(table, -1) {
-		cells = append(cells, cell[1])
-		for _, name := range optionsIn(cell[1]) {
-			variables[name] += cell[2]
+	for _, found := range item.FindAllStringSubmatch(list, -1) {
+		names = append(names, found[1])
+		for _, name := range optionsIn(found[1]) {
+			variables[name] += found[2]
 		}
 	}
-	compareOptions(t, commandLine, optionsIn(strings.Join(cells, "\n")), everyOption())
+	compareOptions(t, commandLine, optionsIn(strings.Join(names, "\n")), everyOption())
 	for _, o := range slices.Concat(slices.Collect(maps.Values(allOptions()))...) {
 		got := variables[dashed(o.names[0])]
 		brokers := strings.HasPrefix(o.names[0], "url") // their variables are read together

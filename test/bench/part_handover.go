@@ -39,11 +39,10 @@ func (b *bench) handOver() error {
 		}
 	}
 	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
-		"median ms", "p10", "p90", "max", "/ minimal -line")
+		"median ms", "p10-p90", "max", "/ minimal -line")
 	for _, p := range peers {
 		sorted := slices.Sorted(slices.Values(gaps[p.name]))
-		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
+		t.add(p.name, ms(quantile(sorted, 0.5)), middle(sorted), ms(sorted[len(sorted)-1]),
 			ratio(median(sorted), median(gaps["minimal -line"])))
 	}
 	t.print(b.out, fmt.Sprintf(

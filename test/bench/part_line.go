@@ -17,7 +17,7 @@ const watching = 10 * time.Second
 // which they joined.
 func (b *bench) line() error {
 	p := b.peers[slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "amqprun --mutex" })]
-	t := newTable("waiters", "broker methods for each hand-over", "ms for each: median", "p90",
+	t := newTable("waiters", "broker methods for each hand-over", "median ms for each", "p90",
 		"methods a second while all wait")
 	var lines []string
 	for n := 10; n <= b.most; n *= 10 {
@@ -30,8 +30,8 @@ func (b *bench) line() error {
 			ms(quantile(sorted, 0.9)), fmt.Sprintf("%.1f", l.waiting))
 		lines = append(lines, fmt.Sprintf("%d %.1f %s", n, l.methods, spread(l.gaps)))
 	}
-	t.print(b.out, fmt.Sprintf("One mutex, %d ms under the lock each, all served in the "+
-		"order in which they joined.", holdMS))
+	t.print(b.out, fmt.Sprintf("One mutex, %d ms under the lock each, served in the order "+
+		"in which they joined.", holdMS))
 	return b.points("line", lines)
 }
 

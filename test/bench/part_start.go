@@ -28,13 +28,13 @@ func (b *bench) uncontended() error {
 		}
 	}
 	least := slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "minimal" })
-	t := newTable("`true` under a free lock", "median ms", "p10", "p90", "/ minimal")
+	t := newTable("`true` under a free lock", "median ms", "p10-p90", "/ minimal")
 	for i, p := range b.peers {
 		sorted := slices.Sorted(slices.Values(took[i]))
-		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)),
+		t.add(p.name, ms(quantile(sorted, 0.5)), middle(sorted),
 			ratio(median(sorted), median(took[least])))
 	}
-	t.print(b.out, fmt.Sprintf("Start to end of the process, %d interleaved runs of each.", b.rounds))
+	t.print(b.out, fmt.Sprintf("%d interleaved runs of each.", b.rounds))
 	var lines []string
 	for i, p := range b.peers {
 		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))

@@ -24,6 +24,11 @@ func spread(values []time.Duration) string {
 	return ms(median) + " " + ms(p10) + " " + ms(p90)
 }
 
+// middle are the 10th and the 90th percentile.
+func middle(sorted []time.Duration) string {
+	return ms(quantile(sorted, 0.1)) + "-" + ms(quantile(sorted, 0.9))
+}
+
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
 
 func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/float64(b)) }
