@@ -328,7 +328,7 @@ func TestReferenceAndUsageHaveTheSameStatuses(t *testing.T) {
 	const page = "docs/reference/exit-status.md"
 	codes := ownCodes(t)
 	rows := map[int]bool{}
-	row := regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|")
+	row := regexp.MustCompile("(?m)^- ([0-9]+): ")
 	for _, row := range row.FindAllStringSubmatch(readDocument(t, page), -1) {
 		code, _ := strconv.Atoi(row[1])
 		rows[code] = true
@@ -338,7 +338,7 @@ func TestReferenceAndUsageHaveTheSameStatuses(t *testing.T) {
 	}
 	for code := range codes {
 		if !rows[code] {
-			t.Errorf("%s has no row for exit status %d", page, code)
+			t.Errorf("%s does not list exit status %d", page, code)
 		}
 		if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, code)).MatchString(usage("")) {
 			t.Errorf("--help does not name exit status %d", code)
