@@ -62,11 +62,13 @@ func (b *bench) many() (err error) {
 
 // manyText prints what many has found out; that it got so far says that nothing was lost.
 func (b *bench) manyText(slots int, placed, all time.Duration, load load, refusals int) {
-	fmt.Fprintf(b.out, "\n%d holders and %d waiters at once, on one machine with the broker: %.1f s until "+
-		"all hold or wait, %.1f s until all have run once they end. Claims refused (405): %d.\n",
+	fmt.Fprintf(b.out, "\n%d holders and %d waiters at once, on one machine with the broker: "+
+		"%.1f s until all hold or wait, %.1f s until all have run once they end. "+
+		"Claims refused (405): %d.\n",
 		slots, slots, placed.Seconds(), all.Seconds(), refusals)
-	fmt.Fprintf(b.out, "\nOver %v in which nothing happens they take %s MiB each (PSS, with guards) and "+
-		"%.1f %% of a core. The broker takes %s MiB (RSS) and %.1f %%, for %.0f AMQP methods a second.\n",
+	fmt.Fprintf(b.out, "\nOver %v in which nothing happens they take %s MiB each (PSS, with guards) "+
+		"and %.1f %% of a core. The broker takes %s MiB (RSS) and %.1f %%, "+
+		"for %.0f AMQP methods a second.\n",
 		watching, mib(load.memory/int64(2*slots)), load.cpu*100, mib(load.broker),
 		load.brokerCPU*100, load.methods)
 }
