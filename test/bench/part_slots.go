@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"time"
@@ -44,7 +43,6 @@ func (b *bench) slots() (err error) {
 			slot  int
 		}{
 			{"the first", 1}, {"in the middle", b.most / 2}, {"the last", b.most},
-			{"any", 1 + rand.IntN(b.most)},
 		} {
 			d, err := timed(b.amqprun, "--mutex", name+"-mutex", "--", "true")
 			if err != nil {
@@ -97,7 +95,7 @@ func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration
 			ratio(median(values), median(mutex)))
 	}
 	row("a free mutex", mutex)
-	for _, where := range []string{"the first", "in the middle", "the last", "any"} {
+	for _, where := range []string{"the first", "in the middle", "the last"} {
 		row(fmt.Sprintf("the only free slot, %s of %d", where, most), took[where])
 	}
 	return t
