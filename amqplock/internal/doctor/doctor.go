@@ -47,7 +47,7 @@ func version(text string) Finding {
 		f.Level = Warning
 		f.Text += ": nodes of a cluster that use Mnesia can grant a lock twice after a fault"
 		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later; see " +
-			"https://github.com/amqprun/amqprun/blob/main/docs/explanation/guarantees.md"
+			wire.Manual + "explanation/guarantees.md"
 	case slices.Compare(v[:], []int{4, 3, 3}) < 0:
 		f.Level = Warning
 		f.Text += ": a cluster that is cut in parts can commit too early"
