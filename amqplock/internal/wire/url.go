@@ -69,8 +69,8 @@ func urlTrap(raw string) string {
 	return queryTrap(query)
 }
 
-// split cuts what follows the scheme behind the @ of the login, and before the path, query
-// or fragment.
+// split cuts what follows the scheme behind the @ of the login, and before the path,
+// query or fragment.
 func split(rest string) (login, address, behind string) {
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
