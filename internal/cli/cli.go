@@ -44,7 +44,8 @@ func doSubcommand(sub subcommand, args []string, version string) exit.Outcome {
 		return outcome
 	}
 	_, interrupted := errors.AsType[*exit.Interrupted](err) // by the user, who knows it
-	if !interrupted && !(c.Quiet() && exit.Status(err) == exit.NotAcquired) {
+	silent := c.Quiet() && exit.Status(err) == exit.NotAcquired
+	if !interrupted && !silent {
 		c.Error(err, exit.Hint(err))
 	}
 	return exit.Of(err, o.Conflict)

@@ -24,8 +24,8 @@ type option struct {
 	given string // the name under which the command line has it; empty: it has not
 }
 
-// value is an option with a value, which read makes of its text. names has one or several,
-// with spaces between them.
+// value is an option with a value, which read makes of its text. names has one or
+// several, with spaces between them.
 func value[T any](names string, to *T, read func(string) (T, error)) *option {
 	set := func(text string) error {
 		v, err := read(text)

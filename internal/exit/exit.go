@@ -10,8 +10,9 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// The statuses that are amqprun's own, after sysexits.h and timeout(1). README.md has the
-// same table. A command that cannot be executed gives 126 or 127 (package runner).
+// The statuses that are amqprun's own, after sysexits.h and timeout(1).
+// docs/reference/exit-status.md has the same. A command that cannot be executed gives 126
+// or 127 (package runner).
 const (
 	OK          = 0
 	Usage       = 64

@@ -32,13 +32,12 @@ func (b *bench) crash() error {
 			gaps[p.name] = append(gaps[p.name], gap)
 		}
 	}
-	t := newTable("death of a command to start of the next", "times", "median ms", "p10", "p90",
-		"max")
+	t := newTable("death of a command to start of the next", "times", "median ms", "p10-p90", "max")
 	var lines []string
 	for _, p := range b.peers {
 		if gaps := gaps[p.name]; len(gaps) > 0 {
 			median, p10, p90 := spread(gaps)
-			t.add(p.name, fmt.Sprint(len(gaps)), median, p10, p90, ms(slices.Max(gaps)))
+			t.add(p.name, fmt.Sprint(len(gaps)), median, p10+"-"+p90, ms(slices.Max(gaps)))
 			lines = append(lines, point(strconv.Quote(p.name), gaps))
 		}
 	}

@@ -40,17 +40,17 @@ func (b *bench) handOver() error {
 		}
 	}
 	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
-		"median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
+		"median ms", "p10-p90", "max", "/ minimal -line")
 	var lines []string
 	for _, p := range peers {
 		own := gaps[p.name]
 		middle, p10, p90 := spread(own)
-		t.add(p.name, middle, p10, p90, ms(slices.Max(own)), ratio(median(own), median(gaps["flock"])),
+		t.add(p.name, middle, p10+"-"+p90, ms(slices.Max(own)),
 			ratio(median(own), median(gaps["minimal -line"])))
 		lines = append(lines, point(strconv.Quote(p.name), own))
 	}
 	t.print(b.out, fmt.Sprintf(
-		"Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
+		"%d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
 	return b.points("handover", lines)
 }
 

@@ -3,9 +3,8 @@ package main
 import (
 	"fmt"
 	"os/exec"
-	"runtime"
+	"slices"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -17,7 +16,6 @@ const warmUps = 5
 // that whatever else the machine does meets all of them.
 func (b *bench) uncontended() error {
 	took := make([][]time.Duration, len(b.peers))
-	peak := make([]int64, len(b.peers))
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
 			began := time.Now()
@@ -28,43 +26,17 @@ func (b *bench) uncontended() error {
 			}
 			if n >= warmUps {
 				took[i] = append(took[i], time.Since(began))
-				peak[i] = max(peak[i], maxRSS(command.ProcessState.SysUsage().(*syscall.Rusage)))
 			}
 		}
 	}
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return err
-	}
-	header := []string{"`true` under a free lock", "median ms", "p10", "p90"}
-	for _, p := range b.peers {
-		header = append(header, "/ "+p.name)
-	}
-	t := newTable(append(header, "peak MiB")...)
+	least := slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "minimal" })
+	t := newTable("`true` under a free lock", "median ms", "p10-p90", "/ minimal")
 	var lines []string
 	for i, p := range b.peers {
 		middle, p10, p90 := spread(took[i])
-		row := []string{p.name, middle, p10, p90}
-		for j := range b.peers {
-			row = append(row, ratio(median(took[i]), median(took[j])))
-		}
-		// A child inherits our own peak until its exec, and the kernel keeps the maximum.
-		size := mib(peak[i])
-		if peak[i] <= maxRSS(&own) {
-			size = "< " + size
-		}
-		t.add(append(row, size)...)
+		t.add(p.name, middle, p10+"-"+p90, ratio(median(took[i]), median(took[least])))
 		lines = append(lines, point(strconv.Quote(p.name), took[i]))
 	}
-	t.print(b.out, fmt.Sprintf("Start to end of the whole process, %d interleaved runs of each. "+
-		"\"/ X\" is the ratio of the medians.", b.rounds))
+	t.print(b.out, fmt.Sprintf("%d interleaved runs of each.", b.rounds))
 	return b.points("start", lines)
-}
-
-// maxRSS is in bytes; Linux and the BSDs count in KiB, Darwin in bytes.
-func maxRSS(usage *syscall.Rusage) int64 {
-	if runtime.GOOS == "darwin" {
-		return usage.Maxrss
-	}
-	return usage.Maxrss << 10
 }

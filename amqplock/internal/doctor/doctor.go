@@ -23,8 +23,8 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	if err != nil {
 		return []Finding{failed("broker", err)}
 	}
-	defer link.Close()
 	e := &examination{ctx: ctx, link: link, ref: ref}
+	defer func() { e.link.Close() }()
 	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
 		link.Lock.Broker, e.user(), wire.Took(begun))})
 	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
@@ -47,7 +47,7 @@ func version(text string) Finding {
 		f.Level = Warning
 		f.Text += ": nodes of a cluster that use Mnesia can grant a lock twice after a fault"
 		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later; see " +
-			"https://github.com/amqprun/amqprun/blob/main/docs/explanation/guarantees.md"
+			wire.Manual + "explanation/guarantees.md"
 	case slices.Compare(v[:], []int{4, 3, 3}) < 0:
 		f.Level = Warning
 		f.Text += ": a cluster that is cut in parts can commit too early"

@@ -32,6 +32,16 @@ type examination struct {
 	findings []Finding
 }
 
+// connectAgain is for a connection that an answer of the broker has ended.
+func (e *examination) connectAgain() error {
+	again, err := wire.Connect(e.ctx, e.link.Broker)
+	if err == nil {
+		e.link.Close()
+		e.link = again
+	}
+	return err
+}
+
 func (e *examination) add(f Finding) { e.findings = append(e.findings, f) }
 
 func (e *examination) user() string {

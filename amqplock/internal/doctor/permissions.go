@@ -78,6 +78,9 @@ func (e *examination) ask(
 	kind, resource string, needed bool, costs string, f func(*amqp.Channel) error,
 ) {
 	err := e.do("ask for a permission", func(ch *amqp.Channel) error { return answered(f(ch)) })
+	if wire.Code(err) == amqp.InternalError && wire.Fragile(e.link.Lock.Config.Vhost, resource) {
+		err = e.connectAgain() // another has the queue, and we have the permission
+	}
 	if err != nil && wire.Code(err) != amqp.AccessRefused {
 		e.add(failed("permission", err))
 		return

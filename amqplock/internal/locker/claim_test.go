@@ -11,8 +11,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// TestNoAnswerIsNoLock: a queue that was not seen to be exclusive may be a work queue, for
-// which a waiter would wait for ever.
+// TestNoAnswerIsNoLock: a queue that was not seen to be exclusive may be a work queue. A
+// waiter would wait for ever for that.
 func TestNoAnswerIsNoLock(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

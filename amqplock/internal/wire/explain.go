@@ -14,8 +14,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// manual is where the pages are that hints lead to.
-const manual = "https://github.com/amqprun/amqprun/blob/main/docs/how-to/"
+// Manual is where the pages are that hints lead to.
+const Manual = "https://github.com/amqprun/amqprun/blob/main/docs/"
 
 // Refused explains why the broker did not do what was asked. It leaves nil, explained
 // errors and the caller's own end of ctx as they are.
@@ -31,7 +31,8 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrUnreachable,
 			Text: text + ": no answer in time",
 			Hint: "the broker is overloaded, cut off from the majority of its cluster, or has a queue " +
-				"that does not come up: see rabbitmqctl list_queues name state",
+				"that does not come up: see rabbitmqctl list_queues name state, and " +
+				Manual + "how-to/troubleshooting.md#69-the-broker-cannot-be-reached",
 			Err: err,
 		}
 	case Code(err) == amqp.AccessRefused:
@@ -39,7 +40,7 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrAccess,
 			Text: fmt.Sprintf("%s: %v", text, err),
 			Hint: "the user lacks a permission: see rabbitmqctl list_user_permissions, " +
-				"and " + manual + "permissions.md",
+				"and " + Manual + "how-to/permissions.md",
 			Err: err,
 		}
 	}
@@ -63,7 +64,7 @@ func unreachable(ctx context.Context, broker string, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return context.Cause(ctx) // the caller's own reason to stop, not the broker's fault
 	}
-	hint := "is RabbitMQ running there, and is the URL right?"
+	hint := "is RabbitMQ running there, and is the URL right? " + Manual + "how-to/connecting.md"
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
 		hint = "the name of the host is not known here: is it spelled right?"
 	}
@@ -147,7 +148,8 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 	case code == amqp.NotAllowed && strings.Contains(reason, "access to vhost") &&
 		!strings.Contains(reason, "connection limit"):
 		return refused(fault.ErrAccess, nil,
-			"rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ",
+			"rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ: see "+
+				Manual+"how-to/permissions.md",
 			"the broker %s does not let %s into virtual host %q", at.label, at.user(), at.uri.Vhost)
 	case code != 0: // a connection limit, a virtual host that is down, a node in maintenance
 		return unreached(err, "", "the broker %s turned the connection away: %s", at.label, OneLine(err))
@@ -182,11 +184,11 @@ func loginError(at *node, err error) error {
 	case at.external():
 		return refused(fault.ErrAccess, nil,
 			"RabbitMQ takes the subject of the certificate for the name of the user, "+
-				"or a part of it: see ssl_cert_login_from",
+				"or a part of it: see ssl_cert_login_from, and "+Manual+"how-to/connecting.md#tls",
 			"the broker %s refused the login by certificate", at.label)
 	}
 	return refused(fault.ErrAccess, nil,
 		"check user and password; percent-encode special characters in a URL; "+
-			"guest may only log in from the broker's own machine",
+			"guest may only log in from the broker's own machine: "+Manual+"how-to/connecting.md",
 		"the broker %s refused the login of user %q", at.label, at.uri.Username)
 }

@@ -12,7 +12,8 @@ import (
 )
 
 const urlHint = "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in " +
-	"a user, password or virtual host percent-encoded (a slash is %2F)"
+	"a user, password or virtual host percent-encoded (a slash is %2F): " +
+	Manual + "how-to/connecting.md"
 
 // parseURL refuses what amqp091-go would misread in silence. The reason, not empty then,
 // never quotes the URL, which holds a password.
@@ -68,8 +69,8 @@ func urlTrap(raw string) string {
 	return queryTrap(query)
 }
 
-// split cuts what follows the scheme behind the @ of the login, and before the path, query
-// or fragment.
+// split cuts what follows the scheme behind the @ of the login, and before the path,
+// query or fragment.
 func split(rest string) (login, address, behind string) {
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {

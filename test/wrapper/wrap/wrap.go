@@ -249,8 +249,8 @@ func startGuard(o options) (*runner.Guard, error) {
 	return g, nil
 }
 
-// lateConn keeps the guard from its start, which needs the connection, until a file exists.
-// Without a name it keeps nothing.
+// lateConn keeps the guard from its start, which needs the connection, until a file
+// exists. Without a name it keeps nothing.
 type lateConn struct {
 	syscall.Conn
 	file string
