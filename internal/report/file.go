@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"syscall"
 
@@ -95,8 +94,6 @@ func follow(path string) string {
 	return path
 }
 
-var descriptorPath = regexp.MustCompile(`^/(?:dev|proc/self)/fd/([0-9]+)$`)
-
 // descriptor returns the open file that path is another name for.
 func descriptor(path string) (fd int, ok bool) {
 	switch path {
@@ -105,12 +102,9 @@ func descriptor(path string) (fd int, ok bool) {
 	case "/dev/stderr":
 		return unix.Stderr, true
 	}
-	match := descriptorPath.FindStringSubmatch(path)
-	if match == nil {
-		return 0, false
-	}
-	fd, err := strconv.Atoi(match[1])
-	return fd, err == nil
+	dir, number := filepath.Split(path)
+	n, err := strconv.ParseUint(number, 10, strconv.IntSize-1)
+	return int(n), err == nil && (dir == "/dev/fd/" || dir == "/proc/self/fd/")
 }
 
 // writable reports whether fd is open for writing, and not one of the Go runtime, which

@@ -60,11 +60,11 @@ func ask(
 	defer q.channel.CloseLater()
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
-	all := map[string]Answer{}
+	all, claimed := map[string]Answer{}, 0
 	for len(all) < maxAnswers && err == nil {
-		claimed := Claimed(slices.Collect(maps.Values(all)))
 		var a Answer
 		if a, err = q.next(bounded, patience(claimed)); err == nil {
+			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
 	}
@@ -79,10 +79,12 @@ func ask(
 func Claimed(answers []Answer) int {
 	n := 0
 	for _, a := range answers {
-		n += len(a.Slots) + len(a.Collected)
+		n += a.claims()
 	}
 	return n
 }
+
+func (a Answer) claims() int { return len(a.Slots) + len(a.Collected) }
 
 // Evict makes the holder with that ID lose lock, and returns when it has confirmed that.
 // by is the person who wants it.
