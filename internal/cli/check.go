@@ -26,7 +26,7 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 	if err == nil {
 		s, err = client.Look(context.Background(), o.lock)
 	}
-	if err == nil && s.Free == 0 {
+	if err == nil && (s.Free == 0 || s.Drain != nil && s.Drain.Free == 0) {
 		return exit.Outcome{Code: o.conflictCode}, nil
 	}
 	return exit.Of(err, o.conflictCode), err
