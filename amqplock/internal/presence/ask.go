@@ -16,8 +16,8 @@ import (
 )
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
-// none is. askAtMost bounds it all, and maxAnswers what untrusted participants can make
-// it keep.
+// none is. It waits for as long as the broker took to take the question, if that is more.
+// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
@@ -32,7 +32,7 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
 	}
-	c := link.Publish()
+	c, begun := link.Publish(), time.Now()
 	q, err := wire.TimedFor(ctx, link, "ask who holds", func(context.Context) (*inquiry, error) {
 		return inquire(c, whoExchange, key, amqp.Publishing{})
 	})
@@ -40,6 +40,7 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 		return nil, err
 	}
 	defer q.end()
+	took := time.Since(begun)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all := map[string]Answer{}
@@ -49,7 +50,7 @@ func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer
 			patience = quietPatience
 		}
 		var a Answer
-		if a, err = q.next(bounded, patience); err == nil {
+		if a, err = q.next(bounded, max(patience, took)); err == nil {
 			all[a.About.ID] = a
 		}
 	}

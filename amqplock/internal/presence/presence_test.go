@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,19 +24,54 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func testLink(t *testing.T) *wire.Link {
+func testLink(t *testing.T) *wire.Link { return slowLink(t, &atomic.Int64{}) }
+
+// slowLink is a link over which all that comes from the broker takes delay.
+func slowLink(t *testing.T, delay *atomic.Int64) *wire.Link {
 	t.Helper()
 	url := os.Getenv("AMQPRUN_URL")
 	if url == "" {
 		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}, Log: log})
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return slowConn{conn, delay}, err
+	}
+	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}, Log: log, Dial: dial})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(link.Abort)
 	return link
+}
+
+type slowConn struct {
+	net.Conn
+	delay *atomic.Int64
+}
+
+func (s slowConn) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	<-time.After(time.Duration(s.delay.Load()))
+	return n, err
+}
+
+// An overloaded broker takes longer than an asker waits otherwise.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, rand.Text())
+	var delay atomic.Int64
+	link := slowLink(t, &delay)
+	if err := link.OpenPublish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	delay.Store(int64(missingPatience + 100*time.Millisecond))
+	answers, err := Ask(t.Context(), link, Key(h.lock), 1)
+	delay.Store(0)
+	if err != nil || len(answers) != 1 {
+		t.Errorf("%+v, %v; want one answer", answers, err)
+	}
 }
 
 // holder is a participant that holds a mutex, as far as it says.
