@@ -1,12 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/amqprun/amqprun/internal/exit"
@@ -27,7 +29,7 @@ func write(path string, text []byte) error {
 		return errors.Join(err, file.Close())
 	}
 	path = follow(path)
-	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(filepath.Dir(path)))
+	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(parent(path)))
 }
 
 // Check refuses a path where no report can be written. It tries what write will do, as
@@ -43,7 +45,7 @@ func Check(path string) error {
 		return nil
 	}
 	target := follow(path)
-	dir := filepath.Dir(target)
+	dir := parent(target)
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -78,6 +80,16 @@ func kept(dir, file fs.FileInfo) bool {
 	return ok && dir.Mode()&fs.ModeSticky != 0 && us != 0 && int(of.Uid) != us && int(in.Uid) != us
 }
 
+// parent is the directory of path as the kernel finds it. filepath.Dir would shorten
+// "link/..", which is the parent of what the link leads to.
+func parent(path string) string {
+	dir, _ := filepath.Split(path)
+	if dir == "" {
+		return "."
+	}
+	return cmp.Or(strings.TrimRight(dir, "/"), "/")
+}
+
 // follow returns where the links at path lead. The last may lead to a file that is still
 // to be made.
 func follow(path string) string {
@@ -87,7 +99,7 @@ func follow(path string) string {
 			break
 		}
 		if !filepath.IsAbs(next) {
-			next = filepath.Join(filepath.Dir(path), next)
+			next = parent(path) + "/" + next
 		}
 		path = next
 	}

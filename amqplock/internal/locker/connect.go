@@ -147,8 +147,12 @@ func redial(
 	ctx context.Context, cfg Config, patience time.Duration,
 	again func(error) bool, retrying func(error),
 ) (*contender, error) {
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(patience))
+	var pace backoff.BackOff = backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(2*time.Second),
+		backoff.WithMaxElapsedTime(0))
+	if patience > 0 {
+		pace = within{pace, time.Now().Add(patience)}
+	}
 	var last error
 	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
 		c, err := connectOnce(ctx, cfg)
@@ -164,4 +168,19 @@ func redial(
 		err = last // says more than that the time is over
 	}
 	return c, err
+}
+
+// within is a pace whose last pause ends at that instant. backoff.WithMaxElapsedTime would
+// leave it out, and give up some seconds early.
+type within struct {
+	backoff.BackOff
+	end time.Time
+}
+
+func (w within) NextBackOff() time.Duration {
+	left := time.Until(w.end)
+	if left <= 0 {
+		return backoff.Stop
+	}
+	return min(w.BackOff.NextBackOff(), left)
 }
