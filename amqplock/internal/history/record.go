@@ -71,6 +71,14 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
+// Whose names for messages the writer of a record.
+func (r *Record) Whose() string {
+	if r.Host == "" {
+		return "somebody unknown"
+	}
+	return r.User + "@" + r.Host
+}
+
 // The bounds of a record. A reader takes longer ones for garbage.
 const (
 	maxRecord   = 32 << 10
