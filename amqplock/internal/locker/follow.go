@@ -42,12 +42,21 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 }
 
 // follow has the holder stop when its slot is granted again. It returns at once; what it
-// starts ends with ctx.
-func (h *Holder) follow(ctx context.Context) {
+// starts goes on until stopFollowing, also when the lock is lost: the work may still be
+// stopping.
+func (h *Holder) follow() {
+	ctx, cancel := context.WithCancel(context.Background())
+	h.unfollow = cancel
 	if f := h.log.follower; f != nil {
 		following := &following{Holder: h, from: f}
 		h.following.Go(func() { following.run(ctx) })
 	}
+}
+
+// stopFollowing ends what follow has started.
+func (h *Holder) stopFollowing() {
+	h.unfollow()
+	h.following.Wait()
 }
 
 // following reads the log for a holder.
@@ -73,7 +82,7 @@ func (f *following) run(ctx context.Context) {
 const signTime = 100 * time.Millisecond
 
 // yield ends the lock, for a run to which it was granted again. It gives each of these a
-// sign of life, also when the lock is lost already: the work may still be stopping.
+// sign of life, also when the lock is lost already.
 func (f *following) yield(ctx context.Context, r *history.Record) {
 	ctx, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()

@@ -210,6 +210,29 @@ func TestANewcomerWaitsForTheEndOfALiveHolder(t *testing.T) {
 	}
 }
 
+// The connection of a lock ends, and its command needs a while to stop.
+func TestANewcomerWaitsForOneThatIsStillStopping(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Mutex)
+	stopping := mustAcquire(t, cfg)
+	if stopping.log.follower == nil {
+		t.Skip("this broker grants nothing twice")
+	}
+	stopping.link.Lock.Abort()
+	waitLost(t, stopping)
+	released := make(chan time.Time, 1)
+	go func() {
+		<-time.After(3 * halfSecond)
+		_ = stopping.Release(context.Background())
+		released <- time.Now()
+	}()
+	mustAcquire(t, cfg)
+	granted := time.Now()
+	if end := <-released; granted.Before(end.Add(-halfSecond)) {
+		t.Errorf("granted %s before the other had stopped", end.Sub(granted))
+	}
+}
+
 func TestOneThatDoesNotWaitGivesUpForALiveHolder(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"-n", "-w"} {
