@@ -109,7 +109,8 @@ func TestAHolderStopsWhenItsLockIsGrantedAgain(t *testing.T) {
 			}
 			lock := mustAcquire(t, cfg)
 			granted := newRival(t, cfg, "rival", slots...)
-			if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "granted again to a run of root@elsewhere") {
+			const want = "granted again to a run of root@elsewhere"
+			if lost := waitLost(t, lock); !strings.Contains(lost.Reason, want) {
 				t.Errorf("lost: %v", lost)
 			}
 			var alive []*history.Record
@@ -202,7 +203,8 @@ func TestANewcomerWaitsForTheEndOfALiveHolder(t *testing.T) {
 	if granted.Before(<-ended) {
 		t.Error("it did not wait for the end")
 	}
-	if got := <-warned; !strings.Contains(got, "was granted twice: waiting for the end of a run of root@elsewhere") {
+	const want = "was granted twice: waiting for the end of a run of root@elsewhere"
+	if got := <-warned; !strings.Contains(got, want) {
 		t.Errorf("warned: %s", got)
 	}
 	if err := lock.Verify(t.Context()); err != nil {
