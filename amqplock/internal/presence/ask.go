@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -29,23 +30,19 @@ const (
 // It ends when enough slots are claimed and no answer came for a moment. An error that
 // comes with answers says why there are no more. Silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
-	return ask(ctx, link, key, func(claimed int) time.Duration {
-		if claimed < enough {
-			return missingPatience
-		}
-		return quietPatience
-	})
+	return ask(ctx, link, key, enough, missingPatience)
 }
 
 // AskPatiently is Ask that ends when no answer came for as long as patience.
 func AskPatiently(
 	ctx context.Context, link *wire.Link, key string, patience time.Duration,
 ) ([]Answer, error) {
-	return ask(ctx, link, key, func(int) time.Duration { return patience })
+	return ask(ctx, link, key, math.MaxInt, patience)
 }
 
+// ask waits as long as missing for each answer until enough slots are claimed.
 func ask(
-	ctx context.Context, link *wire.Link, key string, patience func(claimed int) time.Duration,
+	ctx context.Context, link *wire.Link, key string, enough int, missing time.Duration,
 ) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
@@ -63,8 +60,12 @@ func ask(
 	defer cancel()
 	all, claimed := map[string]Answer{}, 0
 	for len(all) < maxAnswers && err == nil {
+		patience := missing
+		if claimed >= enough {
+			patience = quietPatience
+		}
 		var a Answer
-		if a, err = q.next(bounded, max(patience(claimed), took)); err == nil {
+		if a, err = q.next(bounded, max(patience, took)); err == nil {
 			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
