@@ -124,7 +124,11 @@ func checkRun(o *options) error {
 	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
 	case o.elastic && o.fence:
-		return exit.Usagef("--elastic and --fence exclude each other")
+		e := exit.Usagef("--elastic and --fence exclude each other")
+		if !o.given["fence"] {
+			e.Hint = "AMQPRUN_FENCE is set; --fence=false takes it back"
+		}
+		return e
 	case o.elastic && !o.greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}
