@@ -17,18 +17,6 @@ import (
 // Variable names the socket of a keeper for the commands of a script.
 const Variable = "AMQPRUN_HOLD"
 
-// Answer is what a keeper says when it has released the lock.
-type Answer struct {
-	// Lost says how the lock was lost before; it is empty if it was held.
-	Lost string `json:"lost,omitempty"`
-}
-
-// Requests of a client, a line each.
-const (
-	askRelease = "release"
-	askLocks   = "locks"
-)
-
 // answerTime bounds a release, which takes seven seconds at most. A keeper that stops a
 // process takes the grace before that.
 const answerTime = 20 * time.Second

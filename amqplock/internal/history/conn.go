@@ -96,7 +96,8 @@ func (l *Log) explain(doing string, err error) error {
 		refusal.Hint = "a lock has one once a run with --history has held it"
 	case errors.Is(err, errNoToken):
 		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
-			"with its history, rabbitmqctl delete_queue %q the history alone", l.queue)
+			"with its history, rabbitmqctl delete_queue %q the history alone: %s",
+			l.queue, wire.Manual+"explanation/history.md#what-is-promised")
 	case isWithoutReplica(err):
 		refusal.Kind = fault.ErrUnreachable
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"

@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // at is a record that may be met at some offset.
@@ -12,15 +13,23 @@ type met struct {
 }
 
 func knownOf(list ...met) known {
-	k := newKnown()
+	k := newKnown(-1, false)
 	for _, m := range list {
 		k.add(m.offset, m.record)
 	}
 	return k
 }
 
-func token(t int64) *Record               { return &Record{Token: t} }
-func marked(t, offset, top int64) *Record { return &Record{Token: t, Read: &Mark{offset, top}} }
+func token(t int64) *Record { return &Record{Token: t, At: time.UnixMilli(t)} }
+
+// first is the first grant of a log, made at the time now.
+func first(now int64) *Record {
+	return &Record{Token: now + newLogLift, At: time.UnixMilli(now)}
+}
+
+func marked(t, offset, top int64) *Record {
+	return &Record{Token: t, At: time.UnixMilli(t), Read: &Mark{Offset: offset, Token: top}}
+}
 
 func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
 	for _, test := range []struct {
@@ -63,6 +72,9 @@ func TestATokenIsTheClocksUnlessTheLogIsAhead(t *testing.T) {
 		{"ahead of the clock", knownOf(met{900, marked(now+5, 899, now-9)}), now + 6},
 		{"a mark is ahead", knownOf(met{900, marked(now-5, 899, now+9)}), now + 10},
 		{"a new log", knownOf(met{0, token(now - 5)}), now + newLogLift},
+
+		{"its first token", knownOf(met{0, first(now - newLogLift - 5)}), now},
+		{"soon after its first token", knownOf(met{0, first(now - 5)}), now + newLogLift - 4},
 		{"a new log that is ahead", knownOf(met{0, token(now + 9000)}), now + 9001},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -91,7 +103,7 @@ func TestAGrantIsValidBehindSmallerTokensOnly(t *testing.T) {
 		}
 	}
 	first := knownOf(met{0, token(50)})
-	if first.valid(newKnown(), 50, 45) {
+	if first.valid(newKnown(-1, false), 50, 45) {
 		t.Error("the first grant of a log may be behind the tokens of one that was deleted")
 	}
 }

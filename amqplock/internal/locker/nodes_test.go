@@ -222,7 +222,7 @@ func TestBrokerThatIsAway(t *testing.T) {
 	})
 }
 
-// TestWhatIsTriedAgain is the first part of the table in docs/how-to/connecting.md. A try
+// TestWhatIsTriedAgain is the list in docs/how-to/connecting.md. A try
 // that fails takes less than the connect timeout, unless it uses that up.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -245,20 +245,22 @@ func TestLeaseOfAGreedySet(t *testing.T) {
 // busy, or gone.
 func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg = p.semaphore(cfg, 1)
-		failures := p.fail(2, "get", wire.SlotQueue("x", 1), "noproc,{gen_statem,call}")
-		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
-			t.Errorf("%v, want ErrNotAcquired", err)
-		}
-		lock := mustAcquire(t, cfg)
-		if *failures != 2 {
-			t.Errorf("%d failures", *failures)
-		}
-		if err := lock.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
+	for _, reason := range []string{"{noproc,{gen_statem,call}}", "{shutdown,\n delete}"} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, 1)
+			failures := p.fail(2, "get", wire.SlotQueue("x", 1), reason)
+			if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+				t.Errorf("%s: %v, want ErrNotAcquired", reason, err)
+			}
+			lock := mustAcquire(t, cfg)
+			if *failures != 2 {
+				t.Errorf("%s: %d failures", reason, *failures)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // To a message to a slot that is just being removed RabbitMQ 4.0 answers 541. When many

@@ -21,20 +21,24 @@ type Channel struct {
 // OpenChannel opens a channel. Where ctx ends before, the channel is closed again.
 func OpenChannel(ctx context.Context, conn *Conn) (*Channel, error) {
 	return CallFor(ctx, func() (*Channel, error) {
-		channel, err := conn.Channel()
-		if err != nil {
-			return nil, err
-		}
-		c := &Channel{
-			Channel: channel,
-			closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
-			turn:    make(chan struct{}, 1),
-		}
-		if ctx.Err() != nil {
+		c, err := newChannel(conn)
+		if err == nil && ctx.Err() != nil {
 			c.CloseLater()
 		}
-		return c, nil
+		return c, err
 	})
+}
+
+func newChannel(conn *Conn) (*Channel, error) {
+	channel, err := conn.Channel()
+	if err != nil {
+		return nil, err
+	}
+	return &Channel{
+		Channel: channel,
+		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
+		turn:    make(chan struct{}, 1),
+	}, nil
 }
 
 // Call is Call for an f that uses the channel.
@@ -63,23 +67,21 @@ func (c *Channel) CloseLater() {
 }
 
 // Reason replaces err, if there is one, by the reason for which the broker has closed the
-// channel.
+// channel. The library hands that out a moment after it has closed the channel.
 func (c *Channel) Reason(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, amqp.ErrClosed) { // the library says why a moment after it has closed
-		if why := <-c.closed; why != nil {
-			return why
-		}
-		return err
-	}
-	select {
-	case why := <-c.closed:
-		if why != nil {
-			return why
-		}
+	var why *amqp.Error
+	switch {
+	case err == nil:
+	case errors.Is(err, amqp.ErrClosed):
+		why = <-c.closed
 	default:
+		select {
+		case why = <-c.closed:
+		default:
+		}
+	}
+	if why != nil {
+		return why
 	}
 	return err
 }

@@ -18,6 +18,8 @@ type Slots struct {
 
 	Free []int // the numbers of slots seen to be free
 
+	Left int // after a survey: how many of Count a drain that goes on will leave
+
 	drain bool // somebody drains the semaphore
 }
 
@@ -36,6 +38,14 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 	for size := 2 * firstSlots; err == nil && !all; size = min(2*size, window/2) {
 		all, err = p.look(ctx, name, &s, size)
 	}
+	if s.Left = s.Count; err != nil || !s.drain {
+		return s, err
+	}
+	end, err := p.target(ctx, name)
+	if end == noTarget { // it is just beginning
+		end = s.Count - 1
+	}
+	s.Left = max(min(s.Left, end), 0)
 	return s, err
 }
 
@@ -96,15 +106,6 @@ func (p *prober) count(ctx context.Context, name string) (Slots, error) {
 	}
 	s.Exact = err == nil
 	return s, err
-}
-
-// compare reports whether there are fewer slots than n, or more.
-func (p *prober) compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
-	missing, err := p.probe(ctx, []string{SlotQueue(name, n), SlotQueue(name, n+1)})
-	if err != nil {
-		return false, false, err
-	}
-	return n > 0 && missing[0], !missing[1], nil
 }
 
 // noTarget is more than any semaphore has.
