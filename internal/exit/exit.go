@@ -32,7 +32,6 @@ var statuses = []struct {
 	kind   error
 	status int
 }{
-	{errUsage, Usage},
 	{amqplock.ErrConfig, Usage},
 	{amqplock.ErrLost, Lost},
 	{amqplock.ErrNotAcquired, NotAcquired},
@@ -45,12 +44,15 @@ var statuses = []struct {
 
 // Status returns the exit status for err; nil is OK.
 func Status(err error) int {
-	if err == nil {
-		return OK
-	}
 	var start *runner.StartError
-	if errors.As(err, &start) {
+	var usage *UsageError
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &start):
 		return start.Code
+	case errors.As(err, &usage):
+		return Usage
 	}
 	for _, row := range statuses {
 		if errors.Is(err, row.kind) {

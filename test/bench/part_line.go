@@ -25,10 +25,10 @@ func (b *bench) line() error {
 		if err != nil {
 			return fmt.Errorf("%d waiters: %w", n, err)
 		}
-		sorted := slices.Sorted(slices.Values(l.gaps))
-		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.9)), fmt.Sprintf("%.1f", l.waiting))
-		lines = append(lines, fmt.Sprintf("%d %.1f %s", n, l.methods, spread(l.gaps)))
+		median, _, p90 := spread(l.gaps)
+		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), median, p90,
+			fmt.Sprintf("%.1f", l.waiting))
+		lines = append(lines, point(fmt.Sprintf("%d %.1f", n, l.methods), l.gaps))
 	}
 	t.print(b.out, fmt.Sprintf("One mutex, %d ms under the lock each, served in the order "+
 		"in which they joined.", holdMS))

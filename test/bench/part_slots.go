@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -90,9 +89,8 @@ func (b *bench) destroy(name string) error {
 func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
 	t := newTable("`true` under", "median ms", "p90", "/ mutex")
 	row := func(what string, values []time.Duration) {
-		sorted := slices.Sorted(slices.Values(values))
-		t.add(what, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.9)),
-			ratio(median(values), median(mutex)))
+		middle, _, p90 := spread(values)
+		t.add(what, middle, p90, ratio(median(values), median(mutex)))
 	}
 	row("a free mutex", mutex)
 	for _, where := range []string{"the first", "in the middle", "the last"} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,7 +19,8 @@ func (b *bench) uncontended() error {
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
 			began := time.Now()
-			command := exec.Command(p.argv("free", "true")[0], p.argv("free", "true")[1:]...)
+			argv := p.argv("free", "true")
+			command := exec.Command(argv[0], argv[1:]...)
 			if output, err := command.CombinedOutput(); err != nil {
 				return fmt.Errorf("%s: %w: %s", p.name, err, output)
 			}
@@ -29,15 +31,12 @@ func (b *bench) uncontended() error {
 	}
 	least := slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "minimal" })
 	t := newTable("`true` under a free lock", "median ms", "p10-p90", "/ minimal")
-	for i, p := range b.peers {
-		sorted := slices.Sorted(slices.Values(took[i]))
-		t.add(p.name, ms(quantile(sorted, 0.5)), middle(sorted),
-			ratio(median(sorted), median(took[least])))
-	}
-	t.print(b.out, fmt.Sprintf("%d interleaved runs of each.", b.rounds))
 	var lines []string
 	for i, p := range b.peers {
-		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(took[i])))
+		middle, p10, p90 := spread(took[i])
+		t.add(p.name, middle, p10+"-"+p90, ratio(median(took[i]), median(took[least])))
+		lines = append(lines, point(strconv.Quote(p.name), took[i]))
 	}
+	t.print(b.out, fmt.Sprintf("%d interleaved runs of each.", b.rounds))
 	return b.points("start", lines)
 }

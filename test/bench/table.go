@@ -17,16 +17,16 @@ func median(values []time.Duration) time.Duration {
 	return quantile(slices.Sorted(slices.Values(values)), 0.5)
 }
 
-// spread is what the pictures show: median, 10th and 90th percentile in milliseconds.
-func spread(values []time.Duration) string {
+// spread is the median, and the 10th and the 90th percentile, in milliseconds.
+func spread(values []time.Duration) (median, p10, p90 string) {
 	sorted := slices.Sorted(slices.Values(values))
-	median, p10, p90 := quantile(sorted, 0.5), quantile(sorted, 0.1), quantile(sorted, 0.9)
-	return ms(median) + " " + ms(p10) + " " + ms(p90)
+	return ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9))
 }
 
-// middle are the 10th and the 90th percentile.
-func middle(sorted []time.Duration) string {
-	return ms(quantile(sorted, 0.1)) + "-" + ms(quantile(sorted, 0.9))
+// point is what the pictures show.
+func point(label string, values []time.Duration) string {
+	median, p10, p90 := spread(values)
+	return label + " " + median + " " + p10 + " " + p90
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
