@@ -16,8 +16,8 @@ import (
 )
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
-// none is. askAtMost bounds it all, and maxAnswers what untrusted participants can make
-// it keep.
+// none is. It waits for as long as the broker took to take the question, if that is more.
+// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
@@ -50,7 +50,7 @@ func ask(
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
 	}
-	c := link.Publish()
+	c, begun := link.Publish(), time.Now()
 	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
 		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
 	})
@@ -58,13 +58,14 @@ func ask(
 		return nil, err
 	}
 	defer q.channel.CloseLater()
+	took := time.Since(begun)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
-	all := map[string]Answer{}
+	all, claimed := map[string]Answer{}, 0
 	for len(all) < maxAnswers && err == nil {
-		claimed := Claimed(slices.Collect(maps.Values(all)))
 		var a Answer
-		if a, err = q.next(bounded, patience(claimed)); err == nil {
+		if a, err = q.next(bounded, max(patience(claimed), took)); err == nil {
+			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
 	}
@@ -79,10 +80,12 @@ func ask(
 func Claimed(answers []Answer) int {
 	n := 0
 	for _, a := range answers {
-		n += len(a.Slots) + len(a.Collected)
+		n += a.claims()
 	}
 	return n
 }
+
+func (a Answer) claims() int { return len(a.Slots) + len(a.Collected) }
 
 // Evict makes the holder with that ID lose lock, and returns when it has confirmed that.
 // by is the person who wants it.
