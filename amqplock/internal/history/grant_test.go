@@ -39,8 +39,8 @@ func (l *ledger) note(before, token int64) error {
 	return nil
 }
 
-// grantsEach is how many grants each contender takes at least. AMQPRUN_TEST_GRANTS makes a
-// long run of it.
+// grantsEach is how many grants each contender takes at least. AMQPRUN_TEST_GRANTS makes
+// a long run of it.
 func grantsEach() int {
 	if n, err := strconv.Atoi(os.Getenv("AMQPRUN_TEST_GRANTS")); err == nil {
 		return n
