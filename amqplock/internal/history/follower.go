@@ -48,13 +48,13 @@ func (f *Follower) Close() {
 func (f *Follower) Renew(ctx context.Context) error {
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
-	messages, err := wire.CallOn(ctx, f.channel, func() (<-chan amqp.Delivery, error) {
-		messages, err := f.channel.Consume(f.log.queue, tag, false, false, false, true,
-			from(f.known.to+1))
+	channel, old, begin := f.channel, f.tag, from(f.known.to+1)
+	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		messages, err := channel.Consume(f.log.queue, tag, false, false, false, true, begin)
 		if err != nil {
 			return nil, err
 		}
-		return messages, f.channel.Cancel(f.tag, true)
+		return messages, channel.Cancel(old, true)
 	})
 	f.messages, f.tag = messages, tag
 	return f.log.explain("read", err)

@@ -38,6 +38,7 @@ func (rd *reader) attach(
 	}
 	rd.channel, rd.known = channel, newKnown(offset, rd.log.follows)
 	rd.tag = consumer
+	queue := rd.log.queue
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		if err := channel.Qos(prefetch, 0, false); err != nil {
 			return nil, err
@@ -45,7 +46,7 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		return channel.Consume(rd.log.queue, rd.tag, false, false, false, true, from(offset))
+		return channel.Consume(queue, consumer, false, false, false, true, from(offset))
 	})
 	return err
 }
@@ -53,7 +54,8 @@ func (rd *reader) attach(
 // attached waits until the broker has begun to send: attach does not. The answer to a
 // later request on the channel comes behind a refusal.
 func (rd *reader) attached(ctx context.Context) error {
-	return rd.channel.Call(ctx, func() error { return rd.channel.Qos(prefetch, 0, false) })
+	channel := rd.channel
+	return channel.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 }
 
 // from are the arguments of a consumer that begins at an offset, or with -1 at the last
