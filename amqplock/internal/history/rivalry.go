@@ -27,7 +27,7 @@ func (f *Follower) AwaitRivals(
 	for ; !w.over(time.Now()); waited = true {
 		bounded, cancel := context.WithDeadline(ctx, w.until())
 		r, err := f.Next(bounded)
-		late := bounded.Err() != nil && ctx.Err() == nil
+		late := err != nil && bounded.Err() != nil && ctx.Err() == nil
 		cancel()
 		switch {
 		case late:
