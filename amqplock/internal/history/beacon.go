@@ -37,9 +37,11 @@ func (b *beacon) queue() string { return beaconQueue(b.name) }
 // light makes the queue, which goes with its consumer.
 func (b *beacon) light(ctx context.Context, conn *wire.Conn) (err error) {
 	b.dim()
-	if b.channel, err = open(ctx, conn); err != nil {
+	channel, err := open(ctx, conn)
+	if err != nil {
 		return err
 	}
+	b.channel = channel
 	args := amqp.Table{
 		"x-queue-type":              "classic",
 		"x-dead-letter-exchange":    "",
@@ -48,13 +50,13 @@ func (b *beacon) light(ctx context.Context, conn *wire.Conn) (err error) {
 	if b.lasting {
 		args["x-expires"] = beaconExpiry
 	}
-	b.messages, err = wire.CallOn(ctx, b.channel, func() (<-chan amqp.Delivery, error) {
+	b.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		// A refusal would cross with what is sent behind the request, see wire.Channel.
-		_, err := b.channel.QueueDeclare(b.queue(), b.lasting, true, !b.lasting, false, args)
+		_, err := channel.QueueDeclare(b.queue(), b.lasting, true, !b.lasting, false, args)
 		if err != nil {
 			return nil, err
 		}
-		return b.channel.Consume(b.queue(), "", false, false, false, true, nil)
+		return channel.Consume(b.queue(), "", false, false, false, true, nil)
 	})
 	return err
 }

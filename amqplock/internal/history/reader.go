@@ -53,7 +53,8 @@ func (rd *reader) attach(
 // attached waits until the broker has begun to send: attach does not. The answer to a
 // later request on the channel comes behind a refusal.
 func (rd *reader) attached(ctx context.Context) error {
-	return rd.channel.Call(ctx, func() error { return rd.channel.Qos(prefetch, 0, false) })
+	channel := rd.channel // which detach sets to nil, also beside a late call
+	return channel.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 }
 
 // from are the arguments of a consumer that begins at an offset, or with -1 at the last
