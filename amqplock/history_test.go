@@ -120,7 +120,16 @@ func TestAnEvictionIsALossInTheHistory(t *testing.T) {
 	c, lock := testClient(t), testMutex()
 	forget(t, c, lock)
 	l := mustAcquire(t, c, lock, WithHistory(), about("evicted"))
-	waitFor(t, "it answers", func() bool { return c.Evict(t.Context(), lock, "evicted", "me") == nil })
+	var err error
+	defer func() {
+		if t.Failed() {
+			t.Log("the last answer:", err)
+		}
+	}()
+	waitFor(t, "it answers", func() bool {
+		err = c.Evict(t.Context(), lock, "evicted", "me")
+		return err == nil
+	})
 	<-l.Context().Done()
 	if err := l.Release(context.Background()); !errors.Is(err, ErrLost) {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ sys.exit(not value)' "$1"
 # Prints the ID of the one holder or waiter whose command has a word, when it answers.
 id_of() { # WORD OPTION...
   local ids="[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()]"
-  wait_until 20 json "$ids" "${@:2}" && saved "$ids[0]"
+  wait_until 20 json "$ids" "${@:2}" && saved "${ids}[0]"
 }
 
 # A failure is one line that says what failed, and at most one that says what to do.

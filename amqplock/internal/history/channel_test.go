@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // One that does not get the lock gives up the opening of its log at any moment. Its
@@ -21,4 +23,22 @@ func TestAnOpeningThatIsGivenUpLeavesTheConnectionAlone(t *testing.T) {
 		cancel()
 	}
 	mustGrant(t, l, "b")
+}
+
+// A process that was starved finds a message, and that the time for it is over. It may be
+// the sign of life of a holder.
+func TestAMessageThatIsThereIsNotLate(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	messages := make(chan amqp.Delivery, 1)
+	for range 100 {
+		messages <- amqp.Delivery{MessageId: "sign"}
+		if got, err := receive(ctx, nil, messages); err != nil || got.MessageId != "sign" {
+			t.Fatalf("got %q, %v", got.MessageId, err)
+		}
+	}
+	if _, err := receive(ctx, nil, messages); err == nil {
+		t.Error("received nothing, and no error")
+	}
 }

@@ -32,15 +32,21 @@ func open(ctx context.Context, conn *wire.Conn) (*wire.Channel, error) {
 func receive(ctx context.Context, channel *wire.Channel, messages <-chan amqp.Delivery) (
 	amqp.Delivery, error,
 ) {
+	var message amqp.Delivery
+	ok := false
 	select {
-	case message, ok := <-messages:
-		if !ok {
-			return message, channel.Reason(errGone)
-		}
-		return message, nil
+	case message, ok = <-messages:
 	case <-ctx.Done():
-		return amqp.Delivery{}, context.Cause(ctx)
+		select { // a process that is starved finds both: the message came in time
+		case message, ok = <-messages:
+		default:
+			return message, context.Cause(ctx)
+		}
 	}
+	if !ok {
+		return message, channel.Reason(errGone)
+	}
+	return message, nil
 }
 
 // alarmPoll is between two looks whether there is an alarm. It makes no answer late.

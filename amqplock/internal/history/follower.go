@@ -48,16 +48,19 @@ func (f *Follower) Close() {
 func (f *Follower) Renew(ctx context.Context) error {
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
-	channel, old, begin := f.channel, f.tag, from(f.known.to+1)
+	channel, queue, old, begin := f.channel, f.log.queue, f.tag, from(f.known.to+1) // for a late call
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
-		messages, err := channel.Consume(f.log.queue, tag, false, false, false, true, begin)
+		messages, err := channel.Consume(queue, tag, false, false, false, true, begin)
 		if err != nil {
 			return nil, err
 		}
 		return messages, channel.Cancel(old, true)
 	})
+	if err != nil { // the old messages end, and say why
+		return f.log.explain("read", err)
+	}
 	f.messages, f.tag = messages, tag
-	return f.log.explain("read", err)
+	return nil
 }
 
 // Next blocks until there is a record of this lock by another run, until ctx ends, or

@@ -54,7 +54,7 @@ func (rd *reader) attach(
 // attached waits until the broker has begun to send: attach does not. The answer to a
 // later request on the channel comes behind a refusal.
 func (rd *reader) attached(ctx context.Context) error {
-	channel := rd.channel
+	channel := rd.channel // which detach sets to nil, also beside a late call
 	return channel.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 }
 

@@ -46,7 +46,7 @@ func (f *Follower) awaitRival(
 	defer cancel()
 	r, err := f.Next(moment)
 	switch {
-	case moment.Err() != nil && ctx.Err() == nil:
+	case err != nil && moment.Err() != nil && ctx.Err() == nil:
 		dark := func(beacon string) bool { return isDark(ctx, f.log.conn, beacon) }
 		if w.expire(time.Now(), patience, dark) {
 			whose = "a run that does not answer"

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -172,5 +175,24 @@ func TestTheEndOfAContextEndsTheWait(t *testing.T) {
 	defer cancel()
 	if _, err := newcomer.AwaitRivals(ctx, patience, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A newcomer that was starved has the sign of life, and finds the time for it over.
+func TestASignOfLifeThatIsThereIsNotLate(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	holder := follow(t, l, "holder")
+	newcomer := follow(t, l.at(t, 0), "newcomer")
+	if err := holder.Sign(deadline(t), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	there := make(chan amqp.Delivery, 1)
+	there <- testbroker.Receive(t, "the sign of life", newcomer.messages)
+	newcomer.messages = there
+	w := newRivalry([]Held{{ID: "holder"}}, time.Now().Add(-time.Hour))
+	whose, err := newcomer.awaitRival(deadline(t), w, 0)
+	if err != nil || whose == "" || w["holder"] == nil || !w["holder"].alive {
+		t.Errorf("alive is %q, %v", whose, err)
 	}
 }

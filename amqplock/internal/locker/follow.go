@@ -86,7 +86,7 @@ func (f *following) next(ctx context.Context) (*history.Record, error) {
 	bounded, cancel := context.WithTimeout(ctx, f.cfg.CheckInterval)
 	defer cancel()
 	r, err := f.from.Next(bounded)
-	if bounded.Err() != nil && ctx.Err() == nil {
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		return nil, f.from.Renew(ctx)
 	}
 	return r, err
