@@ -126,8 +126,8 @@ func (a *attempt) takeMutex(ctx context.Context) error {
 	return a.claim(ctx, 0)
 }
 
-// seenHeld reports whether a claim of queue would be refused. It asks only where a refusal
-// could end the connection.
+// seenHeld reports whether a claim of queue would be refused. It asks only where a
+// refusal could end the connection.
 func seenHeld(ctx context.Context, link *wire.Link, queue string) bool {
 	if !wire.Fragile(link.Lock.Config.Vhost, queue) {
 		return false

@@ -170,8 +170,8 @@ func redial(
 	return c, err
 }
 
-// within is a pace whose last pause ends at that instant. backoff.WithMaxElapsedTime would
-// leave it out, and give up some seconds early.
+// within is a pace whose last pause ends at that instant. backoff.WithMaxElapsedTime
+// would leave it out, and give up some seconds early.
 type within struct {
 	backoff.BackOff
 	end time.Time

@@ -68,8 +68,8 @@ func TestPartOfALongRowIsCompleted(t *testing.T) {
 	}
 }
 
-// A drain takes the last slots. A waiter that has collected one of them gives it back: the
-// drain would wait for its whole run.
+// A drain takes the last slots. A waiter that has collected one of them gives it back:
+// the drain would wait for its whole run.
 func TestCollectedSlotsAreLeftToADrain(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

@@ -96,7 +96,9 @@ func (p *peer) semaphore(cfg Config, slots int) Config {
 
 // heldFor lets another hold an exclusive queue for d from now on.
 func (p *peer) heldFor(queue string, d time.Duration) {
+	p.mu.Lock()
 	p.queues[queue] = &peerConn{}
+	p.mu.Unlock()
 	time.AfterFunc(d, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
