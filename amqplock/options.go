@@ -82,9 +82,9 @@ func WithHistory() Option { return func(r *request) { r.History = true } }
 // waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
 //
 // A cluster of RabbitMQ before 4.3 may grant a lock twice. There the lock is lost when
-// the history has a newer grant of one of its slots. And Acquire waits half a second for
-// a sign of life of an earlier run that has left no end. If there is one, it waits for
-// that end. Of two runs that have the same WithAbout ID this is not noticed.
+// the history has a newer grant of one of its slots. Acquire waits half a second for an
+// earlier run that has left no end. If that run is alive, Acquire waits for its end. Two
+// runs with the same WithAbout ID count as one.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
 // WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex

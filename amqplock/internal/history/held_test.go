@@ -8,9 +8,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// records makes a log of words: "+a" is a fenced grant of run a, "-a" its end, "~a" its
-// end when it has withdrawn, "?a" its grant without a token, "!a" its sign of life. With
-// numbers behind it is of a semaphore: "+a12" grants its slots 1 and 2.
+// records makes a log of words. "+a" is a fenced grant of run a, and "?a" one without a
+// token. "-a" is its end, "~a" its end when it has withdrawn, "!a" its sign of life.
+// With numbers behind it is of a semaphore: "+a12" grants its slots 1 and 2.
 func records(words string) (list []*Record) {
 	types := map[byte]string{
 		'+': TypeGrant, '?': TypeGrant, '!': TypeAlive, '-': TypeEnd, '~': TypeEnd,

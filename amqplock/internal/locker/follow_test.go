@@ -259,7 +259,7 @@ func TestOneThatDoesNotWaitGivesUpForALiveHolder(t *testing.T) {
 				_ = lock.Release(t.Context())
 			}
 			if !errors.Is(err, fault.ErrNotAcquired) ||
-				!strings.Contains(err.Error(), "it was granted twice: a run of root@elsewhere may have it still") {
+				!strings.Contains(err.Error(), "granted twice: a run of root@elsewhere may have it still") {
 				t.Errorf("got %v", err)
 			}
 			earlier.log.Conn().Abort()
