@@ -1,0 +1,192 @@
+package broker
+
+import (
+	"slices"
+	"time"
+)
+
+// Kind is that of an Event.
+type Kind string
+
+// The kinds of events.
+const (
+	Granted  Kind = "granted"  // an exclusive queue was declared
+	Freed    Kind = "freed"    // it is gone
+	Answer   Kind = "answer"   // its owner was told that it has it
+	Majority Kind = "majority" // basic.get on a quorum queue was answered well
+	Joined   Kind = "joined"   // a consumer
+	Left     Kind = "left"     // a consumer
+)
+
+// Event is what the broker has done with a queue.
+type Event struct {
+	Kind   Kind
+	At     time.Time
+	Queue  string
+	Socket *Socket // of the client
+	Why    Reason  // it is gone
+	Aside  bool    // on the smaller side of a split
+}
+
+func (c *conn) observe(k Kind, q *queue) {
+	c.b.options.Observe(Event{
+		Kind: k, At: time.Now(), Queue: q.name, Socket: c.socket, Aside: c.node.view != c.b.whole,
+	})
+}
+
+// publishes is called with each message from a client. In an alarm the broker reads the
+// first and nothing more.
+func (c *conn) publishes() {
+	if c.blocking && !c.blocked {
+		c.blocked = true
+		c.send(0, connectionBlocked, func(w *writer) { w.shortString("low on " + c.b.alarm) })
+	}
+}
+
+// Alarm begins an alarm of memory or disk, or ends it with "".
+func (b *Broker) Alarm(reason string) {
+	b.loop.do(func() {
+		b.alarm = reason
+		for _, c := range slices.Clone(b.conns) {
+			c.blocking = c.open && reason != ""
+			if c.blocked && reason == "" {
+				c.blocked = false
+				c.send(0, connectionUnblocked, nil)
+				c.read()
+			}
+		}
+	})
+}
+
+// Away has the broker take no connections, as one that is restarted.
+func (b *Broker) Away(away bool) { b.loop.do(func() { b.away = away }) }
+
+// CloseAll ends all connections: with a reason, or as a broker that was killed.
+func (b *Broker) CloseAll(orderly bool) {
+	b.loop.do(func() {
+		for _, c := range slices.Clone(b.conns) {
+			if orderly {
+				c.fail(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
+					"with reason 'shutdown'")
+			} else {
+				c.end("killed", true)
+			}
+		}
+	})
+}
+
+// Stall has a node answer nothing that needs a majority, until it ends that.
+func (b *Broker) Stall(host string, stalled bool) {
+	b.loop.do(func() {
+		b.node(host).stalled = stalled
+		if stalled {
+			return
+		}
+		parked := b.parked
+		b.parked = nil
+		for _, ch := range parked {
+			ch.resume(false)
+		}
+	})
+}
+
+// stalls reports whether a request waits for a majority that there is not.
+func (ch *channel) stalls(r request) bool {
+	if !ch.c.node.stalled {
+		return false
+	}
+	switch r.method {
+	case basicGet:
+		q := ch.c.node.view.queues[ch.target(r)]
+		return q != nil && q.kind == quorum
+	case queueDeclare:
+		d := readDeclaration(r.args)
+		return !d.passive && (d.args["x-queue-type"] == string(quorum) ||
+			ch.c.b.options.Release == V43 && ch.c.node.view.queues[d.name] == nil)
+	case queueDelete:
+		return ch.c.b.options.Release == V43
+	}
+	return false
+}
+
+// Vanish has the broker lose an exclusive queue, without a word.
+func (b *Broker) Vanish(queue string) {
+	b.loop.do(func() {
+		if q := b.whole.queues[queue]; q != nil && q.owner != nil {
+			q.remove(Vanished)
+		}
+	})
+}
+
+// DeleteByName makes the defect https://github.com/rabbitmq/rabbitmq-server/pull/15276 as
+// likely as that: a claim that dies with its connection deletes the queue of that name
+// some time later, whosever it is by then.
+func (b *Broker) DeleteByName(chance float64, late time.Duration) {
+	b.loop.do(func() { b.chance, b.late = chance, late })
+}
+
+// noteClaim notes a declaration if it is a claim, beside the newest before it.
+func noteClaim(newest []claimAttempt, d declaration) []claimAttempt {
+	if !d.exclusive || d.passive {
+		return newest
+	}
+	return append(newest[max(0, len(newest)-3):], claimAttempt{d.name, time.Now()})
+}
+
+// byName is called when a connection has ended without a word.
+func (b *Broker) byName(c *conn) {
+	for _, claim := range c.claims {
+		if time.Since(claim.at) > b.late || c.dice.Float64() >= b.chance {
+			continue
+		}
+		b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
+			if q := c.node.view.queues[claim.queue]; q != nil && q.owner != nil {
+				q.remove(ByName)
+			}
+		})
+	}
+}
+
+// Settling is for how long after its creation a quorum queue answers basic.get with 541.
+func (b *Broker) Settling(d time.Duration) { b.loop.do(func() { b.settling = d }) }
+
+// Split cuts hosts off from the others. Each side goes on with what it believes: the
+// others delete the exclusive queues of the hosts after notice, except with 4.3. What
+// needs a majority stalls at the hosts.
+func (b *Broker) Split(hosts []string, notice time.Duration) {
+	b.loop.do(func() {
+		aside := b.whole.fork()
+		for _, host := range hosts {
+			n := b.node(host)
+			n.view, n.stalled = aside, true
+		}
+		cut := func(c *conn) bool { return c.node.view == aside }
+		for _, c := range b.conns {
+			if cut(c) {
+				for i, q := range c.locks {
+					c.locks[i] = aside.queues[q.name]
+				}
+			}
+		}
+		aside.keep(cut)
+		if b.options.Release == V43 {
+			return
+		}
+		b.after(notice, func() { b.whole.forget(func(c *conn) bool { return !cut(c) }) })
+	})
+}
+
+// Heal ends a split: the nodes that were cut off start anew.
+func (b *Broker) Heal() {
+	b.loop.do(func() {
+		for _, c := range slices.Clone(b.conns) {
+			if c.node.view != b.whole {
+				c.end("restarted", true)
+			}
+		}
+		b.whole.forget(func(c *conn) bool { return !c.ended })
+		for _, n := range b.nodes {
+			n.view, n.stalled = b.whole, false
+		}
+	})
+}

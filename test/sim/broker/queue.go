@@ -1,0 +1,176 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// view is what one side of a cluster believes: queues and bindings.
+type view struct {
+	queues    map[string]*queue
+	exchanges map[string][]binding
+}
+
+func newView() *view {
+	return &view{queues: map[string]*queue{}, exchanges: map[string][]binding{}}
+}
+
+// find returns nil where there is no such queue, or it has expired.
+func (v *view) find(b *Broker, name string) *queue {
+	q := v.queues[name]
+	if q != nil && q.expires > 0 && len(q.consumers) == 0 && time.Since(q.used) >= q.expires {
+		q.remove(Expired)
+		return nil
+	}
+	return q
+}
+
+// kind is the type of a queue.
+type kind string
+
+const (
+	classic kind = "classic"
+	quorum  kind = "quorum"
+	stream  kind = "stream"
+)
+
+// queue is one queue in one view.
+type queue struct {
+	view    *view
+	b       *Broker
+	name    string
+	kind    kind
+	durable bool
+	owner   *conn // nil unless it is exclusive
+	args    table
+
+	maxLength   int           // -1: any
+	ttl         time.Duration // -1: for ever
+	expires     time.Duration // 0: never
+	deadLetter  bool          // to the default exchange
+	deadKey     string
+	singleActor bool
+
+	used      time.Time
+	made      time.Time
+	removed   bool
+	ready     []*message
+	consumers []*consumer // the highest priority first, then in the order in which they came
+	active    *consumer   // the single active one
+	log       *log        // of a stream
+}
+
+func newQueue(v *view, b *Broker, d declaration) *queue {
+	number := func(name string) int64 {
+		if n, ok := d.args[name].(int64); ok {
+			return n
+		}
+		return -1
+	}
+	millis := func(name string) time.Duration {
+		if n := number(name); n >= 0 {
+			return time.Duration(n) * time.Millisecond
+		}
+		return -1
+	}
+	q := &queue{
+		view: v, b: b, name: d.name, kind: classic, durable: d.durable, args: d.args,
+		maxLength: int(number("x-max-length")), ttl: millis("x-message-ttl"),
+		expires: max(millis("x-expires"), 0), made: time.Now(), used: time.Now(),
+	}
+	if name, ok := d.args["x-queue-type"].(string); ok {
+		q.kind = kind(name)
+	}
+	if q.kind == stream {
+		q.log = newLog()
+	}
+	_, q.deadLetter = d.args["x-dead-letter-exchange"].(string)
+	q.deadKey, _ = d.args["x-dead-letter-routing-key"].(string)
+	q.singleActor, _ = d.args["x-single-active-consumer"].(bool)
+	return q
+}
+
+func (q *queue) touch() { q.used = time.Now() }
+
+// down reports whether the processes of a quorum queue are still being started.
+func (q *queue) down() bool { return time.Since(q.made) < q.b.settling }
+
+// differs says why a declare that finds the queue is refused; "" where it is not.
+func (q *queue) differs(d declaration, c *conn) (why string, code uint16) {
+	if q.owner != nil && q.owner != c || d.exclusive != (q.owner != nil) {
+		return locked(q.name), codeResourceLocked
+	}
+	inequivalent := func(arg string, got, is any) (string, uint16) {
+		return fmt.Sprintf("PRECONDITION_FAILED - inequivalent arg '%s' for queue '%s' in vhost '/': "+
+			"received %v but current is %v", arg, q.name, got, is), codePreconditionFailed
+	}
+	if d.durable != q.durable {
+		return inequivalent("durable", quoted(d.durable), quoted(q.durable))
+	}
+	for _, arg := range []string{
+		"x-queue-type", "x-expires", "x-message-ttl", "x-dead-letter-exchange",
+		"x-dead-letter-routing-key", "x-max-length", "x-max-length-bytes",
+		"x-single-active-consumer", "x-stream-max-segment-size-bytes",
+	} {
+		if got, is := d.args[arg], q.args[arg]; got != is && !(arg == "x-queue-type" && got == nil) {
+			return inequivalent(arg, valued(got), valued(is))
+		}
+	}
+	return "", 0
+}
+
+func quoted(v bool) string { return fmt.Sprintf("'%t'", v) }
+
+// valued is how RabbitMQ shows an argument.
+func valued(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "none"
+	case int64:
+		return fmt.Sprintf("the value '%d' of type 'signedint'", v)
+	case bool:
+		return fmt.Sprintf("the value '%t' of type 'bool'", v)
+	default:
+		return fmt.Sprintf("the value '%v' of type 'longstr'", v)
+	}
+}
+
+// Reason is why a queue is gone.
+type Reason string
+
+// The reasons.
+const (
+	Deleted         Reason = "deleted"               // by a client that may
+	EndOfConnection Reason = "end of its connection" // the owner's
+	Expired         Reason = "expired"
+	Vanished        Reason = "vanished"  // the broker has lost it, without a word
+	ByName          Reason = "by name"   // another's claim that died has deleted it
+	SplitOff        Reason = "split off" // its owner is on the other side of a split
+)
+
+// remove deletes the queue. Its consumers hear of it.
+func (q *queue) remove(why Reason) {
+	if q.removed {
+		return
+	}
+	q.removed = true
+	if q.view.queues[q.name] == q {
+		delete(q.view.queues, q.name)
+	}
+	for name, all := range q.view.exchanges {
+		q.view.exchanges[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
+	}
+	if owner := q.owner; owner != nil {
+		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })
+		q.b.options.Observe(Event{
+			Kind: Freed, At: time.Now(), Queue: q.name, Socket: owner.socket, Why: why,
+			Aside: q.view != q.b.whole,
+		})
+	}
+	consumers := q.consumers
+	q.consumers, q.active, q.ready = nil, nil, nil
+	for _, m := range consumers {
+		m.orphan()
+	}
+}
