@@ -5,7 +5,55 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
+
+var releases = map[string]broker.Release{
+	"3.10": broker.V310, "4.0": broker.V40, "4.3": broker.V43,
+}
+
+// The simulated broker answers as each release of RabbitMQ did.
+func TestSimulator(t *testing.T) {
+	t.Parallel()
+	for folder, release := range releases {
+		for _, script := range scripts(t) {
+			t.Run(folder+"/"+script.name, func(t *testing.T) {
+				t.Parallel()
+				got := simulate(t, release, script.text)
+				compare(t, filepath.Join("testdata", folder, script.name+".txt"), got)
+			})
+		}
+	}
+}
+
+// simulate holds a conversation with the simulated broker, in a bubble: it takes no time.
+func simulate(t *testing.T, release broker.Release, script string) (transcript string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := broker.New(broker.Options{Release: release})
+		defer b.Close()
+		var err error
+		transcript, err = Play(script, Broker{
+			Dial: b.Dial,
+			Alarm: func(on bool) error {
+				reason := ""
+				if on {
+					reason = "memory"
+				}
+				b.Alarm(reason)
+				return nil
+			},
+			Quiet: 100 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatalf("%v, after\n%s", err, transcript)
+		}
+	})
+	return transcript
+}
 
 type script struct{ name, text string }
 
