@@ -54,6 +54,7 @@ test-wrapper: ## run the process wrapper's tests 20 times beside busy loops
 
 test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB each
 	@scripts/lab brokers
+	@scripts/lab conversations
 
 test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
@@ -62,8 +63,8 @@ test-faults: ## break the network, a broker and amqprun, on each of the three
 test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
 	@scripts/lab cluster
 
-test-nemesis: ## draw faults at random for half an hour
-	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-30m} scripts/lab nemesis $${VERSION:-4.0}
+test-nemesis: ## draw faults at random for half an hour, ten minutes for each kind of lock
+	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-10m} scripts/lab nemesis $${VERSION:-4.0}
 
 model: ## check the model of the lock protocol, and that it finds each missing precaution
 	@scripts/install-tools $(MODEL_TOOLS)

@@ -134,7 +134,7 @@ func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 		default:
 		}
 		c := w.Start(fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n), w.broker.Through(x.proxy.Addr()),
-			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(15000)))
+			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(5000*w.Slots)))
 		x.mu.Lock()
 		x.current = c
 		x.mu.Unlock()

@@ -12,11 +12,11 @@ import (
 // protocolHeader is what a client of AMQP 0-9-1 begins with.
 const protocolHeader = "AMQP\x00\x00\x09\x01"
 
-// connect logs in. Words are NAME=VALUE of user, password and vhost, of which a script gives
-// those that are not the usual ones. The greeting is what came from the broker. A broker
+// connect logs in. Words are NAME=VALUE of user, password, vhost and heartbeat, of which a
+// script gives those that are not the usual ones. The client never sends a heartbeat. The greeting is what came from the broker. A broker
 // that refuses leaves no connection, which is no error.
 func connect(dial func() (net.Conn, error), words []string) (net.Conn, []string, error) {
-	settings := map[string]string{"user": "guest", "password": "guest", "vhost": "/"}
+	settings := map[string]string{"user": "guest", "password": "guest", "vhost": "/", "heartbeat": "0"}
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")
 		settings[name] = value
@@ -68,7 +68,7 @@ func (h *handshake) run(settings map[string]string) error {
 		return err
 	}
 	h.note("%s", tune)
-	tune.args["heartbeat"] = int64(0)
+	tune.args["heartbeat"] = number(settings["heartbeat"])
 	tune.method, tune.properties = named("connection.tune-ok"), nil
 	if err := h.send(tune); err != nil {
 		return err

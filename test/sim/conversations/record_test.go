@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -46,14 +45,16 @@ func TestRabbitMQ(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v, after\n%s", err, got)
 			}
-			golden := filepath.Join("testdata", release, script.name+".txt")
+			golden := golden(release, script.name)
 			if mode == "record" {
 				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			compare(t, golden, got)
+			for _, d := range differences(t, golden, got) {
+				t.Error(d)
+			}
 		})
 	}
 }

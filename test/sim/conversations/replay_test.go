@@ -1,6 +1,9 @@
 package conversations
 
 import (
+	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,22 +25,56 @@ func TestSimulator(t *testing.T) {
 		for _, script := range scripts(t) {
 			t.Run(folder+"/"+script.name, func(t *testing.T) {
 				t.Parallel()
-				got := simulate(t, release, script.text)
-				compare(t, filepath.Join("testdata", folder, script.name+".txt"), got)
+				got := simulate(t, release, script.text, func(c net.Conn) net.Conn { return c })
+				for _, d := range differences(t, golden(folder, script.name), got) {
+					t.Error(d)
+				}
 			})
 		}
 	}
 }
 
+// One answer that is not RabbitMQ's is found.
+func TestAChangedAnswerIsFound(t *testing.T) {
+	t.Parallel()
+	const name = "closing"
+	script, err := os.ReadFile("testdata/scripts/" + name + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := simulate(t, broker.V40, string(script), func(c net.Conn) net.Conn { return &liar{Conn: c} })
+	found := differences(t, golden("4.0", name), got)
+	if len(found) == 0 || !strings.Contains(found[0], "RESOURCE_LOOKED") {
+		t.Errorf("found %q", found)
+	}
+}
+
+// liar changes what the broker says.
+type liar struct{ net.Conn }
+
+func (l *liar) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	copy(p, bytes.ReplaceAll(p[:n], []byte("RESOURCE_LOCKED"), []byte("RESOURCE_LOOKED")))
+	return n, err
+}
+
 // simulate holds a conversation with the simulated broker, in a bubble: it takes no time.
-func simulate(t *testing.T, release broker.Release, script string) (transcript string) {
+func simulate(
+	t *testing.T, release broker.Release, script string, through func(net.Conn) net.Conn,
+) (transcript string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := broker.New(broker.Options{Release: release})
 		defer b.Close()
 		var err error
 		transcript, err = Play(script, Broker{
-			Dial: b.Dial,
+			Dial: func() (net.Conn, error) {
+				c, err := b.Dial()
+				if err != nil {
+					return nil, err
+				}
+				return through(c), nil
+			},
 			Alarm: func(on bool) error {
 				reason := ""
 				if on {
@@ -73,8 +110,10 @@ func scripts(t *testing.T) (all []script) {
 	return all
 }
 
-// compare shows each step whose answers are not those of the golden file.
-func compare(t *testing.T, golden, got string) {
+func golden(folder, name string) string { return filepath.Join("testdata", folder, name+".txt") }
+
+// differences are the steps whose answers are not those of the golden file.
+func differences(t *testing.T, golden, got string) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile(golden)
 	if err != nil {
@@ -87,9 +126,10 @@ func compare(t *testing.T, golden, got string) {
 			t.Fatalf("%s has %d steps, and this conversation has %d: it was not recorded anew",
 				golden, len(want), len(have))
 		case want[i] != have[i]:
-			t.Errorf("%s: RabbitMQ:\n%s\nhere:\n%s", golden, want[i], have[i])
+			all = append(all, fmt.Sprintf("%s: RabbitMQ:\n%s\nhere:\n%s", golden, want[i], have[i]))
 		}
 	}
+	return all
 }
 
 // steps cuts a transcript before each step.
