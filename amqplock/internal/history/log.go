@@ -56,7 +56,7 @@ func (l *Log) Append(ctx context.Context, r Record) error {
 	defer cancel()
 	w, err := l.open(ctx)
 	if err == nil && r.Type == TypeGrant {
-		err = w.call(ctx, func() error { return l.declare(w.channel) })
+		err = reason(l.declare(ctx, w.channel), w.closed)
 	}
 	if err == nil {
 		err = w.append(ctx, l.queue, r)
@@ -100,18 +100,25 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
 // answers 406, and for an exclusive queue 405.
-func (l *Log) declare(channel *amqp.Channel) error {
-	_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
-	return err
+func (l *Log) declare(ctx context.Context, channel *amqp.Channel) error {
+	return wire.Call(ctx, func() error {
+		_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
+		return err
+	})
 }
 
-// find is declare for a log that has to exist.
-func (l *Log) find(channel *amqp.Channel) error {
-	_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
+// find is declare for a log that has to exist. Each request is a call of its own. When
+// ctx ends the caller closes the channel, and a request behind that would end the whole
+// connection (504).
+func (l *Log) find(ctx context.Context, channel *amqp.Channel) error {
+	err := wire.Call(ctx, func() error {
+		_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return l.declare(channel)
+	return l.declare(ctx, channel)
 }
 
 // writer is a channel that appends records.

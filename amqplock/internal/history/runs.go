@@ -257,16 +257,15 @@ func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
 	}
 	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
 	var messages <-chan amqp.Delivery
-	err = wire.Call(ctx, func() (err error) {
-		if err = l.find(channel); err != nil {
-			return err
-		}
-		if err = channel.Qos(ahead, 0, false); err != nil {
-			return err
-		}
-		messages, err = channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
-		return err
-	})
+	err = l.find(ctx, channel)
+	if err == nil {
+		err = wire.Call(ctx, func() error { return channel.Qos(ahead, 0, false) })
+	}
+	if err == nil {
+		messages, err = wire.CallFor(ctx, func() (<-chan amqp.Delivery, error) {
+			return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
+		})
+	}
 	if err != nil {
 		closeLater(channel)
 		return nil, nil, nil, err

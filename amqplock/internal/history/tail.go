@@ -103,7 +103,7 @@ const prefetch = 512
 // The broker handles the requests of a channel in their order. So a record that is
 // published on this one comes behind the place at which it began to read.
 func (t *Tail) attach(
-	ctx context.Context, offset int64, find func(*amqp.Channel) error,
+	ctx context.Context, offset int64, find func(context.Context, *amqp.Channel) error,
 ) error {
 	t.detach()
 	channel, err := open(ctx, t.log.conn)
@@ -114,7 +114,7 @@ func (t *Tail) attach(
 	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 	if err == nil {
-		err = wire.Call(ctx, func() error { return find(channel) })
+		err = find(ctx, channel)
 	}
 	if err == nil {
 		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))

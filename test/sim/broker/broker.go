@@ -131,6 +131,9 @@ func (b *Broker) DialContext(ctx context.Context, _, address string) (net.Conn, 
 	return c.socket, nil
 }
 
+// handshakeTime is for how long RabbitMQ waits for a client to log in.
+const handshakeTime = 10 * time.Second
+
 // accept has the loop.
 func (b *Broker) accept(host string) *conn {
 	b.dialed++
@@ -140,7 +143,13 @@ func (b *Broker) accept(host string) *conn {
 	c.socket = newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
 		addr("client-"+strconv.Itoa(id)))
 	c.socket.arrive = c.arrive
+	c.socket.reset = func() { c.end(NetworkReset, false) }
 	b.conns = append(b.conns, c)
+	b.after(handshakeTime, func() {
+		if !c.open {
+			c.end(ClientSilent, true)
+		}
+	})
 	return c
 }
 

@@ -108,7 +108,7 @@ func TestSilentClientLosesItsQueue(t *testing.T) {
 		}
 		c, err := amqp.Open(socket, amqp.Config{
 			Vhost: "/",
-			SASL: []amqp.Authentication{&amqp.PlainAuth{Username: "guest", Password: "guest"}},
+			SASL:  []amqp.Authentication{&amqp.PlainAuth{Username: "guest", Password: "guest"}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -23,6 +23,7 @@ type conn struct {
 	open     bool
 	closing  bool // we have sent connection.close
 	ended    bool
+	why      Ending
 	user     string
 	notices  bool // of consumers that the broker cancels
 	channels map[uint16]*channel
@@ -54,7 +55,7 @@ func (c *conn) arrive(p []byte) {
 	switch {
 	case c.ended:
 	case p == nil:
-		c.end("closed by the client", c.closing)
+		c.end(ClientGone, c.closing)
 	default:
 		c.received = true
 		c.in = append(c.in, p...)
@@ -180,13 +181,13 @@ func (c *conn) method(m method, r reader) {
 		c.blocking = c.b.alarm != ""
 		c.send(0, connectionOpenOk, func(w *writer) { w.shortString("") })
 	case connectionClose:
-		c.closing = true
+		c.closing, c.why = true, ClientClosed
 		c.dropAll()
 		c.send(0, connectionCloseOk, nil)
 		c.flush()
-		c.end("closed by the client", true)
+		c.end(ClientClosed, true)
 	case connectionCloseOk:
-		c.end("closed by the broker", true)
+		c.end(BrokerClosed, true)
 	}
 }
 
@@ -238,7 +239,7 @@ func (c *conn) beat() {
 			c.misses++
 		}
 		if c.received = false; c.misses == 2 {
-			c.end("silent", false)
+			c.end(ClientSilent, false)
 			return
 		}
 		c.b.after(c.heartbeat, look)
@@ -247,12 +248,21 @@ func (c *conn) beat() {
 	c.b.after(c.heartbeat, look)
 }
 
-// fail closes the connection with a reason, and frees what it has.
+// fail is shut for a fault of the client, or of the broker.
 func (c *conn) fail(code uint16, text string) {
 	if c.closing || c.ended {
 		return
 	}
-	c.closing = true
+	c.b.options.Observe(Event{Kind: Refused, At: time.Now(), Socket: c.socket, Text: text})
+	c.shut(code, text)
+}
+
+// shut closes the connection with a reason, and frees what it has.
+func (c *conn) shut(code uint16, text string) {
+	if c.closing || c.ended {
+		return
+	}
+	c.closing, c.why = true, BrokerClosed
 	c.dropAll()
 	c.send(0, connectionClose, func(w *writer) {
 		w.short(code)
@@ -261,15 +271,18 @@ func (c *conn) fail(code uint16, text string) {
 		w.short(0)
 	})
 	c.flush()
-	c.b.after(time.Second, func() { c.end("closed by the broker", true) })
+	c.b.after(time.Second, func() { c.end(BrokerClosed, true) })
 }
 
 // end is the end of the socket. In good order, the client has agreed to it.
-func (c *conn) end(why string, orderly bool) {
+func (c *conn) end(why Ending, orderly bool) {
 	if c.ended {
 		return
 	}
 	c.ended = true
+	if c.why == "" {
+		c.why = why
+	}
 	c.dropAll()
 	c.b.conns = slices.DeleteFunc(c.b.conns, func(other *conn) bool { return other == c })
 	if !orderly {
@@ -277,7 +290,6 @@ func (c *conn) end(why string, orderly bool) {
 	}
 	at := c.arrival()
 	c.b.loop.at(at, func() { c.socket.receive(nil, eof) })
-	_ = why
 }
 
 // dropAll ends the channels, and deletes the exclusive queues.

@@ -113,6 +113,10 @@ func (q *queue) leave(m *consumer) {
 			q.active = q.consumers[0]
 		}
 	}
+	if q.autoDelete && len(q.consumers) == 0 {
+		q.remove(Deleted)
+		return
+	}
 	q.deliver()
 }
 
@@ -162,7 +166,7 @@ func (q *queue) expire(m *message) {
 			return
 		}
 		q.ready = slices.Delete(q.ready, i, i+1)
-		q.bury(m)
+		q.bury(m, "expired")
 	}
 	if q.ttl == 0 {
 		end()
@@ -171,9 +175,9 @@ func (q *queue) expire(m *message) {
 	q.b.after(q.ttl, end)
 }
 
-// bury sends an expired message to where dead letters go.
-func (q *queue) bury(m *message) {
-	if !q.deadLetter {
+// bury sends a message to where dead letters go.
+func (q *queue) bury(m *message, reason string) {
+	if !q.deadLetter || q.removed {
 		return
 	}
 	dead := *m
@@ -183,7 +187,7 @@ func (q *queue) bury(m *message) {
 		dead.properties.headers[key] = value
 	}
 	dead.properties.headers["x-death"] = array{table{
-		"reason": "expired", "queue": q.name, "exchange": m.exchange, "count": int64(1),
+		"reason": reason, "queue": q.name, "exchange": m.exchange, "count": int64(1),
 		"time": time.Now(), "routing-keys": array{m.key},
 	}}
 	dead.exchange, dead.key = "", m.key
@@ -279,8 +283,25 @@ func (ch *channel) sendContent(m *message) {
 	}
 }
 
-// settle acknowledges, or gives back.
-func (ch *channel) settle(tag uint64, multiple, requeue bool) {
+// fate is what becomes of a message that was delivered.
+type fate int
+
+const (
+	acknowledged fate = iota
+	requeued
+	rejected
+)
+
+// refused is the fate of a message that is given back.
+func refused(requeue bool) fate {
+	if requeue {
+		return requeued
+	}
+	return rejected
+}
+
+// settle ends the responsibility of the channel for a message, or for all up to it.
+func (ch *channel) settle(tag uint64, multiple bool, end fate) {
 	found := false
 	var touched []*queue
 	ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool {
@@ -291,8 +312,11 @@ func (ch *channel) settle(tag uint64, multiple, requeue bool) {
 		if d.consumer != nil {
 			d.consumer.open--
 		}
-		if requeue {
+		switch end {
+		case requeued:
 			d.requeue()
+		case rejected:
+			d.queue.bury(d.message, "rejected")
 		}
 		touched = append(touched, d.queue)
 		return true

@@ -16,6 +16,20 @@ const (
 	Majority Kind = "majority" // basic.get on a quorum queue was answered well
 	Joined   Kind = "joined"   // a consumer
 	Left     Kind = "left"     // a consumer
+	Refused  Kind = "refused"  // a whole connection, with the reason in Text
+)
+
+// Ending is how a connection has ended.
+type Ending string
+
+// The endings.
+const (
+	ClientClosed Ending = "closed by the client"
+	ClientGone   Ending = "the socket was closed"
+	NetworkReset Ending = "reset"
+	BrokerClosed Ending = "closed by the broker"
+	BrokerKilled Ending = "the broker was killed"
+	ClientSilent Ending = "silent"
 )
 
 // Event is what the broker has done with a queue.
@@ -25,7 +39,9 @@ type Event struct {
 	Queue  string
 	Socket *Socket // of the client
 	Why    Reason  // it is gone
-	Aside  bool    // on the smaller side of a split
+	How    Ending  // its connection has ended, if it has
+	Text   string
+	Aside  bool // on the smaller side of a split
 }
 
 func (c *conn) observe(k Kind, q *queue) {
@@ -66,10 +82,15 @@ func (b *Broker) CloseAll(orderly bool) {
 	b.loop.do(func() {
 		for _, c := range slices.Clone(b.conns) {
 			if orderly {
-				c.fail(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
+				c.shut(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
 					"with reason 'shutdown'")
 			} else {
-				c.end("killed", true)
+				c.end(BrokerKilled, true)
+			}
+		}
+		if !orderly { // what is not persistent is gone
+			for _, q := range b.whole.queues {
+				q.ready = nil
 			}
 		}
 	})
@@ -181,7 +202,7 @@ func (b *Broker) Heal() {
 	b.loop.do(func() {
 		for _, c := range slices.Clone(b.conns) {
 			if c.node.view != b.whole {
-				c.end("restarted", true)
+				c.end(BrokerKilled, true)
 			}
 		}
 		b.whole.forget(func(c *conn) bool { return !c.ended })
@@ -189,4 +210,22 @@ func (b *Broker) Heal() {
 			n.view, n.stalled = b.whole, false
 		}
 	})
+}
+
+// Contents are the queues by name, and how many connections there are.
+func (b *Broker) Contents() (queues []Content, conns int) {
+	b.loop.do(func() {
+		for _, q := range b.whole.sorted() {
+			queues = append(queues, Content{q.name, q.owner != nil, len(q.consumers)})
+		}
+		conns = len(b.conns)
+	})
+	return queues, conns
+}
+
+// Content is a queue.
+type Content struct {
+	Name      string
+	Exclusive bool
+	Consumers int
 }

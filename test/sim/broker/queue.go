@@ -37,13 +37,14 @@ const (
 
 // queue is one queue in one view.
 type queue struct {
-	view    *view
-	b       *Broker
-	name    string
-	kind    kind
-	durable bool
-	owner   *conn // nil unless it is exclusive
-	args    table
+	view       *view
+	b          *Broker
+	name       string
+	kind       kind
+	durable    bool
+	autoDelete bool
+	owner      *conn // nil unless it is exclusive
+	args       table
 
 	maxLength   int           // -1: any
 	ttl         time.Duration // -1: for ever
@@ -75,7 +76,8 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 		return -1
 	}
 	q := &queue{
-		view: v, b: b, name: d.name, kind: classic, durable: d.durable, args: d.args,
+		view: v, b: b, name: d.name, kind: classic, durable: d.durable, autoDelete: d.autoDelete,
+		args:      d.args,
 		maxLength: int(number("x-max-length")), ttl: millis("x-message-ttl"),
 		expires: max(millis("x-expires"), 0), made: time.Now(), used: time.Now(),
 	}
@@ -165,7 +167,7 @@ func (q *queue) remove(why Reason) {
 		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })
 		q.b.options.Observe(Event{
 			Kind: Freed, At: time.Now(), Queue: q.name, Socket: owner.socket, Why: why,
-			Aside: q.view != q.b.whole,
+			How: owner.why, Aside: q.view != q.b.whole,
 		})
 	}
 	consumers := q.consumers

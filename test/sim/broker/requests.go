@@ -33,13 +33,13 @@ func (ch *channel) handle(r request) {
 		ch.get(r.args)
 	case basicAck:
 		tag := r.args.double()
-		ch.settle(tag, r.args.octet()&1 != 0, false)
+		ch.settle(tag, r.args.octet()&1 != 0, acknowledged)
 	case basicReject:
 		tag := r.args.double()
-		ch.settle(tag, false, r.args.octet()&1 != 0)
+		ch.settle(tag, false, refused(r.args.octet()&1 != 0))
 	case basicNack:
 		tag, bits := r.args.double(), r.args.octet()
-		ch.settle(tag, bits&1 != 0, bits&2 != 0)
+		ch.settle(tag, bits&1 != 0, refused(bits&2 != 0))
 	case confirmSelect:
 		ch.confirms = true
 		if r.args.octet()&1 == 0 {

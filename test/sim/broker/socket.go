@@ -17,6 +17,7 @@ type Socket struct {
 	loop    *loop
 	latency Latency
 	arrive  func([]byte) // at the broker, in its loop; nil is the end of the stream
+	reset   func()       // the connection at the broker, in its loop
 	local   addr
 
 	mu       sync.Mutex
@@ -26,6 +27,7 @@ type Socket struct {
 	err      error // of reads, when in is empty
 	closed   bool
 	lost     bool          // nothing arrives any more, in either direction
+	dead     bool          // its process is
 	ready    chan struct{} // a read may go on
 	deadline time.Time
 	alarm    *time.Timer // at the deadline
@@ -85,6 +87,8 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	case s.err != nil:
 		return 0, syscall.EPIPE
+	case s.dead:
+		return len(p), nil
 	}
 	sent := append([]byte(nil), p...)
 	s.send(func() { s.arrive(sent) })
@@ -99,7 +103,7 @@ func (s *Socket) send(f func()) {
 	}
 	s.last = at
 	s.loop.at(at, func() {
-		if !s.isLost() {
+		if !s.IsLost() {
 			f()
 		}
 	})
@@ -117,15 +121,28 @@ func (s *Socket) Close() error {
 		s.alarm.Stop()
 	}
 	s.signal()
-	s.send(func() { s.arrive(nil) })
+	if !s.dead {
+		s.send(func() { s.arrive(nil) })
+	}
 	return nil
+}
+
+// Die is what the kernel does for a process that is killed: it closes the connection, and
+// nothing that the process does afterwards has an effect.
+func (s *Socket) Die() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && !s.dead {
+		s.dead = true
+		s.send(func() { s.arrive(nil) })
+	}
 }
 
 // receive is called when bytes have come from the broker, or with an error for their end.
 func (s *Socket) receive(p []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost || s.closed || s.err != nil {
+	if s.lost || s.dead || s.closed || s.err != nil {
 		return
 	}
 	s.in, s.err = append(s.in, p...), err
@@ -139,7 +156,26 @@ func (s *Socket) Lose() {
 	s.lost = true
 }
 
-func (s *Socket) isLost() bool {
+// IsOpen reports whether the client has it open, and the network carries it.
+func (s *Socket) IsOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closed && !s.dead && !s.lost && s.err == nil
+}
+
+// TimeOut ends a connection that Lose has cut: the kernel of the client has given up, or
+// somebody has answered that he does not know the connection.
+func (s *Socket) TimeOut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost && !s.closed && !s.dead && s.err == nil {
+		s.err = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ETIMEDOUT}
+		s.signal()
+	}
+}
+
+// IsLost reports whether Lose was called.
+func (s *Socket) IsLost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
@@ -148,7 +184,7 @@ func (s *Socket) isLost() bool {
 // Reset breaks the connection: both sides get an error at once.
 func (s *Socket) Reset() {
 	s.receive(nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET})
-	s.loop.at(time.Now(), func() { s.arrive(nil) })
+	s.loop.at(time.Now(), s.reset)
 }
 
 // SetDeadline is SetReadDeadline: writes never wait.

@@ -1,0 +1,196 @@
+package sim
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/amqprun/amqprun/test/sim/broker"
+)
+
+// kinds are the faults by name.
+var kinds = map[string]func(w *world, target uint64, on bool){
+	"alarm": func(w *world, _ uint64, on bool) {
+		if on {
+			w.broker.Alarm("memory")
+		} else {
+			w.broker.Alarm("")
+		}
+	},
+	"slow": func(w *world, _ uint64, on bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.slow = 0; on {
+			w.slow = slowest
+		}
+	},
+	"stall": func(w *world, _ uint64, on bool) { w.broker.Stall("localhost", on) },
+	"kill": func(w *world, target uint64, on bool) {
+		if on {
+			w.parties[target%uint64(len(w.parties))].kill(true)
+		}
+	},
+	"crash": func(w *world, target uint64, on bool) {
+		if on {
+			w.parties[target%uint64(len(w.parties))].kill(false)
+		}
+	},
+	"lose": func(w *world, target uint64, on bool) {
+		w.onSocket(target, on, func(s *broker.Socket) { w.lose(s, target) })
+	},
+	"reset": func(w *world, target uint64, on bool) {
+		w.onSocket(target, on, (*broker.Socket).Reset)
+	},
+	"cut": func(w *world, target uint64, on bool) {
+		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
+	},
+	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
+	"by name": func(w *world, _ uint64, on bool) {
+		if on {
+			w.broker.DeleteByName(0.8, 20*time.Millisecond)
+		} else {
+			w.broker.DeleteByName(0, 0)
+		}
+	},
+	"stop": func(w *world, _ uint64, on bool) {
+		w.broker.Away(on)
+		if on {
+			w.broker.CloseAll(true)
+		}
+	},
+	"restart": func(w *world, _ uint64, on bool) {
+		w.broker.Away(on)
+		if on {
+			w.broker.CloseAll(false)
+		}
+	},
+}
+
+// onSocket does something to one connection.
+func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
+	var all []*broker.Socket
+	for _, q := range w.parties {
+		all = append(all, q.open()...)
+	}
+	if on && len(all) > 0 {
+		f(all[target%uint64(len(all))])
+	}
+}
+
+// onParty does something to all connections of one party.
+func (w *world) onParty(target uint64, on bool, f func(*broker.Socket)) {
+	if on {
+		for _, s := range w.parties[target%uint64(len(w.parties))].open() {
+			f(s)
+		}
+	}
+}
+
+// givesUp is when Linux ends a connection from which nothing was acknowledged.
+const givesUp = 924 * time.Second
+
+// lose has a middlebox forget a connection. It drops what belongs to it, and may be heard
+// to refuse it a little later.
+func (w *world) lose(s *broker.Socket, target uint64) {
+	s.Lose()
+	late := givesUp
+	if dice := rand.New(rand.NewPCG(target, 2)); dice.IntN(4) > 0 {
+		late = upTo(dice, 2*time.Minute)
+	}
+	time.AfterFunc(late, s.TimeOut)
+}
+
+// vanish has the broker lose a queue that is held.
+func (w *world) vanish(target uint64, on bool) {
+	slot := 0
+	if w.plan.Slots > 0 {
+		slot = 1 + int(target%uint64(w.plan.Slots))
+	}
+	if on {
+		w.broker.Vanish(w.plan.Ref.Held(slot))
+	}
+}
+
+// profiles are what breaks together. Rare faults alone show what belongs to them.
+var profiles = [][]string{
+	nil,
+	{"alarm"},
+	{"kill", "crash"},
+	{"lose", "cut"},
+	{"reset"},
+	{"lose", "reset", "cut", "slow"},
+	{"stall", "lose"},
+	{"stop", "restart", "kill"},
+	{"vanish"},
+	{"by name", "reset", "kill"},
+	{"alarm", "kill", "lose", "reset", "stall", "slow"},
+}
+
+func faults(dice *rand.Rand, p *Plan) (all []Fault) {
+	profile := profiles[dice.IntN(len(profiles))]
+	if len(profile) == 0 {
+		return nil
+	}
+	early := pick(dice, 100*time.Millisecond, 3*time.Second, 40*time.Second)
+	for range 1 + dice.IntN(4) {
+		f := Fault{
+			Name: pick(dice, profile...), At: upTo(dice, early), Target: dice.Uint64(),
+			Lasts: upTo(dice, pick(dice, 100*time.Millisecond, 5*time.Second, 30*time.Second)),
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// breakThings has all faults begin and end when it is time.
+func (w *world) breakThings(ctx context.Context) {
+	done := make(chan struct{}, 2*len(w.plan.Faults))
+	start := func(d time.Duration, f func()) *time.Timer {
+		return time.AfterFunc(d-time.Since(w.clock.start), func() {
+			f()
+			done <- struct{}{}
+		})
+	}
+	for _, f := range w.plan.Faults {
+		turn := func(on bool) func() {
+			return func() {
+				w.oracle.mu.Lock()
+				w.oracle.note("%s: %t", f.Name, on)
+				w.oracle.mu.Unlock()
+				kinds[f.Name](w, f.Target, on)
+			}
+		}
+		begin, end := start(f.At, turn(true)), start(f.At+f.Lasts, turn(false))
+		defer begin.Stop()
+		defer end.Stop()
+	}
+	for range 2 * len(w.plan.Faults) {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// mayRefuse reports whether the plan has a reason for the broker to close a connection.
+func (o *oracle) mayRefuse(text string) bool {
+	return strings.Contains(text, "noproc")
+}
+
+// logger keeps what a party logs among the notes.
+type logger struct{ party *party }
+
+func (logger) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l logger) Handle(_ context.Context, r slog.Record) error {
+	l.party.oracle.mu.Lock()
+	defer l.party.oracle.mu.Unlock()
+	l.party.oracle.note("%s: %s", l.party, r.Message)
+	return nil
+}
+
+func (l logger) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l logger) WithGroup(string) slog.Handler      { return l }

@@ -1,0 +1,221 @@
+package sim
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
+)
+
+// oracle knows what the broker has done and which commands are alive, and compares.
+type oracle struct {
+	plan  *Plan
+	clock clock
+
+	mu         sync.Mutex
+	whose      map[*broker.Socket]*party
+	tenures    map[place]*tenure
+	owned      map[place]time.Time // when the newest question about the own queue was answered well
+	majority   map[place]time.Time // the same about a quorum queue
+	joins      map[*party]int      // places in the wait queue, in this wait
+	alive      map[string]*command // by the queue that it holds
+	token      int64               // the newest
+	violations []string
+	notes      []string
+}
+
+// place is a queue in the hands of a party.
+type place struct {
+	party *party
+	queue string
+}
+
+// tenure is from the grant of an exclusive queue to its end.
+type tenure struct {
+	granted, freed time.Time // not freed: zero
+	why            broker.Reason
+	how            broker.Ending
+	socket         *broker.Socket
+}
+
+// command is what runs under the lock.
+type command struct {
+	party  *party
+	queues []string
+}
+
+func newOracle(p *Plan, c clock) *oracle {
+	return &oracle{
+		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
+		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
+		alive: map[string]*command{},
+	}
+}
+
+// violate notes that a promise was broken. The caller has the mutex.
+func (o *oracle) violate(format string, args ...any) {
+	o.violations = append(o.violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+		fmt.Sprintf(format, args...))
+}
+
+// note notes what helps to understand a violation.
+func (o *oracle) note(format string, args ...any) {
+	o.notes = append(o.notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+		fmt.Sprintf(format, args...))
+}
+
+func (o *oracle) violation(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.violate(format, args...)
+}
+
+// dialed notes whose connection that is.
+func (o *oracle) dialed(s *broker.Socket, p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.whose[s] = p
+}
+
+// observe is called by the broker.
+func (o *oracle) observe(e broker.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.whose[e.Socket]
+	at := place{p, e.Queue}
+	switch e.Kind {
+	case broker.Granted:
+		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
+	case broker.Freed:
+		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
+			t.freed, t.why, t.how = e.At, e.Why, e.How
+		}
+	case broker.Answer:
+		o.owned[at] = e.At
+	case broker.Majority:
+		o.majority[at] = e.At
+	case broker.Joined:
+		if e.Queue == wire.WaitQueue(o.plan.Ref.Name) {
+			o.joins[p]++
+		}
+	case broker.Refused:
+		o.note("the broker closed a connection of %s: %s", p, e.Text)
+		if !o.mayRefuse(e.Text) {
+			o.violate("the broker closed a connection of %s: %s", p, e.Text)
+		}
+	}
+}
+
+// waits is called when a party begins to want the lock.
+func (o *oracle) waits(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.joins[p] = 0
+}
+
+// begin is called when a party has been granted the lock.
+func (o *oracle) begin(p *party, h *locker.Holder) *command {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := &command{party: p}
+	slots := h.Slots()
+	for i, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		c.queues = append(c.queues, queue)
+		if i > 0 && slots[i-1] == slot {
+			o.violate("%s counts slot %d twice: %v", p, slot, slots)
+			continue
+		}
+		if other := o.alive[queue]; other != nil && other.party != p {
+			o.overlap(c, other, queue)
+		}
+		o.alive[queue] = c
+	}
+	if want := p.plan.Count; want > 0 && len(slots) != want {
+		o.violate("%s got slots %v and not %d", p, slots, want)
+	}
+	if o.joins[p] > 1 && o.plan.only("alarm") && p.plain() {
+		o.violate("%s had %d places in the wait queue, one after the other", p, o.joins[p])
+	}
+	if token := h.Token(); p.plan.Fence {
+		if token <= o.token {
+			o.violate("%s got token %d after %d", p, token, o.token)
+		}
+		o.token = max(o.token, token)
+	}
+	return c
+}
+
+// end is called when the command is dead.
+func (o *oracle) end(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, queue := range c.queues {
+		if o.alive[queue] == c {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// renewed is called with the end of a lease. It is right only if each kind of question
+// was answered well by a broker that got it less than a lease before.
+func (o *oracle) renewed(p *party, slots []int, until time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	proven := o.clock.at(until).Add(-o.plan.lease())
+	for _, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		if newest := o.owned[place{p, queue}]; proven.After(newest) {
+			o.violate("%s counts its lease of %s from %s after the last answer about the owner", p, queue,
+				proven.Sub(newest))
+		}
+		quorum := wire.Witness
+		if o.plan.Ref.Kind == wire.Semaphore {
+			quorum = wire.SlotQueue(o.plan.Ref.Name, slot)
+		}
+		if newest := o.majority[place{p, quorum}]; proven.After(newest) {
+			o.violate("%s counts its lease of %s from %s after the last answer of a majority", p, queue,
+				proven.Sub(newest))
+		}
+	}
+}
+
+// lease is how long a proof is good for.
+func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
+
+// overlap judges that a command begins while another one is alive.
+func (o *oracle) overlap(c, other *command, queue string) {
+	t := o.tenures[place{other.party, queue}]
+	until := time.Time{}
+	why := "the broker believes that it holds it"
+	if t != nil && !t.freed.IsZero() {
+		why = fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
+		until = t.freed.Add(o.excuse(t))
+	}
+	if time.Now().After(until) {
+		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+	}
+}
+
+// excuse is for how long two commands may be alive at once after the first has lost its
+// queue: docs/explanation/guarantees.md names the cases.
+func (o *oracle) excuse(t *tenure) time.Duration {
+	switch t.why {
+	case broker.Vanished, broker.ByName, broker.SplitOff:
+		return o.plan.lease()
+	case broker.EndOfConnection:
+	default:
+		return 0
+	}
+	switch t.how {
+	case broker.BrokerClosed, broker.BrokerKilled, broker.NetworkReset:
+		if t.socket.IsLost() {
+			return o.plan.lease() // it does not hear of that
+		}
+		return o.plan.Stop + o.plan.slowest()
+	}
+	return 0
+}
