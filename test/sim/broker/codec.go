@@ -71,6 +71,9 @@ func (w *writer) field(value any) {
 	case bool:
 		w.octet('t')
 		w.bit(v)
+	case int32:
+		w.octet('I')
+		w.long(uint32(v))
 	case int64:
 		w.octet('l')
 		w.double(uint64(v))
@@ -139,7 +142,7 @@ func (r *reader) table() table {
 	return t
 }
 
-// field makes an int64 of each kind of integer.
+// field keeps an int32, and makes an int64 of each other kind of integer.
 func (r *reader) field() any {
 	switch kind := r.octet(); kind {
 	case 'V':
@@ -155,7 +158,7 @@ func (r *reader) field() any {
 	case 'u':
 		return int64(r.short())
 	case 'I':
-		return int64(int32(r.long()))
+		return int32(r.long())
 	case 'i':
 		return int64(r.long())
 	case 'l', 'L':
@@ -177,6 +180,17 @@ func (r *reader) field() any {
 	default:
 		panic(errSyntax)
 	}
+}
+
+// integer is the value of an argument of either size.
+func integer(v any) (n int64, ok bool) {
+	switch v := v.(type) {
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	}
+	return 0, false
 }
 
 // properties are those of a message, in the order of the protocol.

@@ -42,7 +42,7 @@ func (ch *channel) consume(r reader) {
 		tag = ch.c.b.name("amq.ctag-")
 	}
 	m := &consumer{ch: ch, tag: tag, noAck: bits&2 != 0, prefetch: ch.prefetch}
-	m.priority, _ = args["x-priority"].(int64)
+	m.priority, _ = integer(args["x-priority"])
 	ok := func() {
 		if bits&8 == 0 {
 			ch.send(basicConsumeOk, func(w *writer) { w.shortString(tag) })

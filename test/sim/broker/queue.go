@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -64,7 +65,7 @@ type queue struct {
 
 func newQueue(v *view, b *Broker, d declaration) *queue {
 	number := func(name string) int64 {
-		if n, ok := d.args[name].(int64); ok {
+		if n, ok := integer(d.args[name]); ok {
 			return n
 		}
 		return -1
@@ -111,26 +112,38 @@ func (q *queue) differs(d declaration, c *conn) (why string, code uint16) {
 		return inequivalent("durable", quoted(d.durable), quoted(q.durable))
 	}
 	for _, arg := range []string{
-		"x-queue-type", "x-expires", "x-message-ttl", "x-dead-letter-exchange",
-		"x-dead-letter-routing-key", "x-max-length", "x-max-length-bytes",
-		"x-single-active-consumer", "x-stream-max-segment-size-bytes",
+		"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
+		"x-max-length", "x-max-length-bytes", "x-single-active-consumer", "x-queue-type",
+		"x-stream-max-segment-size-bytes",
 	} {
-		if got, is := d.args[arg], q.args[arg]; got != is && !(arg == "x-queue-type" && got == nil) {
+		got, is := d.args[arg], q.args[arg]
+		if arg == "x-queue-type" && q.b.options.Release != V310 {
+			got, is = cmp.Or(got, any("classic")), cmp.Or(is, any("classic"))
+		}
+		gotNumber, isNumber := integer(got)
+		wasNumber, wasOne := integer(is)
+		switch {
+		case got == is, isNumber && wasOne && gotNumber == wasNumber:
+		case got == nil, is == nil:
 			return inequivalent(arg, valued(got), valued(is))
+		default:
+			return inequivalent(arg, quoted(got), quoted(is))
 		}
 	}
 	return "", 0
 }
 
-func quoted(v bool) string { return fmt.Sprintf("'%t'", v) }
+func quoted(v any) string { return fmt.Sprintf("'%v'", v) }
 
-// valued is how RabbitMQ shows an argument.
+// valued is how RabbitMQ shows an argument that the other side does not have.
 func valued(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "none"
-	case int64:
+	case int32:
 		return fmt.Sprintf("the value '%d' of type 'signedint'", v)
+	case int64:
+		return fmt.Sprintf("the value '%d' of type 'long'", v)
 	case bool:
 		return fmt.Sprintf("the value '%t' of type 'bool'", v)
 	default:

@@ -44,6 +44,8 @@ func (m *consumer) start(args table) bool {
 		default:
 			m.next = int64(len(l.messages))
 		}
+	case int32:
+		m.next = int64(offset)
 	case int64:
 		m.next = offset
 	case time.Time:
