@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"strings"
 	"time"
+	"unicode"
 )
 
 // channel is one of a connection. Its requests are handled one after the other; those of
@@ -16,6 +18,7 @@ type channel struct {
 	busy    bool // with the first request of waiting
 	waiting []request
 
+	declared string      // the queue that an empty name means
 	content  *publishing // whose header or body is to come
 	confirms bool
 	tag      uint64 // of the newest message published
@@ -69,6 +72,7 @@ func (ch *channel) frame(kind byte, payload []byte) {
 		size, p := readHeader(payload)
 		ch.content.properties, ch.content.size, ch.content.headed = p, int(size), true
 		ch.published()
+		ch.c.publishes()
 	case frameBody:
 		ch.content.body = append(ch.content.body, payload...)
 		ch.published()
@@ -89,7 +93,6 @@ func (ch *channel) published() {
 	}
 	ch.enqueue(request{method: basicPublish, message: ch.content})
 	ch.content = nil
-	ch.c.publishes()
 }
 
 // enqueue handles a request when those before it have been handled.
@@ -161,17 +164,37 @@ func (ch *channel) target(r request) string {
 	return ""
 }
 
-// fail closes the channel.
+// fail closes the channel. From 4.0 on RabbitMQ fails itself where it has to cut a text
+// with characters of several bytes.
 func (ch *channel) fail(code uint16, text string) {
+	if ch.c.b.options.Release != V310 && len(text) > maxText && !isASCII(text) {
+		ch.c.fault("INTERNAL_ERROR")
+		return
+	}
 	ch.drop()
 	ch.dropped = false // what comes is still ignored until the client agrees
 	ch.closing = true
 	ch.send(channelClose, func(w *writer) {
 		w.short(code)
-		w.shortString(text)
-		w.short(0)
-		w.short(0)
+		w.shortString(cut(text))
+		w.short(ch.c.current[0])
+		w.short(ch.c.current[1])
 	})
+}
+
+// maxText is how long a short string may be.
+const maxText = 255
+
+// cut is how RabbitMQ shortens a text, if need be within a character.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return text[:maxText-3] + "..."
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // drop ends the channel: its consumers leave, and what was not acknowledged goes back.

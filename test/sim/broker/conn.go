@@ -25,7 +25,8 @@ type conn struct {
 	ended    bool
 	why      Ending
 	user     string
-	notices  bool // of consumers that the broker cancels
+	current  method // that is being handled
+	notices  bool   // of consumers that the broker cancels
 	channels map[uint16]*channel
 
 	heartbeat time.Duration
@@ -116,17 +117,23 @@ func (c *conn) frame(kind byte, number uint16, payload []byte) {
 
 func (c *conn) onChannel(kind byte, number uint16, payload []byte) {
 	ch := c.channels[number]
-	if kind == frameMethod && ch == nil {
+	var m method
+	if kind == frameMethod {
 		r := reader{payload}
-		if (method{r.short(), r.short()}) == channelOpen {
-			ch = newChannel(c, number)
-			c.channels[number] = ch
-		}
+		m = method{r.short(), r.short()}
 	}
 	switch {
-	case ch == nil && kind == frameMethod && isMethod(payload, channelCloseOk):
+	case ch == nil && m == channelOpen:
+		ch = newChannel(c, number)
+		c.channels[number] = ch
+		ch.frame(kind, payload)
+	case ch == nil && m == channelCloseOk:
 	case ch == nil:
+		c.current = m
 		c.fail(codeChannelError, "CHANNEL_ERROR - expected 'channel.open'")
+	case m == channelOpen && !ch.closing:
+		c.current = m
+		c.fail(codeChannelError, "CHANNEL_ERROR - second 'channel.open' seen")
 	default:
 		ch.frame(kind, payload)
 	}
@@ -160,6 +167,7 @@ func (c *conn) method(m method, r reader) {
 	if c.closing && m != connectionCloseOk && m != connectionClose {
 		return
 	}
+	c.current = m
 	switch m {
 	case connectionStartOk:
 		properties := r.table()
@@ -185,11 +193,14 @@ func (c *conn) method(m method, r reader) {
 		c.dropAll()
 		c.send(0, connectionCloseOk, nil)
 		c.flush()
-		c.end(ClientClosed, true)
+		c.b.after(closingTime, func() { c.end(ClientClosed, true) }) // the client is to end it
 	case connectionCloseOk:
 		c.end(BrokerClosed, true)
 	}
 }
+
+// closingTime is how long the broker waits for a client to end its socket.
+const closingTime = 30 * time.Second
 
 // logIn knows one user, guest.
 func (c *conn) logIn(mechanism, response string) {
@@ -197,6 +208,7 @@ func (c *conn) logIn(mechanism, response string) {
 	if mechanism == "PLAIN" {
 		parts := strings.Split(response, "\x00")
 		if len(parts) != 3 || parts[1] != "guest" || parts[2] != "guest" {
+			c.current = method{}
 			c.fail(codeAccessRefused, "ACCESS_REFUSED - Login was refused using authentication "+
 				"mechanism PLAIN. For details see the broker logfile.")
 			return
@@ -248,17 +260,24 @@ func (c *conn) beat() {
 	c.b.after(c.heartbeat, look)
 }
 
-// fail is shut for a fault of the client, or of the broker.
-func (c *conn) fail(code uint16, text string) {
+// fail is shut for a fault of the client: of the method that is being handled.
+func (c *conn) fail(code uint16, text string) { c.refuse(code, text, c.current) }
+
+// fault is shut for a fault of the broker: no method is to blame.
+func (c *conn) fault(text string) { c.refuse(codeInternalError, text, method{}) }
+
+func (c *conn) refuse(code uint16, text string, of method) {
 	if c.closing || c.ended {
 		return
 	}
 	c.b.options.Observe(Event{Kind: Refused, At: time.Now(), Socket: c.socket, Text: text})
-	c.shut(code, text)
+	c.close(code, text, of)
 }
 
 // shut closes the connection with a reason, and frees what it has.
-func (c *conn) shut(code uint16, text string) {
+func (c *conn) shut(code uint16, text string) { c.close(code, text, method{}) }
+
+func (c *conn) close(code uint16, text string, of method) {
 	if c.closing || c.ended {
 		return
 	}
@@ -266,9 +285,9 @@ func (c *conn) shut(code uint16, text string) {
 	c.dropAll()
 	c.send(0, connectionClose, func(w *writer) {
 		w.short(code)
-		w.shortString(text)
-		w.short(0)
-		w.short(0)
+		w.shortString(cut(text))
+		w.short(of[0])
+		w.short(of[1])
 	})
 	c.flush()
 	c.b.after(time.Second, func() { c.end(BrokerClosed, true) })

@@ -1,7 +1,11 @@
 package broker
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -13,12 +17,21 @@ type message struct {
 	redelivered   bool
 }
 
+// with is a copy of the message with one more header.
+func (m *message) with(header string, value any) *message {
+	copied := *m
+	copied.properties.headers = table{header: value}
+	maps.Copy(copied.properties.headers, m.properties.headers)
+	return &copied
+}
+
 // consumer takes the messages of one queue to a channel.
 type consumer struct {
 	ch       *channel
 	queue    *queue
 	tag      string
 	noAck    bool
+	alone    bool // exclusive
 	priority int64
 	prefetch int
 	open     int // how many are not acknowledged
@@ -36,12 +49,12 @@ type delivery struct {
 
 func (ch *channel) consume(r reader) {
 	_ = r.short()
-	name, tag, bits := r.shortString(), r.shortString(), r.octet()
+	name, tag, bits := cmp.Or(r.shortString(), ch.declared), r.shortString(), r.octet()
 	args := r.table()
 	if tag == "" {
 		tag = ch.c.b.name("amq.ctag-")
 	}
-	m := &consumer{ch: ch, tag: tag, noAck: bits&2 != 0, prefetch: ch.prefetch}
+	m := &consumer{ch: ch, tag: tag, noAck: bits&2 != 0, alone: bits&4 != 0, prefetch: ch.prefetch}
 	m.priority, _ = integer(args["x-priority"])
 	ok := func() {
 		if bits&8 == 0 {
@@ -49,6 +62,10 @@ func (ch *channel) consume(r reader) {
 		}
 	}
 	if name == replyTo {
+		if !m.noAck {
+			ch.fail(codePreconditionFailed, "PRECONDITION_FAILED - reply consumer cannot acknowledge")
+			return
+		}
 		ch.replies, ch.replyKey = m, ch.c.b.name(replyTo+".")
 		ok()
 		return
@@ -60,9 +77,13 @@ func (ch *channel) consume(r reader) {
 		return
 	case !ch.mayUse(q):
 		return
+	case m.alone && len(q.consumers) > 0, len(q.consumers) > 0 && q.consumers[0].alone:
+		ch.fail(codeAccessRefused,
+			fmt.Sprintf("ACCESS_REFUSED - queue '%s' in vhost '/' in exclusive use", name))
+		return
 	}
 	m.queue = q
-	if q.kind == stream && !m.start(args) {
+	if !m.start(args) {
 		return
 	}
 	ch.members = append(ch.members, m)
@@ -150,14 +171,20 @@ func (q *queue) add(m *message) {
 
 // shorten drops the oldest of too many.
 func (q *queue) shorten() {
-	if q.maxLength >= 0 && len(q.ready) > q.maxLength {
-		q.ready = q.ready[len(q.ready)-q.maxLength:]
+	for q.maxLength >= 0 && len(q.ready) > q.maxLength {
+		q.bury(q.take(), "maxlen")
 	}
 }
 
 // expire ends the life of a message that is not delivered in time.
 func (q *queue) expire(m *message) {
-	if q.ttl < 0 {
+	ttl := q.ttl
+	if own, err := strconv.Atoi(m.properties.expiration); err == nil {
+		if own := time.Duration(own) * time.Millisecond; ttl < 0 || own < ttl {
+			ttl = own
+		}
+	}
+	if ttl < 0 {
 		return
 	}
 	end := func() {
@@ -168,11 +195,11 @@ func (q *queue) expire(m *message) {
 		q.ready = slices.Delete(q.ready, i, i+1)
 		q.bury(m, "expired")
 	}
-	if q.ttl == 0 {
+	if ttl == 0 {
 		end()
 		return
 	}
-	q.b.after(q.ttl, end)
+	q.b.after(ttl, end)
 }
 
 // bury sends a message to where dead letters go.
@@ -182,14 +209,8 @@ func (q *queue) bury(m *message, reason string) {
 	}
 	dead := *m
 	dead.redelivered = false
-	dead.properties.headers = table{}
-	for key, value := range m.properties.headers {
-		dead.properties.headers[key] = value
-	}
-	dead.properties.headers["x-death"] = array{table{
-		"reason": reason, "queue": q.name, "exchange": m.exchange, "count": int64(1),
-		"time": time.Now(), "routing-keys": array{m.key},
-	}}
+	dead.properties.expiration = ""
+	dead.properties.headers = q.deathNote(m, reason)
 	dead.exchange, dead.key = "", m.key
 	if q.deadKey != "" {
 		dead.key = q.deadKey
@@ -197,6 +218,40 @@ func (q *queue) bury(m *message, reason string) {
 	if to := q.view.find(q.b, dead.key); to != nil {
 		to.add(&dead)
 	}
+}
+
+// deathNote is what the headers of a dead letter say.
+func (q *queue) deathNote(m *message, reason string) table {
+	headers := table{}
+	maps.Copy(headers, m.properties.headers)
+	count := int64(1)
+	var others array
+	before, _ := headers["x-death"].(array)
+	for _, d := range before {
+		death, _ := d.(table)
+		if n, ok := integer(death["count"]); ok && death["queue"] == q.name && death["reason"] == reason {
+			count += n
+		} else {
+			others = append(others, d)
+		}
+	}
+	headers["x-death"] = append(array{table{
+		"reason": reason, "queue": q.name, "exchange": m.exchange, "count": count,
+		"time": time.Now(), "routing-keys": array{m.key},
+	}}, others...)
+	which := []string{"last"}
+	if q.b.options.Release == V310 {
+		which = nil
+	}
+	if before == nil {
+		which = append(which, "first")
+	}
+	for _, w := range which {
+		headers["x-"+w+"-death-queue"] = q.name
+		headers["x-"+w+"-death-reason"] = reason
+		headers["x-"+w+"-death-exchange"] = m.exchange
+	}
+	return headers
 }
 
 // take removes the first message.
@@ -302,13 +357,19 @@ func refused(requeue bool) fate {
 
 // settle ends the responsibility of the channel for a message, or for all up to it.
 func (ch *channel) settle(tag uint64, multiple bool, end fate) {
-	found := false
-	var touched []*queue
+	var settled []*delivery
 	ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool {
 		if d.tag != tag && !(multiple && (d.tag < tag || tag == 0)) {
 			return false
 		}
-		found = true
+		settled = append(settled, d)
+		return true
+	})
+	if len(settled) == 0 && !multiple && tag > ch.delivery {
+		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - unknown delivery tag %d", tag))
+		return
+	}
+	for _, d := range settled { // a dead letter may come back at once
 		if d.consumer != nil {
 			d.consumer.open--
 		}
@@ -318,15 +379,9 @@ func (ch *channel) settle(tag uint64, multiple bool, end fate) {
 		case rejected:
 			d.queue.bury(d.message, "rejected")
 		}
-		touched = append(touched, d.queue)
-		return true
-	})
-	if !found && !multiple && tag > ch.delivery {
-		ch.fail(codePreconditionFailed, "PRECONDITION_FAILED - unknown delivery tag")
-		return
 	}
-	for _, q := range touched {
-		q.deliver()
+	for _, d := range settled {
+		d.queue.deliver()
 	}
 }
 

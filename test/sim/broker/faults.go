@@ -50,8 +50,8 @@ func (c *conn) observe(k Kind, q *queue) {
 	})
 }
 
-// publishes is called with each message from a client. In an alarm the broker reads the
-// first and nothing more.
+// publishes is called with the header of each message from a client. In an alarm the
+// broker reads the first and nothing more: no body.
 func (c *conn) publishes() {
 	if c.blocking && !c.blocked {
 		c.blocked = true

@@ -16,17 +16,37 @@ const replyTo = "amq.rabbitmq.reply-to"
 
 func (ch *channel) declareExchange(r reader) {
 	_ = r.short()
-	name, _, bits := r.shortString(), r.shortString(), r.octet()
+	name, kind, bits := r.shortString(), r.shortString(), r.octet()
 	v := ch.c.node.view
-	if _, known := v.exchanges[name]; !known {
-		if bits&1 != 0 {
-			ch.fail(codeNotFound, noExchange(name))
-			return
-		}
-		v.exchanges[name] = nil
+	is, known := v.exchanges[name]
+	switch passive := bits&1 != 0; {
+	case !known && passive:
+		ch.fail(codeNotFound, noExchange(name))
+		return
+	case !known && strings.HasPrefix(name, "amq."):
+		ch.fail(codeAccessRefused, fmt.Sprintf("ACCESS_REFUSED - exchange name '%s' contains reserved "+
+			"prefix 'amq.*'", name))
+		return
+	case !known:
+		v.exchanges[name] = kind
+	case !passive && is != kind:
+		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - inequivalent arg 'type' for "+
+			"exchange '%s' in vhost '/': received '%s' but current is '%s'", name, kind, is))
+		return
 	}
 	if bits&16 == 0 {
 		ch.send(exchangeDeclareOk, nil)
+	}
+}
+
+func (ch *channel) deleteExchange(r reader) {
+	_ = r.short()
+	name, bits := r.shortString(), r.octet()
+	v := ch.c.node.view
+	delete(v.exchanges, name)
+	delete(v.bindings, name)
+	if bits&2 == 0 {
+		ch.send(exchangeDeleteOk, nil)
 	}
 }
 
@@ -50,7 +70,7 @@ func (ch *channel) bind(r reader) {
 	if !ch.mayUse(q) {
 		return
 	}
-	v.exchanges[exchange] = append(v.exchanges[exchange], binding{key, q})
+	v.bindings[exchange] = append(v.bindings[exchange], binding{key, q})
 	if bits&1 == 0 {
 		ch.send(queueBindOk, nil)
 	}
@@ -77,6 +97,9 @@ func (ch *channel) publish(p *publishing) {
 	tag := ch.tag
 	if p.exchange == "" && strings.HasPrefix(p.key, replyTo+".") {
 		c.b.reply(m)
+		if p.mandatory && c.b.options.Release != V43 { // for which this is no queue, either way
+			ch.giveBack(m)
+		}
 		ch.confirm(tag, nil)
 		return
 	}
@@ -86,19 +109,24 @@ func (ch *channel) publish(p *publishing) {
 		return
 	}
 	if len(targets) == 0 && p.mandatory {
-		ch.send(basicReturn, func(w *writer) {
-			w.short(codeNoRoute)
-			w.shortString("NO_ROUTE")
-			w.shortString(p.exchange)
-			w.shortString(p.key)
-		})
-		ch.sendContent(m)
+		ch.giveBack(m)
 	}
 	for _, q := range targets {
 		each := *m
 		q.add(&each)
 	}
 	ch.confirm(tag, targets)
+}
+
+// giveBack is for a message that leads nowhere.
+func (ch *channel) giveBack(m *message) {
+	ch.send(basicReturn, func(w *writer) {
+		w.short(codeNoRoute)
+		w.shortString("NO_ROUTE")
+		w.shortString(m.exchange)
+		w.shortString(m.key)
+	})
+	ch.sendContent(m)
 }
 
 // confirm answers a message: at once, or later where a majority has to have it.
@@ -136,8 +164,8 @@ func (v *view) route(b *Broker, m *message) (targets []*queue, known bool) {
 		}
 		return targets, true
 	}
-	all, known := v.exchanges[m.exchange]
-	for _, b := range all {
+	_, known = v.exchanges[m.exchange]
+	for _, b := range v.bindings[m.exchange] {
 		if b.key == m.key {
 			targets = append(targets, b.queue)
 		}
@@ -150,10 +178,14 @@ func (b *Broker) reply(m *message) {
 	for _, c := range b.conns {
 		for _, ch := range c.channels {
 			if ch.replies != nil && ch.replyKey == m.key {
-				ch.delivery++
+				tag := uint64(1)
+				if b.options.Release == V43 {
+					ch.delivery++
+					tag = ch.delivery
+				}
 				ch.send(basicDeliver, func(w *writer) {
 					w.shortString(ch.replies.tag)
-					w.double(ch.delivery)
+					w.double(tag)
 					w.bit(false)
 					w.shortString(m.exchange)
 					w.shortString(m.key)

@@ -10,11 +10,16 @@ import (
 // view is what one side of a cluster believes: queues and bindings.
 type view struct {
 	queues    map[string]*queue
-	exchanges map[string][]binding
+	exchanges map[string]string // their types
+	bindings  map[string][]binding
 }
 
 func newView() *view {
-	return &view{queues: map[string]*queue{}, exchanges: map[string][]binding{}}
+	return &view{
+		queues:    map[string]*queue{},
+		exchanges: map[string]string{"amq.direct": "direct"},
+		bindings:  map[string][]binding{},
+	}
 }
 
 // find returns nil where there is no such queue, or it has expired.
@@ -173,8 +178,8 @@ func (q *queue) remove(why Reason) {
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
 	}
-	for name, all := range q.view.exchanges {
-		q.view.exchanges[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
+	for name, all := range q.view.bindings {
+		q.view.bindings[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
 	}
 	if owner := q.owner; owner != nil {
 		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })

@@ -1,9 +1,14 @@
 package broker
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
 
 // handle has the effect of a request, and answers.
 func (ch *channel) handle(r request) {
+	ch.c.current = r.method
 	switch r.method {
 	case channelOpen:
 		ch.send(channelOpenOk, func(w *writer) { w.longString("") })
@@ -13,6 +18,8 @@ func (ch *channel) handle(r request) {
 		ch.send(channelCloseOk, nil)
 	case exchangeDeclare:
 		ch.declareExchange(r.args)
+	case exchangeDelete:
+		ch.deleteExchange(r.args)
 	case queueDeclare:
 		ch.declare(r.args)
 	case queueBind:
@@ -57,12 +64,16 @@ type declaration struct {
 	args                                           table
 }
 
+// endsOfLines are taken out of names that are declared.
+var endsOfLines = strings.NewReplacer("\r", "", "\n", "")
+
 func readDeclaration(r reader) declaration {
 	_ = r.short()
-	d := declaration{name: r.shortString()}
+	d := declaration{name: endsOfLines.Replace(r.shortString())}
 	bits := r.octet()
 	d.passive, d.durable, d.exclusive = bits&1 != 0, bits&2 != 0, bits&4 != 0
 	d.autoDelete, d.quiet = bits&8 != 0, bits&16 != 0
+	d.durable = d.durable && !d.exclusive // RabbitMQ does not keep exclusive queues
 	d.args = r.table()
 	return d
 }
@@ -92,6 +103,7 @@ func (ch *channel) declare(r reader) {
 		c.observe(Answer, q)
 	}
 	q.touch()
+	ch.declared = q.name
 	if !d.quiet {
 		ch.send(queueDeclareOk, func(w *writer) {
 			w.shortString(q.name)
@@ -113,6 +125,15 @@ func (ch *channel) create(d declaration) *queue {
 		return nil
 	}
 	q := newQueue(c.node.view, c.b, d)
+	if q.kind != classic && !d.durable {
+		property := "non-durable"
+		if d.exclusive {
+			property = "exclusive-owner"
+		}
+		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - invalid property '%s' for "+
+			"queue '%s' in vhost '/'", property, d.name))
+		return nil
+	}
 	if d.exclusive {
 		q.owner = c
 		c.locks = append(c.locks, q)
@@ -172,7 +193,7 @@ func (ch *channel) delete(r reader) {
 
 func (ch *channel) get(r reader) {
 	_ = r.short()
-	name, noAck := r.shortString(), r.octet()&1 != 0
+	name, noAck := cmp.Or(r.shortString(), ch.declared), r.octet()&1 != 0
 	c := ch.c
 	q := c.node.view.find(c.b, name)
 	switch {
@@ -182,11 +203,11 @@ func (ch *channel) get(r reader) {
 	case !ch.mayUse(q):
 		return
 	case q.kind == stream:
-		ch.c.fail(codeNotImplemented, "NOT_IMPLEMENTED - basic.get not supported by stream queues "+
+		c.fail(codeNotImplemented, "NOT_IMPLEMENTED - basic.get not supported by stream queues "+
 			"queue '"+name+"' in vhost '/'")
 		return
 	case q.kind == quorum && q.down():
-		c.fail(codeInternalError, "INTERNAL_ERROR - {noproc,{gen_statem,call,...}}")
+		c.fault("INTERNAL_ERROR - {noproc,{gen_statem,call,...}}")
 		return
 	}
 	q.touch()
@@ -198,6 +219,9 @@ func (ch *channel) get(r reader) {
 		return
 	}
 	m := q.take()
+	if q.kind == quorum && c.b.options.Release == V310 {
+		m = m.with("x-delivery-count", int64(0))
+	}
 	tag := ch.hand(q, m, nil, noAck)
 	ch.send(basicGetOk, func(w *writer) {
 		w.double(tag)

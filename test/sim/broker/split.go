@@ -14,9 +14,10 @@ func (v *view) fork() *view {
 		other.ready = slices.Clone(q.ready)
 		copied.queues[name] = &other
 	}
-	for name, all := range v.exchanges {
+	maps.Copy(copied.exchanges, v.exchanges)
+	for name, all := range v.bindings {
 		for _, b := range all {
-			copied.exchanges[name] = append(copied.exchanges[name],
+			copied.bindings[name] = append(copied.bindings[name],
 				binding{b.key, copied.queues[b.queue.name]})
 		}
 	}

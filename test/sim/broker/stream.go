@@ -1,6 +1,9 @@
 package broker
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // log is the content of a stream: messages in chunks of what came at nearly one time.
 type log struct {
@@ -23,35 +26,49 @@ func (l *log) append(m *message) {
 
 // start finds out where a consumer begins to read, or refuses it.
 func (m *consumer) start(args table) bool {
-	l := m.queue.log
+	ch, q, old := m.ch, m.queue, m.ch.c.b.options.Release == V310
+	offset, given := args["x-stream-offset"]
+	about := fmt.Sprintf("queue '%s' in vhost '/'", q.name)
+	invalid := "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for " + about
 	switch {
+	case q.log == nil && given:
+		ch.fail(codePreconditionFailed, fmt.Sprintf("%s of queue type rabbit_%s_queue", invalid, q.kind))
+		return false
+	case q.log == nil:
+		return true
+	case m.prefetch == 0 && old:
+		ch.fail(codePreconditionFailed,
+			"PRECONDITION_FAILED - consumer prefetch count is not set for '"+about+"'")
+		return false
 	case m.prefetch == 0:
-		m.ch.fail(codePreconditionFailed,
-			"PRECONDITION_FAILED - consumer prefetch count is not set for stream queue '"+
-				m.queue.name+"' in vhost '/'")
+		ch.fail(codePreconditionFailed,
+			"PRECONDITION_FAILED - consumer prefetch count is not set for stream "+about)
+		return false
+	case m.noAck && old:
+		ch.c.fail(codeNotImplemented,
+			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues "+about)
 		return false
 	case m.noAck:
-		m.ch.c.fail(codeNotImplemented, "NOT_IMPLEMENTED - automatic acknowledgement not supported "+
-			"by stream queue '"+m.queue.name+"' in vhost '/'")
+		ch.c.fail(codeNotImplemented,
+			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream "+about)
 		return false
 	}
-	switch offset := args["x-stream-offset"].(type) {
-	case string:
-		switch offset {
-		case "first":
-		case "last":
-			m.next = int64(l.chunk)
-		default:
-			m.next = int64(len(l.messages))
-		}
-	case int32:
-		m.next = int64(offset)
-	case int64:
-		m.next = offset
-	case time.Time:
-		m.next = 0
+	number, isNumber := integer(offset)
+	switch _, isTime := offset.(time.Time); {
+	case isNumber:
+		m.next = number
+	case offset == "first", isTime:
+	case offset == "last":
+		m.next = int64(q.log.chunk)
+	case offset == "next", !given:
+		m.next = int64(len(q.log.messages))
+	case ch.c.b.options.Release == V43:
+		ch.fail(codePreconditionFailed, fmt.Sprintf("%s: {invalid_stream_offset_arg,{longstr,<<\"%v\">>}}",
+			invalid, offset))
+		return false
 	default:
-		m.next = int64(len(l.messages))
+		ch.c.fault("INTERNAL_ERROR")
+		return false
 	}
 	return true
 }
@@ -60,13 +77,11 @@ func (m *consumer) start(args table) bool {
 func (m *consumer) follow() {
 	l := m.queue.log
 	for m.next < int64(len(l.messages)) && m.hasRoom() {
-		stored := *l.messages[m.next]
-		headers := table{"x-stream-offset": m.next}
-		for key, value := range stored.properties.headers {
-			headers[key] = value
+		stored := l.messages[m.next].with("x-stream-offset", m.next)
+		if stored.properties.deliveryMode == 0 && m.queue.b.options.Release != V310 {
+			stored.properties.deliveryMode = 1
 		}
-		stored.properties.headers = headers
 		m.next++
-		m.queue.give(m, &stored)
+		m.queue.give(m, stored)
 	}
 }

@@ -249,9 +249,9 @@ func (p *play) take(e event) {
 		switch network := (net.Error)(nil); {
 		case errors.Is(e.err, net.ErrClosed): // the script's own abort
 		case errors.Is(e.err, io.EOF), errors.As(e.err, &network):
-			p.note(c.name, "end of the connection")
+			p.note(c.name+".0", "end of the connection")
 		default:
-			p.note(c.name, e.err.Error())
+			p.note(c.name+".0", e.err.Error())
 		}
 		return
 	}
@@ -262,7 +262,7 @@ func (p *play) take(e event) {
 		c.channels[m.channel] = ch
 	}
 	place := c.name
-	if m.channel > 1 {
+	if m.channel != 1 {
 		place = fmt.Sprintf("%s.%d", c.name, m.channel)
 	}
 	if to, ok := m.properties["reply-to"].(string); ok {
