@@ -21,7 +21,7 @@ type duels struct {
 // calmHeartbeat is long, as the machine is busy with so many.
 const calmHeartbeat = 10 * time.Second
 
-// fencedOf is of how many duels one has tokens. Each of those has a history, with replicas.
+// fencedOf is of how many duels one has tokens: each history has three replicas.
 const fencedOf = 10
 
 // newDuels starts some at a time, or none would ever get to its start.

@@ -19,16 +19,16 @@ import (
 type Grant struct {
 	ID    string        // of its run
 	Asked time.Duration // when the contender was started
-	Gone  time.Duration // when it had ended; 0: unknown, so the lock may have come free any time
-	// Freed is from when on the broker may have taken the lock from the living run; 0: never.
+	Gone  time.Duration // when it had ended; 0: unknown, so the lock came free any time
+	// Freed is from when on the broker may have taken the lock from its run; 0: never.
 	Freed time.Duration
 }
 
 // Check returns nil if a lock can have made the grants. There must be an order of all
 // grants and returns that fits their times. In that order a slot is only granted while
-// nobody has it, and only its holder gives it back. If the runs have tokens, each grant has
-// a larger one than all before it, whatever the slot. So a mutex is checked as a fenced
-// mutex, and a semaphore as a fenced semaphore.
+// nobody has it, and only its holder gives it back. If the runs have tokens, each grant
+// has a larger one than all before it, whatever the slot. So a mutex is checked as a
+// fenced mutex, and a semaphore as a fenced semaphore.
 //
 // A contender that was granted nothing, or failed, may be left out: it has no effect on
 // the others.
@@ -59,7 +59,8 @@ func (h *History) Check(grants []Grant) error {
 	case porcupine.Ok:
 		return nil
 	case porcupine.Unknown:
-		return fmt.Errorf("no order of the grants found in %s, and no proof that there is none", checkTime)
+		return fmt.Errorf("no order of the grants found in %s, and no proof that there is none",
+			checkTime)
 	}
 	if !fenced {
 		return errors.New("the grants are not those of a lock")
@@ -122,8 +123,8 @@ type move struct {
 	back bool
 }
 
-// state is who has which slot, and how many grants there were. All grants are in the order,
-// so the next one is that of the next rank. "Larger than all before" is the same, and
+// state is who has which slot, and how many grants there were. All grants are in the
+// order, so the next one has the next rank. "Larger than all before" is the same, and
 // leaves more orders to try.
 type state struct {
 	holders string

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// history is one of hand-made runs: id, slot, start, end and token. A start without an end is
-// of a run that was killed.
+// history is one of hand-made runs: id, slot, start, last sign of life and token.
 func history(t *testing.T, runs ...string) *History {
 	t.Helper()
 	var journal []string
@@ -40,10 +39,19 @@ func TestCheckWithoutTokens(t *testing.T) {
 		want    string
 	}{
 		{"in turn", inTurn, []Grant{{ID: "a", Gone: 250}, {ID: "b"}}, ""},
-		{"given back as the next starts", inTurn, []Grant{{ID: "a", Gone: 300}, {ID: "b", Gone: 500}}, ""},
+		{
+			"given back as the next starts", inTurn,
+			[]Grant{{ID: "a", Gone: 300}, {ID: "b", Gone: 500}}, "",
+		},
 		{"one without a run", inTurn, []Grant{{ID: "a", Gone: 250}, {ID: "c"}}, ""},
-		{"asked after the first", inTurn, []Grant{{ID: "a", Gone: 250}, {ID: "b", Asked: 290, Gone: 500}}, ""},
-		{"two holders", atOnce, []Grant{{ID: "a", Gone: 210}, {ID: "b", Gone: 310}}, "not those of a lock"},
+		{
+			"asked after the first", inTurn,
+			[]Grant{{ID: "a", Gone: 250}, {ID: "b", Asked: 290, Gone: 500}}, "",
+		},
+		{
+			"two holders", atOnce,
+			[]Grant{{ID: "a", Gone: 210}, {ID: "b", Gone: 310}}, "not those of a lock",
+		},
 		{
 			"two holders, of whom the first had lost the lock", atOnce,
 			[]Grant{{ID: "a", Freed: 120, Gone: 210}, {ID: "b", Gone: 310}}, "",

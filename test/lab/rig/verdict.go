@@ -29,8 +29,9 @@ func (l *Lock) Verdict(allowed time.Duration) {
 	l.CheckGrants()
 }
 
-// CheckGrants checks whether a lock can have made the grants. Where two commands overlapped
-// the broker has freed the lock under the first. With Fence the tokens grow even then.
+// CheckGrants checks whether a lock can have made the grants. Where two commands
+// overlapped the broker has freed the lock under the first. With Fence the tokens grow
+// even then.
 func (l *Lock) CheckGrants() {
 	l.t.Helper()
 	h := l.History()

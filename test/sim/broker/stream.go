@@ -63,8 +63,8 @@ func (m *consumer) start(args table) bool {
 	case offset == "next", !given:
 		m.next = int64(len(q.log.messages))
 	case ch.c.b.options.Release == V43:
-		ch.fail(codePreconditionFailed, fmt.Sprintf("%s: {invalid_stream_offset_arg,{longstr,<<\"%v\">>}}",
-			invalid, offset))
+		ch.fail(codePreconditionFailed, fmt.Sprintf(
+			"%s: {invalid_stream_offset_arg,{longstr,<<\"%v\">>}}", invalid, offset))
 		return false
 	default:
 		ch.c.fault("INTERNAL_ERROR")

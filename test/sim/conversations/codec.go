@@ -290,7 +290,7 @@ func (r *reader) value() any {
 	case 's', 'u':
 		return r.number(2)
 	case 'I':
-		return int32(r.number(4)) //nolint:gosec // as it was sent
+		return int32(r.number(4))
 	case 'i':
 		return r.number(4)
 	case 'l':

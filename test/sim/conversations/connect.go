@@ -12,9 +12,9 @@ import (
 // protocolHeader is what a client of AMQP 0-9-1 begins with.
 const protocolHeader = "AMQP\x00\x00\x09\x01"
 
-// connect logs in. Words are NAME=VALUE of user, password, vhost and heartbeat, of which a
-// script gives those that are not the usual ones. The client never sends a heartbeat. The greeting is what came from the broker. A broker
-// that refuses leaves no connection, which is no error.
+// connect logs in. Words are NAME=VALUE of user, password, vhost and heartbeat. A script
+// gives those that are not the usual ones. The client never sends a heartbeat. The
+// greeting is from the broker. After a refusal there is no connection, and no error.
 func connect(dial func() (net.Conn, error), words []string) (net.Conn, []string, error) {
 	settings := map[string]string{"user": "guest", "password": "guest", "vhost": "/", "heartbeat": "0"}
 	for _, word := range words {

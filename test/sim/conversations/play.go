@@ -2,8 +2,8 @@
 // uses of RabbitMQ. A script says what clients send. Its transcript says what they got,
 // from each release of RabbitMQ. The simulated broker has to answer in the same words.
 //
-// The clients are no amqp091-go: they show every method that the broker sends, in the order
-// of each channel, and can send what that library would not.
+// The clients do not use amqp091-go. They show every method that the broker sends, in the
+// order of each channel, and can send what that library would not.
 package conversations
 
 import (

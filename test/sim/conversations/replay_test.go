@@ -38,7 +38,7 @@ func TestSimulator(t *testing.T) {
 func TestAChangedAnswerIsFound(t *testing.T) {
 	t.Parallel()
 	const name = "closing"
-	script, err := os.ReadFile("testdata/scripts/" + name + ".txt")
+	script, err := os.ReadFile("testdata/scripts/" + name + ".amqp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ type script struct{ name, text string }
 
 func scripts(t *testing.T) (all []script) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/scripts/*.txt")
+	files, err := filepath.Glob("testdata/scripts/*.amqp")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
@@ -105,12 +105,12 @@ func scripts(t *testing.T) (all []script) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, script{strings.TrimSuffix(filepath.Base(file), ".txt"), string(text)})
+		all = append(all, script{strings.TrimSuffix(filepath.Base(file), ".amqp"), string(text)})
 	}
 	return all
 }
 
-func golden(folder, name string) string { return filepath.Join("testdata", folder, name+".txt") }
+func golden(folder, name string) string { return filepath.Join("testdata", folder, name+".amqp") }
 
 // differences are the steps whose answers are not those of the golden file.
 func differences(t *testing.T, golden, got string) (all []string) {

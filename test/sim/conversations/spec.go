@@ -2,8 +2,8 @@ package conversations
 
 import "strings"
 
-// method is one of AMQP 0-9-1, with RabbitMQ's extensions: those that amqprun's protocol
-// uses. https://www.rabbitmq.com/amqp-0-9-1-reference
+// method is one of AMQP 0-9-1 and of RabbitMQ's extensions that amqprun's protocol uses.
+// https://www.rabbitmq.com/amqp-0-9-1-reference
 type method struct {
 	class, id uint16
 	name      string
@@ -13,10 +13,11 @@ type method struct {
 // field is an argument of a method. The name of an unused one is "-".
 type field struct{ name, kind string }
 
-// The kinds of fields: octet, short, long and longlong are numbers, bit is a flag, str has
-// at most 255 bytes, text more, and table is one.
+// The kinds of fields: octet, short, long and longlong are numbers, and bit is a flag. A
+// str has at most 255 bytes, and a text more.
 var methods = spec(`
-10 10 connection.start   octet:version-major octet:version-minor table:server-properties text:mechanisms text:locales
+10 10 connection.start   octet:version-major octet:version-minor table:server-properties
+    text:mechanisms text:locales
 10 11 connection.start-ok table:client-properties str:mechanism text:response str:locale
 10 30 connection.tune    short:channel-max long:frame-max short:heartbeat
 10 31 connection.tune-ok short:channel-max long:frame-max short:heartbeat
@@ -32,27 +33,33 @@ var methods = spec(`
 20 21 channel.flow-ok  bit:active
 20 40 channel.close    short:reply-code str:reply-text short:class-id short:method-id
 20 41 channel.close-ok
-40 10 exchange.declare short:- str:exchange str:type bit:passive bit:durable bit:auto-delete bit:internal bit:no-wait table:arguments
+40 10 exchange.declare short:- str:exchange str:type bit:passive bit:durable bit:auto-delete
+    bit:internal bit:no-wait table:arguments
 40 11 exchange.declare-ok
 40 20 exchange.delete  short:- str:exchange bit:if-unused bit:no-wait
 40 21 exchange.delete-ok
-50 10 queue.declare    short:- str:queue bit:passive bit:durable bit:exclusive bit:auto-delete bit:no-wait table:arguments
+50 10 queue.declare    short:- str:queue bit:passive bit:durable bit:exclusive bit:auto-delete
+    bit:no-wait table:arguments
 50 11 queue.declare-ok str:queue long:message-count long:consumer-count
-50 20 queue.bind       short:- str:queue str:exchange str:routing-key bit:no-wait table:arguments
+50 20 queue.bind       short:- str:queue str:exchange str:routing-key bit:no-wait
+    table:arguments
 50 21 queue.bind-ok
 50 40 queue.delete     short:- str:queue bit:if-unused bit:if-empty bit:no-wait
 50 41 queue.delete-ok  long:message-count
 60 10 basic.qos        long:prefetch-size short:prefetch-count bit:global
 60 11 basic.qos-ok
-60 20 basic.consume    short:- str:queue str:consumer-tag bit:no-local bit:no-ack bit:exclusive bit:no-wait table:arguments
+60 20 basic.consume    short:- str:queue str:consumer-tag bit:no-local bit:no-ack bit:exclusive
+    bit:no-wait table:arguments
 60 21 basic.consume-ok str:consumer-tag
 60 30 basic.cancel     str:consumer-tag bit:no-wait
 60 31 basic.cancel-ok  str:consumer-tag
 60 40 basic.publish    short:- str:exchange str:routing-key bit:mandatory bit:immediate
 60 50 basic.return     short:reply-code str:reply-text str:exchange str:routing-key
-60 60 basic.deliver    str:consumer-tag longlong:delivery-tag bit:redelivered str:exchange str:routing-key
+60 60 basic.deliver    str:consumer-tag longlong:delivery-tag bit:redelivered str:exchange
+    str:routing-key
 60 70 basic.get        short:- str:queue bit:no-ack
-60 71 basic.get-ok     longlong:delivery-tag bit:redelivered str:exchange str:routing-key long:message-count
+60 71 basic.get-ok     longlong:delivery-tag bit:redelivered str:exchange str:routing-key
+    long:message-count
 60 72 basic.get-empty  str:-
 60 80 basic.ack        longlong:delivery-tag bit:multiple
 60 90 basic.reject     longlong:delivery-tag bit:requeue
@@ -69,6 +76,11 @@ var properties = fields("str:content-type str:content-encoding table:headers oct
 func spec(text string) (all []*method) {
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		words := strings.Fields(line)
+		if line[0] == ' ' { // more of the last one
+			last := all[len(all)-1]
+			last.fields = append(last.fields, fields(line)...)
+			continue
+		}
 		all = append(all, &method{
 			class: uint16(number(words[0])), id: uint16(number(words[1])), name: words[2],
 			fields: fields(strings.Join(words[3:], " ")),

@@ -36,7 +36,7 @@ func parseStep(line string) (step, error) {
 	}
 	client, channel, ok := strings.Cut(words[0], ".")
 	if ok {
-		s.channel = uint16(number(channel)) //nolint:gosec // scripts have a few
+		s.channel = uint16(number(channel))
 	}
 	s.client, s.verb, s.words = client, words[1], words[2:]
 	return s, nil
