@@ -3,6 +3,8 @@ package sim
 import (
 	"flag"
 	"fmt"
+"hash/fnv"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,4 +39,27 @@ func try(t *testing.T, p *Plan) bool {
 			}
 		})
 	})
+}
+
+// TestReplay runs some seeds twice: the same happens at the same instants.
+func TestReplay(t *testing.T) {
+	for n := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) { Run(t.Context(), Draw(n)) })
+	}
+	for n := range uint64(60) {
+		var before []string
+		for range 2 {
+			var notes []string
+			synctest.Test(t, func(t *testing.T) { _, notes = Run(t.Context(), Draw(*first+n)) })
+			if before != nil && !slices.Equal(before, notes) {
+				at := 0
+				for at < min(len(before), len(notes)) && before[at] == notes[at] {
+					at++
+				}
+				t.Errorf("seed %d: note %d of %d differs:\n%s\n%s", *first+n, at, len(notes), before[max(at-1,0):at+1], notes[max(0,at-1):at+1])
+			}
+			before = notes
+			h := fnv.New64(); fmt.Fprint(h, notes); fmt.Println(*first+n, h.Sum64())
+		}
+	}
 }

@@ -1,0 +1,6 @@
+//go:build !simreplay
+
+package sim
+
+func seedRuntime(uint64) {}
+func unseedRuntime()     {}

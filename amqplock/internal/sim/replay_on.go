@@ -1,0 +1,16 @@
+//go:build simreplay
+
+package sim
+
+import (
+	"runtime"
+	_ "unsafe"
+)
+
+//go:linkname simDice runtime.simDice
+var simDice uint64
+
+func init() { runtime.MemProfileRate = 0 }
+
+func seedRuntime(seed uint64) { simDice = seed | 1 }
+func unseedRuntime()          { simDice = 0 }
