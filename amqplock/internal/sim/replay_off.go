@@ -2,5 +2,7 @@
 
 package sim
 
+const replays = false
+
 func seedRuntime(uint64) {}
 func unseedRuntime()     {}

@@ -10,6 +10,8 @@ import (
 //go:linkname simDice runtime.simDice
 var simDice uint64
 
+const replays = true
+
 func init() { runtime.MemProfileRate = 0 }
 
 func seedRuntime(seed uint64) { simDice = seed | 1 }
