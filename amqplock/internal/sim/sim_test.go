@@ -2,39 +2,89 @@ package sim
 
 import (
 	"flag"
-	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 var (
-	first  = flag.Uint64("seed", 1, "the first seed")
-	number = flag.Int("seeds", 0, "how many seeds; 0: as many as -length allows")
-	length = flag.Duration("length", 3*time.Second, "for how long new schedules begin")
+	first   = flag.Uint64("seed", 1, "the first seed")
+	number  = flag.Int("seeds", 0, "how many seeds; 0: as many as -length allows")
+	length  = flag.Duration("length", 3*time.Second, "for how long new schedules begin")
+	until   = flag.String("until", "", "end at the first violation with these words")
+	verbose = flag.Bool("notes", false, "print what happens in each schedule")
 )
 
-// TestSchedules runs one seed after the other.
+// TestSchedules runs one seed after the other. It is not parallel to others: a failing
+// seed shall replay.
 func TestSchedules(t *testing.T) {
 	begun, n, failed := time.Now(), 0, 0
+	warmUp(t)
 	for ; *number == 0 && time.Since(begun) < *length || n < *number; n++ {
-		if plan := Draw(*first + uint64(n)); !try(t, plan) {
-			if failed++; failed == 5 {
-				break
-			}
+		plan := Draw(*first + uint64(n))
+		violations := run(t, plan)
+		if len(violations) == 0 {
+			continue
+		}
+		failed++
+		t.Fail()
+		if *until == "" && failed == 5 ||
+			*until != "" && strings.Contains(strings.Join(violations, "\n"), *until) {
+			n++
+			break
 		}
 	}
 	took := time.Since(begun)
-	t.Logf("%d schedules in %s, %.0f a minute", n, took.Round(time.Millisecond),
-		float64(n)/took.Minutes())
+	t.Logf("%d schedules in %s, %.0f a minute, %d failed", n, took.Round(time.Millisecond),
+		float64(n)/took.Minutes(), failed)
 }
 
-func try(t *testing.T, p *Plan) bool {
-	return t.Run(fmt.Sprintf("seed %d", p.Seed), func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			if violations, notes := Run(t.Context(), p); len(violations) > 0 {
-				t.Error(describe(p, violations, notes))
-			}
-		})
-	})
+// run runs a schedule, and shows what violates a promise.
+func run(t *testing.T, p *Plan) (violations []string) {
+	t.Helper()
+	var notes []string
+	defer func() {
+		if len(violations) > 0 && *until == "" || *verbose {
+			t.Log(describe(p, violations, notes))
+		} else if len(violations) > 0 {
+			t.Logf("seed %d: %s", p.Seed, violations[0])
+		}
+	}()
+	if replays {
+		runtime.GC() // and not in the middle
+	}
+	synctest.Test(t, func(t *testing.T) { violations, notes = Run(t.Context(), p) })
+	return violations
+}
+
+// warmUp has the program make what it makes once: after that each seed replays.
+func warmUp(t *testing.T) {
+	t.Helper()
+	for n := range uint64(40) {
+		if replays {
+			synctest.Test(t, func(t *testing.T) { Run(t.Context(), Draw(n)) })
+		}
+	}
+}
+
+// TestReplay runs seeds twice: the same happens at the same instants.
+func TestReplay(t *testing.T) {
+	if !replays {
+		t.Skip("it takes the runtime of make sim")
+	}
+	warmUp(t)
+	for n := range uint64(30) {
+		p := Draw(*first + n)
+		var once, again []string
+		for _, notes := range []*[]string{&once, &again} {
+			synctest.Test(t, func(t *testing.T) { _, *notes = Run(t.Context(), p) })
+		}
+		if !slices.Equal(once, again) {
+			t.Errorf("%snot the same again:\n%s\n\n%s", p, strings.Join(once, "\n"),
+				strings.Join(again, "\n"))
+		}
+	}
 }

@@ -212,6 +212,18 @@ func (b *Broker) Heal() {
 	})
 }
 
+// MakeQuorum makes durable quorum queues that keep no message, as a slot is.
+func (b *Broker) MakeQuorum(names ...string) {
+	b.loop.do(func() {
+		for _, name := range names {
+			b.whole.queues[name] = newQueue(b.whole, b, declaration{
+				name: name, durable: true,
+				args: table{"x-queue-type": string(quorum), "x-max-length": int64(0)},
+			})
+		}
+	})
+}
+
 // Contents are the queues by name, and how many connections there are.
 func (b *Broker) Contents() (queues []Content, conns int) {
 	b.loop.do(func() {
