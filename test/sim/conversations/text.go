@@ -19,9 +19,15 @@ type step struct {
 	hurried bool // the next line follows without a wait for the answer
 }
 
-// parseStep reads a line:
+// parseStep reads a line. A client connects, and opens a channel, when it is first named.
 //
-//	CLIENT[.CHANNEL] VERB [WORD...] [&]
+//	a queue.declare queue=q exclusive x-max-length=0   a method, on channel 1
+//	a.2 basic.publish routing-key=q mandatory body=b   on channel 2
+//	a basic.get queue=q &     the next line follows at once, without a wait for answers
+//	a connect heartbeat=2     shows the greeting
+//	a abort                   closes the socket
+//	broker alarm on           until "broker alarm off"
+//	wait 500ms                shows what comes in that time
 func parseStep(line string) (step, error) {
 	words, err := split(line)
 	if err != nil {
