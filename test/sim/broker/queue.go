@@ -10,10 +10,12 @@ import (
 type view struct {
 	queues    map[string]*queue
 	exchanges map[string][]binding
+	dying     map[string]time.Time // quorum queues that were just deleted, and until when
 }
 
 func newView() *view {
-	return &view{queues: map[string]*queue{}, exchanges: map[string][]binding{}}
+	return &view{queues: map[string]*queue{}, exchanges: map[string][]binding{},
+		dying: map[string]time.Time{}}
 }
 
 // find returns nil where there is no such queue, or it has expired.
@@ -95,6 +97,12 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 
 func (q *queue) touch() { q.used = time.Now() }
 
+// isDying reports whether a quorum queue has just been deleted, and not yet everywhere.
+func (v *view) isDying(name string) bool {
+	until, ok := v.dying[name]
+	return ok && v.queues[name] == nil && time.Now().Before(until)
+}
+
 // down reports whether the processes of a quorum queue are still being started.
 func (q *queue) down() bool { return time.Since(q.made) < q.b.settling }
 
@@ -159,6 +167,9 @@ func (q *queue) remove(why Reason) {
 	q.removed = true
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
+	}
+	if q.kind == quorum && q.b.settling > 0 {
+		q.view.dying[q.name] = time.Now().Add(q.b.settling)
 	}
 	for name, all := range q.view.exchanges {
 		q.view.exchanges[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
