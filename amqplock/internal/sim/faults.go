@@ -1,12 +1,17 @@
 package sim
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
@@ -26,7 +31,10 @@ var kinds = map[string]func(w *world, target uint64, on bool){
 			w.slow = slowest
 		}
 	},
-	"stall": func(w *world, _ uint64, on bool) { w.broker.Stall("localhost", on) },
+	"stall":  func(w *world, target uint64, on bool) { w.broker.Stall(w.plan.host(target), on) },
+	"split":  func(w *world, target uint64, on bool) { w.split(target, on) },
+	"resize": func(w *world, target uint64, on bool) { w.resize(target, on, locker.Resize) },
+	"drain":  func(w *world, target uint64, on bool) { w.resize(target, on, locker.DrainTo) },
 	"kill": func(w *world, target uint64, on bool) {
 		if on {
 			w.parties[target%uint64(len(w.parties))].kill(true)
@@ -102,6 +110,57 @@ func (w *world) lose(s *broker.Socket, target uint64) {
 	time.AfterFunc(late, s.TimeOut)
 }
 
+// host is one of the nodes.
+func (p *Plan) host(target uint64) string {
+	return fmt.Sprintf("n%d", 1+target%uint64(p.Nodes))
+}
+
+// split cuts one node off, or ends that.
+func (w *world) split(target uint64, on bool) {
+	switch {
+	case w.plan.Nodes < 3:
+	case on:
+		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(time.Minute)))
+	default:
+		w.broker.Heal()
+	}
+}
+
+// resize has an administrator change the number of slots, and in the end take it back.
+func (w *world) resize(
+	target uint64, on bool, change func(context.Context, wire.Broker, string, int) error,
+) {
+	if w.plan.Slots == 0 {
+		return
+	}
+	b, err := wire.Broker{URLs: []string{"amqp://n1"}, Dial: w.broker.DialContext}.Resolve()
+	if err != nil {
+		w.oracle.violation("no administrator: %v", err)
+		return
+	}
+	if on {
+		ctx, cancel := context.WithCancel(w.ctx)
+		w.mu.Lock()
+		w.ends = append(w.ends, cancel)
+		w.mu.Unlock()
+		w.admins.Go(func() { _ = change(ctx, b, w.plan.Ref.Name, int(target%6)) })
+		return
+	}
+	w.mu.Lock()
+	for _, cancel := range w.ends {
+		cancel()
+	}
+	w.mu.Unlock()
+	w.admins.Go(func() {
+		for w.ctx.Err() == nil && locker.Resize(w.ctx, b, w.plan.Ref.Name, w.plan.Slots) != nil {
+			select {
+			case <-time.After(time.Second):
+			case <-w.ctx.Done():
+			}
+		}
+	})
+}
+
 // vanish has the broker lose a queue that is held.
 func (w *world) vanish(target uint64, on bool) {
 	slot := 0
@@ -125,6 +184,10 @@ var profiles = [][]string{
 	{"stop", "restart", "kill"},
 	{"vanish"},
 	{"by name", "reset", "kill"},
+	{"resize", "drain"},
+	{"resize", "kill", "reset"},
+	{"split"},
+	{"split", "kill", "reset", "slow"},
 	{"alarm", "kill", "lose", "reset", "stall", "slow"},
 }
 
@@ -139,7 +202,28 @@ func faults(dice *rand.Rand, p *Plan) (all []Fault) {
 			Name: pick(dice, profile...), At: upTo(dice, early), Target: dice.Uint64(),
 			Lasts: upTo(dice, pick(dice, 100*time.Millisecond, 5*time.Second, 30*time.Second)),
 		}
+		if dice.IntN(2) == 0 { // when somebody has just begun
+			q := pick(dice, p.Parties...)
+			f.At = q.Begin + q.Rounds[0].Think + upTo(dice, 100*p.Base)
+		}
 		all = append(all, f)
+	}
+	return apart(all, p)
+}
+
+// apart has splits follow one another: a cluster has two sides.
+func apart(all []Fault, p *Plan) []Fault {
+	slices.SortFunc(all, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
+	free := time.Duration(0)
+	for i, f := range all {
+		if f.Name != "split" && f.Name != "stall" {
+			continue
+		}
+		if f.Name == "split" && p.Nodes < 3 {
+			all[i].Name = "stall"
+		}
+		all[i].At = max(f.At, free)
+		free = all[i].At + f.Lasts + 1
 	}
 	return all
 }
@@ -177,7 +261,7 @@ func (w *world) breakThings(ctx context.Context) {
 
 // mayRefuse reports whether the plan has a reason for the broker to close a connection.
 func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "noproc")
+	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.Settle > 0
 }
 
 // logger keeps what a party logs among the notes.

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +24,10 @@ type oracle struct {
 	majority   map[place]time.Time // the same about a quorum queue
 	joins      map[*party]int      // places in the wait queue, in this wait
 	alive      map[string]*command // by the queue that it holds
-	token      int64               // the newest
+	tokens     map[int64]*party
+	floors     map[*party]int64 // the largest token when this wait began
+	talks      map[*broker.Socket]bool
+	holds      map[*broker.Socket]bool
 	violations []string
 	notes      []string
 }
@@ -51,7 +56,8 @@ func newOracle(p *Plan, c clock) *oracle {
 	return &oracle{
 		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
 		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
-		alive: map[string]*command{},
+		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
+		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
 	}
 }
 
@@ -89,6 +95,13 @@ func (o *oracle) observe(e broker.Event) {
 	switch e.Kind {
 	case broker.Granted:
 		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
+		if o.plan.isLock(e.Queue) {
+			o.holds[e.Socket] = true
+			o.separate(e.Socket)
+		}
+	case broker.Talked:
+		o.talks[e.Socket] = true
+		o.separate(e.Socket)
 	case broker.Freed:
 		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
 			t.freed, t.why, t.how = e.At, e.Why, e.How
@@ -113,7 +126,22 @@ func (o *oracle) observe(e broker.Event) {
 func (o *oracle) waits(p *party) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.joins[p] = 0
+	o.joins[p], o.floors[p] = 0, 0
+	for token := range o.tokens {
+		o.floors[p] = max(o.floors[p], token)
+	}
+}
+
+// isLock reports whether the exclusive queue grants something.
+func (p *Plan) isLock(queue string) bool {
+	return queue == p.Ref.Name || strings.HasPrefix(queue, wire.HeldQueue(p.Ref.Name, 0)[:len(p.Ref.Name)+3])
+}
+
+// separate checks that a connection which holds does not publish: an alarm would stop it.
+func (o *oracle) separate(s *broker.Socket) {
+	if o.talks[s] && o.holds[s] {
+		o.violate("the lock connection of %s publishes", o.whose[s])
+	}
 }
 
 // begin is called when a party has been granted the lock.
@@ -122,18 +150,7 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	defer o.mu.Unlock()
 	c := &command{party: p}
 	slots := h.Slots()
-	for i, slot := range slots {
-		queue := o.plan.Ref.Held(slot)
-		c.queues = append(c.queues, queue)
-		if i > 0 && slots[i-1] == slot {
-			o.violate("%s counts slot %d twice: %v", p, slot, slots)
-			continue
-		}
-		if other := o.alive[queue]; other != nil && other.party != p {
-			o.overlap(c, other, queue)
-		}
-		o.alive[queue] = c
-	}
+	o.uses(c, slots)
 	if want := p.plan.Count; want > 0 && len(slots) != want {
 		o.violate("%s got slots %v and not %d", p, slots, want)
 	}
@@ -141,12 +158,42 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 		o.violate("%s had %d places in the wait queue, one after the other", p, o.joins[p])
 	}
 	if token := h.Token(); p.plan.Fence {
-		if token <= o.token {
-			o.violate("%s got token %d after %d", p, token, o.token)
+		if token <= o.floors[p] || o.tokens[token] != nil {
+			o.violate("%s got token %d after %d", p, token, o.floors[p])
 		}
-		o.token = max(o.token, token)
+		o.tokens[token] = p
 	}
 	return c
+}
+
+// uses notes which slots a command uses from now on. The caller has the mutex.
+func (o *oracle) uses(c *command, slots []int) {
+	before := c.queues
+	c.queues = nil
+	for i, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		c.queues = append(c.queues, queue)
+		if i > 0 && slots[i-1] == slot {
+			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
+			continue
+		}
+		if other := o.alive[queue]; other != nil && other.party != c.party {
+			o.overlap(c, other, queue)
+		}
+		o.alive[queue] = c
+	}
+	for _, queue := range before {
+		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// changes is called when an elastic set has changed.
+func (o *oracle) changes(c *command, slots []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uses(c, slots)
 }
 
 // end is called when the command is dead.
@@ -166,20 +213,36 @@ func (o *oracle) renewed(p *party, slots []int, until time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	proven := o.clock.at(until).Add(-o.plan.lease())
+	var owned, quorum []string
 	for _, slot := range slots {
-		queue := o.plan.Ref.Held(slot)
-		if newest := o.owned[place{p, queue}]; proven.After(newest) {
-			o.violate("%s counts its lease of %s from %s after the last answer about the owner", p, queue,
-				proven.Sub(newest))
+		owned = append(owned, o.plan.Ref.Held(slot))
+		if quorum = append(quorum, wire.Witness); o.plan.Ref.Kind == wire.Semaphore {
+			quorum[len(quorum)-1] = wire.SlotQueue(o.plan.Ref.Name, slot)
 		}
-		quorum := wire.Witness
-		if o.plan.Ref.Kind == wire.Semaphore {
-			quorum = wire.SlotQueue(o.plan.Ref.Name, slot)
+	}
+	o.compare(p, proven, "about the owner", o.owned, owned)
+	o.compare(p, proven, "of a majority", o.majority, quorum)
+}
+
+// compare checks that the newest answers about each queue are not older than a lease
+// counts from. A check of an elastic set may have begun before the newest slot was one of
+// it. So there the answer about any slot counts, which came over the same connection.
+func (o *oracle) compare(
+	p *party, proven time.Time, what string, answers map[place]time.Time, queues []string,
+) {
+	latest := time.Time{}
+	for _, queue := range queues {
+		newest := answers[place{p, queue}]
+		if newest.After(latest) {
+			latest = newest
 		}
-		if newest := o.majority[place{p, quorum}]; proven.After(newest) {
-			o.violate("%s counts its lease of %s from %s after the last answer of a majority", p, queue,
-				proven.Sub(newest))
+		if !p.plan.Elastic && proven.After(newest) {
+			o.violate("%s counts its lease of %s from %s after the last answer %s", p, queue,
+				proven.Sub(newest), what)
 		}
+	}
+	if proven.After(latest) && p.plan.Elastic && len(queues) > 0 {
+		o.violate("%s counts its lease from %s after the last answer %s", p, proven.Sub(latest), what)
 	}
 }
 

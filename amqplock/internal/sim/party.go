@@ -122,16 +122,31 @@ func (q *party) config() locker.Config {
 		},
 		Ref: q.world.plan.Ref, Slots: q.world.plan.Slots, Count: q.plan.Count, Greedy: q.plan.Greedy,
 		Priority: q.plan.Priority, StopTime: q.world.plan.Stop, Fence: q.plan.Fence,
+		Elastic: q.plan.Elastic, History: q.plan.History, OnChange: q.changed,
 		OnWaiting: func(waitq.Waiting) {
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			q.waited = true
 		},
 	}
+	for i := range q.world.plan.Nodes {
+		host := 1 + (i+q.number)%q.world.plan.Nodes
+		c.Broker.URLs = append(c.Broker.URLs, fmt.Sprintf("amqp://n%d", host))
+	}
 	if q.plan.Visible {
 		c.About = func() presence.About { return presence.About{ID: q.String()} }
 	}
 	return c.WithClock(q.clock)
+}
+
+// changed is called when the elastic set has changed.
+func (q *party) changed(slots []int) {
+	q.mu.Lock()
+	c := q.command
+	q.mu.Unlock()
+	if c != nil {
+		q.oracle.changes(c, slots)
+	}
 }
 
 // run is the life of the process.

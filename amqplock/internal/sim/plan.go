@@ -22,6 +22,8 @@ type Plan struct {
 	Heartbeat time.Duration
 	Stop      time.Duration // that a command may take to stop
 	Base      time.Duration // of the latency
+	Settle    time.Duration // of quorum queues, see broker.Settling
+	Nodes     int           // of a cluster
 	Parties   []Party
 	Faults    []Fault
 }
@@ -34,7 +36,9 @@ type Party struct {
 	Greedy   bool
 	Priority int
 	Visible  bool // it answers questions about itself
+	Elastic  bool
 	Fence    bool
+	History  bool
 }
 
 // Round is one time that a party wants the lock.
@@ -95,6 +99,8 @@ func Draw(seed uint64) *Plan {
 	p.Stop = 5 * time.Second
 	p.Base = pick(dice, 50*time.Microsecond, 500*time.Microsecond, 5*time.Millisecond,
 		50*time.Millisecond)
+	p.Settle = pick(dice, 0, 0, 0, 30*time.Millisecond)
+	p.Nodes = pick(dice, 1, 1, 3)
 	if dice.IntN(5) < 3 {
 		p.Ref = wire.Ref{Kind: wire.Semaphore, Name: "s"}
 		p.Slots = 1 + dice.IntN(4)
@@ -128,11 +134,13 @@ func (p *Plan) party(dice *rand.Rand) Party {
 			q.Count = 1 + dice.IntN(p.Slots)
 		case 2:
 			q.Greedy, q.Count = true, 0
+			q.Elastic = dice.IntN(2) == 0
 		case 3:
 			q.Count = locker.All
 		}
 	}
-	q.Fence = dice.IntN(8) == 0
+	q.Fence = dice.IntN(8) == 0 && !q.Elastic
+	q.History = dice.IntN(8) == 0
 	for range 1 + dice.IntN(3) {
 		r := Round{
 			Think: upTo(dice, pick(dice, 5*time.Millisecond, time.Second, 5*time.Second)),

@@ -29,10 +29,13 @@ type world struct {
 	oracle  *oracle
 	clock   clock
 	parties []*party
+	ctx     context.Context // of everybody
 	cancel  context.CancelFunc
+	admins  sync.WaitGroup
 
 	mu   sync.Mutex
-	slow time.Duration // the network is slower by up to that
+	ends []context.CancelFunc // of administrators
+	slow time.Duration        // the network is slower by up to that
 }
 
 // Run runs the plan, in a bubble, and returns what broke a promise, with notes about what
@@ -42,10 +45,13 @@ func Run(ctx context.Context, p *Plan) (violations, notes []string) {
 	defer unseedRuntime()
 	w := &world{plan: p, clock: clock{time.Now()}}
 	w.oracle = newOracle(p, w.clock)
+	defer func() { w.broker.Close() }()
 	w.broker = broker.New(broker.Options{
 		Release: p.Release, Seed: p.Seed, Latency: w.latency, Cost: cost, Observe: w.oracle.observe,
 	})
+	w.broker.Settling(p.Settle)
 	ctx, w.cancel = context.WithCancel(ctx)
+	w.ctx = ctx
 	defer w.cancel()
 	if p.Prepared {
 		w.prepare()
@@ -72,10 +78,10 @@ func Run(ctx context.Context, p *Plan) (violations, notes []string) {
 		w.cancel()
 		<-done
 	}
+	breaking.Wait() // the last of it mends what is broken
+	w.admins.Wait()
 	w.cancel()
-	breaking.Wait()
 	w.findLeftovers()
-	w.broker.Close()
 	w.oracle.mu.Lock()
 	defer w.oracle.mu.Unlock()
 	return w.oracle.violations, w.oracle.notes

@@ -50,7 +50,7 @@ func run(t *testing.T, p *Plan) (violations []string) {
 		if len(violations) > 0 && *until == "" || *verbose {
 			t.Log(describe(p, violations, notes))
 		} else if len(violations) > 0 {
-			t.Logf("seed %d: %s", p.Seed, violations[0])
+			t.Logf("seed %d: %s", p.Seed, strings.Join(violations, "; "))
 		}
 	}()
 	if replays {

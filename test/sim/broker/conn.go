@@ -34,8 +34,9 @@ type conn struct {
 	misses    int
 	sent      bool
 
-	blocking bool // an alarm: the next publish blocks
-	blocked  bool // nothing is read
+	published bool
+	blocking  bool // an alarm: the next publish blocks
+	blocked   bool // nothing is read
 
 	locks  []*queue       // exclusive ones, in the order of their declares
 	claims []claimAttempt // the newest

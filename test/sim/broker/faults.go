@@ -16,6 +16,7 @@ const (
 	Majority Kind = "majority" // basic.get on a quorum queue was answered well
 	Joined   Kind = "joined"   // a consumer
 	Left     Kind = "left"     // a consumer
+	Talked   Kind = "talked"   // a connection has published for the first time
 	Refused  Kind = "refused"  // a whole connection, with the reason in Text
 )
 
@@ -53,6 +54,10 @@ func (c *conn) observe(k Kind, q *queue) {
 // publishes is called with the header of each message from a client. In an alarm the
 // broker reads the first and nothing more: no body.
 func (c *conn) publishes() {
+	if !c.published {
+		c.published = true
+		c.b.options.Observe(Event{Kind: Talked, At: time.Now(), Socket: c.socket})
+	}
 	if c.blocking && !c.blocked {
 		c.blocked = true
 		c.send(0, connectionBlocked, func(w *writer) { w.shortString("low on " + c.b.alarm) })
@@ -168,7 +173,9 @@ func (b *Broker) byName(c *conn) {
 	}
 }
 
-// Settling is for how long after its creation a quorum queue answers basic.get with 541.
+// Settling is for how long after its creation a quorum queue answers basic.get with 541,
+// and after its deletion the question that is fatal with that release: basic.get, or with
+// 4.0 a message.
 func (b *Broker) Settling(d time.Duration) { b.loop.do(func() { b.settling = d }) }
 
 // Split cuts hosts off from the others. Each side goes on with what it believes: the

@@ -103,6 +103,10 @@ func (ch *channel) publish(p *publishing) {
 		ch.confirm(tag, nil)
 		return
 	}
+	if p.exchange == "" && c.node.view.isDying(p.key) && c.b.options.Release == V40 {
+		c.fault("INTERNAL_ERROR")
+		return
+	}
 	targets, known := c.node.view.route(c.b, m)
 	if !known {
 		ch.fail(codeNotFound, noExchange(p.exchange))

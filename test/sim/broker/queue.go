@@ -12,6 +12,7 @@ type view struct {
 	queues    map[string]*queue
 	exchanges map[string]string // their types
 	bindings  map[string][]binding
+	dying     map[string]time.Time // quorum queues that were just deleted, and until when
 }
 
 func newView() *view {
@@ -19,6 +20,7 @@ func newView() *view {
 		queues:    map[string]*queue{},
 		exchanges: map[string]string{"amq.direct": "direct"},
 		bindings:  map[string][]binding{},
+		dying:     map[string]time.Time{},
 	}
 }
 
@@ -101,6 +103,12 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 
 func (q *queue) touch() { q.used = time.Now() }
 
+// isDying reports whether a quorum queue has just been deleted, and not yet everywhere.
+func (v *view) isDying(name string) bool {
+	until, ok := v.dying[name]
+	return ok && v.queues[name] == nil && time.Now().Before(until)
+}
+
 // down reports whether the processes of a quorum queue are still being started.
 func (q *queue) down() bool { return time.Since(q.made) < q.b.settling }
 
@@ -177,6 +185,9 @@ func (q *queue) remove(why Reason) {
 	q.removed = true
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
+	}
+	if q.kind == quorum && q.b.settling > 0 {
+		q.view.dying[q.name] = time.Now().Add(q.b.settling)
 	}
 	for name, all := range q.view.bindings {
 		q.view.bindings[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })

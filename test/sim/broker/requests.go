@@ -191,12 +191,18 @@ func (ch *channel) delete(r reader) {
 	}
 }
 
+// noProcess is the answer about a quorum queue that has no process yet, or any more.
+const noProcess = "INTERNAL_ERROR - {noproc,{gen_statem,call,...}}"
+
 func (ch *channel) get(r reader) {
 	_ = r.short()
 	name, noAck := cmp.Or(r.shortString(), ch.declared), r.octet()&1 != 0
 	c := ch.c
 	q := c.node.view.find(c.b, name)
 	switch {
+	case c.node.view.isDying(name) && c.b.options.Release != V40:
+		c.fault(noProcess)
+		return
 	case q == nil:
 		ch.fail(codeNotFound, noQueue(name))
 		return
@@ -207,7 +213,7 @@ func (ch *channel) get(r reader) {
 			"queue '"+name+"' in vhost '/'")
 		return
 	case q.kind == quorum && q.down():
-		c.fault("INTERNAL_ERROR - {noproc,{gen_statem,call,...}}")
+		c.fault(noProcess)
 		return
 	}
 	q.touch()
