@@ -74,6 +74,13 @@ model-full: ## check the largest sizes; an hour and 16 GB
 	@scripts/install-tools $(MODEL_TOOLS)
 	@test/model/check full
 
+SIM ?= -length 30s
+sim: ## simulate amqplock for 30 s; SIM='-length 1h', SIM='-seed 17 -seeds 1'
+	@go run ./test/sim $(SIM)
+
+sim-controls: ## find each mutant of test/sim/mutants in the simulation
+	@go run ./test/sim -controls
+
 bench: build ## measure, and write the figures of docs/internals/benchmarks.md; a quarter of an hour
 	@scripts/bench -docs docs/internals
 

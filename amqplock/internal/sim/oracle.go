@@ -116,6 +116,7 @@ func (o *oracle) observe(e broker.Event) {
 		}
 	case broker.Refused:
 		o.note("the broker closed a connection of %s: %s", p, e.Text)
+		o.joins[p]-- // it comes back to another place
 		if !o.mayRefuse(e.Text) {
 			o.violate("the broker closed a connection of %s: %s", p, e.Text)
 		}

@@ -153,7 +153,7 @@ func (w *world) findWaiters() {
 
 // findLeftovers looks at what is left on the broker when nobody wants anything.
 func (w *world) findLeftovers() {
-	time.Sleep(3*time.Minute + 5*time.Second) // when it has noticed who is dead: three heartbeats
+	<-time.After(3*time.Minute + 5*time.Second) // it has noticed who is dead: three heartbeats
 	queues, conns := w.broker.Contents()
 	if conns > 0 {
 		w.oracle.violation("%d connections are left", conns)

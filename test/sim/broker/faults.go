@@ -173,9 +173,9 @@ func (b *Broker) byName(c *conn) {
 	}
 }
 
-// Settling is for how long after its creation a quorum queue answers basic.get with 541,
-// and after its deletion the question that is fatal with that release: basic.get, or with
-// 4.0 a message.
+// Settling is for how long others see a quorum queue that is being made, and get 541 for
+// basic.get. For as long after its deletion they get 541 for the question that is fatal
+// with that release: basic.get, or with 4.0 a message.
 func (b *Broker) Settling(d time.Duration) { b.loop.do(func() { b.settling = d }) }
 
 // Split cuts hosts off from the others. Each side goes on with what it believes: the

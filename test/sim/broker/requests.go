@@ -82,6 +82,7 @@ func (ch *channel) declare(r reader) {
 	d := readDeclaration(r)
 	c := ch.c
 	q := c.node.view.find(c.b, d.name)
+	made := q == nil
 	switch {
 	case d.passive && q == nil:
 		ch.fail(codeNotFound, noQueue(d.name))
@@ -104,13 +105,24 @@ func (ch *channel) declare(r reader) {
 	}
 	q.touch()
 	ch.declared = q.name
-	if !d.quiet {
-		ch.send(queueDeclareOk, func(w *writer) {
-			w.shortString(q.name)
-			w.long(uint32(len(q.ready)))
-			w.long(uint32(len(q.consumers)))
-		})
+	answer := func() {
+		if !d.quiet && !ch.dropped {
+			ch.send(queueDeclareOk, func(w *writer) {
+				w.shortString(q.name)
+				w.long(uint32(len(q.ready)))
+				w.long(uint32(len(q.consumers)))
+			})
+		}
 	}
+	if !made || q.kind != quorum || !q.down() {
+		answer()
+		return
+	}
+	ch.busy = true // others can see it while its processes are being started
+	c.b.after(c.b.settling, func() {
+		answer()
+		ch.resume(false)
+	})
 }
 
 // create makes a queue, or refuses to.
