@@ -21,7 +21,7 @@ PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
 SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash ci/install ci/buildkite/amqprun/hooks/command test/packaging/release $(wildcard share/bats/*.bash test/bats/*.bats test/bats/*.bash test/packaging/*.bats)
 
-.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full sim sim-controls bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,7 +79,7 @@ sim: ## simulate amqplock for 30 s; SIM='-length 1h', SIM='-seed 17 -seeds 1'
 	@go run ./test/sim $(SIM)
 
 sim-controls: ## find each mutant of test/sim/mutants in the simulation
-	@go run ./test/sim -controls
+	@go run ./test/sim -controls '*'
 
 bench: build ## measure, and write the figures of docs/internals/benchmarks.md; a quarter of an hour
 	@scripts/bench -docs docs/internals

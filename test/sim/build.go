@@ -114,7 +114,7 @@ func runControl(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, program, "-test.run=^TestSchedules$", "-test.v", "-seeds=20000",
+	out, err := exec.CommandContext(ctx, program, "-test.run=^TestSchedules$", "-test.v", "-seeds=20000", "-test.timeout=0",
 		"-until="+p.found).CombinedOutput()
 	lines := strings.Split(string(out), "\n")
 	for _, line := range lines {

@@ -3,7 +3,7 @@
 //
 //	go run ./test/sim -length 30s            new schedules for 30 s, in a process for each core
 //	go run ./test/sim -seed 17 -seeds 1      the schedule of seed 17, with what happens in it
-//	go run ./test/sim -controls              each mutant is found
+//	go run ./test/sim -controls '*'          each mutant is found
 //
 // It builds amqplock/internal/sim with a runtime that draws everything from the seed: the
 // order of goroutines and of select, and math/rand. So a seed replays exactly.
@@ -26,13 +26,13 @@ func main() {
 	flag.IntVar(&options.seeds, "seeds", 0, "how many schedules; 0: as many as -length allows")
 	flag.DurationVar(&options.length, "length", 30*time.Second, "for how long schedules begin")
 	flag.IntVar(&options.processes, "processes", runtime.NumCPU(), "how many run side by side")
-	controls := flag.Bool("controls", false, "run the mutants instead")
+	controls := flag.String("controls", "", "run the mutants with such a name instead, * for all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := error(nil)
-	if *controls {
-		err = runControls(ctx)
+	if *controls != "" {
+		err = runControls(ctx, *controls)
 	} else {
 		err = options.run(ctx)
 	}
@@ -44,8 +44,8 @@ func main() {
 }
 
 // runControls expects the simulation to find each mutant.
-func runControls(ctx context.Context) error {
-	files, err := filepath.Glob(filepath.Join("test", "sim", "mutants", "*.txt"))
+func runControls(ctx context.Context, names string) error {
+	files, err := filepath.Glob(filepath.Join("test", "sim", "mutants", names+".txt"))
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no mutants here: %w", err)
 	}

@@ -54,6 +54,9 @@ var kinds = map[string]func(w *world, target uint64, on bool){
 	"cut": func(w *world, target uint64, on bool) {
 		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
 	},
+	"deafen": func(w *world, target uint64, on bool) {
+		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
+	},
 	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
 	"by name": func(w *world, _ uint64, on bool) {
 		if on {
@@ -103,6 +106,17 @@ const givesUp = 924 * time.Second
 // to refuse it a little later.
 func (w *world) lose(s *broker.Socket, target uint64) {
 	s.Lose()
+	w.timeOut(s, target)
+}
+
+// deafen has it forget one direction.
+func (w *world) deafen(s *broker.Socket, target uint64) {
+	s.Deafen()
+	w.timeOut(s, target)
+}
+
+// timeOut ends the connection at the client some time later.
+func (*world) timeOut(s *broker.Socket, target uint64) {
 	late := givesUp
 	if dice := rand.New(rand.NewPCG(target, 2)); dice.IntN(4) > 0 {
 		late = upTo(dice, 2*time.Minute)
@@ -177,7 +191,8 @@ var profiles = [][]string{
 	nil,
 	{"alarm"},
 	{"kill", "crash"},
-	{"lose", "cut"},
+	{"lose", "cut", "deafen"},
+	{"deafen"},
 	{"reset"},
 	{"lose", "reset", "cut", "slow"},
 	{"stall", "lose"},

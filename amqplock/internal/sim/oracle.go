@@ -252,16 +252,23 @@ func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
 
 // overlap judges that a command begins while another one is alive.
 func (o *oracle) overlap(c, other *command, queue string) {
-	t := o.tenures[place{other.party, queue}]
-	until := time.Time{}
-	why := "the broker believes that it holds it"
-	if t != nil && !t.freed.IsZero() {
-		why = fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
-		until = t.freed.Add(o.excuse(t))
+	excused, why := o.without(other.party, queue)
+	if !excused { // or the newcomer has lost it just after the grant
+		excused, _ = o.without(c.party, queue)
 	}
-	if time.Now().After(until) {
+	if !excused {
 		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
 	}
+}
+
+// without reports whether the documents allow for the party to go on without its queue.
+func (o *oracle) without(p *party, queue string) (excused bool, why string) {
+	t := o.tenures[place{p, queue}]
+	if t == nil || t.freed.IsZero() {
+		return false, "the broker believes that it holds it"
+	}
+	return !time.Now().After(t.freed.Add(o.excuse(t))),
+		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
 }
 
 // excuse is for how long two commands may be alive at once after the first has lost its
@@ -276,7 +283,7 @@ func (o *oracle) excuse(t *tenure) time.Duration {
 	}
 	switch t.how {
 	case broker.BrokerClosed, broker.BrokerKilled, broker.NetworkReset:
-		if t.socket.IsLost() {
+		if t.socket.IsDeaf() {
 			return o.plan.lease() // it does not hear of that
 		}
 		return o.plan.Stop + o.plan.slowest()

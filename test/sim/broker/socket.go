@@ -28,6 +28,7 @@ type Socket struct {
 	closed   bool
 	lost     bool          // nothing arrives any more, in either direction
 	dead     bool          // its process is
+	deaf     bool          // nothing arrives from the broker any more
 	ready    chan struct{} // a read may go on
 	deadline time.Time
 	alarm    *time.Timer // at the deadline
@@ -142,7 +143,7 @@ func (s *Socket) Die() {
 func (s *Socket) receive(p []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost || s.dead || s.closed || s.err != nil {
+	if s.lost || s.deaf || s.dead || s.closed || s.err != nil {
 		return
 	}
 	s.in, s.err = append(s.in, p...), err
@@ -160,7 +161,14 @@ func (s *Socket) Lose() {
 func (s *Socket) IsOpen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.closed && !s.dead && !s.lost && s.err == nil
+	return !s.closed && !s.dead && !s.lost && !s.deaf && s.err == nil
+}
+
+// Deafen has the network swallow what comes from the broker.
+func (s *Socket) Deafen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = true
 }
 
 // TimeOut ends a connection that Lose has cut: the kernel of the client has given up, or
@@ -168,7 +176,7 @@ func (s *Socket) IsOpen() bool {
 func (s *Socket) TimeOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost && !s.closed && !s.dead && s.err == nil {
+	if (s.lost || s.deaf) && !s.closed && !s.dead && s.err == nil {
 		s.err = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ETIMEDOUT}
 		s.signal()
 	}
@@ -179,6 +187,13 @@ func (s *Socket) IsLost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
+}
+
+// IsDeaf reports whether Lose or Deafen was called.
+func (s *Socket) IsDeaf() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost || s.deaf
 }
 
 // Reset breaks the connection: both sides get an error at once.
