@@ -23,39 +23,6 @@ func New(b Broker) (*Client, error) {
 	return &Client{resolved}, nil
 }
 
-// Kind is a mutex or a semaphore.
-type Kind = wire.Kind
-
-// The two kinds of lock.
-const (
-	KindMutex     Kind = wire.Mutex
-	KindSemaphore Kind = wire.Semaphore
-)
-
-// Ref names a lock. A mutex and a semaphore of one name are two locks.
-type Ref struct {
-	Kind Kind
-	Name string
-}
-
-// Mutex names a lock that one holder has at a time.
-func Mutex(name string) Ref { return Ref{KindMutex, name} }
-
-// Semaphore names a lock with a number of slots, each of which one holder has at a time.
-func Semaphore(name string) Ref { return Ref{KindSemaphore, name} }
-
-// String is how messages name the lock: `mutex "nightly"`.
-func (r Ref) String() string { return wire.Ref(r).String() }
-
-// MaxSlots bounds the number of slots of a semaphore.
-const MaxSlots = wire.MaxSlots
-
-// CheckName reports why name cannot be the name of a lock, with an error of kind
-// ErrConfig; nil means that it can. A name is valid UTF-8 of 1 to 246 bytes without
-// control characters. It does not begin with "amq.", and does not end like a part of
-// another lock (-W, -H, -D, -L, -A-1, -B-1).
-func CheckName(name string) error { return exported(context.Background(), wire.CheckName(name)) }
-
 // Check reports what Acquire would find wrong with its arguments, with an error of kind
 // ErrConfig. It contacts nothing.
 func (c *Client) Check(lock Ref, opts ...Option) error {
@@ -178,6 +145,29 @@ func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 // within Broker.ConnectTimeout.
 func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 	return exported(ctx, locker.Evict(ctx, c.broker, wire.Ref(lock), id, by))
+}
+
+// History reads the last n runs of a lock from its history, those first that began first.
+// Whether a run without an end holds the lock is asked as Inspect does. The error matches
+// ErrNotFound where the lock has no history, and ErrNotALock where it cannot have one.
+func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
+	runs, err := locker.History(ctx, c.broker, wire.Ref(lock), n)
+	if err != nil {
+		return nil, exported(ctx, err)
+	}
+	list := make([]Run, len(runs))
+	for i, run := range runs {
+		list[i] = newRun(run)
+	}
+	return list, nil
+}
+
+// FollowHistory calls f with the last n runs, as History returns them, and then with each
+// run when it begins (ResultRunning) and when it ends. It returns nil when ctx has ended,
+// and an error when the connection has. The calls do not overlap.
+func (c *Client) FollowHistory(ctx context.Context, lock Ref, n int, f func(Run)) error {
+	err := locker.Follow(ctx, c.broker, wire.Ref(lock), n, func(run locker.Run) { f(newRun(run)) })
+	return exported(ctx, err)
 }
 
 // DestroyMutex removes what is left of a mutex that is not used any more: its history.

@@ -49,9 +49,10 @@
 // knows, and until its work has stopped. A check finds such a loss within the check
 // interval. An ended connection is known at once.
 //
-// In a RabbitMQ from before 2026 a claim can delete the queue of another holder. That
-// happens when the connection of the claim breaks before the answer, and the other was
-// granted the lock in between (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
+// In some releases (3.10.8 and 4.0.5 do, 4.3.6 does not) a claim can delete the queue of
+// another holder. That happens when the connection of the claim breaks before the answer,
+// and the other was granted the lock in between
+// (https://github.com/rabbitmq/rabbitmq-server/pull/15276).
 // Acquire looks once more before it returns, and the lock does 0.02 s after its grant.
 // A contender that gives up closes its connection in the protocol's way, which does not
 // do that. A process that is killed cannot.
@@ -93,7 +94,8 @@
 //	                durable classic queue, x-message-ttl 0, dead letters to NAME-W,
 //	                x-expires 10 min
 //	NAME-L          the history, with WithHistory; not of the original
-//	                durable stream, x-max-length-bytes 8 MB
+//	                durable stream, x-max-length-bytes 8 MB,
+//	                x-stream-max-segment-size-bytes 500 KB
 //	NAME-D          somebody drains the semaphore: nobody of us takes what will be removed;
 //	                not of the original
 //	                exclusive, not durable, x-max-length 0

@@ -24,7 +24,8 @@ type Finding struct {
 func (c *Client) Examine(ctx context.Context, lock Ref) []Finding {
 	var list []Finding
 	for _, f := range doctor.Examine(ctx, c.broker.Afresh(), wire.Ref(lock)) {
-		list = append(list, Finding{f.Check, f.Level, f.Text, f.Fix, exported(ctx, f.Err)})
+		f.Err = exported(ctx, f.Err)
+		list = append(list, Finding(f))
 	}
 	return list
 }

@@ -123,7 +123,7 @@ func TestNoTokenNoLock(t *testing.T) {
 	if !errors.As(err, &known) || !errors.Is(err, ErrNotALock) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(begun); took > 3*time.Second {
+	if took := time.Since(begun); took > 5*time.Second { // for which it would stand in for a log
 		t.Errorf("it took %s", took)
 	}
 	after, err := c.TryAcquire(t.Context(), lock)

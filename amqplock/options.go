@@ -69,6 +69,25 @@ const MaxPriority = locker.MaxPriority
 // one, and logs a warning where it has another number of slots.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
+// WithHistory records the grant and the end of the lock in its history, with what
+// WithAbout says; without that, under a random ID. It is best effort: a record that
+// cannot be written is logged as a warning, takes at most a second, and never costs the
+// lock. The first record makes the history.
+func WithHistory() Option { return func(r *request) { r.History = true } }
+
+// WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant
+// of this lock. The grant is in the history before Acquire returns, or Acquire fails.
+// Without a permission the error matches ErrAccess. Where a queue is in the way, or the
+// broker has no streams, it matches ErrNotALock. In an alarm of the broker a waiter
+// waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
+func WithFence() Option { return func(r *request) { r.Fence = true } }
+
+// WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex
+// ended within period: the history has it with the result "ended" and status 0. The error
+// says when, and where. Runs that failed, or left no end, do not count. The time is
+// the broker's, as far as the other run was fenced. It excludes semaphores.
+func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = period } }
+
 // WithCheckInterval sets the pause between two checks that the lock is held. 0 means
 // DefaultCheckInterval.
 func WithCheckInterval(d time.Duration) Option { return func(r *request) { r.CheckInterval = d } }

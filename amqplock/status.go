@@ -13,7 +13,8 @@ import (
 // a mutex; Held + Free = Slots, where a slot about which the broker gave no answer counts
 // as held. So far the broker vouches for it, and for Waiting, the number of those in the
 // wait queue. That is 0 also where nobody in the queue answers. Holders and Waiters are
-// what participants say of themselves: a claim, no proof.
+// what participants say of themselves: a claim, no proof. InspectAll has to rely on that
+// for Held too, at a mutex at which the user may not look.
 type Status struct {
 	// Version, of this structure, is 1: fields may be added to it, none changed or removed.
 	Version int    `json:"version"`

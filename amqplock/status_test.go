@@ -2,7 +2,6 @@ package amqplock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net"
 	"reflect"
@@ -78,7 +77,7 @@ func startWaiter(t *testing.T, c *Client, lock Ref, opts ...Option) {
 func TestStatusShowsPriorities(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)
-	ref := Mutex("test-" + rand.Text())
+	ref := testMutex()
 	mustAcquire(t, c, ref, present("holder"), WithPriority(3))
 	for _, w := range []struct {
 		id       string

@@ -19,6 +19,11 @@ usage() {
   exit 64
 }
 
+# Prints the version that main.go names.
+program_version() {
+  sed -n 's/^var version = "\(.*\)"$/\1/p' "$ROOT/main.go" | grep . || die 70 "main.go names no version"
+}
+
 # Calls finish with the exit status, on every way to end but SIGKILL.
 on_exit() { # FUNCTION
   # shellcheck disable=SC2064 # the name is meant now
@@ -60,6 +65,19 @@ until_deadline() { # SECONDS COMMAND...
     ((${EPOCHREALTIME/[.,]/} < deadline)) || return 1
     sleep 0.05
   done
+}
+
+# Prints the processes with that in their environment.
+marked() { # NAME=VALUE
+  grep -slzxF -- "$1" /proc/[0-9]*/environ | cut -d/ -f3 || true
+}
+
+none_marked() { [[ -z $(marked "$1") ]]; } # NAME=VALUE
+
+signal_marked() { # NAME=VALUE SIGNAL
+  local pids
+  mapfile -t pids < <(marked "$1")
+  ((${#pids[@]} == 0)) || kill "-$2" "${pids[@]}" 2>/dev/null || true
 }
 
 port_open() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # PORT

@@ -8,19 +8,25 @@ import (
 )
 
 func brokerOptions(o *options) []*option {
-	b := &o.broker
-	return []*option{
+	b := &o.Broker
+	return append([]*option{
 		// findBroker reads the variables of these two.
-		value("url", urlList(&b.URLs)),
-		value("url-file", nonEmpty(&o.urlFile)),
-		value("password-file", nonEmpty(&o.passwordFile)).orVariable(),
-		value("cacert", nonEmpty(&b.CACert)).orVariable(),
-		value("cert", nonEmpty(&b.Cert)).orVariable(),
-		value("key", nonEmpty(&b.Key)).orVariable(),
-		value("connect-timeout", atLeast(&b.ConnectTimeout)).orVariable(),
-		value("heartbeat", atLeast(&b.Heartbeat)).orVariable(),
+		value("url", &b.URLs, urlList()),
+		value("url-file", &o.urlFile, nonEmpty),
+		value("password-file", &o.passwordFile, nonEmpty).orVariable(),
+		value("cacert", &b.CACert, nonEmpty).orVariable(),
+		value("cert", &b.Cert, nonEmpty).orVariable(),
+		value("key", &b.Key, nonEmpty).orVariable(),
+		value("connect-timeout", &b.ConnectTimeout, atLeast).orVariable(),
+		value("heartbeat", &b.Heartbeat, atLeast).orVariable(),
+	}, messageOptions(o)...)
+}
+
+// messageOptions are those of every subcommand.
+func messageOptions(o *options) []*option {
+	return []*option{
 		toggle("verbose v", &o.messages.Verbose).orVariable(),
-		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
+		value("log-format", &o.messages.JSON, logFormat).orVariable(),
 		toggle("quiet q", &o.messages.Quiet).orVariable(),
 		toggle("help h", &o.help),
 	}
@@ -29,7 +35,7 @@ func brokerOptions(o *options) []*option {
 // findBroker fills in where the brokers are. --url or --url-file win over AMQPRUN_URL,
 // AMQPRUN_URL_FILE and AMQP_URL, of which the first that is set counts.
 func findBroker(o *options) error {
-	urls, file := o.broker.URLs, o.urlFile
+	urls, file := o.Broker.URLs, o.urlFile
 	if len(urls) > 0 && file != "" {
 		return exit.Usagef("--url and --url-file exclude each other")
 	}
@@ -48,7 +54,7 @@ func findBroker(o *options) error {
 	case len(urls) == 0:
 		urls = splitURLs(os.Getenv("AMQP_URL"))
 	}
-	o.broker.URLs = urls
+	o.Broker.URLs = urls
 	if o.passwordFile == "" {
 		return nil
 	}
@@ -56,7 +62,7 @@ func findBroker(o *options) error {
 	if err != nil {
 		return err
 	}
-	if o.broker.Password = strings.TrimRight(text, "\r\n"); o.broker.Password == "" {
+	if o.Broker.Password = strings.TrimRight(text, "\r\n"); o.Broker.Password == "" {
 		return exit.Usagef("password file %s: it is empty", o.passwordFile)
 	}
 	return nil

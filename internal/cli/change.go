@@ -13,7 +13,7 @@ import (
 
 func changeOptions(o *options) []*option {
 	return append(brokerOptions(o), semaphoreOption(o),
-		value("to", number(&o.to)),
+		value("to", &o.to, number),
 		toggle("drain", &o.drain))
 }
 
@@ -30,7 +30,7 @@ func change(o *options, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	err = adjust(context.Background(), client.Semaphore(o.lock.Name))
+	err = adjust(context.Background(), client.Semaphore(o.Lock.Name))
 	switch {
 	case err == nil:
 		fmt.Println("Adjustment success")

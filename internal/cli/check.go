@@ -3,31 +3,26 @@ package cli
 import (
 	"context"
 
-	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
 )
 
 func checkOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o), conflictOption(o))
+	return append(lockOptions(o), conflictOption(o))
 }
 
 // check says by its exit status alone whether the lock could be taken now.
 func check(o *options, c *console.Console) (exit.Outcome, error) {
-	err := findLock(o)
-	if err == nil {
-		err = noArguments(o)
+	if err := findOnly(o); err != nil {
+		return exit.Outcome{}, err
 	}
-	var client *amqplock.Client
-	if err == nil {
-		client, err = connect(o, c)
+	client, err := connect(o, c)
+	if err != nil {
+		return exit.Outcome{}, err
 	}
-	var s amqplock.Status
-	if err == nil {
-		s, err = client.Look(context.Background(), o.lock)
-	}
+	s, err := client.Look(context.Background(), o.Lock)
 	if err == nil && s.Free == 0 {
-		return exit.Outcome{Code: o.conflictCode}, nil
+		return exit.Outcome{Code: o.Conflict}, nil
 	}
-	return exit.Of(err, o.conflictCode), err
+	return exit.Outcome{}, err
 }

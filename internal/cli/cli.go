@@ -15,41 +15,40 @@ import (
 func Main(args []string, version string) exit.Outcome {
 	sub, args := choose(args)
 	outcome := doSubcommand(sub, args, version)
-	if sub.name == "hold" {
-		printFailure(outcome)
+	if sub.name == "hold" && outcome.Code != exit.OK {
+		// A shell evaluates what is printed, and the evaluation of nothing is a success.
+		fmt.Printf("(exit %d)\n", outcome.Code)
 	}
 	return outcome
 }
 
 func doSubcommand(sub subcommand, args []string, version string) exit.Outcome {
-	o := &options{began: time.Now(), subcommand: sub.name}
-	o.broker.Version = version
+	o := &options{subcommand: sub.name}
+	o.Began, o.Broker.Version, o.Conflict = time.Now(), version, exit.NotAcquired
+	var outcome exit.Outcome
 	var err error
 	o.args, o.given, err = parse(args, sub.options(o))
-	c := console.New(o.began, o.messages)
+	c := console.New(o.Began, o.messages)
 	switch {
 	case err != nil:
-		return fail(c, withHelp(err, sub.name), exit.Of(err, exit.NotAcquired))
+		err = withHelp(err, sub.name)
 	case o.help:
 		fmt.Print(usage(sub.name))
-		return exit.Outcome{}
 	case o.version:
 		info, _ := debug.ReadBuildInfo()
 		fmt.Println(versionLine(version, info))
-		return exit.Outcome{}
+	default:
+		outcome, err = sub.run(o, c)
 	}
-	outcome, err := sub.run(o, c)
-	return fail(c, err, outcome)
-}
-
-// fail prints err, unless there is none or the user knows it or did not want to.
-func fail(c *console.Console, err error, outcome exit.Outcome) exit.Outcome {
-	var by *exit.Interrupted
-	silent := errors.As(err, &by) || c.Quiet() && exit.Status(err) == exit.NotAcquired
-	if err != nil && !silent {
+	if err == nil {
+		return outcome
+	}
+	_, interrupted := errors.AsType[*exit.Interrupted](err) // by the user, who knows it
+	silent := c.Quiet() && exit.Status(err) == exit.NotAcquired
+	if !interrupted && !silent {
 		c.Error(err, exit.Hint(err))
 	}
-	return outcome
+	return exit.Of(err, o.Conflict)
 }
 
 // withHelp adds a hint to an error about an option.
@@ -70,7 +69,7 @@ func withHelp(err error, sub string) error {
 type subcommand struct {
 	name    string
 	options func(*options) []*option
-	run     func(*options, *console.Console) (exit.Outcome, error)
+	run     func(*options, *console.Console) (exit.Outcome, error) // the outcome is for no error
 }
 
 // subcommands are in alphabetical order. The one without a name runs a command.
@@ -78,12 +77,12 @@ var subcommands = []subcommand{
 	{"", runOptions, run},
 	{"change", changeOptions, admin(change)},
 	{"check", checkOptions, check},
-	{"destroy", destroyOptions, admin(destroy)},
+	{"destroy", lockOptions, admin(destroy)},
 	{"doctor", doctorOptions, checkup},
 	{"evict", evictOptions, admin(evict)},
 	{"history", historyOptions, admin(history)},
 	{"hold", holdOptions, hold},
-	{"release", releaseOptions, admin(release)},
+	{"release", messageOptions, admin(release)},
 	{"status", statusOptions, admin(status)},
 }
 
@@ -95,11 +94,11 @@ func choose(args []string) (subcommand, []string) {
 			if args[1] != sub.name {
 				continue
 			}
-			rest := append([]string{args[0] + " " + sub.name}, args[2:]...)
+			args = args[1:]
 			if sub.name == "change" {
-				rest = protectCount(rest, sub.options(new(options)))
+				args = protectCount(args, sub.options(new(options)))
 			}
-			return sub, rest
+			return sub, args
 		}
 	}
 	return subcommands[0], args
@@ -110,7 +109,6 @@ func admin(
 	do func(*options, *console.Console) error,
 ) func(*options, *console.Console) (exit.Outcome, error) {
 	return func(o *options, c *console.Console) (exit.Outcome, error) {
-		err := do(o, c)
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, do(o, c)
 	}
 }

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -14,7 +11,7 @@ import (
 )
 
 func doctorOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o), toggle("json", &o.json))
+	return append(lockOptions(o), toggle("json", &o.json))
 }
 
 // checkup looks whether amqprun can work here, and prints a line for each thing that it
@@ -22,10 +19,14 @@ func doctorOptions(o *options) []*option {
 func checkup(o *options, c *console.Console) (exit.Outcome, error) {
 	list, err := findings(o, c)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
-	if err = writeFindings(os.Stdout, list, o.json); err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+	write := console.WriteFindings
+	if o.json {
+		write = console.WriteFindingsJSON
+	}
+	if err = write(os.Stdout, list); err != nil {
+		return exit.Outcome{}, err
 	}
 	for _, f := range list {
 		if f.Err != nil {
@@ -36,54 +37,26 @@ func checkup(o *options, c *console.Console) (exit.Outcome, error) {
 }
 
 func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
-	find := findLock
-	if !o.given["mutex"] && !o.given["semaphore"] {
-		find = findBroker
-	}
-	if err := find(o); err != nil {
+	if err := findAny(o); err != nil {
 		return nil, err
 	}
-	if err := noArguments(o); err != nil {
-		return nil, err
-	}
-	if o.lock.Kind != "" {
-		if err := amqplock.CheckName(o.lock.Name); err != nil {
+	if o.namesLock() {
+		if err := amqplock.CheckName(o.Lock.Name); err != nil {
 			return nil, err
 		}
 	}
-	if len(o.broker.URLs) == 0 {
-		o.broker.URLs = []string{amqplock.DefaultURL}
+	if len(o.Broker.URLs) == 0 {
+		o.Broker.URLs = []string{amqplock.DefaultURL}
 	}
 	list := doctor.Machine()
-	for _, url := range o.broker.URLs { // each node of a cluster by itself
+	for _, url := range o.Broker.URLs { // each node of a cluster by itself
 		one := *o
-		one.broker.URLs = []string{url}
+		one.Broker.URLs = []string{url}
 		client, err := connect(&one, c)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, client.Examine(context.Background(), o.lock)...)
+		list = append(list, client.Examine(context.Background(), o.Lock)...)
 	}
 	return list, nil
-}
-
-func writeFindings(w io.Writer, list []amqplock.Finding, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(struct {
-			Version  int                `json:"version"`
-			Findings []amqplock.Finding `json:"findings"`
-		}{1, list})
-	}
-	for _, f := range list {
-		line := fmt.Sprintf("%-8s %-11s %s", f.Level, f.Check, f.Text)
-		if f.Fix != "" {
-			line += "; to do: " + f.Fix
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -98,30 +99,57 @@ func TestFieldsAreDocumented(t *testing.T) {
 		for i := range of.NumField() {
 			f := of.Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if f.Anonymous {
+			switch {
+			case f.Anonymous:
 				names = append(names, fields(f.Type)...)
-			} else {
+			case name != "-":
 				names = append(names, name)
 			}
 		}
 		return names
 	}
 	for page, types := range map[string][]reflect.Type{
-		"docs/reference/json.md": {
+		"status": {
 			reflect.TypeFor[amqplock.Status](), reflect.TypeFor[amqplock.Participant](),
-			reflect.TypeFor[console.AllLocks](), reflect.TypeFor[amqplock.Run](),
-			reflect.TypeFor[console.History](),
+			reflect.TypeFor[console.AllLocks](),
 		},
+		"history": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
+		"doctor":  {reflect.TypeFor[amqplock.Finding]()},
 	} {
-		text := readDocument(t, page)
+		text := readDocument(t, "docs/schemas/"+page+".json")
+		var schema any
+		if err := json.Unmarshal([]byte(text), &schema); err != nil {
+			t.Fatal(page, err)
+		}
+		described := descriptions(schema)
 		for _, of := range types {
 			for _, name := range fields(of) {
-				if !regexp.MustCompile("[`\".]" + regexp.QuoteMeta(name) + "[`\"]").MatchString(text) {
-					t.Errorf("%s does not document the field %q of %v", page, name, of)
+				if described[name] == "" {
+					t.Errorf("docs/schemas/%s.json does not describe the field %q of %v", page, name, of)
 				}
 			}
 		}
 	}
+}
+
+// descriptions are those of all properties in a part of a JSON Schema.
+func descriptions(part any) map[string]string {
+	all := map[string]string{}
+	switch part := part.(type) {
+	case map[string]any:
+		properties, _ := part["properties"].(map[string]any)
+		for name, property := range properties {
+			all[name], _ = property.(map[string]any)["description"].(string)
+		}
+		for _, inner := range part {
+			maps.Copy(all, descriptions(inner))
+		}
+	case []any:
+		for _, inner := range part {
+			maps.Copy(all, descriptions(inner))
+		}
+	}
+	return all
 }
 
 func compareOptions(t *testing.T, where string, got, want []string) {
@@ -172,23 +200,23 @@ func TestHelpFitsAScreen(t *testing.T) {
 	}
 }
 
-// commandLine is the page with the table of options.
+// commandLine is the page with the list of options.
 const commandLine = "docs/reference/command-line.md"
 
 func TestReferenceNamesEveryOption(t *testing.T) {
 	t.Parallel()
-	_, table, _ := strings.Cut(readDocument(t, commandLine), "\n| option | variable |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	row := regexp.MustCompile("(?m)^\\| (`.*?`) \\| (.*?) \\|")
-	var cells []string
+	_, list, _ := strings.Cut(readDocument(t, commandLine), "\n## Options\n")
+	list, _, _ = strings.Cut(list, "\n##")
+	item := regexp.MustCompile("(?m)^- (`.*?`)(?: \\((.*?)\\))?(?:: .*)?$")
+	var names []string
 	variables := map[string]string{}
-	for _, cell := range row.FindAllStringSubmatch(table, -1) {
-		cells = append(cells, cell[1])
-		for _, name := range optionsIn(cell[1]) {
-			variables[name] += cell[2]
+	for _, found := range item.FindAllStringSubmatch(list, -1) {
+		names = append(names, found[1])
+		for _, name := range optionsIn(found[1]) {
+			variables[name] += found[2]
 		}
 	}
-	compareOptions(t, commandLine, optionsIn(strings.Join(cells, "\n")), everyOption())
+	compareOptions(t, commandLine, optionsIn(strings.Join(names, "\n")), everyOption())
 	for _, o := range slices.Concat(slices.Collect(maps.Values(allOptions()))...) {
 		got := variables[dashed(o.names[0])]
 		brokers := strings.HasPrefix(o.names[0], "url") // their variables are read together
@@ -295,28 +323,25 @@ func ownCodes(t *testing.T) map[int]bool {
 	return codes
 }
 
-func TestReadmeAndUsageHaveTheSameStatuses(t *testing.T) {
+func TestReferenceAndUsageHaveTheSameStatuses(t *testing.T) {
 	t.Parallel()
+	const page = "docs/reference/exit-status.md"
 	codes := ownCodes(t)
-	for code := range codes {
-		if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, code)).MatchString(usage("")) {
-			t.Errorf("--help does not name exit status %d", code)
+	rows := map[int]bool{}
+	row := regexp.MustCompile("(?m)^- ([0-9]+): ")
+	for _, row := range row.FindAllStringSubmatch(readDocument(t, page), -1) {
+		code, _ := strconv.Atoi(row[1])
+		rows[code] = true
+		if !codes[code] && code != exit.OK {
+			t.Errorf("%s has exit status %d, package exit has not", page, code)
 		}
 	}
-	for _, page := range []string{"README.md", "docs/reference/exit-status.md"} {
-		rows := map[int]bool{}
-		row := regexp.MustCompile("(?m)^\\| *`?([0-9]+)`? *\\|")
-		for _, row := range row.FindAllStringSubmatch(readDocument(t, page), -1) {
-			code, _ := strconv.Atoi(row[1])
-			rows[code] = true
-			if !codes[code] && code != exit.OK {
-				t.Errorf("%s has exit status %d, package exit has not", page, code)
-			}
+	for code := range codes {
+		if !rows[code] {
+			t.Errorf("%s does not list exit status %d", page, code)
 		}
-		for code := range codes {
-			if !rows[code] {
-				t.Errorf("%s has no row for exit status %d", page, code)
-			}
+		if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, code)).MatchString(usage("")) {
+			t.Errorf("--help does not name exit status %d", code)
 		}
 	}
 }

@@ -9,16 +9,13 @@ import (
 )
 
 func evictOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		value("holder", once(&o.holder)))
+	return append(lockOptions(o),
+		value("holder", &o.holder, once()))
 }
 
 // evict returns when the holder has confirmed that it stops.
 func evict(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findOnly(o); err != nil {
 		return err
 	}
 	if o.holder == "" {
@@ -30,5 +27,5 @@ func evict(o *options, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	return client.Evict(context.Background(), o.lock, o.holder, job.WhoAmI())
+	return client.Evict(context.Background(), o.Lock, o.holder, job.WhoAmI())
 }

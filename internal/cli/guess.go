@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"al.essio.dev/pkg/shellescape"
@@ -45,14 +46,14 @@ func guessLock(o *options) string {
 	if _, err := strconv.Atoi(name); err == nil || amqplock.CheckName(name) != nil {
 		return ""
 	}
-	named := fmt.Sprintf("amqprun %s --semaphore %s", o.subcommand, shellescape.Quote(name))
-	if o.subcommand == "change" {
-		return named + " --to N"
-	}
-	if o.subcommand == "release" {
+	name = shellescape.Quote(name)
+	switch o.subcommand {
+	case "change":
+		return fmt.Sprintf("amqprun change --semaphore %s --to N", name)
+	case "release":
 		return ""
 	}
-	return fmt.Sprintf("%s, or --mutex %s", named, shellescape.Quote(name))
+	return fmt.Sprintf("amqprun %s --semaphore %s, or --mutex %[2]s", o.subcommand, name)
 }
 
 // guessSubcommand takes the first argument for a subcommand that does not exist, or not
@@ -69,10 +70,8 @@ func guessSubcommand(o *options) string {
 	case "list", "ls":
 		return "amqprun status lists all locks in use"
 	default:
-		for _, sub := range subcommandNames {
-			if word == sub {
-				return fmt.Sprintf("a subcommand comes first: amqprun %s ...", word)
-			}
+		if slices.Contains(subcommandNames, word) {
+			return fmt.Sprintf("a subcommand comes first: amqprun %s ...", word)
 		}
 	}
 	return ""
@@ -84,7 +83,7 @@ func noArguments(o *options) error {
 		return nil
 	}
 	e := exit.Usagef("unexpected argument %q; options come before it", o.args[0])
-	if !o.given["mutex"] && !o.given["semaphore"] {
+	if !o.namesLock() {
 		e.Hint = guessLock(o)
 	}
 	return e
@@ -94,7 +93,7 @@ func noArguments(o *options) error {
 // semaphore.
 func explainNumber(o *options, err error) error {
 	var start *runner.StartError
-	if !o.noWait || !errors.As(err, &start) || len(o.args) == 0 {
+	if !o.NoWait || !errors.As(err, &start) || len(o.args) == 0 {
 		return err
 	}
 	n, notNumber := strconv.Atoi(o.args[0])

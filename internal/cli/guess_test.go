@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/runner"
 )
 
@@ -45,7 +46,7 @@ func TestGuesses(t *testing.T) {
 func TestNumberAfterNonblock(t *testing.T) {
 	t.Parallel()
 	missing := &runner.StartError{Path: "3", Err: errors.New("command not found"), Code: 127}
-	o := &options{noWait: true, args: []string{"3", "make"}}
+	o := &options{Spec: job.Spec{NoWait: true}, args: []string{"3", "make"}}
 	err := explainNumber(o, missing)
 	const want = "-n takes no value; for a lock with 3 holders: --semaphore NAME --create 3"
 	if exit.Hint(err) != want || exit.Status(err) != 127 || err.Error() != missing.Error() {

@@ -11,17 +11,14 @@ import (
 
 func historyOptions(o *options) []*option {
 	o.last = 20
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
-		value("n", number(&o.last)), toggle("json", &o.json), toggle("follow", &o.follow))
+	return append(lockOptions(o),
+		value("n", &o.last, number), toggle("json", &o.json), toggle("follow", &o.follow))
 }
 
 // history shows the last runs under a lock, and with --follow goes on until a signal ends
 // amqprun.
 func history(o *options, c *console.Console) error {
-	if err := findLock(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findOnly(o); err != nil {
 		return err
 	}
 	if o.last < 1 {
@@ -35,12 +32,12 @@ func history(o *options, c *console.Console) error {
 	if o.follow {
 		return follow(ctx, o, client)
 	}
-	runs, err := client.History(ctx, o.lock, o.last)
+	runs, err := client.History(ctx, o.Lock, o.last)
 	switch {
 	case err != nil:
 		return err
 	case o.json:
-		return console.WriteHistoryJSON(os.Stdout, o.lock, runs)
+		return console.WriteHistoryJSON(os.Stdout, o.Lock, runs)
 	}
 	return console.WriteHistory(os.Stdout, runs)
 }
@@ -53,7 +50,7 @@ func follow(ctx context.Context, o *options, client *amqplock.Client) error {
 	if o.json {
 		write = console.WriteRunJSON
 	}
-	err := client.FollowHistory(ctx, o.lock, o.last, func(run amqplock.Run) {
+	err := client.FollowHistory(ctx, o.Lock, o.last, func(run amqplock.Run) {
 		if err := write(os.Stdout, run); err != nil {
 			cancel(err)
 		}

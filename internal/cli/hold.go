@@ -17,23 +17,20 @@ import (
 )
 
 func holdOptions(o *options) []*option {
-	return append(takeOptions(o), []*option{
-		value("for", process(&o.holdFor)),
-		value("max", atLeast(&o.holdMax)),
-		value("log", nonEmpty(&o.holdLog)),
-	}...)
+	return append(takeOptions(o),
+		value("for", &o.holdFor, process),
+		value("max", &o.holdMax, atLeast),
+		value("log", &o.holdLog, nonEmpty),
+	)
 }
 
 // process reads the number of a process, or 0.
-func process(pid **int) func(string) error {
-	return func(value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			return errors.New("not the number of a process")
-		}
-		*pid = &n
-		return nil
+func process(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0, errors.New("not the number of a process")
 	}
+	return n, nil
 }
 
 // hold takes a lock and returns when a process in the background holds it. That process
@@ -42,17 +39,17 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	control, err := background.Background()
 	switch {
 	case err != nil:
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	case control != nil:
-		return keep(o, c, control)
+		return exit.Outcome{}, keep(o, c, control)
 	}
 	process, err := processOf(o)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	starter, err := background.Start(process)
 	if err != nil {
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	text, ended := starter.Await()
 	if text == "" {
@@ -60,25 +57,25 @@ func hold(o *options, c *console.Console) (exit.Outcome, error) {
 	}
 	if _, err := os.Stdout.WriteString(text); err != nil {
 		starter.Drop()
-		return exit.Of(err, exit.NotAcquired), err
+		return exit.Outcome{}, err
 	}
 	return exit.Outcome{}, nil
 }
 
 // processOf is the process to hold for; nil means nobody.
 func processOf(o *options) (*background.Process, error) {
-	pid := background.Caller()
+	pid := o.holdFor
 	switch {
-	case o.holdFor != nil && *o.holdFor == 0 && o.holdMax == 0:
-		return nil, exit.Usagef("--for 0 holds the lock for no process: it needs --max TIME")
-	case o.holdFor != nil && *o.holdFor == 0:
-		return nil, nil
-	case o.holdFor != nil:
-		pid = *o.holdFor
-	case pid == 0:
-		return nil, &exit.UsageError{
-			Text: "amqprun cannot find out which process has called it", Hint: "name it with --for PID",
+	case !o.given["for"]:
+		if pid = background.Caller(); pid == 0 {
+			return nil, &exit.UsageError{
+				Text: "amqprun cannot find out which process has called it", Hint: "name it with --for PID",
+			}
 		}
+	case pid == 0 && o.holdMax == 0:
+		return nil, exit.Usagef("--for 0 holds the lock for no process: it needs --max TIME")
+	case pid == 0:
+		return nil, nil
 	}
 	process, err := background.Find(pid, 0)
 	if err != nil {
@@ -88,20 +85,20 @@ func processOf(o *options) (*background.Process, error) {
 }
 
 // keep is what the process in the background does.
-func keep(o *options, c *console.Console, control *background.Control) (exit.Outcome, error) {
+func keep(o *options, c *console.Console, control *background.Control) error {
 	spec, err := holdSpecOf(o, control.Process)
 	background.CloseInherited() // not before the files of options are read
-	if err == nil {
-		err = job.Hold(spec, c, control)
+	if err != nil {
+		return err
 	}
-	return exit.Of(err, o.conflictCode), err
+	return job.Hold(spec, c, control)
 }
 
 func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	if err := noArguments(o); err != nil {
 		return job.HoldSpec{}, err
 	}
-	if o.conflictCode == exit.OK {
+	if o.Conflict == exit.OK {
 		return job.HoldSpec{}, exit.Usagef(
 			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
@@ -114,29 +111,21 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	}
 	o.args = []string{"nobody"} // status shows the process in the place of a command
 	if process != nil {
-		if o.args = process.Args(); len(o.args) == 0 || o.args[0] == "" {
+		if o.args = background.Args(process.PID); len(o.args) == 0 || o.args[0] == "" {
 			o.args = []string{fmt.Sprint("process ", process.PID)}
 		}
 		o.args[0] = filepath.Base(o.args[0])
 	}
 	if !o.given["kill-after"] { // with a short heartbeat the default would not fit
-		room := cmp.Or(o.broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
-			cmp.Or(o.checkInterval, amqplock.DefaultCheckInterval)
-		o.stopTime = max(min(o.stopTime, room), 0)
+		room := cmp.Or(o.Broker.Heartbeat, amqplock.DefaultHeartbeat)*14/10 -
+			cmp.Or(o.CheckInterval, amqplock.DefaultCheckInterval)
+		o.StopTime = max(min(o.StopTime, room), 0)
 	}
 	spec, err := specOf(o)
 	spec.Shown = "hold for " + spec.Shown
 	return job.HoldSpec{
 		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: o.holdLog,
 	}, err
-}
-
-// printFailure prints what fails with the status of an outcome when a shell evaluates it:
-// the evaluation of nothing is a success.
-func printFailure(outcome exit.Outcome) {
-	if outcome.Code != exit.OK {
-		fmt.Printf("(exit %d)\n", outcome.Code)
-	}
 }
 
 // outcomeOf is never a success: the lock is not held.

@@ -35,8 +35,8 @@ func TestWaitsAreReportedAlike(t *testing.T) {
 		} {
 			var o options
 			declare(&o)
-			if o.progress != want {
-				t.Errorf("%s with CI=%q reports a wait every %v, not every %v", name, ci, o.progress, want)
+			if o.Progress != want {
+				t.Errorf("%s with CI=%q reports a wait every %v, not every %v", name, ci, o.Progress, want)
 			}
 		}
 	}

@@ -7,17 +7,39 @@ import (
 	"github.com/amqprun/amqprun/internal/job"
 )
 
-func semaphoreOption(o *options) *option {
-	return value("semaphore", once(&o.semaphore))
+// lockOptions name a lock, and the broker.
+func lockOptions(o *options) []*option {
+	return append(brokerOptions(o), semaphoreOption(o), value("mutex", &o.mutex, once()))
 }
 
-func mutexOption(o *options) *option {
-	return value("mutex", once(&o.mutex))
+func semaphoreOption(o *options) *option {
+	return value("semaphore", &o.semaphore, once())
 }
 
 func conflictOption(o *options) *option {
-	o.conflictCode = exit.NotAcquired
-	return value("conflict-exit-code E", exitStatus(&o.conflictCode))
+	return value("conflict-exit-code E", &o.Conflict, exitStatus)
+}
+
+// namesLock reports whether the command line names a lock.
+func (o *options) namesLock() bool { return o.given["mutex"] || o.given["semaphore"] }
+
+// findAny is findOnly for a subcommand that needs no lock.
+func findAny(o *options) error {
+	if o.namesLock() {
+		return findOnly(o)
+	}
+	if err := findBroker(o); err != nil {
+		return err
+	}
+	return noArguments(o)
+}
+
+// findOnly is findLock for a subcommand that takes no arguments.
+func findOnly(o *options) error {
+	if err := findLock(o); err != nil {
+		return err
+	}
+	return noArguments(o)
 }
 
 // findLock fills in which lock is meant, and where it is.
@@ -26,9 +48,9 @@ func findLock(o *options) error {
 	case mutex && semaphore:
 		return exit.Usagef("--mutex and --semaphore exclude each other")
 	case mutex:
-		o.lock = amqplock.Mutex(o.mutex)
+		o.Lock = amqplock.Mutex(o.mutex)
 	case semaphore:
-		o.lock = amqplock.Semaphore(o.semaphore)
+		o.Lock = amqplock.Semaphore(o.semaphore)
 	default:
 		return noLock(o)
 	}
@@ -37,7 +59,7 @@ func findLock(o *options) error {
 
 // connect returns the client of a subcommand. Nothing is contacted yet.
 func connect(o *options, c *console.Console) (*amqplock.Client, error) {
-	o.broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.lock.Name)
-	o.broker.Log = c.Logger()
-	return amqplock.New(o.broker)
+	o.Broker.ConnectionName = job.ConnectionName(o.subcommand + " " + o.Lock.Name)
+	o.Broker.Log = c.Logger()
+	return amqplock.New(o.Broker)
 }

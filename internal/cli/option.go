@@ -24,14 +24,24 @@ type option struct {
 	given string // the name under which the command line has it; empty: it has not
 }
 
-// value is an option with a value. names has one or several, with spaces between them.
-func value(names string, set func(string) error) *option {
+// value is an option with a value, which read makes of its text. names has one or
+// several, with spaces between them.
+func value[T any](names string, to *T, read func(string) (T, error)) *option {
+	set := func(text string) error {
+		v, err := read(text)
+		if err == nil {
+			*to = v
+		}
+		return err
+	}
 	return &option{names: strings.Fields(names), set: set}
 }
 
 // toggle is an option without a value.
 func toggle(names string, b *bool) *option {
-	return &option{names: strings.Fields(names), set: boolean(b), bool: true}
+	o := value(names, b, boolean)
+	o.bool = true
+	return o
 }
 
 // orVariable makes --some-option read AMQPRUN_SOME_OPTION too.
@@ -63,11 +73,9 @@ func parse(args []string, all []*option) (rest []string, given map[string]bool, 
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return err },
 	}
 	err = app.Run(args)
-	var usage *exit.UsageError
 	switch {
 	case wrong != nil:
 		err = wrong
-	case errors.As(err, &usage):
 	case err != nil:
 		err = explain(err.Error(), args, all)
 	}
@@ -84,7 +92,7 @@ type spelling struct {
 	name   string
 	option *option
 	first  bool   // of the option's names
-	wrong  *error // the first error of the command line, because the library keeps its text alone
+	wrong  *error // of an option, because the library keeps its text alone and reads no further
 }
 
 func (s *spelling) Names() []string { return []string{s.name} }
@@ -104,10 +112,11 @@ func (s *spelling) Apply(set *flag.FlagSet) error {
 	if text == "" { // as AMQPRUN_HEARTBEAT= in a crontab: not set
 		return nil
 	}
-	if err := s.option.set(text); err != nil {
-		return exit.Usagef("%s=%q: %v", s.option.env, text, err)
+	err := s.option.set(text)
+	if err != nil {
+		*s.wrong = exit.Usagef("%s=%q: %v", s.option.env, text, err)
 	}
-	return nil
+	return err
 }
 
 // Set takes the value from the command line.
@@ -121,9 +130,7 @@ func (s *spelling) Set(text string) error {
 		err = exit.Usagef("invalid value %q for option %s: %v", text, dashed(s.name), bad)
 	}
 	o.given = s.name
-	if *s.wrong == nil {
-		*s.wrong = err
-	}
+	*s.wrong = err
 	return err
 }
 

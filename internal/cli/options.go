@@ -1,17 +1,16 @@
 package cli
 
 import (
-	"syscall"
 	"time"
 
-	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
-	"github.com/amqprun/amqprun/runner"
+	"github.com/amqprun/amqprun/internal/job"
 )
 
-// options is a parsed command line.
+// options is a parsed command line. Spec has what a job needs of it as it was given, and
+// specOf completes it.
 type options struct {
-	began      time.Time
+	job.Spec
 	subcommand string          // empty: run a command
 	given      map[string]bool // the options that the command line has, by their first name
 	args       []string        // what follows the options
@@ -20,36 +19,14 @@ type options struct {
 	help     bool
 	version  bool
 
-	broker                amqplock.Broker
 	urlFile, passwordFile string
-	mutex, semaphore      string
-	lock                  amqplock.Ref // named by one of them
+	mutex, semaphore      string // one of them names Lock
 
-	noWait       bool
-	wait         time.Duration
-	conflictCode int
-	slots, count int
-	greedy       bool
-	priority     int
-	elastic      bool
+	shellCommand string // of --command
+	showCommand  bool
+	hideCommand  bool // once the way to say what is the default now
 
-	checkInterval time.Duration
-	stopTime      time.Duration
-
-	command     string // of --command
-	stopSignal  syscall.Signal
-	orphans     runner.Orphans
-	progress    time.Duration
-	report      string
-	metadata    map[string]string
-	showCommand bool
-	hideCommand bool // once the way to say what is the default now
-
-	history bool
-	fence   bool
-	once    time.Duration
-
-	holdFor *int // nil: the caller
+	holdFor int
 	holdMax time.Duration
 	holdLog string
 

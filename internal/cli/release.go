@@ -9,17 +9,8 @@ import (
 	"github.com/amqprun/amqprun/internal/job"
 )
 
-// releaseOptions have no broker: the process that holds the lock is connected to it.
-func releaseOptions(o *options) []*option {
-	return []*option{
-		toggle("verbose v", &o.messages.Verbose).orVariable(),
-		value("log-format", logFormat(&o.messages.JSON)).orVariable(),
-		toggle("quiet q", &o.messages.Quiet).orVariable(),
-		toggle("help h", &o.help),
-	}
-}
-
-// release gives back the lock of amqprun hold, and returns when that is done.
+// release gives back the lock of amqprun hold, and returns when that is done. It has no
+// options of a broker: the process that holds the lock is connected to it.
 func release(o *options, _ *console.Console) error {
 	if err := noArguments(o); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/internal/report"
+	"github.com/amqprun/amqprun/signals"
 )
 
 // takeOptions say which lock to take, how, and what to do about its loss. Options that
@@ -20,36 +21,36 @@ import (
 // that say which lock, how many, or whether to wait are not: they would leak into an
 // amqprun that the command runs.
 func takeOptions(o *options) []*option {
-	o.stopSignal, o.stopTime, o.progress = syscall.SIGTERM, 5*time.Second, reportEvery()
-	return append(brokerOptions(o), []*option{
-		semaphoreOption(o), mutexOption(o), conflictOption(o),
-		toggle("nonblock n", &o.noWait),
-		value("wait w timeout", duration(&o.wait)),
-		value("create slots", number(&o.slots)),
-		value("count", numberOrAll(&o.count)),
-		toggle("greedy", &o.greedy),
-		value("priority", priority(&o.priority)).orVariable(),
-		value("signal s", signal(&o.stopSignal)).orVariable(),
-		value("kill-after k", duration(&o.stopTime)).orVariable(),
-		value("check-interval", atLeast(&o.checkInterval)).orVariable(),
-		value("progress", zeroOr(&o.progress)).orVariable(),
-		value("metadata", metadata(&o.metadata)),
-		toggle("history", &o.history).orVariable(),
-		toggle("fence", &o.fence).orVariable(),
+	o.StopSignal, o.StopTime, o.Progress = syscall.SIGTERM, 5*time.Second, reportEvery()
+	return append(lockOptions(o),
+		conflictOption(o),
+		toggle("nonblock n", &o.NoWait),
+		value("wait w timeout", &o.Wait, duration),
+		value("create slots", &o.Slots, number),
+		value("count", &o.Count, numberOrAll),
+		toggle("greedy", &o.Greedy),
+		value("priority", &o.Priority, priority).orVariable(),
+		value("signal s", &o.StopSignal, signals.Parse).orVariable(),
+		value("kill-after k", &o.StopTime, duration).orVariable(),
+		value("check-interval", &o.CheckInterval, atLeast).orVariable(),
+		value("progress", &o.Progress, zeroOr).orVariable(),
+		value("metadata", &o.Metadata, metadata()),
+		toggle("history", &o.History).orVariable(),
+		toggle("fence", &o.Fence).orVariable(),
 		toggle("show-command", &o.showCommand).orVariable(),
-	}...)
+	)
 }
 
 func runOptions(o *options) []*option {
-	return append(takeOptions(o), []*option{
-		toggle("elastic", &o.elastic),
-		value("command c", text(&o.command)),
-		value("orphans", orphans(&o.orphans)),
-		value("report", nonEmpty(&o.report)),
-		value("once", duration(&o.once)),
+	return append(takeOptions(o),
+		toggle("elastic", &o.Elastic),
+		value("command c", &o.shellCommand, text),
+		value("orphans", &o.Orphans, orphans),
+		value("report", &o.Report, nonEmpty),
+		value("once", &o.Once, duration),
 		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
-	}...)
+	)
 }
 
 // reportEvery is how often a wait is reported unless an option says so.
@@ -64,7 +65,7 @@ func reportEvery() time.Duration {
 func run(o *options, c *console.Console) (exit.Outcome, error) {
 	spec, err := specOf(o)
 	if err != nil {
-		return exit.Of(err, o.conflictCode), err
+		return exit.Outcome{}, err
 	}
 	outcome, err := job.Run(spec, c)
 	return outcome, explainNumber(o, err)
@@ -83,18 +84,11 @@ func specOf(o *options) (job.Spec, error) {
 	if err := checkRun(o); err != nil {
 		return job.Spec{}, err
 	}
-	shown := job.Shown(command, o.showCommand && !o.hideCommand)
-	o.broker.ConnectionName = job.ConnectionName(o.lock.Name + ": " + shown)
-	spec := job.Spec{
-		Began: o.began, ID: newID(), Command: command,
-		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count, Priority: o.priority,
-		Greedy: o.greedy, Elastic: o.elastic, CheckInterval: o.checkInterval, StopTime: o.stopTime,
-		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
-		StopSignal: o.stopSignal, Orphans: o.orphans,
-		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
-		History: o.history, Fence: o.fence, Once: o.once,
-		Verbose: o.messages.Verbose,
-	}
+	spec := o.Spec
+	spec.ID, spec.Command, spec.Verbose = newID(), command, o.messages.Verbose
+	spec.Shown = job.Shown(command, o.showCommand && !o.hideCommand)
+	spec.Broker.ConnectionName = job.ConnectionName(o.Lock.Name + ": " + spec.Shown)
+	spec.NoWait = o.NoWait || o.given["wait"] && o.Wait == 0
 	return spec, job.Check(spec)
 }
 
@@ -104,7 +98,7 @@ func commandOf(o *options) ([]string, error) {
 		if len(command) > 0 {
 			return nil, exit.Usagef("both --command and the command %q are given", command[0])
 		}
-		return []string{cmp.Or(os.Getenv("SHELL"), "/bin/sh"), "-c", o.command}, nil
+		return []string{cmp.Or(os.Getenv("SHELL"), "/bin/sh"), "-c", o.shellCommand}, nil
 	}
 	if len(command) == 0 || command[0] == "" {
 		return nil, &exit.UsageError{
@@ -116,20 +110,20 @@ func commandOf(o *options) ([]string, error) {
 
 func checkRun(o *options) error {
 	switch {
-	case o.noWait && o.wait > 0:
+	case o.NoWait && o.Wait > 0:
 		return exit.Usagef("--nonblock and --wait exclude each other")
-	case o.given["create"] && (o.slots < 1 || o.lock.Kind != amqplock.KindSemaphore):
+	case o.given["create"] && (o.Slots < 1 || o.Lock.Kind != amqplock.KindSemaphore):
 		return exit.Usagef("--create or --slots %d: only a semaphore has slots, and at least one",
-			o.slots)
-	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
-		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
-	case o.elastic && o.fence:
+			o.Slots)
+	case o.given["once"] && (o.Once <= 0 || o.Lock.Kind != amqplock.KindMutex):
+		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.Once)
+	case o.Elastic && o.Fence:
 		return exit.Usagef("--elastic and --fence exclude each other")
-	case o.elastic && !o.greedy:
+	case o.Elastic && !o.Greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}
 	if o.given["report"] {
-		return report.Check(o.report)
+		return report.Check(o.Report)
 	}
 	return nil
 }

@@ -69,8 +69,8 @@ func TestProgressNeedsAReader(t *testing.T) {
 		if _, _, err := parse(line, runOptions(o)); err != nil {
 			t.Fatal(err)
 		}
-		if o.progress != test.want {
-			t.Errorf("%+v: %v", test, o.progress)
+		if o.Progress != test.want {
+			t.Errorf("%+v: %v", test, o.Progress)
 		}
 	}
 }

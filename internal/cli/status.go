@@ -14,21 +14,14 @@ import (
 )
 
 func statusOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), mutexOption(o),
+	return append(lockOptions(o),
 		toggle("json", &o.json),
 		toggle("watch", &o.watch))
 }
 
 // status shows one lock, or, when none is named, all that somebody holds or waits for.
 func status(o *options, c *console.Console) error {
-	find := findBroker
-	if o.given["mutex"] || o.given["semaphore"] {
-		find = findLock
-	}
-	if err := find(o); err != nil {
-		return err
-	}
-	if err := noArguments(o); err != nil {
+	if err := findAny(o); err != nil {
 		return err
 	}
 	client, err := connect(o, c)
@@ -43,8 +36,8 @@ func status(o *options, c *console.Console) error {
 
 func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
 	ctx := context.Background()
-	if o.lock.Kind != "" {
-		s, err := client.Inspect(ctx, o.lock)
+	if o.namesLock() {
+		s, err := client.Inspect(ctx, o.Lock)
 		switch {
 		case err != nil:
 			return err

@@ -88,7 +88,7 @@ func TestTroubleshootingQuotesTheProgram(t *testing.T) {
 		}
 	})
 	all := strings.Join(said, "\n")
-	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	row := regexp.MustCompile("(?m)^- `([^`]+)`")
 	quotes := row.FindAllStringSubmatch(troubleshooting(t), -1)
 	if len(quotes) < 30 {
 		t.Fatalf("only %d messages are quoted", len(quotes))

@@ -13,15 +13,13 @@ func TestDuration(t *testing.T) {
 		"5m":    5 * time.Minute,
 		"1h30m": 90 * time.Minute, "0": 0, "0s": 0, ".5": 500 * time.Millisecond, "+2": 2 * time.Second,
 	} {
-		var d time.Duration
-		if err := duration(&d)(text); err != nil || d != want {
+		if d, err := duration(text); err != nil || d != want {
 			t.Errorf("%q is %v, %v; want %v", text, d, err, want)
 		}
 	}
 	for _, text := range []string{"", " ", "x", "-1", "-1s", "5 m", "5x", "1e300", "inf", "-inf",
 		"nan", "9223372037", "1,5", "m"} {
-		d := time.Minute
-		if err := duration(&d)(text); err == nil || d != time.Minute {
+		if d, err := duration(text); err == nil {
 			t.Errorf("%q is accepted as %v", text, d)
 		}
 	}
@@ -30,13 +28,12 @@ func TestDuration(t *testing.T) {
 func TestPriority(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"0": 0, "-100": -100, "+100": 100, "7": 7} {
-		var n int
-		if err := priority(&n)(text); err != nil || n != want {
+		if n, err := priority(text); err != nil || n != want {
 			t.Errorf("%q is %d, %v", text, n, err)
 		}
 	}
 	for _, text := range []string{"", "101", "-101", "high", "1.5", "99999999999999999999"} {
-		err := priority(new(int))(text)
+		_, err := priority(text)
 		if err == nil || err.Error() != "must be a whole number from -100 to 100" {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -45,31 +42,30 @@ func TestPriority(t *testing.T) {
 
 func TestMetadata(t *testing.T) {
 	t.Parallel()
-	var m map[string]string
-	set := metadata(&m)
+	add := metadata()
 	for _, bad := range []string{"", "x", "=x"} {
-		if set(bad) == nil {
+		if _, err := add(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
-	if err := set("k=a=b"); err != nil || m["k"] != "a=b" {
+	if m, err := add("k=a=b"); err != nil || m["k"] != "a=b" {
 		t.Errorf("%v, %v", m, err)
 	}
-	if err := set("k=again"); err == nil || !strings.Contains(err.Error(), "twice") {
+	if _, err := add("k=again"); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("twice: %v", err)
 	}
-	if err := set("long=" + strings.Repeat("x", maxMetadata)); err == nil {
+	if _, err := add("long=" + strings.Repeat("x", maxMetadata)); err == nil {
 		t.Error("metadata without an end")
 	}
 }
 
 func TestMetadataHasABound(t *testing.T) {
 	t.Parallel()
-	set := metadata(new(map[string]string))
-	if err := set("k=" + strings.Repeat("x", maxMetadata-1)); err != nil {
+	add := metadata()
+	if _, err := add("k=" + strings.Repeat("x", maxMetadata-1)); err != nil {
 		t.Error(err)
 	}
-	if err := set("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") ||
+	if _, err := add("l=x"); err == nil || !strings.HasPrefix(err.Error(), "more than ") ||
 		!strings.HasSuffix(err.Error(), " bytes in all") {
 		t.Errorf("got %v", err)
 	}

@@ -1,12 +1,12 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -22,18 +22,10 @@ func WriteHistory(w io.Writer, runs []amqplock.Run) error {
 	for _, run := range runs {
 		rows = append(rows, runRow(run))
 	}
-	for i := len(rows[0]) - 1; i >= 0; i-- {
-		if !slices.ContainsFunc(rows[1:], func(row []string) bool { return row[i] != unknown }) {
-			for j := range rows {
-				rows[j] = slices.Delete(rows[j], i, i+1)
-			}
-		}
+	for column := range slices.Backward(rows[0]) {
+		dropEmpty(rows, column)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(table, strings.Join(row, "\t"))
-	}
-	return table.Flush()
+	return writeTable(w, rows)
 }
 
 // WriteRun writes one run for people, in one line.
@@ -45,8 +37,8 @@ func WriteRun(w io.Writer, run amqplock.Run) error {
 
 func runRow(run amqplock.Run) []string {
 	row := []string{
-		run.Granted.Local().Format(time.DateTime), unknown, numbers(run.Slots), unknown, run.ID,
-		unknown, howEnded(run), notes(run.About), run.Command,
+		run.Granted.Local().Format(time.DateTime), "", numbers(run.Slots), "", run.ID,
+		"", howEnded(run), notes(run.About), run.Command,
 	}
 	if !run.Ended.IsZero() {
 		row[1] = roughly(run.Seconds)
@@ -57,10 +49,8 @@ func runRow(run amqplock.Run) []string {
 	if run.Host != "" {
 		row[5] = run.User + "@" + run.Host
 	}
-	for i, cell := range row {
-		if cell == "" {
-			row[i] = unknown
-		}
+	for i := range row {
+		row[i] = cmp.Or(row[i], unknown)
 	}
 	return row
 }
@@ -87,8 +77,6 @@ func howEnded(run amqplock.Run) string {
 	}
 	return run.Result
 }
-
-func numbers(list []int) string { return strings.Trim(fmt.Sprint(list), "[]") }
 
 // History is the JSON object for the history of one lock.
 type History struct {

@@ -1,15 +1,10 @@
 package console
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
@@ -21,19 +16,15 @@ func WriteLock(w io.Writer, s amqplock.Status) error {
 	if len(s.Holders)+len(s.Waiters) == 0 || err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows(s) {
-		_, _ = fmt.Fprintln(table, strings.Join(row, "\t"))
-	}
-	err = table.Flush()
-	unknown := s.Waiting
+	err = writeTable(w, rows(s))
+	silent := s.Waiting
 	for _, p := range s.Waiters {
 		if p.Position > 0 {
-			unknown--
+			silent--
 		}
 	}
-	if unknown > 0 && err == nil {
-		_, err = fmt.Fprintf(w, "%d more in line, of whom nothing is known\n", unknown)
+	if silent > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d more in line, of whom nothing is known\n", silent)
 	}
 	return err
 }
@@ -72,12 +63,6 @@ func WriteAllJSON(w io.Writer, locks []amqplock.Status) error {
 		all.Locks = append(all.Locks, inUTC(s))
 	}
 	return encode(w, all)
-}
-
-func encode(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // the reader is no browser
-	return encoder.Encode(v)
 }
 
 func inUTC(s amqplock.Status) amqplock.Status {
@@ -129,12 +114,7 @@ func rows(s amqplock.Status) [][]string {
 		}
 		rows = append(rows, row(place, p))
 	}
-	notes := slices.Index(header, "NOTES")
-	if !slices.ContainsFunc(rows[1:], func(row []string) bool { return row[notes] != unknown }) {
-		for i := range rows {
-			rows[i] = slices.Delete(rows[i], notes, notes+1)
-		}
-	}
+	dropEmpty(rows, slices.Index(header, "NOTES"))
 	return rows
 }
 
@@ -145,11 +125,8 @@ func holderPlace(kind amqplock.Kind, slots []int) string {
 	case len(slots) == 1:
 		return fmt.Sprint("slot ", slots[0])
 	}
-	return "slots " + strings.Trim(fmt.Sprint(slots), "[]")
+	return "slots " + numbers(slots)
 }
-
-// unknown stands in a cell of which nothing is known.
-const unknown = "-"
 
 func row(place string, p amqplock.Participant) []string {
 	if p.Unknown {
@@ -160,16 +137,4 @@ func row(place string, p amqplock.Participant) []string {
 		place, p.ID, p.User + "@" + p.Host, strconv.Itoa(p.PID), p.Since.Local().Format(time.DateTime),
 		lasts.String(), notes(p.About), p.Command,
 	}
-}
-
-// notes are the URL of a CI job and the metadata.
-func notes(about amqplock.About) string {
-	notes := []string{}
-	if about.Job != "" {
-		notes = append(notes, about.Job)
-	}
-	for _, key := range slices.Sorted(maps.Keys(about.Metadata)) {
-		notes = append(notes, key+"="+about.Metadata[key])
-	}
-	return cmp.Or(strings.Join(notes, " "), unknown)
 }

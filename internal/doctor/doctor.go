@@ -17,14 +17,6 @@ const fewFiles = 64
 // from running a command. With a warning it promises less.
 func Machine() []amqplock.Finding { return append(kernel(), files()) }
 
-// finding is a warning unless ok is true.
-func finding(check, text string, ok bool, without, fix string) amqplock.Finding {
-	if ok {
-		return amqplock.Finding{Check: check, Level: "ok", Text: text}
-	}
-	return amqplock.Finding{Check: check, Level: "warning", Text: without, Fix: fix}
-}
-
 func files() amqplock.Finding {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)

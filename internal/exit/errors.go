@@ -9,9 +9,6 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// errUsage is the kind of every UsageError.
-var errUsage = errors.New("usage")
-
 // UsageError says what is wrong with the command line or the environment. Nothing was
 // contacted.
 type UsageError struct{ Text, Hint string }
@@ -22,9 +19,6 @@ func Usagef(format string, args ...any) *UsageError {
 }
 
 func (e *UsageError) Error() string { return e.Text }
-
-// Is makes every UsageError one kind.
-func (e *UsageError) Is(target error) bool { return target == errUsage }
 
 // Interrupted says that a signal ended the wait for the lock.
 type Interrupted struct{ Signal syscall.Signal }

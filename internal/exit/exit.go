@@ -10,8 +10,9 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// The statuses that are amqprun's own, after sysexits.h and timeout(1). README.md has the
-// same table. A command that cannot be executed gives 126 or 127 (package runner).
+// The statuses that are amqprun's own, after sysexits.h and timeout(1).
+// docs/reference/exit-status.md has the same. A command that cannot be executed gives 126
+// or 127 (package runner).
 const (
 	OK          = 0
 	Usage       = 64
@@ -31,7 +32,6 @@ var statuses = []struct {
 	kind   error
 	status int
 }{
-	{errUsage, Usage},
 	{amqplock.ErrConfig, Usage},
 	{amqplock.ErrLost, Lost},
 	{amqplock.ErrNotAcquired, NotAcquired},
@@ -44,12 +44,15 @@ var statuses = []struct {
 
 // Status returns the exit status for err; nil is OK.
 func Status(err error) int {
-	if err == nil {
-		return OK
-	}
 	var start *runner.StartError
-	if errors.As(err, &start) {
+	var usage *UsageError
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &start):
 		return start.Code
+	case errors.As(err, &usage):
+		return Usage
 	}
 	for _, row := range statuses {
 		if errors.Is(err, row.kind) {

@@ -17,21 +17,13 @@ import (
 // Variable names the socket of a keeper for the commands of a script.
 const Variable = "AMQPRUN_HOLD"
 
-// Answer is what a keeper says when it has released the lock.
-type Answer struct {
-	// Lost says how the lock was lost before; it is empty if it was held.
-	Lost string `json:"lost,omitempty"`
-}
-
-// Requests of a client, a line each.
-const (
-	askRelease = "release"
-	askLocks   = "locks"
-)
-
 // answerTime bounds a release, which takes seven seconds at most. A keeper that stops a
 // process takes the grace before that.
 const answerTime = 20 * time.Second
+
+// locksTime is how long a keeper that is frozen delays those who ask for its locks. One
+// that lives answers at once, which can take a second on a busy machine.
+const locksTime = 5 * time.Second
 
 // Errors of Release, and of the dialing in it.
 var (
@@ -57,13 +49,29 @@ func Release(socket string) (Answer, error) {
 // if there is no such keeper, or it has lost them.
 func Locks(socket string) (keys []string) {
 	if socket != "" {
-		_ = ask(socket, askLocks, time.Second, &keys)
+		_ = ask(socket, askLocks, locksTime, &keys)
 	}
 	return keys
 }
 
+// errHungUp says that the keeper has ended the connection without an answer.
+var errHungUp = errors.New("it has ended the connection")
+
+// ask asks again where the keeper hangs up. That may be because we were too slow to ask.
+// The next connection shows whether it lives.
 func ask(socket, request string, within time.Duration, answer any) error {
-	conn, err := net.DialTimeout("unix", socket, within)
+	end := time.Now().Add(within)
+	for {
+		err := askOnce(socket, request, end, answer)
+		if !errors.Is(err, errHungUp) || time.Now().After(end) {
+			return err
+		}
+		<-time.After(lookEvery)
+	}
+}
+
+func askOnce(socket, request string, end time.Time, answer any) error {
+	conn, err := (&net.Dialer{Deadline: end}).Dial("unix", socket)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return ErrNone
@@ -75,7 +83,7 @@ func ask(socket, request string, within time.Duration, answer any) error {
 		return err
 	}
 	defer conn.Close()
-	if err = conn.SetDeadline(time.Now().Add(within)); err == nil {
+	if err = conn.SetDeadline(end); err == nil {
 		_, err = conn.Write([]byte(request + "\n"))
 	}
 	if err == nil {
@@ -87,5 +95,5 @@ func ask(socket, request string, within time.Duration, answer any) error {
 	if _, gone := os.Lstat(socket); errors.Is(gone, os.ErrNotExist) { // it was just ending
 		return ErrNone
 	}
-	return ErrKilled // with our question
+	return errHungUp
 }

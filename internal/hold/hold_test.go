@@ -139,6 +139,29 @@ func TestKilledKeeper(t *testing.T) {
 	}
 }
 
+// TestSlowToAsk: a keeper does not wait for a question for ever. That it hangs up does
+// not mean that it has lost the lock.
+func TestSlowToAsk(t *testing.T) {
+	t.Parallel()
+	s, err := Listen("mutex m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if conn, err := s.listener.Accept(); err == nil {
+			_ = conn.Close()
+		}
+		s.Serve(func() Answer { return Answer{} }, nil)
+	}()
+	if a, err := Release(s.Path); err != nil || a.Lost != "" {
+		t.Errorf("released: %+v, %v", a, err)
+	}
+	s.Close(false)
+	<-served
+}
+
 // TestProcess: with a pidfd and without.
 func TestProcess(t *testing.T) {
 	t.Parallel()

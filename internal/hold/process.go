@@ -19,7 +19,7 @@ type Process struct {
 func Find(pid int, born uint64) (*Process, error) {
 	p := &Process{PID: pid, born: bornAt(pid)} // first: lives then shows whose pidfd it is
 	p.fd = openPidfd(pid)
-	if !p.lives() || born != 0 && p.born != born {
+	if !lives(pid, p.born) || born != 0 && p.born != born {
 		return nil, fmt.Errorf("there is no process %d", pid)
 	}
 	return p, nil
@@ -38,7 +38,7 @@ func (p *Process) Ended(ctx context.Context) <-chan struct{} {
 	go func() {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
-		for p.lives() {
+		for lives(p.PID, p.born) {
 			if p.fd >= 0 && waitPidfd(ctx, p.fd) {
 				break
 			}
@@ -60,7 +60,7 @@ func (p *Process) Signal(s syscall.Signal) error {
 		return nil
 	case p.fd >= 0:
 		return signalPidfd(p.fd, s)
-	case !p.lives():
+	case !lives(p.PID, p.born):
 		return syscall.ESRCH
 	}
 	return syscall.Kill(p.PID, s)

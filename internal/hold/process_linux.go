@@ -56,7 +56,8 @@ func bornAt(pid int) uint64 {
 	return born
 }
 
-func (p *Process) lives() bool { return p.born != 0 && bornAt(p.PID) == p.born }
+// lives reports whether the process that was born then has not ended.
+func lives(pid int, born uint64) bool { return born != 0 && bornAt(pid) == born }
 
 // statOf are the fields of /proc/PID/stat from the third on, which is the state. The name
 // before them can hold anything.
@@ -70,9 +71,9 @@ func statOf(pid int) []string {
 
 func proc(pid int, file string) string { return "/proc/" + strconv.Itoa(pid) + "/" + file }
 
-// Args are the program and arguments of the process, as far as they can be read.
-func (p *Process) Args() []string {
-	text, err := os.ReadFile(proc(p.PID, "cmdline"))
+// Args are the program and arguments of a process, as far as they can be read.
+func Args(pid int) []string {
+	text, err := os.ReadFile(proc(pid, "cmdline"))
 	if err != nil || len(text) == 0 {
 		return nil
 	}

@@ -21,6 +21,18 @@ type Socket struct {
 	answers  sync.WaitGroup
 }
 
+// Answer is what a keeper says when it has released the lock.
+type Answer struct {
+	// Lost says how the lock was lost before; it is empty if it was held.
+	Lost string `json:"lost,omitempty"`
+}
+
+// Requests of a client, a line each.
+const (
+	askRelease = "release"
+	askLocks   = "locks"
+)
+
 const (
 	dirPattern = "amqprun-hold-*"
 	socketName = "socket"

@@ -63,9 +63,3 @@ func (r *report) plot(dir string) error {
 	}
 	return os.WriteFile(filepath.Join(r.docs, "benchmarks.svg"), svg, 0o644)
 }
-
-// points leaves values for gnuplot, a line each.
-func (b *bench) points(name string, lines []string) error {
-	return os.WriteFile(filepath.Join(b.dir, name+".dat"), []byte(strings.Join(lines, "\n")+"\n"),
-		0o600)
-}

@@ -144,11 +144,9 @@ func (b *bench) burst() (err error) {
 		}
 		refusals = append(refusals, strconv.Itoa(after-before))
 	}
-	t := newTable(fmt.Sprintf("%d processes at once, %d free slots", n, n),
-		"first command runs, median ms", "last command runs, median ms", "max",
-		"405s in each burst")
-	t.add("amqprun --semaphore", ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)),
-		strings.Join(refusals, ", "))
-	t.print(b.out, fmt.Sprintf("Bursts, %d of them.", b.bursts))
+	fmt.Fprintf(b.out, "\n%d processes at once, %d free slots, %d times: the first command runs "+
+		"after %s ms (median), the last after %s ms, at most %s. Claims refused (405): %s.\n",
+		n, n, b.bursts,
+		ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)), strings.Join(refusals, ", "))
 	return nil
 }

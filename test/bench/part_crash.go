@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -31,14 +32,13 @@ func (b *bench) crash() error {
 			gaps[p.name] = append(gaps[p.name], gap)
 		}
 	}
-	t := newTable("death of a command to start of the next", "times", "median ms", "p10", "p90",
-		"max")
+	t := newTable("death of a command to start of the next", "times", "median ms", "p10-p90", "max")
 	var lines []string
 	for _, p := range b.peers {
-		if sorted := slices.Sorted(slices.Values(gaps[p.name])); len(sorted) > 0 {
-			t.add(p.name, fmt.Sprint(len(sorted)), ms(quantile(sorted, 0.5)),
-				ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]))
-			lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(sorted)))
+		if gaps := gaps[p.name]; len(gaps) > 0 {
+			median, p10, p90 := spread(gaps)
+			t.add(p.name, fmt.Sprint(len(gaps)), median, p10+"-"+p90, ms(slices.Max(gaps)))
+			lines = append(lines, point(strconv.Quote(p.name), gaps))
 		}
 	}
 	t.print(b.out, "`kill -9` of the holder, one waiter.")

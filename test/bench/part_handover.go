@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -39,20 +40,17 @@ func (b *bench) handOver() error {
 		}
 	}
 	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
-		"median ms", "p10", "p90", "max", "/ flock", "/ minimal -line")
-	for _, p := range peers {
-		sorted := slices.Sorted(slices.Values(gaps[p.name]))
-		t.add(p.name, ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)),
-			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]),
-			ratio(median(sorted), median(gaps["flock"])),
-			ratio(median(sorted), median(gaps["minimal -line"])))
-	}
-	t.print(b.out, fmt.Sprintf(
-		"Hand-over, %d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
+		"median ms", "p10-p90", "max", "/ minimal -line")
 	var lines []string
 	for _, p := range peers {
-		lines = append(lines, fmt.Sprintf("%q %s", p.name, spread(gaps[p.name])))
+		own := gaps[p.name]
+		middle, p10, p90 := spread(own)
+		t.add(p.name, middle, p10+"-"+p90, ms(slices.Max(own)),
+			ratio(median(own), median(gaps["minimal -line"])))
+		lines = append(lines, point(strconv.Quote(p.name), own))
 	}
+	t.print(b.out, fmt.Sprintf(
+		"%d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
 	return b.points("handover", lines)
 }
 

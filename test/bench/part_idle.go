@@ -57,14 +57,12 @@ func (b *bench) idle() (failed error) {
 	if err != nil {
 		return err
 	}
-	t := newTable("a command that waits", "CPU, % of a core", "of that the guard", "resident MiB",
-		"of that the guard", "peak MiB")
+	t := newTable("a command that waits", "CPU, % of a core", "resident MiB", "of that the guard")
 	for _, p := range slices.Concat(holders, waiting) {
 		percent := func(d time.Duration) string {
 			return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds())
 		}
-		t.add(p.name, percent(p.cpu+p.guardCPU), percent(p.guardCPU), mib(p.rss+p.guardRSS),
-			mib(p.guardRSS), mib(p.peak))
+		t.add(p.name, percent(p.cpu), mib(p.rss+p.guardRSS), mib(p.guardRSS))
 	}
 	t.print(b.out, fmt.Sprintf("Cost of holding a lock, and of waiting for it, for %v.", b.idleFor))
 	n := float64(len(waiting)) // as many of ours hold as wait
@@ -76,10 +74,10 @@ func (b *bench) idle() (failed error) {
 
 // process is a program that is watched, with its guard if it has one.
 type process struct {
-	name                string
-	pid, guard          int
-	cpu, guardCPU       time.Duration
-	rss, peak, guardRSS int64
+	name          string
+	pid, guard    int
+	cpu           time.Duration // with the guard
+	rss, guardRSS int64
 }
 
 // watch fills in what the processes use in idleFor, and returns how many methods a second
@@ -96,7 +94,7 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 			p.cpu, failed = sum(p.cpu, own), errors.Join(failed, err)
 			if p.guard != 0 {
 				own, err := cpuTime(p.guard)
-				p.guardCPU, failed = sum(p.guardCPU, own), errors.Join(failed, err)
+				p.cpu, failed = sum(p.cpu, own), errors.Join(failed, err)
 			}
 		}
 	}
@@ -107,13 +105,12 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 	<-time.After(b.idleFor)
 	used(func(sum, own time.Duration) time.Duration { return sum + own })
 	for _, p := range processes {
-		var err1, err2, err3 error
+		var err1, err2 error
 		p.rss, err1 = status(p.pid, "VmRSS")
-		p.peak, err2 = status(p.pid, "VmHWM")
 		if p.guard != 0 {
-			p.guardRSS, err3 = status(p.guard, "VmRSS")
+			p.guardRSS, err2 = status(p.guard, "VmRSS")
 		}
-		failed = errors.Join(failed, err1, err2, err3)
+		failed = errors.Join(failed, err1, err2)
 	}
 	after, err := b.broker.count()
 	return after.perSecond(before), errors.Join(failed, err)

@@ -17,21 +17,21 @@ const watching = 10 * time.Second
 // which they joined.
 func (b *bench) line() error {
 	p := b.peers[slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "amqprun --mutex" })]
-	t := newTable("waiters", "broker methods for each hand-over", "ms for each: median", "p90",
-		"max", "methods a second while all wait")
+	t := newTable("waiters", "broker methods for each hand-over", "median ms for each", "p90",
+		"methods a second while all wait")
 	var lines []string
 	for n := 10; n <= b.most; n *= 10 {
 		l, err := b.lineOf(p, n)
 		if err != nil {
 			return fmt.Errorf("%d waiters: %w", n, err)
 		}
-		sorted := slices.Sorted(slices.Values(l.gaps))
-		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), ms(quantile(sorted, 0.5)),
-			ms(quantile(sorted, 0.9)), ms(sorted[len(sorted)-1]), fmt.Sprintf("%.1f", l.waiting))
-		lines = append(lines, fmt.Sprintf("%d %.1f %s", n, l.methods, spread(l.gaps)))
+		median, _, p90 := spread(l.gaps)
+		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), median, p90,
+			fmt.Sprintf("%.1f", l.waiting))
+		lines = append(lines, point(fmt.Sprintf("%d %.1f", n, l.methods), l.gaps))
 	}
-	t.print(b.out, fmt.Sprintf("Wait queues for one mutex, whole processes, %d ms under "+
-		"the lock each, all served in the order in which they joined.", holdMS))
+	t.print(b.out, fmt.Sprintf("One mutex, %d ms under the lock each, served in the order "+
+		"in which they joined.", holdMS))
 	return b.points("line", lines)
 }
 

@@ -56,27 +56,21 @@ func (b *bench) many() (err error) {
 	if err != nil {
 		return err
 	}
-	b.manyTable(slots, placed, all, load, after-refused)
+	b.manyText(slots, placed, all, load, after-refused)
 	return nil
 }
 
-// manyTable prints what many has found out; that it got so far says that nothing was
-// lost.
-func (b *bench) manyTable(slots int, placed, all time.Duration, load load, refusals int) {
-	t := newTable(fmt.Sprintf("%d holders and %d waiters at once", slots, slots), "")
-	t.add("from the first start until all hold or wait", fmt.Sprintf("%.1f s", placed.Seconds()))
-	t.add("memory of the holders and waiters, guards included (PSS)",
-		fmt.Sprintf("%s MiB, %s each", mib(load.memory), mib(load.memory/int64(2*slots))))
-	t.add("memory of the broker (RSS)", mib(load.broker)+" MiB")
-	t.add("processor time of the holders and waiters, guards included",
-		fmt.Sprintf("%.1f %% of a core", load.cpu*100))
-	t.add("processor time of the broker", fmt.Sprintf("%.1f %% of a core", load.brokerCPU*100))
-	t.add("AMQP methods that the broker handles", fmt.Sprintf("%.0f a second", load.methods))
-	t.add(fmt.Sprintf("until all %d commands have run, once they end", 2*slots),
-		fmt.Sprintf("%.1f s", all.Seconds()))
-	t.add("405s in all of that", fmt.Sprint(refusals))
-	t.print(b.out, fmt.Sprintf("Many processes on one machine with their broker, each of which "+
-		"got its slot and lost none; rates over %v in which nothing happens.", watching))
+// manyText prints what many has found out; that it got so far says that nothing was lost.
+func (b *bench) manyText(slots int, placed, all time.Duration, load load, refusals int) {
+	fmt.Fprintf(b.out, "\n%d holders and %d waiters at once, on one machine with the broker: "+
+		"%.1f s until all hold or wait, %.1f s until all have run once they end. "+
+		"Claims refused (405): %d.\n",
+		slots, slots, placed.Seconds(), all.Seconds(), refusals)
+	fmt.Fprintf(b.out, "\nOver %v in which nothing happens they take %s MiB each (PSS, with guards) "+
+		"and %.1f %% of a core. The broker takes %s MiB (RSS) and %.1f %%, "+
+		"for %.0f AMQP methods a second.\n",
+		watching, mib(load.memory/int64(2*slots)), load.cpu*100, mib(load.broker),
+		load.brokerCPU*100, load.methods)
 }
 
 // load is what a crowd that does nothing costs.

@@ -17,11 +17,16 @@ func median(values []time.Duration) time.Duration {
 	return quantile(slices.Sorted(slices.Values(values)), 0.5)
 }
 
-// spread is what the pictures show: median, 10th and 90th percentile in milliseconds.
-func spread(values []time.Duration) string {
+// spread is the median, and the 10th and the 90th percentile, in milliseconds.
+func spread(values []time.Duration) (median, p10, p90 string) {
 	sorted := slices.Sorted(slices.Values(values))
-	median, p10, p90 := quantile(sorted, 0.5), quantile(sorted, 0.1), quantile(sorted, 0.9)
-	return ms(median) + " " + ms(p10) + " " + ms(p90)
+	return ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9))
+}
+
+// point is what the pictures show.
+func point(label string, values []time.Duration) string {
+	median, p10, p90 := spread(values)
+	return label + " " + median + " " + p10 + " " + p90
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
@@ -31,22 +36,19 @@ func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/fl
 func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }
 
 // table prints Markdown.
-type table struct{ rows [][]string }
+type table struct{ lines []string }
 
 func newTable(columns ...string) *table {
-	rule := make([]string, len(columns))
-	for i := range rule {
-		rule[i] = "---:"
-	}
-	rule[0] = "---"
-	return &table{rows: [][]string{columns, rule}}
+	t := &table{}
+	t.add(columns...)
+	t.lines = append(t.lines, "|---|"+strings.Repeat("---:|", len(columns)-1))
+	return t
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...string) {
+	t.lines = append(t.lines, "| "+strings.Join(cells, " | ")+" |")
+}
 
 func (t *table) print(w io.Writer, title string) {
-	fmt.Fprintf(w, "\n%s\n\n", title)
-	for _, row := range t.rows {
-		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
-	}
+	fmt.Fprintf(w, "\n%s\n\n%s\n", title, strings.Join(t.lines, "\n"))
 }

@@ -88,10 +88,9 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 }
 
-// TestURLsOfHintsExist: what the program prints as the address of a page is a page.
+// TestURLsOfHintsExist: a page that a hint leads to is there, with its heading.
 func TestURLsOfHintsExist(t *testing.T) {
-	const base = "https://github.com/amqprun/amqprun/blob/main/"
-	address := regexp.MustCompile(regexp.QuoteMeta(base) + `[\w./-]*`)
+	address := regexp.MustCompile(`\bManual ?\+\s*"([\w./-]+)(?:#([\w-]+))?`)
 	found := 0
 	for _, dir := range []string{"internal", "amqplock", "runner"} {
 		err := fs.WalkDir(os.DirFS(filepath.Join(root, dir)), ".",
@@ -99,11 +98,12 @@ func TestURLsOfHintsExist(t *testing.T) {
 				if err != nil || entry.IsDir() {
 					return err
 				}
-				for _, url := range address.FindAllString(read(t, filepath.Join(dir, path)), -1) {
+				source := read(t, filepath.Join(dir, path))
+				for _, m := range address.FindAllStringSubmatch(source, -1) {
 					found++
-					page := strings.TrimPrefix(url, base)
-					if _, err := os.Stat(filepath.Join(root, page)); err != nil {
-						t.Errorf("%s names %s: %v", path, url, err)
+					text, err := os.ReadFile(filepath.Join(root, "docs", m[1]))
+					if err != nil || m[2] != "" && !anchors(string(text))[m[2]] {
+						t.Errorf("%s leads to %s: no such page or heading: %v", path, m[0], err)
 					}
 				}
 				return nil
@@ -112,7 +112,31 @@ func TestURLsOfHintsExist(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found == 0 {
-		t.Error("no address found")
+	if found < 5 {
+		t.Errorf("only %d addresses found", found)
+	}
+}
+
+// TestNamedTestsExist: the pages name the test of each promise.
+func TestNamedTestsExist(t *testing.T) {
+	test, named := regexp.MustCompile(`(?m)^func (Test\w+)\(`), regexp.MustCompile("`(Test[A-Z]\\w+)`")
+	all := map[string]bool{}
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			for _, m := range test.FindAllStringSubmatch(read(t, path), -1) {
+				all[m[1]] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages(t) {
+		for _, m := range named.FindAllStringSubmatch(read(t, page), -1) {
+			if !all[m[1]] {
+				t.Errorf("%s names %s, which is no test", page, m[1])
+			}
+		}
 	}
 }

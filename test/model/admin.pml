@@ -2,8 +2,8 @@
  * admin.pml: administration. Safety: slots have no hole, their number is what the
  * administrators were asked for, and a drain ends no command.
  *
- * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
- * to run this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to
+ * run this file and what is left out, test/model/check what each switch does.
  *
  * Administrators 0 and 1 change one semaphore, as with `change +2` and `change -1`; with
  * DRAIN the second is `change --drain -1`, and somebody takes a slot meanwhile. Each

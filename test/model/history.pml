@@ -4,8 +4,8 @@
  *
  * The log and the tokens are in the code, as --fence. That holders follow the log, and
  * newcomers wait for rivals, is a design and not in the code.
- * docs/internals/model.md says how to read and to run this file, what each switch does, and what is
- * left out.
+ * docs/internals/model.md says how to run this file and what is left out, test/model/check
+ * what each switch does.
  *
  * The rules, in short. A lock with --fence has a stream, NAME-L. After the grant a client
  * appends a record with a token: the larger of the greatest token in the log plus one,

@@ -1,8 +1,8 @@
 /*
  * lease.pml: how a lock is held, in time. Safety: two commands never run under one slot.
  *
- * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
- * to run this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to
+ * run this file and what is left out, test/model/check what each switch does.
  *
  * The wait queue is not here: it gives hints, and a hint only says when to claim. A
  * client of this model claims whenever it likes, so every wait queue is covered.
@@ -248,8 +248,8 @@ proctype Holder(byte c) {
 /* ---- what the broker does --------------------------------------------------------- */
 
 /* A node takes three quarters of net_ticktime or more to notice that another has
- * fallen silent. The docs want that to be 2T or more (docs/internals/measurements.md, "What to
- * configure"). A connection between nodes that is reset is noticed at once. */
+ * fallen silent. The docs want that to be 2T or more (docs/explanation/guarantees.md, "What
+ * to configure"). A connection between nodes that is reset is noticed at once. */
 #ifdef RESET_SPLIT
 #define noticed true
 #else

@@ -2,8 +2,8 @@
  * queue.pml: the wait queue. Liveness: whoever waits is served. Safety: nobody in the
  * queue overtakes.
  *
- * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to read and
- * to run this file, what each switch does, and what is left out.
+ * The headings in quotes are those of docs/explanation/design.md. docs/internals/model.md says how to
+ * run this file and what is left out, test/model/check what each switch does.
  *
  * A lock is an array of owners here, granted in one step: lease.pml is about what else
  * there is to it. There is no time, any step may take for ever long, but none is left out

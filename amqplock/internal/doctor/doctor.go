@@ -12,22 +12,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
-
-// The levels of a finding.
-const (
-	OK      = "ok"
-	Warning = "warning"
-	Failure = "failure"
-)
-
-// Finding is the answer to one question. amqplock.Finding documents the fields.
-type Finding struct {
-	Check, Level, Text, Fix string
-	Err                     error // of a failure
-}
 
 // Examine asks everything that can be asked. A ref without a name is no lock: then the
 // permissions on its queues are left out. Without a connection that is the one finding.
@@ -37,8 +23,8 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	if err != nil {
 		return []Finding{failed("broker", err)}
 	}
-	defer link.Close()
 	e := &examination{ctx: ctx, link: link, ref: ref}
+	defer func() { e.link.Close() }()
 	e.add(Finding{Check: "broker", Level: OK, Text: fmt.Sprintf("%s accepts the login of %s in %s",
 		link.Lock.Broker, e.user(), wire.Took(begun))})
 	e.add(version(fmt.Sprint(link.Lock.Properties["version"])))
@@ -47,32 +33,6 @@ func Examine(ctx context.Context, b wire.Broker, ref wire.Ref) []Finding {
 	e.publishing()
 	e.permissions()
 	return e.findings
-}
-
-// examination collects findings about one broker.
-type examination struct {
-	ctx      context.Context
-	link     *wire.Link
-	ref      wire.Ref
-	findings []Finding
-}
-
-func (e *examination) add(f Finding) { e.findings = append(e.findings, f) }
-
-func (e *examination) user() string {
-	if e.link.Lock.User == "" {
-		return "the certificate"
-	}
-	return "user " + e.link.Lock.User
-}
-
-func failed(check string, err error) Finding {
-	f := Finding{Check: check, Level: Failure, Text: err.Error(), Err: err}
-	var known *fault.Error
-	if errors.As(err, &known) {
-		f.Fix = known.Hint
-	}
-	return f
 }
 
 // version judges what a version of RabbitMQ promises.
@@ -87,7 +47,7 @@ func version(text string) Finding {
 		f.Level = Warning
 		f.Text += ": nodes of a cluster that use Mnesia can grant a lock twice after a fault"
 		f.Fix = "with a cluster: RabbitMQ 4.3.3 or later; see " +
-			"https://github.com/amqprun/amqprun/blob/main/docs/explanation/guarantees.md"
+			wire.Manual + "explanation/guarantees.md"
 	case slices.Compare(v[:], []int{4, 3, 3}) < 0:
 		f.Level = Warning
 		f.Text += ": a cluster that is cut in parts can commit too early"
@@ -161,17 +121,4 @@ func (e *examination) publishing() {
 	default:
 		e.add(failed("alarm", err))
 	}
-}
-
-// do asks on the lock connection.
-func (e *examination) do(doing string, f func(*amqp.Channel) error) error {
-	return e.link.Timed(e.ctx, doing, func() error { return e.link.Requests.Do(f) })
-}
-
-// answered is nil for every answer of the broker: then it has allowed the question.
-func answered(err error) error {
-	if code := wire.Code(err); code >= 400 && code < 500 && code != amqp.AccessRefused {
-		return nil
-	}
-	return err
 }

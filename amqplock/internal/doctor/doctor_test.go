@@ -1,12 +1,12 @@
 package doctor
 
 import (
-	"crypto/rand"
-	"os"
+	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -39,25 +39,43 @@ func TestGrant(t *testing.T) {
 // TestQuestionsTakeNothing: as long as the examination is connected, others get the lock.
 func TestQuestionsTakeNothing(t *testing.T) {
 	t.Parallel()
-	url := os.Getenv("AMQPRUN_URL")
-	if url == "" {
-		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	}
-	connect := func() *wire.Link {
-		link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(link.Abort)
-		return link
-	}
-	ref := wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()}
-	e := &examination{ctx: t.Context(), link: connect(), ref: ref}
+	ref := wire.Ref{Kind: wire.Mutex, Name: testbroker.Name()}
+	e := &examination{ctx: t.Context(), link: testLink(t), ref: ref}
 	e.permissions()
-	others := connect().Requests
+	others := testLink(t).Requests
 	for _, queue := range []string{ref.Name, wire.WillQueue(ref.Name), wire.LogQueue(ref.Name)} {
 		if err := others.Claim(queue); err != nil {
 			t.Errorf("%s: %v", queue, err)
 		}
 	}
+}
+
+// A broker may fail to refuse a queue that another holds, and end the connection. The
+// other questions are asked all the same.
+func TestHeldLockOverWhichTheBrokerFails(t *testing.T) {
+	t.Parallel()
+	ref := wire.Ref{Kind: wire.Mutex, Name: testbroker.Name() + strings.Repeat("ü", 100)}
+	if err := testLink(t).Requests.Claim(ref.Name); err != nil {
+		t.Fatal(err)
+	}
+	findings := Examine(t.Context(), testLink(t).Broker, ref)
+	for _, f := range findings {
+		if f.Level == Failure {
+			t.Errorf("%s: %s", f.Check, f.Text)
+		}
+	}
+	if last := findings[len(findings)-1].Check; last != "permission" {
+		t.Errorf("the last finding is about %q, want permission", last)
+	}
+}
+
+// testLink is a connection to the broker of the tests.
+func testLink(t *testing.T) *wire.Link {
+	t.Helper()
+	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{testbroker.URL(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Abort)
+	return link
 }

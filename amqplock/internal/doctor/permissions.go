@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"regexp"
@@ -29,26 +30,24 @@ func (e *examination) permissions() {
 		return
 	}
 	name := e.ref.Name
-	late := "the next waiter finds out late"
 	switch e.ref.Kind {
 	case wire.Mutex:
 		e.configures(name, true, "")
-		e.configures(wire.Witness, true, "")
-		e.reads(wire.Witness, true, "")
+		e.configuresAndReads(wire.Witness, true, "")
 	case wire.Semaphore:
 		e.configures(wire.HeldQueue(name, 1), true, "")
 		e.reads(wire.SlotQueue(name, 1), true, "")
 	}
-	e.configures(wire.WaitQueue(name), false, "waiters have no order")
-	e.reads(wire.WaitQueue(name), false, "waiters have no order")
-	e.configures(wire.WillQueue(name), false, late)
-	e.reads(wire.WillQueue(name), false, late)
-	e.configures(wire.LogQueue(name), false, "no --history and --fence")
-	e.reads(wire.LogQueue(name), false, "no --history and --fence")
-	hidden := "status does not show the holder, and nobody can evict it"
-	queue := "amqprun.who." + rand.Text()
-	e.configures(queue, false, hidden)
-	e.reads(queue, false, hidden)
+	e.configuresAndReads(wire.WaitQueue(name), false, "waiters have no order")
+	e.configuresAndReads(wire.WillQueue(name), false, "the next waiter finds out late")
+	e.configuresAndReads(wire.LogQueue(name), false, "no --history and --fence")
+	e.configuresAndReads("amqprun.who."+rand.Text(), false,
+		"status does not show the holder, and nobody can evict it")
+}
+
+func (e *examination) configuresAndReads(queue string, needed bool, costs string) {
+	e.configures(queue, needed, costs)
+	e.reads(queue, needed, costs)
 }
 
 // configures declares a queue with an argument that no queue can have. RabbitMQ looks at
@@ -79,6 +78,9 @@ func (e *examination) ask(
 	kind, resource string, needed bool, costs string, f func(*amqp.Channel) error,
 ) {
 	err := e.do("ask for a permission", func(ch *amqp.Channel) error { return answered(f(ch)) })
+	if wire.Code(err) == amqp.InternalError && wire.Fragile(e.link.Lock.Config.Vhost, resource) {
+		err = e.connectAgain() // another has the queue, and we have the permission
+	}
 	if err != nil && wire.Code(err) != amqp.AccessRefused {
 		e.add(failed("permission", err))
 		return
@@ -89,14 +91,13 @@ func (e *examination) ask(
 // permission adds what was found. Without a needed one there is no lock.
 func (e *examination) permission(kind, resource string, granted, needed bool, costs string) {
 	f := Finding{Check: "permission", Level: OK, Text: kind + " " + resource}
-	switch {
-	case granted:
-	case needed:
-		f.Level, f.Text, f.Fix = Failure, f.Text+" is missing", e.grant()
-		f.Err = &fault.Error{Kind: fault.ErrAccess, Text: f.Text, Hint: f.Fix}
-	default:
+	if !granted {
 		f.Level, f.Text, f.Fix = Warning, f.Text+" is missing", e.grant()
-		if costs != "" {
+		switch {
+		case needed:
+			f.Level = Failure
+			f.Err = &fault.Error{Kind: fault.ErrAccess, Text: f.Text, Hint: f.Fix}
+		case costs != "":
 			f.Text += ": " + costs
 		}
 	}
@@ -112,15 +113,11 @@ func (e *examination) grant() string {
 		own, slots = name+`-(B-[0-9]+|[WHL])`, name+`-(A-[0-9]+|[WHL])`
 	}
 	const others = `amqprun\.(who.*|evict|clock\..*)`
-	vhost := e.link.Lock.Config.Vhost
-	user := e.link.Lock.User
-	if user == "" {
-		user = "USER"
-	}
 	if e.ref.Name == "" {
 		own, slots = "", ""
 	}
-	line := []string{"rabbitmqctl", "set_permissions", "-p", vhost, user,
+	c := e.link.Lock
+	line := []string{"rabbitmqctl", "set_permissions", "-p", c.Config.Vhost, cmp.Or(c.User, "USER"),
 		pattern(own, others), pattern(`amq\.default`, `amqprun\.who.*`), pattern(slots, others)}
 	return shellescape.QuoteCommand(line)
 }

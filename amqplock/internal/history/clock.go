@@ -36,40 +36,58 @@ func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
 	if err != nil {
 		return c, err
 	}
-	defer closeLater(channel)
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
+	defer channel.CloseLater()
 	queue := "amqprun.clock." + rand.Text()
-	// Nothing waits for an answer until the message is there: an error closes the
-	// channel. The queue goes with its consumer.
-	if _, err := channel.QueueDeclare(queue, false, true, true, true, amqp.Table{
-		"x-queue-type":              "classic",
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": queue,
+	// A refusal would cross with what is sent behind the request, see wire.Channel.
+	if err := channel.Call(ctx, func() error {
+		_, err := channel.QueueDeclare(queue, false, true, true, false, amqp.Table{
+			"x-queue-type":              "classic",
+			"x-dead-letter-exchange":    "",
+			"x-dead-letter-routing-key": queue,
+		})
+		return err
 	}); err != nil {
 		return c, err
 	}
+	// The queue goes with its consumer.
 	messages, err := channel.Consume(queue, "", false, true, false, true, nil)
 	if err != nil {
-		return c, reason(err, closed)
+		return c, channel.Reason(err)
 	}
+	for c.asked.IsZero() || c.answered.Sub(c.asked) > slowest {
+		if err := c.ask(ctx, channel, queue, messages); err != nil {
+			return c, channel.Reason(err)
+		}
+	}
+	return c, nil
+}
+
+// ask has one message dead-lettered.
+func (c *clock) ask(
+	ctx context.Context, channel *wire.Channel, queue string, messages <-chan amqp.Delivery,
+) error {
 	if err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{}); err != nil {
-		return c, reason(err, closed)
+		return err
 	}
-	message, err := receive(ctx, messages, closed)
+	message, err := receive(ctx, channel, messages)
 	if err != nil {
-		return c, err
+		return err
 	}
 	c.asked = time.Now()
 	if err := message.Reject(false); err != nil {
-		return c, reason(err, closed)
+		return err
 	}
-	if message, err = receive(ctx, messages, closed); err != nil {
-		return c, err
+	if message, err = receive(ctx, channel, messages); err != nil {
+		return err
 	}
 	c.answered = time.Now()
 	c.second, err = deathTime(message.Headers)
-	return c, err
+	return err
 }
+
+// slowest is how long an answer may take that shows the time of the broker. It bounds by
+// how much two writers may be wrong, see newLogLift.
+const slowest = 500 * time.Millisecond
 
 // deathTime finds when a message was dead-lettered.
 func deathTime(headers amqp.Table) (int64, error) {

@@ -21,52 +21,26 @@ var (
 )
 
 // open opens a channel.
-func open(ctx context.Context, conn *wire.Conn) (*amqp.Channel, error) {
+func open(ctx context.Context, conn *wire.Conn) (*wire.Channel, error) {
 	if conn.Blocked() {
 		return nil, errAlarm
 	}
-	return wire.CallFor(ctx, conn.Channel)
+	return wire.OpenChannel(ctx, conn)
 }
 
-// closeLater closes a channel. The answer is not worth a round trip: it comes, or the
-// connection ends.
-func closeLater(channel *amqp.Channel) { go func() { _ = channel.Close() }() }
-
-// receive waits for a message.
-func receive(ctx context.Context, messages <-chan amqp.Delivery, closed <-chan *amqp.Error) (
+// receive waits for a message on the channel.
+func receive(ctx context.Context, channel *wire.Channel, messages <-chan amqp.Delivery) (
 	amqp.Delivery, error,
 ) {
 	select {
 	case message, ok := <-messages:
 		if !ok {
-			return message, reason(errGone, closed)
+			return message, channel.Reason(errGone)
 		}
 		return message, nil
 	case <-ctx.Done():
 		return amqp.Delivery{}, context.Cause(ctx)
 	}
-}
-
-// reason replaces err, if there is one, by the reason for which the broker has closed the
-// channel.
-func reason(err error, closed <-chan *amqp.Error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, amqp.ErrClosed) { // the library says why a moment after it has closed
-		if why := <-closed; why != nil {
-			return why
-		}
-		return err
-	}
-	select {
-	case why := <-closed:
-		if why != nil {
-			return why
-		}
-	default:
-	}
-	return err
 }
 
 // alarmPoll is between two looks whether there is an alarm. It makes no answer late.
@@ -122,7 +96,8 @@ func (l *Log) explain(doing string, err error) error {
 		refusal.Hint = "a lock has one once a run with --history has held it"
 	case errors.Is(err, errNoToken):
 		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
-			"with its history, rabbitmqctl delete_queue %q the history alone", l.queue)
+			"with its history, rabbitmqctl delete_queue %q the history alone: %s",
+			l.queue, wire.Manual+"explanation/history.md#what-is-promised")
 	case isWithoutReplica(err):
 		refusal.Kind = fault.ErrUnreachable
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"

@@ -90,6 +90,7 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- group.Wait() }()
 	for {
+		awaitLog(t, l, done)
 		select {
 		case err := <-done:
 			if err != nil {
@@ -100,8 +101,25 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 				t.Errorf("%d distinct tokens, want %d", distinct, contenders*each)
 			}
 			return
-		case <-time.After(5 * time.Second):
+		case <-time.After(newLogLift * time.Millisecond): // a younger log must not be deleted
 			deleteQueue(t, l)
 		}
+	}
+}
+
+// awaitLog returns when there is a log, or done has something.
+func awaitLog(t *testing.T, l *Log, done <-chan error) {
+	t.Helper()
+	for len(done) == 0 {
+		channel, err := l.conn.Channel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
+		if err == nil {
+			_ = channel.Close()
+			return
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }

@@ -56,13 +56,13 @@ func (l *Log) Append(ctx context.Context, r Record) error {
 	defer cancel()
 	w, err := l.open(ctx)
 	if err == nil && r.Type == TypeGrant {
-		err = reason(l.declare(ctx, w.channel), w.closed)
+		err = w.channel.Call(ctx, func() error { return l.declare(w.channel) })
 	}
 	if err == nil {
 		err = w.append(ctx, l.queue, r)
 	}
 	if err != nil && w != nil { // its answer may still come, and be taken for that to the next
-		closeLater(w.channel)
+		w.channel.CloseLater()
 		l.writer = nil
 	}
 	return l.explain("write to", err)
@@ -85,13 +85,9 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{
-		channel:  channel,
-		returned: channel.NotifyReturn(make(chan amqp.Return, 1)),
-		closed:   channel.NotifyClose(make(chan *amqp.Error, 1)),
-	}
-	if err := w.call(ctx, func() error { return channel.Confirm(false) }); err != nil {
-		closeLater(channel)
+	w := &writer{channel, channel.NotifyReturn(make(chan amqp.Return, 1))}
+	if err := channel.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
+		channel.CloseLater()
 		return nil, err
 	}
 	l.writer = w
@@ -100,37 +96,24 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
 // answers 406, and for an exclusive queue 405.
-func (l *Log) declare(ctx context.Context, channel *amqp.Channel) error {
-	return wire.Call(ctx, func() error {
-		_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
-		return err
-	})
+func (l *Log) declare(channel *wire.Channel) error {
+	_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
+	return err
 }
 
-// find is declare for a log that has to exist. Each request is a call of its own. When
-// ctx ends the caller closes the channel, and a request behind that would end the whole
-// connection (504).
-func (l *Log) find(ctx context.Context, channel *amqp.Channel) error {
-	err := wire.Call(ctx, func() error {
-		_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
-		return err
-	})
+// find is declare for a log that has to exist.
+func (l *Log) find(channel *wire.Channel) error {
+	_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
 	if err != nil {
 		return err
 	}
-	return l.declare(ctx, channel)
+	return l.declare(channel)
 }
 
 // writer is a channel that appends records.
 type writer struct {
-	channel  *amqp.Channel
+	channel  *wire.Channel
 	returned <-chan amqp.Return
-	closed   <-chan *amqp.Error
-}
-
-// call is wire.Call for a call on the channel.
-func (w *writer) call(ctx context.Context, f func() error) error {
-	return reason(wire.Call(ctx, f), w.closed)
 }
 
 func (w *writer) append(ctx context.Context, queue string, r Record) error {
@@ -141,11 +124,11 @@ func (w *writer) append(ctx context.Context, queue string, r Record) error {
 	message := amqp.Publishing{
 		ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body,
 	}
-	confirm, err := wire.CallFor(ctx, func() (*amqp.DeferredConfirmation, error) {
+	confirm, err := wire.CallOn(ctx, w.channel, func() (*amqp.DeferredConfirmation, error) {
 		return w.channel.PublishWithDeferredConfirm("", queue, true, false, message)
 	})
 	if err != nil {
-		return reason(err, w.closed)
+		return err
 	}
 	select {
 	case <-confirm.Done():
@@ -153,7 +136,7 @@ func (w *writer) append(ctx context.Context, queue string, r Record) error {
 		return context.Cause(ctx)
 	}
 	if w.channel.IsClosed() { // the library then reports "not acked" for all that was pending
-		return reason(amqp.ErrClosed, w.closed)
+		return w.channel.Reason(amqp.ErrClosed)
 	}
 	select {
 	case <-w.returned: // it comes before the confirm

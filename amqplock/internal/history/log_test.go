@@ -161,3 +161,17 @@ func TestADeadlineEndsWhatHangs(t *testing.T) {
 		t.Errorf("read: %v", err)
 	}
 }
+
+// A broker may be slow to send what the log has. That is no answer, and above all it does
+// not mean that no run has succeeded.
+func TestARecordThatIsSlowToComeIsNoEmptyLog(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	next := mustGrant(t, l, "a").Read.Offset + 1
+	ctx, cancel := context.WithTimeout(deadline(t), 1500*time.Millisecond)
+	defer cancel()
+	run, err := l.Succeeded(ctx, next, time.Now().Add(-time.Hour))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("found %v: %v", run, err)
+	}
+}

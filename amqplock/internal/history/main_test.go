@@ -2,33 +2,20 @@ package history
 
 import (
 	"context"
-	"crypto/rand"
-	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testURL is the broker of the tests, or the reason why there is none.
-func testURL(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"AMQPRUN_URL", "AMQP_URL"} {
-		if url := os.Getenv(name); url != "" {
-			return url
-		}
-	}
-	t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	return ""
-}
-
 func testConn(t testing.TB) *wire.Conn {
 	t.Helper()
-	b, err := wire.Broker{URLs: []string{testURL(t)}}.Resolve()
+	b, err := wire.Broker{URLs: []string{testbroker.URL(t)}}.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +30,7 @@ func testConn(t testing.TB) *wire.Conn {
 // testLog is a log that no other test has.
 func testLog(t testing.TB) *Log {
 	t.Helper()
-	l := New(testConn(t), wire.Ref{Kind: wire.Mutex, Name: "test-" + rand.Text()})
+	l := New(testConn(t), wire.Ref{Kind: wire.Mutex, Name: testbroker.Name()})
 	t.Cleanup(func() { deleteQueue(t, l) })
 	return l
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -112,10 +111,10 @@ func decode(body []byte) (*Record, error) {
 	if r.Read != nil && (r.Read.Offset < 0 || r.Read.Token < 0 || r.Read.Token > maxToken) {
 		return nil, errGarbage
 	}
-	r.eachText(printable)
+	r.eachText(wire.Printable)
 	metadata := map[string]string{}
 	for key, value := range r.Metadata {
-		metadata[printable(key)] = printable(value)
+		metadata[wire.Printable(key)] = wire.Printable(value)
 	}
 	r.Metadata = metadata
 	return &r, nil
@@ -127,14 +126,4 @@ func (r *Record) eachText(change func(string) string) {
 	} {
 		*text = change(*text)
 	}
-}
-
-// printable keeps what others wrote from driving a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }

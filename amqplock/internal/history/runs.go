@@ -78,7 +78,8 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
 		begin := max(0, last-back)
-		if entries, err = l.collect(ctx, begin, last); err == nil && entries[0].offset > begin {
+		entries, err = l.collect(ctx, begin, last)
+		if err == nil && entries[0].offset > begin {
 			runs := l.pair(entries) // the broker has deleted what was before
 			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
 		}
@@ -137,7 +138,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			}
 			oldest = e.record.At
 		}
-		all := begin == 0 || len(entries) == 0 || entries[0].offset > begin // the rest is deleted
+		all := begin == 0 || entries[0].offset > begin // the rest is deleted
 		if all || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}
@@ -156,42 +157,46 @@ func (r Run) Began() time.Time {
 	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
 }
 
-// emptyTime is how long the first record of a log may take to come. A log is made by
-// somebody who then writes to it, so it is empty only for a moment.
-const emptyTime = time.Second
-
-// collect reads the log from an offset, or with -1 its last chunk, at least up to an
-// offset. It returns nothing for an empty log.
+// collect reads the log from an offset up to another one, at which there is a record.
+// With -1 it reads the last chunk, and returns nothing for a log that is empty.
 func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
 	for {
 		batch, err := l.batch(ctx, begin)
 		if err != nil || len(batch) == 0 {
-			return entries, err
+			return nil, err
 		}
 		entries = append(entries, batch...)
 		last := batch[len(batch)-1].offset
-		if last >= upTo && len(batch) < maxBatch {
+		if last >= upTo {
 			return entries, nil
 		}
 		begin = last + 1
 	}
 }
 
-// maxBatch is the largest prefetch that there is.
+// emptyTime is how long the first record of a log may take to come. No answer of the
+// broker shows that a log is empty. Whoever makes one then writes to it.
+const emptyTime = 5 * time.Second
+
+// maxBatch is the largest prefetch that there is. No chunk has more records.
 const maxBatch = 65535
 
 // batch reads what the broker has from an offset on, at most maxBatch records. The broker
 // sends all of it in one go. We stop consuming when the first record is there, and the
-// other records come before the answer to that.
+// other records come before the answer to that. Only the last chunk (-1) may be empty.
 func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
-	channel, messages, closed, err := l.consume(ctx, begin, maxBatch)
+	channel, messages, err := l.consume(ctx, begin, maxBatch)
 	if err != nil {
 		return nil, err
 	}
-	defer closeLater(channel)
-	firstCtx, cancel := context.WithTimeout(ctx, emptyTime)
-	defer cancel()
-	message, err := receive(firstCtx, messages, closed)
+	defer channel.CloseLater()
+	firstCtx := ctx
+	if begin < 0 {
+		var cancel context.CancelFunc
+		firstCtx, cancel = context.WithTimeout(ctx, emptyTime)
+		defer cancel()
+	}
+	message, err := receive(firstCtx, channel, messages)
 	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
 		return nil, nil
 	}
@@ -199,7 +204,9 @@ func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 		return nil, err
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- channel.Cancel(consumer, false) }()
+	go func() {
+		stopped <- channel.Call(ctx, func() error { return channel.Cancel(consumer, false) })
+	}()
 	var entries []entry
 	for {
 		offset, err := offsetOf(message)
@@ -215,20 +222,20 @@ func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 			return nil, context.Cause(ctx)
 		}
 		if !ok {
-			return entries, reason(<-stopped, closed)
+			return entries, <-stopped
 		}
 	}
 }
 
 // each calls f with each record from an offset on, until ctx or the channel ends.
 func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
-	channel, messages, closed, err := l.consume(ctx, begin, prefetch)
+	channel, messages, err := l.consume(ctx, begin, prefetch)
 	if err != nil {
 		return err
 	}
-	defer closeLater(channel)
+	defer channel.CloseLater()
 	for {
-		message, err := receive(ctx, messages, closed)
+		message, err := receive(ctx, channel, messages)
 		if err != nil {
 			return err
 		}
@@ -239,7 +246,7 @@ func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
 		r, _ := decode(message.Body)
 		f(entry{offset, r})
 		if err := message.Ack(false); err != nil {
-			return reason(err, closed)
+			return channel.Reason(err)
 		}
 	}
 }
@@ -249,26 +256,24 @@ const consumer = "log"
 
 // consume begins to read a log that exists.
 func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
-	*amqp.Channel, <-chan amqp.Delivery, chan *amqp.Error, error,
+	*wire.Channel, <-chan amqp.Delivery, error,
 ) {
 	channel, err := open(ctx, l.conn)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	var messages <-chan amqp.Delivery
-	err = l.find(ctx, channel)
-	if err == nil {
-		err = wire.Call(ctx, func() error { return channel.Qos(ahead, 0, false) })
-	}
-	if err == nil {
-		messages, err = wire.CallFor(ctx, func() (<-chan amqp.Delivery, error) {
-			return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
-		})
-	}
+	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		if err := l.find(channel); err != nil {
+			return nil, err
+		}
+		if err := channel.Qos(ahead, 0, false); err != nil {
+			return nil, err
+		}
+		return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
+	})
 	if err != nil {
-		closeLater(channel)
-		return nil, nil, nil, err
+		channel.CloseLater()
+		return nil, nil, err
 	}
-	return channel, messages, closed, nil
+	return channel, messages, nil
 }

@@ -21,9 +21,8 @@ type Tail struct {
 	known known
 	begin int64 // where reading began; -1 at the last chunk
 
-	channel  *amqp.Channel
+	channel  *wire.Channel
 	messages <-chan amqp.Delivery
-	closed   chan *amqp.Error
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -103,7 +102,7 @@ const prefetch = 512
 // The broker handles the requests of a channel in their order. So a record that is
 // published on this one comes behind the place at which it began to read.
 func (t *Tail) attach(
-	ctx context.Context, offset int64, find func(context.Context, *amqp.Channel) error,
+	ctx context.Context, offset int64, find func(*wire.Channel) error,
 ) error {
 	t.detach()
 	channel, err := open(ctx, t.log.conn)
@@ -111,22 +110,22 @@ func (t *Tail) attach(
 		return err
 	}
 	t.channel, t.known, t.begin = channel, newKnown(), offset
-	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
-	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
-	if err == nil {
-		err = find(ctx, channel)
-	}
-	if err == nil {
-		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
-	}
-	return reason(err, t.closed)
+	t.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		if err := channel.Qos(prefetch, 0, false); err != nil {
+			return nil, err
+		}
+		if err := find(channel); err != nil {
+			return nil, err
+		}
+		return channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
+	})
+	return err
 }
 
 // attached waits until the broker has begun to send: attach does not. The answer to a
 // later request on the channel comes behind a refusal.
 func (t *Tail) attached(ctx context.Context) error {
-	err := wire.Call(ctx, func() error { return t.channel.Qos(prefetch, 0, false) })
-	return reason(err, t.closed)
+	return t.channel.Call(ctx, func() error { return t.channel.Qos(prefetch, 0, false) })
 }
 
 // from are the arguments of a consumer that begins at an offset, or with -1 at the last
@@ -140,7 +139,7 @@ func from(offset int64) amqp.Table {
 
 func (t *Tail) detach() {
 	if t.channel != nil {
-		closeLater(t.channel)
+		t.channel.CloseLater()
 		t.channel = nil
 	}
 }
@@ -173,7 +172,7 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 
 // read takes in one record.
 func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
-	message, err := receive(ctx, t.messages, t.closed)
+	message, err := receive(ctx, t.channel, t.messages)
 	if err != nil {
 		return message, err
 	}
@@ -186,7 +185,7 @@ func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
 	if t.begin >= 0 && t.known.from > t.begin {
 		t.known.whole = true // the broker has deleted what was before
 	}
-	return message, reason(message.Ack(false), t.closed)
+	return message, t.channel.Reason(message.Ack(false))
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -259,12 +258,11 @@ func (t *Tail) publish(ctx context.Context, id string, r Record) error {
 		return errAlarm
 	}
 	channel := t.channel
-	err = wire.Call(ctx, func() error {
+	return channel.Call(ctx, func() error {
 		return channel.Publish("", t.log.queue, false, false, amqp.Publishing{
 			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
 		})
 	})
-	return reason(err, t.closed)
 }
 
 // offsetOf is the place of a message in the stream.

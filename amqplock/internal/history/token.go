@@ -13,12 +13,13 @@ import "errors"
 // known is what a reader knows of the tokens in a log, from the records that it has read
 // so far.
 type known struct {
-	any      bool  // it has read a record
-	from, to int64 // the offsets it has read, without a gap
-	whole    bool  // there is nothing before from
+	any      bool  // It has read a record.
+	from, to int64 // The offsets it has read, without a gap.
+	whole    bool  // There is nothing before from.
 
-	marked int64 // the largest offset that a record read vouches for; -1 if none does
-	top    int64 // the largest token that it has met
+	marked int64 // The largest offset that a record read vouches for; -1 if none does.
+	top    int64 // The largest token that it has met.
+	lifted bool  // One of them may be the first of a log.
 }
 
 func newKnown() known { return known{marked: -1} }
@@ -34,6 +35,7 @@ func (k *known) add(offset int64, r *Record) {
 		return
 	}
 	k.top = max(k.top, r.Token)
+	k.lifted = k.lifted || r.lifted()
 	// A record cannot vouch for what comes behind it. One that does is of a log that was
 	// deleted.
 	if r.Read != nil && r.Read.Offset < offset {
@@ -69,18 +71,19 @@ func (k *known) start() int64 {
 	return max(0, k.from-lookBack)
 }
 
-// What a log that was deleted had given out is not known any more; then only the clock
-// makes tokens grow. It is known to the second (see clock), so tokens of the old log may
-// be two seconds ahead of what it says now. In a log that begins, with less than youngLog
-// records before, tokens are later by newLogLift.
-const (
-	youngLog   = 64
-	newLogLift = 3000
-)
+// newLogLift is how much later than its time the first token of a log is. What a log that
+// was deleted had given out is not known any more; then only the clock makes tokens grow.
+// It is known to some 1.5 s (see clock). So the tokens of two writers may be 3 s apart in
+// the wrong order. Only the first token is later. Those behind it are the next numbers,
+// until the clock has caught up, or a log that is deleted soon would have them all ahead.
+const newLogLift = 5000
+
+// lifted reports whether the token of a grant is late enough to be the first of a log.
+func (r *Record) lifted() bool { return r.Token >= r.At.UnixMilli()+newLogLift }
 
 // floor is the least token for a grant at the time now, in Unix milliseconds.
 func (k *known) floor(now int64) int64 {
-	if k.any && k.from == 0 && k.to < youngLog {
+	if k.any && k.from == 0 && !k.lifted {
 		return now + newLogLift
 	}
 	return now

@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // at is a record that may be met at some offset.
@@ -19,8 +20,16 @@ func knownOf(list ...met) known {
 	return k
 }
 
-func token(t int64) *Record               { return &Record{Token: t} }
-func marked(t, offset, top int64) *Record { return &Record{Token: t, Read: &Mark{offset, top}} }
+func token(t int64) *Record { return &Record{Token: t, At: time.UnixMilli(t)} }
+
+// first is the first grant of a log, made at the time now.
+func first(now int64) *Record {
+	return &Record{Token: now + newLogLift, At: time.UnixMilli(now)}
+}
+
+func marked(t, offset, top int64) *Record {
+	return &Record{Token: t, At: time.UnixMilli(t), Read: &Mark{offset, top}}
+}
 
 func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
 	for _, test := range []struct {
@@ -63,6 +72,9 @@ func TestATokenIsTheClocksUnlessTheLogIsAhead(t *testing.T) {
 		{"ahead of the clock", knownOf(met{900, marked(now+5, 899, now-9)}), now + 6},
 		{"a mark is ahead", knownOf(met{900, marked(now-5, 899, now+9)}), now + 10},
 		{"a new log", knownOf(met{0, token(now - 5)}), now + newLogLift},
+
+		{"its first token", knownOf(met{0, first(now - newLogLift - 5)}), now},
+		{"soon after its first token", knownOf(met{0, first(now - 5)}), now + newLogLift - 4},
 		{"a new log that is ahead", knownOf(met{0, token(now + 9000)}), now + 9001},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -195,6 +195,9 @@ func (a *admin) claimPatiently(ctx context.Context, queue string) error {
 // claim declares an exclusive queue. The error matches fault.ErrBusy when it is
 // another's.
 func (a *admin) claim(ctx context.Context, doing, queue string) error {
+	if seenHeld(ctx, a.link, queue) {
+		return fault.ErrBusy
+	}
 	err := a.link.Timed(ctx, doing, func() error { return a.link.Requests.Claim(queue) })
 	return notGranted(ctx, a.link, a.ref, queue, err, &a.looked)
 }

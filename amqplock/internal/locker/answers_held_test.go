@@ -35,10 +35,10 @@ func TestAnswersToHolder(t *testing.T) {
 		404 timeout | lost    lost    unknown unknown unknown held held held held
 		405         | lost    lost    unknown unknown unknown held held held held
 		406         | unknown unknown unknown unknown unknown held held held held
-		320         | lost    lost    unknown unknown lost    lost lost held lost
-		530         | lost    lost    unknown unknown lost    lost lost held lost
-		541         | lost    lost    unknown unknown lost    lost lost held lost
-		cut         | lost    lost    unknown unknown lost    lost lost held lost
+		320         | lost    lost    unknown unknown lost    lost lost held held
+		530         | lost    lost    unknown unknown lost    lost lost held held
+		541         | lost    lost    unknown unknown lost    lost lost held held
+		cut         | lost    lost    unknown unknown lost    lost lost held held
 		silence     | unknown unknown unknown unknown unknown held held held held`,
 		func(t *testing.T, p *peer, cfg Config, q question, reply func(*request), want string) {
 			lock, err := Acquire(t.Context(), cfg)

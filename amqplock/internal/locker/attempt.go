@@ -99,12 +99,16 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 func (a *attempt) usesWitness() bool { return a.cfg.Kind == wire.Mutex || !a.ours }
 
 // noProcess recognises the answer to a basic.get from a quorum queue that has no process
-// yet or any more: 541, noproc. RabbitMQ closes the connection with it. All versions
-// answer so while a queue is being made, and 4.3 also while one is being deleted.
+// yet or any more: 541, noproc or {shutdown,delete}. RabbitMQ closes the connection with
+// it. All versions answer so while a queue is being made, and 4.3 also while one is being
+// deleted.
 func noProcess(err error) bool {
 	var reply *amqp.Error
-	return errors.As(err, &reply) && reply != nil && reply.Code == amqp.InternalError &&
-		strings.Contains(reply.Reason, "noproc")
+	if !errors.As(err, &reply) || reply == nil || reply.Code != amqp.InternalError {
+		return false
+	}
+	reason := strings.Join(strings.Fields(reply.Reason), "") // it prints a term over lines
+	return strings.Contains(reason, "noproc") || strings.Contains(reason, "{shutdown,delete}")
 }
 
 // fragile reports whether the broker may fail where it means that others hold the lock.
@@ -113,12 +117,20 @@ func (a *attempt) fragile() bool {
 }
 
 func (a *attempt) takeMutex(ctx context.Context) error {
-	if a.fragile() { // a refused claim could end the connection
-		if missing, err := a.link.Missing(ctx, a.cfg.Name); err == nil && !missing {
-			return fault.ErrBusy
-		}
+	if seenHeld(ctx, a.link, a.cfg.Name) {
+		return fault.ErrBusy
 	}
 	return a.claim(ctx, 0)
+}
+
+// seenHeld reports whether a claim of queue would be refused. It asks only where a
+// refusal could end the connection.
+func seenHeld(ctx context.Context, link *wire.Link, queue string) bool {
+	if !wire.Fragile(link.Lock.Config.Vhost, queue) {
+		return false
+	}
+	missing, err := link.Missing(ctx, queue)
+	return err == nil && !missing
 }
 
 // takeSlots collects the slots that the configuration asks for: Count, all or none, or
@@ -146,8 +158,9 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 		a.ours, a.size = found.Ours, 0
 		if found.Exact {
 			a.size = found.Count
+			a.dropRemoved(ctx, found.Count)
 		}
-		if found.Count < want && !a.cfg.Greedy && found.Count > 0 {
+		if found.Exact && found.Count < want && !a.cfg.Greedy && found.Count > 0 {
 			a.putBack(ctx) // others can use them
 			return &fault.Error{Kind: fault.ErrTooFew, Text: fmt.Sprintf(
 				"there are %d slots, %d are wanted", found.Count, want)}

@@ -90,10 +90,11 @@ func notGranted(
 		return wire.Refused(link.Lock.Broker, "claim "+lock.String(), err)
 	}
 	if !*looked {
-		if err := wire.Call(ctx, func() error { return link.Requests.Look(queue) }); err == nil {
+		err := wire.Call(ctx, func() error { return link.Requests.Look(queue) })
+		if err == nil {
 			return NotALock(queue, link.Lock.Broker)
 		}
-		*looked = true
+		*looked = wire.Code(err) != 0
 	}
 	return fault.ErrBusy
 }

@@ -1,11 +1,13 @@
 package locker
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -61,11 +63,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 				}
 			}
 			for i := range cfg.Slots {
-				select {
-				case <-granted:
-				case <-time.After(10 * time.Second):
-					t.Fatalf("%d of %d free slots are taken", i, cfg.Slots)
-				}
+				testbroker.Receive(t, fmt.Sprintf("slot %d of %d to be taken", i+1, cfg.Slots), granted)
 			}
 			close(holdOn)
 			if err := leavers.Wait(); err != nil {

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -36,7 +37,7 @@ func atClaim(then func(*wireConn)) func(context.Context, string, string) (net.Co
 // has it: RabbitMQ 4 may end one with 541 meanwhile.
 func claimSoon(t *testing.T, cfg Config, s *wire.Link) *wire.Link {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.Requests.Claim(cfg.Name) != nil; {
+	for deadline := time.Now().Add(testbroker.Patience); s.Requests.Claim(cfg.Name) != nil; {
 		if time.Now().After(deadline) {
 			t.Fatal("the mutex does not come free")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -23,7 +24,7 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	admin := cfg
 	await := func(want ...int) {
 		t.Helper()
-		timeout := time.After(15 * time.Second)
+		timeout := time.After(testbroker.Patience)
 		for {
 			select {
 			case got := <-changes:
@@ -90,6 +91,34 @@ func TestRemovalDoesNotEndTheLockConnection(t *testing.T) {
 	})
 }
 
+// It answers 541 also to a consumer that comes while the slot is being removed.
+func TestWatchingARemovedSlotDoesNotEndTheLockConnection(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		lock, free := elastic(t, p, cfg)
+		refused := 0
+		p.answer(func(r *request) bool {
+			dying := r.method == "consume" && r.queue == wire.SlotQueue("x", 2)
+			if dying {
+				refused++
+				replies["541"](r)
+			}
+			return dying
+		})
+		free()
+		pass(10 * time.Second)
+		if got := lock.Slots(); !slices.Equal(got, []int{1, 2}) || lock.Context().Err() != nil {
+			t.Errorf("holds %v, want slots 1 and 2: %v", got, context.Cause(lock.Context()))
+		}
+		if refused == 0 {
+			t.Error("nobody has watched slot 2")
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // An elastic set that begins while others wait joins the queue behind them. It grows
 // when it is its turn.
 func TestElasticSetGrowsBehindWaiters(t *testing.T) {
@@ -99,19 +128,14 @@ func TestElasticSetGrowsBehindWaiters(t *testing.T) {
 	changes := make(chan []int, 16)
 	cfg.OnChange = func(slots []int) { changes <- slots }
 	_, leave := joinQueue(t, cfg.Name)
-	lock := mustAcquire(t, cfg)
+	mustAcquire(t, cfg)
 	awaitWaiters(t, cfg.Name, 2)
 	leave()
 	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 1); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case got := <-changes:
-		if !slices.Equal(got, []int{1, 2}) {
-			t.Errorf("holds %v, want slots 1 and 2", got)
-		}
-	case <-time.After(15 * time.Second):
-		t.Errorf("holds %v, want slots 1 and 2", lock.Slots())
+	if got := testbroker.Receive(t, "the growth", changes); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("holds %v, want slots 1 and 2", got)
 	}
 }
 
@@ -123,6 +147,7 @@ func TestRemovalIsReportedOnce(t *testing.T) {
 	changes := make(chan []int, 16)
 	cfg.OnChange = func(slots []int) { changes <- slots }
 	lock := mustAcquire(t, cfg)
+	lock.stop() // or the set would grow again by what it loses
 	gone := &goneError{slot: 2, check: "slot check", err: errors.New("no queue")}
 	for range 2 {
 		if !lock.survive(t.Context(), gone) {
@@ -146,6 +171,7 @@ func TestChangesAreReportedInOrder(t *testing.T) {
 		<-goOn
 	}
 	lock := mustAcquire(t, cfg)
+	lock.stop() // or the set would grow again by what it loses
 	var both errgroup.Group
 	drop := func(slot int) {
 		both.Go(func() error {

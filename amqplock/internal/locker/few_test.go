@@ -2,6 +2,7 @@ package locker
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,52 @@ func TestTooFewSlotsBlockNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := (<-got).Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A waiter that keeps a part asks only for the rest. Few free slots at the beginning of a
+// long row are no reason to take the semaphore for a short one.
+func TestPartOfALongRowIsCompleted(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 20); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Count = 12
+	s := testContender(t, cfg)
+	for slot := 9; slot <= 14; slot++ {
+		if err := s.claim(t.Context(), slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.try(t.Context(), true); err != nil || len(s.held.list()) != 12 {
+		t.Errorf("12 of 20 slots, of which 6 were ours and the others free: %v, %v", s.held.list(), err)
+	}
+}
+
+// A drain takes the last slots. A waiter that has collected one of them gives it back:
+// the drain would wait for its whole run.
+func TestCollectedSlotsAreLeftToADrain(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 4); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Count = 2
+	s := testContender(t, cfg)
+	if err := s.claim(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- DrainTo(t.Context(), cfg.Broker, cfg.Name, 3) }()
+	waitFor(t, "the slot to be given back", func() bool {
+		if err := s.try(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		return !slices.Contains(s.held.list(), 4)
+	})
+	if err := <-drained; err != nil {
 		t.Error(err)
 	}
 }

@@ -74,3 +74,22 @@ func TestClaimThatTheBrokerFailsToRefuse(t *testing.T) {
 		}
 	})
 }
+
+// Administrators take turns over such a name too.
+func TestAdministratorsOfANameOverWhichTheBrokerFails(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Name = "größe" + strings.Repeat("x", 40)
+		cfg = p.semaphore(cfg, 1)
+		p.answer(failsToRefuse)
+		p.heldFor(cfg.Name, time.Second)
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+			t.Errorf("beside another for a second: %v", err)
+		}
+		p.heldFor(cfg.Name, time.Hour)
+		err := Resize(t.Context(), cfg.Broker, cfg.Name, 3)
+		if !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("beside another for long: %v, want ErrNotAcquired", err)
+		}
+	})
+}

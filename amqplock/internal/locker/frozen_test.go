@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -15,7 +16,7 @@ func TestFrozenFirstWaiterKeepsNobodyFromTheLock(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			cfg := testConfig(t, kind)
-			cfg.look = 50 * time.Millisecond
+			cfg.look, cfg.retry = 50*time.Millisecond, time.Hour // looks alone
 			if kind == wire.Semaphore {
 				cfg.Slots = 1
 			}
@@ -30,11 +31,7 @@ func TestFrozenFirstWaiterKeepsNobodyFromTheLock(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				select {
-				case <-granted:
-				case <-time.After(5 * time.Second): // before the tries without a hint
-					t.Fatal("a frozen waiter keeps the lock from the others")
-				}
+				testbroker.Receive(t, "service of one behind the frozen waiter", granted)
 			}
 		})
 	}
@@ -44,7 +41,7 @@ func TestFrozenFirstWaiterKeepsNobodyFromTheLock(t *testing.T) {
 func TestLookingWaiterDoesNotOvertake(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.look, cfg.retry = 500*time.Millisecond, time.Hour
+	cfg.look, cfg.retry = 3*time.Second, time.Hour // so long has the first to react to a hint
 	holder := testSession(t, cfg)
 	if err := holder.Requests.Claim(cfg.Name); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -140,13 +141,8 @@ func passThrough[T any](t *testing.T, cfg Config, granted chan<- T, who T) {
 func servedInOrder[T comparable](t *testing.T, granted <-chan T, all ...T) {
 	t.Helper()
 	for _, want := range all {
-		select {
-		case got := <-granted:
-			if got != want {
-				t.Errorf("%v was served, want %v", got, want)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("nobody was served, want %v", want)
+		if got := testbroker.Receive(t, fmt.Sprint("service of ", want), granted); got != want {
+			t.Errorf("%v was served, want %v", got, want)
 		}
 	}
 }
@@ -193,9 +189,15 @@ func TestWaitEndsInTime(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
 	mustAcquire(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrNotAcquired) {
+	ctx, end := context.WithCancelCause(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Acquire(ctx, cfg)
+		failed <- err
+	}()
+	awaitWaiters(t, cfg.Name, 1)
+	end(context.DeadlineExceeded)
+	if err := <-failed; !errors.Is(err, fault.ErrNotAcquired) {
 		t.Errorf("got %v, want ErrNotAcquired", err)
 	}
 }

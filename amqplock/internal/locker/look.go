@@ -32,14 +32,16 @@ type Seen struct {
 
 // Look asks the broker.
 func Look(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
-	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) { return count(ctx, link, lock) })
+	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
+		return count(ctx, link, lock, countByPublishing)
+	})
 }
 
 // Inspect asks the broker, and then the participants. That they cannot be asked is logged
 // and no error.
 func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
-		seen, err := count(ctx, link, lock)
+		seen, err := count(ctx, link, lock, countByPublishing)
 		if err != nil {
 			return seen, err
 		}
@@ -81,7 +83,7 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 		for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 		}) {
-			seen, err := count(ctx, link, lock)
+			seen, err := count(ctx, link, lock, countByClaims(locks[lock]))
 			if err != nil { // it may be gone by now, or never have been
 				b.Debugf("%v", err)
 				if errors.Is(err, fault.ErrAccess) {
@@ -144,11 +146,14 @@ func inspectOver[T any](
 	return seen, err
 }
 
-// count asks the broker.
-func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
+// count asks the broker. With unseen it counts a mutex at which it cannot look.
+func count(
+	ctx context.Context, link *wire.Link, lock wire.Ref,
+	unseen func(context.Context, *wire.Link, Seen) (Seen, error),
+) (Seen, error) {
 	seen := Seen{Lock: lock, Slots: 1}
 	if lock.Kind == wire.Mutex && wire.Fragile(link.Lock.Config.Vhost, lock.Name) {
-		return countByPublishing(ctx, link, seen)
+		return unseen(ctx, link, seen)
 	}
 	if lock.Kind == wire.Mutex {
 		doing := "look at " + lock.String()
@@ -161,8 +166,8 @@ func count(ctx context.Context, link *wire.Link, lock wire.Ref) (Seen, error) {
 		case wire.Absent(err):
 			seen.Free = []int{1}
 		case wire.Code(err) == amqp.AccessRefused: // 4.3 lets only those look who may configure it
-			if published, publishErr := countByPublishing(ctx, link, seen); publishErr == nil {
-				return published, nil
+			if counted, otherErr := unseen(ctx, link, seen); otherErr == nil {
+				return counted, nil
 			}
 			return seen, err
 		default:
@@ -187,6 +192,20 @@ func countByPublishing(ctx context.Context, link *wire.Link, seen Seen) (Seen, e
 		seen.Held = 1
 	}
 	return seen, err
+}
+
+// countByClaims fills in whether somebody claims to hold a mutex. It is for a name that
+// only those who answer have given. The name may be that of a work queue, into which a
+// question by publishing would put a message.
+func countByClaims(said []presence.Answer) func(context.Context, *wire.Link, Seen) (Seen, error) {
+	return func(_ context.Context, _ *wire.Link, seen Seen) (Seen, error) {
+		if presence.Claimed(said) > 0 {
+			seen.Held = 1
+		} else {
+			seen.Free = []int{1}
+		}
+		return seen, nil
+	}
 }
 
 // hear adds what the participants say, in the order in which they are to be served, those

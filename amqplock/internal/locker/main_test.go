@@ -2,10 +2,8 @@ package locker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -13,15 +11,18 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testLog logs each step to the test.
-func testLog(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
+// The names of what all packages share.
+var (
+	testURL = testbroker.URL
+	testLog = testbroker.Log
+	waitFor = testbroker.WaitFor
+)
 
 // onLog calls f with each record. The calls do not overlap.
 func onLog(f func(text string)) *slog.Logger {
@@ -50,24 +51,12 @@ func (l *logFunc) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// testURL is the broker of the tests, or the reason why there is none.
-func testURL(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"AMQPRUN_URL", "AMQP_URL"} {
-		if url := os.Getenv(name); url != "" {
-			return url
-		}
-	}
-	t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	return ""
-}
-
 // testConfig is a lock that no other test has.
 func testConfig(t *testing.T, kind wire.Kind) Config {
 	t.Helper()
 	cfg := Config{
 		Broker:   wire.Broker{URLs: []string{testURL(t)}, Log: testLog(t)},
-		Ref:      wire.Ref{Kind: kind, Name: "test-" + rand.Text()},
+		Ref:      wire.Ref{Kind: kind, Name: testbroker.Name()},
 		StopTime: 5 * time.Second,
 	}
 	if kind == wire.Semaphore {
@@ -91,29 +80,10 @@ func mustAcquire(t *testing.T, cfg Config) *Holder {
 	return lock
 }
 
-// waitFor polls until ok, for conditions that nothing announces.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not in 10 s: %s", what)
-		}
-	}
-}
-
 // waitLost waits for the end of the lock's context and returns its cause.
 func waitLost(t *testing.T, lock *Holder) *fault.Error {
 	t.Helper()
-	select {
-	case <-lock.Context().Done():
-	case <-time.After(10 * time.Second):
-		t.Fatal("the lock was not lost in 10 s")
-	}
+	testbroker.Receive(t, "the loss of the lock", lock.Context().Done())
 	var lost *fault.Error
 	if !errors.As(context.Cause(lock.Context()), &lost) {
 		t.Fatalf("cause is %v, want a *fault.Error", context.Cause(lock.Context()))

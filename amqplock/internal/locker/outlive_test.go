@@ -12,6 +12,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -245,7 +246,7 @@ func TestEvictedCollectorDoesNotConnectAgain(t *testing.T) {
 		})
 		kill()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
 	defer cancel()
 	ended := make(chan error)
 	go func() {

@@ -37,6 +37,7 @@ var (
 	queueDeleteOk       = method{50, 41}
 	basicQosOk          = method{60, 11}
 	basicConsumeOk      = method{60, 21}
+	basicCancel         = method{60, 30}
 	basicReturn         = method{60, 50}
 	basicGetEmpty       = method{60, 72}
 	basicAck            = method{60, 80}

@@ -111,6 +111,20 @@ func (p *peer) answer(script func(*request) bool) {
 	p.script = script
 }
 
+// fail has the broker fail itself (541) at the first n of such requests, and counts them.
+func (p *peer) fail(n int, method, queue, detail string) (failures *int) {
+	failures = new(int)
+	p.answer(func(r *request) bool {
+		fails := r.method == method && r.queue == queue && *failures < n
+		if fails {
+			*failures++
+			r.closeConnection(amqp.InternalError, "INTERNAL_ERROR - "+detail)
+		}
+		return fails
+	})
+	return failures
+}
+
 func (p *peer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	p.mu.Lock()

@@ -29,17 +29,19 @@ func (h *Holder) prepare() {
 	case <-h.checking.Done():
 		return
 	}
-	if h.cfg.Kind == wire.Semaphore {
-		h.background.Go(func() { watchSlots(h.keeper) })
-	}
 	if h.cfg.Elastic {
 		h.publishing.Go(func() { grow(h.keeper) })
 	}
 	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+	var watched *wire.Conn
 	for {
 		pause, ended := h.cfg.rearm, make(<-chan struct{})
 		err := h.link.OpenPublish(h.checking)
+		if conn := h.link.Publish(); err == nil && conn != watched && h.cfg.Kind == wire.Semaphore {
+			h.background.Go(func() { watchSlots(h.keeper, conn) })
+			watched = conn
+		}
 		if err == nil {
 			err = h.checker.openPreCheck(h.checking, h.link)
 		}

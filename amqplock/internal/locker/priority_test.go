@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -86,21 +88,17 @@ func TestWaitersAreServedByPriority(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range line {
-		select {
-		case got := <-served:
-			if got != want {
-				t.Errorf("as number %d came waiter %d with priority %d, want %d with %d", i,
-					got.number, got.priority, want.number, want.priority)
-			}
-			if i%9 == 4 { // a holder dies
-				waitFor(t, "the last will is armed", func() bool { return isArmed(got.lock) })
-				got.kill()
-			}
-			if err := got.lock.Release(t.Context()); err != nil && i%9 != 4 {
-				t.Error(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("nobody was served as number %d", i)
+		got := testbroker.Receive(t, fmt.Sprint("service of number ", i), served)
+		if got != want {
+			t.Errorf("as number %d came waiter %d with priority %d, want %d with %d", i,
+				got.number, got.priority, want.number, want.priority)
+		}
+		if i%9 == 4 { // a holder dies
+			waitFor(t, "the last will is armed", func() bool { return isArmed(got.lock) })
+			got.kill()
+		}
+		if err := got.lock.Release(t.Context()); err != nil && i%9 != 4 {
+			t.Error(err)
 		}
 	}
 	waiters.Wait()
@@ -140,7 +138,7 @@ func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 func TestWaiterBehindAFrozenOneDoesNotOvertakeAHigherOne(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.look = 300 * time.Millisecond
+	cfg.look = time.Second // which an answer may take
 	holder := mustAcquire(t, cfg)
 	joinQueue(t, cfg.Name) // and acknowledges nothing
 	granted := make(chan int, 3)

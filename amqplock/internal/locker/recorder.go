@@ -10,8 +10,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// recordTime bounds each record that is not needed for the lock to be right.
-const recordTime = time.Second
+// recordTime bounds each record that is not needed for the lock to be right. It may have
+// to log in first, which can take some seconds on a busy machine.
+const recordTime = 3 * time.Second
 
 // Ending is how the work under a lock has ended. amqplock.Ending documents it.
 type Ending struct {

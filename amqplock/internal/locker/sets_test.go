@@ -245,28 +245,22 @@ func TestLeaseOfAGreedySet(t *testing.T) {
 // busy, or gone.
 func TestSlotThatIsRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg = p.semaphore(cfg, 1)
-		failures := 0
-		p.answer(func(r *request) bool {
-			if r.method == "get" && r.queue == wire.SlotQueue("x", 1) && failures < 2 {
-				failures++
-				r.closeConnection(541, "INTERNAL_ERROR - {noproc,{gen_statem,call}}")
-				return true
+	for _, reason := range []string{"{noproc,{gen_statem,call}}", "{shutdown,\n delete}"} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, 1)
+			failures := p.fail(2, "get", wire.SlotQueue("x", 1), reason)
+			if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+				t.Errorf("%s: %v, want ErrNotAcquired", reason, err)
 			}
-			return false
+			lock := mustAcquire(t, cfg)
+			if *failures != 2 {
+				t.Errorf("%s: %d failures", reason, *failures)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
 		})
-		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
-			t.Errorf("%v, want ErrNotAcquired", err)
-		}
-		lock := mustAcquire(t, cfg)
-		if failures != 2 {
-			t.Errorf("%d failures", failures)
-		}
-		if err := lock.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
+	}
 }
 
 // To a message to a slot that is just being removed RabbitMQ 4.0 answers 541. When many
@@ -275,18 +269,10 @@ func TestSlotsThatAreRemovedWhileTheyAreCounted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 		cfg = p.semaphore(cfg, 1)
-		failures := 0
-		p.answer(func(r *request) bool {
-			if r.method == "publish" && r.queue == wire.SlotQueue("x", 1) && failures < 4 {
-				failures++
-				r.closeConnection(541, "INTERNAL_ERROR")
-				return true
-			}
-			return false
-		})
+		failures := p.fail(4, "publish", wire.SlotQueue("x", 1), "")
 		lock, err := TryAcquire(t.Context(), cfg)
-		if err != nil || failures != 4 {
-			t.Fatalf("after %d failures: %v", failures, err)
+		if err != nil || *failures != 4 {
+			t.Fatalf("after %d failures: %v", *failures, err)
 		}
 		if err := lock.Release(t.Context()); err != nil {
 			t.Error(err)

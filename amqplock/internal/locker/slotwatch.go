@@ -14,6 +14,9 @@ import (
 // slotWatch consumes from the queues of the slots held. The broker notifies a consumer
 // that its queue is being deleted; without that the next check in turn finds out. Only
 // probes arrive, of no interest.
+//
+// It uses the publish connection. RabbitMQ 3.10 to 4.3 ends a connection (541) that
+// begins to consume from a quorum queue which is just being deleted.
 type slotWatch struct {
 	*keeper
 	channel *amqp.Channel
@@ -21,15 +24,12 @@ type slotWatch struct {
 	watched map[int]bool
 }
 
-// watchSlots watches until the checks are stopped.
-func watchSlots(k *keeper) {
-	channel, err := wire.CallFor(k.checking, func() (*amqp.Channel, error) {
-		return k.link.Lock.Channel()
-	})
+// watchSlots watches until the checks are stopped or conn ends.
+func watchSlots(k *keeper, conn *wire.Conn) {
+	channel, err := wire.CallFor(k.checking, conn.Channel)
 	if err != nil {
 		return
 	}
-	defer channel.Close()
 	w := &slotWatch{
 		keeper: k, channel: channel, watched: map[int]bool{},
 		// Room for many: the library's reader hands them over. It would wait for us while we
@@ -43,6 +43,8 @@ func watchSlots(k *keeper) {
 		again = ticker.C
 	}
 	w.run(again)
+	for range w.removed { //nolint:revive // more than there is room for would stop the reader
+	}
 }
 
 func (w *slotWatch) run(again <-chan time.Time) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -75,23 +76,17 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 		if err := holder.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case err := <-granted:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("a waiter was not woken")
+		if err := testbroker.Receive(t, "the end of a wait", granted); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
 // The same where the slot came free without a hint, just before the time was over.
-//
-// It runs alone: both waiters have to stand in the queue within two seconds.
 func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
-	cfg.retry = time.Hour
+	cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
 	other := holdAll(t, cfg, 2)
 	ctx, end := context.WithCancelCause(t.Context())
 	defer end(nil)
@@ -123,13 +118,12 @@ func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 	if holder == nil {
 		return
 	}
-	select {
-	case lock := <-next:
-		if err := lock.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the next waiter got no hint of the other slot")
+	lock := testbroker.Receive(t, "service of the next waiter, by a hint", next)
+	if lock == nil {
+		return
+	}
+	if err := lock.Release(t.Context()); err != nil {
+		t.Error(err)
 	}
 	if err := holder.Release(t.Context()); err != nil {
 		t.Error(err)
@@ -169,7 +163,7 @@ func TestNobodyOvertakesInTheQueue(t *testing.T) {
 			}
 		case <-got:
 			t.Fatal("the second waiter has overtaken the first")
-		case <-time.After(10 * time.Second):
+		case <-time.After(testbroker.Patience):
 			t.Fatal("the first waiter got no hint")
 		}
 	}
@@ -288,9 +282,5 @@ func TestLockWithALongNameIsHandedOver(t *testing.T) {
 	if err := holder.Release(t.Context()); err != nil { // most often without a second connection
 		t.Fatal(err)
 	}
-	select {
-	case <-hints:
-	case <-time.After(10 * time.Second):
-		t.Error("no hint")
-	}
+	testbroker.Receive(t, "a hint", hints)
 }

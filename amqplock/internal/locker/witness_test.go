@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -21,22 +22,14 @@ func TestWitnessThatIsJustBeingMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-				failures := 0
-				p.answer(func(r *request) bool {
-					if r.method != "get" || r.queue != wire.Witness || failures == 2 {
-						return false
-					}
-					failures++
-					r.closeConnection(541, "INTERNAL_ERROR - noproc")
-					return true
-				})
+				failures := p.fail(2, "get", wire.Witness, "noproc")
 				begun := time.Now()
 				lock, err := acquire(t.Context(), cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if took := time.Since(begun); failures != 2 || took > time.Second {
-					t.Errorf("%d failures, %v", failures, took)
+				if took := time.Since(begun); *failures != 2 || took > time.Second {
+					t.Errorf("%d failures, %v", *failures, took)
 				}
 				if err := lock.Release(t.Context()); err != nil {
 					t.Error(err)
@@ -50,13 +43,7 @@ func TestWitnessThatIsJustBeingMade(t *testing.T) {
 func TestWitnessThatNeverWorks(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		p.answer(func(r *request) bool {
-			broken := r.method == "get" && r.queue == wire.Witness
-			if broken {
-				r.closeConnection(541, "INTERNAL_ERROR - noproc")
-			}
-			return broken
-		})
+		p.fail(math.MaxInt, "get", wire.Witness, "noproc")
 		begun := time.Now()
 		_, err := TryAcquire(t.Context(), cfg)
 		if errors.Is(err, fault.ErrNotAcquired) || !errors.Is(err, fault.ErrUnreachable) {

@@ -29,27 +29,42 @@ const (
 // It ends when enough slots are claimed and no answer came for a moment. An error that
 // comes with answers says why there are no more. Silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
+	return ask(ctx, link, key, func(claimed int) time.Duration {
+		if claimed < enough {
+			return missingPatience
+		}
+		return quietPatience
+	})
+}
+
+// AskPatiently is Ask that ends when no answer came for as long as patience.
+func AskPatiently(
+	ctx context.Context, link *wire.Link, key string, patience time.Duration,
+) ([]Answer, error) {
+	return ask(ctx, link, key, func(int) time.Duration { return patience })
+}
+
+func ask(
+	ctx context.Context, link *wire.Link, key string, patience func(claimed int) time.Duration,
+) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
 	}
 	c := link.Publish()
-	q, err := wire.TimedFor(ctx, link, "ask who holds", func(context.Context) (*inquiry, error) {
-		return inquire(c, whoExchange, key, amqp.Publishing{})
+	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
+		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer q.end()
+	defer q.channel.CloseLater()
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all := map[string]Answer{}
 	for len(all) < maxAnswers && err == nil {
-		patience := missingPatience
-		if Claimed(slices.Collect(maps.Values(all))) >= enough {
-			patience = quietPatience
-		}
+		claimed := Claimed(slices.Collect(maps.Values(all)))
 		var a Answer
-		if a, err = q.next(bounded, patience); err == nil {
+		if a, err = q.next(bounded, patience(claimed)); err == nil {
 			all[a.About.ID] = a
 		}
 	}
@@ -118,11 +133,11 @@ func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) e
 
 // evict waits for the answer until ctx ends.
 func evict(ctx context.Context, c *wire.Conn, id string, order amqp.Publishing) (Answer, error) {
-	q, err := inquire(c, evictExchange, id, order)
+	q, err := inquire(ctx, c, evictExchange, id, order)
 	if err != nil {
 		return Answer{}, err
 	}
-	defer q.end()
+	defer q.channel.CloseLater()
 	return q.next(ctx, time.Hour)
 }
 
@@ -141,24 +156,24 @@ func describe(link *wire.Link, lock wire.Ref, id string) string {
 // inquiry is a question that has been asked, on a channel of its own of the publish
 // connection. Nobody knows how many answers will come.
 type inquiry struct {
-	channel *amqp.Channel
+	channel *wire.Channel
 	answers <-chan amqp.Delivery
 	returns chan amqp.Return
-	closed  chan *amqp.Error
 	alarms  <-chan amqp.Blocking
 }
 
 // inquire publishes the question to exchange with key. The answers come by direct
 // reply-to, so the asker needs no queue.
-func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inquiry, error) {
-	channel, err := c.Channel()
+func inquire(
+	ctx context.Context, c *wire.Conn, exchange, key string, question amqp.Publishing,
+) (*inquiry, error) {
+	channel, err := wire.OpenChannel(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	q := &inquiry{
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
-		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
 		alarms:  c.Alarms(),
 	}
 	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
@@ -167,10 +182,6 @@ func inquire(c *wire.Conn, exchange, key string, question amqp.Publishing) (*inq
 	question.ContentType, question.ReplyTo = "application/json", replyPrefix
 	return q, channel.Publish(exchange, key, true, false, question)
 }
-
-// end closes the channel. That hangs in an alarm, until it is over or the connection
-// ends.
-func (q *inquiry) end() { go func() { _ = q.channel.Close() }() }
 
 var (
 	errNobody  = errors.New("no participant has bound what was asked for")
@@ -213,12 +224,9 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 
 // ended is why the channel has ended.
 func (q *inquiry) ended() error {
-	switch why := <-q.closed; {
-	case why == nil:
-		return amqp.ErrClosed
-	case wire.Code(why) == amqp.NotFound: // the exchange does not exist
+	why := q.channel.Reason(amqp.ErrClosed)
+	if wire.Code(why) == amqp.NotFound { // the exchange does not exist
 		return errNobody
-	default:
-		return why
 	}
+	return why
 }

@@ -3,9 +3,7 @@ package presence
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -107,11 +105,11 @@ func readAnswer(body []byte) (Answer, error) {
 	for _, text := range []*string{
 		&a.About.ID, &a.About.Host, &a.About.User, &a.About.Command, &a.About.Job,
 	} {
-		*text = printable(*text)
+		*text = wire.Printable(*text)
 	}
 	metadata := map[string]string{}
 	for key, value := range a.About.Metadata {
-		metadata[printable(key)] = printable(value)
+		metadata[wire.Printable(key)] = wire.Printable(value)
 	}
 	a.About.Metadata = metadata
 	return a, nil
@@ -128,17 +126,6 @@ func readEviction(body []byte, lock wire.Ref) (by string, ok bool) {
 
 // short is a name that somebody has given, for messages.
 func short(name string) string {
-	runes := []rune(printable(name))
+	runes := []rune(wire.Printable(name))
 	return string(runes[:min(len(runes), 200)])
-}
-
-// printable keeps what others say of themselves from driving a terminal: it may be a
-// forgery.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }

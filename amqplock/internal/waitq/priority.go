@@ -102,8 +102,12 @@ func (w *Waiter) behind() int {
 	return w.ahead
 }
 
+// rankPatience is how long the next answer about ranks may take. The waiter heeds no hint
+// meanwhile. An answer that is missed makes a report wrong until the next question.
+const rankPatience = 150 * time.Millisecond
+
 // moveUp asks how many stand in the queue, and of which priority.
-func (w *Waiter) moveUp(ctx context.Context, place *Place) {
+func (w *Waiter) moveUp(ctx context.Context, place *Place, patience time.Duration) {
 	if w.first || w.behind() == 0 && !w.rank.stepped {
 		return
 	}
@@ -111,13 +115,13 @@ func (w *Waiter) moveUp(ctx context.Context, place *Place) {
 		return Declare(place.channel, w.Lock.Name)
 	})
 	if err == nil {
-		w.update(ctx, place, max(n-1, 0))
+		w.update(ctx, place, max(n-1, 0), patience)
 	}
 }
 
 // update finds out our rank among others who stand in the queue. Only those answer who
 // have another priority than 0, so it costs next to nothing where nobody has.
-func (w *Waiter) update(ctx context.Context, place *Place, others int) {
+func (w *Waiter) update(ctx context.Context, place *Place, others int, patience time.Duration) {
 	w.rank.unknown = false
 	publish := w.Link.Publish()
 	if publish == nil || publish.IsClosed() || publish.Blocked() {
@@ -125,7 +129,7 @@ func (w *Waiter) update(ctx context.Context, place *Place, others int) {
 	}
 	var rivals []presence.Answer
 	if !w.rank.mute && others > 0 {
-		all, err := presence.Ask(ctx, w.Link, presence.RankedKey(w.Lock), 0)
+		all, err := presence.AskPatiently(ctx, w.Link, presence.RankedKey(w.Lock), patience)
 		if err != nil {
 			w.rank.mute = wire.Code(err) == amqp.AccessRefused
 			w.Link.Broker.Debugf("the priorities of others are not known: %v", err)

@@ -161,7 +161,7 @@ func (w *Waiter) stand(
 					return errPlaceLost
 				}
 			}
-			w.moveUp(ctx, place)
+			w.moveUp(ctx, place, rankPatience)
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
 		case <-look.C:

@@ -2,10 +2,8 @@ package waitq
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
-	"os"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -22,12 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testWaiter waits for a mutex that no other test has. try may be nil.
 func testWaiter(t *testing.T, name string, try func(context.Context, bool) error) *Waiter {
 	t.Helper()
-	url := os.Getenv("AMQPRUN_URL")
-	if url == "" {
-		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	link, err := wire.Connect(t.Context(), wire.Broker{URLs: []string{url}, Log: log})
+	b := wire.Broker{URLs: []string{testbroker.URL(t)}, Log: testbroker.Log(t)}
+	link, err := wire.Connect(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +32,6 @@ func testWaiter(t *testing.T, name string, try func(context.Context, bool) error
 		Try: try, PutBack: func(context.Context) {}, why: fault.ErrBusy,
 	}
 }
-
-func testName() string { return "test-" + rand.Text() }
 
 // Who stands behind others has the first in the queue try so rarely that many together do
 // it no more often than one would.
@@ -73,14 +66,14 @@ func TestNextRetry(t *testing.T) {
 func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 	t.Parallel()
 	tried := false
-	w := testWaiter(t, testName(), func(context.Context, bool) error {
+	w := testWaiter(t, testbroker.Name(), func(context.Context, bool) error {
 		tried = true
 		return fault.ErrBusy
 	})
 	w.ahead = 60
 	hints := make(chan amqp.Delivery)
 	close(hints)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
 	defer cancel()
 	err := w.stand(ctx, &Place{hints: hints}, time.Hour, backoff.NewConstantBackOff(time.Millisecond))
 	if !errors.Is(err, errPlaceLost) || !tried {
@@ -92,7 +85,7 @@ func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 // has to try again.
 func TestJoinARemovedQueue(t *testing.T) {
 	t.Parallel()
-	name := testName()
+	name := testbroker.Name()
 	w := testWaiter(t, name, nil)
 	channel := w.open(t.Context())
 	if channel == nil {
@@ -125,7 +118,7 @@ func TestJoinARemovedQueue(t *testing.T) {
 // have joined.
 func TestThoseWhoJoinTogetherShareTheTries(t *testing.T) {
 	t.Parallel()
-	name := testName()
+	name := testbroker.Name()
 	first, second := testWaiter(t, name, nil), testWaiter(t, name, nil)
 	channels := map[*Waiter]*amqp.Channel{
 		first:  first.open(t.Context()),
@@ -170,7 +163,7 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 	}{{"release", wire.WaitQueue}, {"crash", wire.WillQueue}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			name, tries := testName(), 0
+			name, tries := testbroker.Name(), 0
 			w := testWaiter(t, name, func(context.Context, bool) error {
 				if tries++; tries > 1+len(afterHint) {
 					return nil
@@ -193,7 +186,7 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 			if err := channel.Publish("", c.queue(name), true, false, amqp.Publishing{}); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
 			defer cancel()
 			slow := &resetOnly{}
 			err = w.stand(ctx, place, time.Hour, slow)
@@ -210,7 +203,7 @@ func TestTriesBeginAnewAfterAHintInVain(t *testing.T) {
 // after each hand-over.
 func TestNoQuickTriesAfterAHintPassedOn(t *testing.T) {
 	t.Parallel()
-	name, tries := testName(), 0
+	name, tries := testbroker.Name(), 0
 	first := testWaiter(t, name, nil)
 	w := testWaiter(t, name, func(context.Context, bool) error {
 		if tries++; tries > 1 {
@@ -246,7 +239,7 @@ func TestNoQuickTriesAfterAHintPassedOn(t *testing.T) {
 func TestAlarmWarnsOnce(t *testing.T) {
 	t.Parallel()
 	var warned []string
-	w := testWaiter(t, testName(), func(context.Context, bool) error {
+	w := testWaiter(t, testbroker.Name(), func(context.Context, bool) error {
 		return wire.Refused("amqp://h:5672", "publish", &wire.AlarmError{Reason: "memory"})
 	})
 	w.Link.Broker.Log = slog.New(warnings{&warned})

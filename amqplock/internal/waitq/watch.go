@@ -23,13 +23,14 @@ const (
 
 // neglected reports whether the first in the queue leaves a free lock alone: two looks in
 // a row have found it free. After the first of them the first in the queue gets a hint.
-// It is not for us while one of a higher priority answers, which looks too.
+// It is not for us while one of a higher priority answers, which looks too. An answer may
+// take as long as a look.
 func (w *Waiter) neglected(ctx context.Context, place *Place) bool {
 	if w.first || w.behind() == 0 {
 		return false
 	}
 	if w.rank.unknown {
-		w.moveUp(ctx, place)
+		w.moveUp(ctx, place, rankPatience)
 		w.report(place)
 		return false
 	}
@@ -41,7 +42,7 @@ func (w *Waiter) neglected(ctx context.Context, place *Place) bool {
 	if !w.free || !before {
 		return false
 	}
-	w.moveUp(ctx, place)
+	w.moveUp(ctx, place, w.Look) // a late answer must not make us overtake
 	w.report(place)
 	return w.rank.higher == 0
 }

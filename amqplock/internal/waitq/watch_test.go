@@ -3,6 +3,8 @@ package waitq
 import (
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 )
 
 // However many wait behind the first, all together they look no more often than a few of
@@ -37,7 +39,7 @@ func TestThoseAheadAreServedFirst(t *testing.T) {
 // which gets a hint, has the time to take it.
 func TestTheFirstHasTheTimeToTakeALockThatIsSeenFree(t *testing.T) {
 	t.Parallel()
-	name := testName()
+	name := testbroker.Name()
 	first, w := testWaiter(t, name, nil), testWaiter(t, name, nil)
 	ahead, err := first.join(t.Context(), first.open(t.Context()))
 	if err != nil {
@@ -57,12 +59,8 @@ func TestTheFirstHasTheTimeToTakeALockThatIsSeenFree(t *testing.T) {
 		}
 	}
 	looks(false)
-	select {
-	case hint := <-ahead.hints:
-		_ = hint.Ack(false)
-	case <-time.After(10 * time.Second):
-		t.Fatal("the first got no hint")
-	}
+	hint := testbroker.Receive(t, "a hint for the first", ahead.hints)
+	_ = hint.Ack(false)
 	holder := first.Link.Requests
 	if err := holder.Claim(name); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -52,12 +53,8 @@ func (b Broker) Resolve() (Broker, error) {
 	if b.nodes != nil {
 		return b, nil
 	}
-	if b.Heartbeat == 0 {
-		b.Heartbeat = DefaultHeartbeat
-	}
-	if b.ConnectTimeout == 0 {
-		b.ConnectTimeout = DefaultConnectTimeout
-	}
+	b.Heartbeat = cmp.Or(b.Heartbeat, DefaultHeartbeat)
+	b.ConnectTimeout = cmp.Or(b.ConnectTimeout, DefaultConnectTimeout)
 	if b.Heartbeat < minHeartbeat || b.Heartbeat%time.Second != 0 || b.Heartbeat > MaxHeartbeat {
 		return b, fault.Config("heartbeat %s: must be whole seconds, from %s to 65535s",
 			b.Heartbeat, minHeartbeat)
@@ -68,12 +65,77 @@ func (b Broker) Resolve() (Broker, error) {
 	if b.Dial == nil {
 		b.Dial = dialer{}.DialContext
 	}
-	if b.Log == nil {
-		b.Log = slog.New(slog.DiscardHandler)
-	}
+	b.Log = cmp.Or(b.Log, slog.New(slog.DiscardHandler))
 	var err error
 	b.nodes, err = b.resolve()
 	return b, err
+}
+
+// resolve makes nodes of the URLs.
+func (b Broker) resolve() (*nodes, error) {
+	urls := b.urls()
+	var list []*node
+	passwordUsed, secure := false, false
+	for i, raw := range urls {
+		at, used, err := b.node(raw)
+		if err != nil {
+			if len(urls) > 1 {
+				err.Text = strings.Replace(err.Text, "broker URL", fmt.Sprintf("broker URL %d", i+1), 1)
+			}
+			return nil, err
+		}
+		list = append(list, at)
+		passwordUsed, secure = passwordUsed || used, secure || at.tls != nil
+	}
+	switch {
+	case b.Password != "" && !passwordUsed:
+		err := fault.Config("a password is given, and no broker URL has a user without a password")
+		err.Hint = "leave out --password-file, or write the URL as amqp://USER@HOST/"
+		return nil, err
+	case b.CACert+b.Cert+b.Key != "" && !secure:
+		err := fault.Config("certificates are given, and no broker URL begins with amqps://")
+		err.Hint = "write amqps:// for --cacert, --cert and --key; its port is usually 5671"
+		return nil, err
+	}
+	return newNodes(list), nil
+}
+
+// node is resolve for one URL; passwordUsed says that it took Broker.Password.
+func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
+	uri, why := parseURL(raw)
+	if why != "" {
+		err := fault.Config("broker URL: %s", why)
+		err.Hint = urlHint
+		return nil, false, err
+	}
+	at = &node{uri: uri, label: label(uri)}
+	var err *fault.Error
+	if at.tls, err = tlsConfig(uri, b.CACert, b.Cert, b.Key); err != nil {
+		return nil, false, err
+	}
+	for _, mechanism := range uri.AuthMechanism {
+		at.mechanisms = append(at.mechanisms, strings.ToLower(mechanism))
+	}
+	user, password := credentials(raw)
+	certificate := at.tls != nil && at.tls.GetClientCertificate != nil
+	switch {
+	case at.external() && !certificate:
+		return nil, false, fault.Config(
+			"broker URL: auth_mechanism=external needs amqps:// and a client certificate")
+	case at.mechanisms == nil && certificate && !user:
+		at.mechanisms = []string{"external"}
+	case at.mechanisms == nil:
+		at.mechanisms = []string{"plain"}
+	}
+	if user && !password && !at.external() {
+		if b.Password == "" {
+			err := fault.Config("broker URL: there is no password for user %q", uri.Username)
+			err.Hint = "amqp://USER:PASSWORD@HOST/, or --password-file FILE"
+			return nil, false, err
+		}
+		at.uri.Password, passwordUsed = b.Password, true
+	}
+	return at, passwordUsed, nil
 }
 
 // Afresh is the broker for one more party: what nodes have refused it so far is not known

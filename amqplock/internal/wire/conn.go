@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"context"
-	"crypto/tls"
 	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -35,57 +32,6 @@ type Conn struct {
 
 	alarms  chan amqp.Blocking // the newest notice: the broker stops reading from us, or goes on
 	blocked atomic.Bool        // it has stopped
-}
-
-// openAt connects to one node. It blocks until the node has accepted the connection, ctx
-// ends, or b.ConnectTimeout is over.
-func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.ConnectTimeout)
-	defer cancel()
-	c := &Conn{Broker: at.label}
-	if !at.external() {
-		c.User = at.uri.Username
-	}
-	var err error
-	c.Socket, err = b.Dial(ctx, "tcp", net.JoinHostPort(at.uri.Host, strconv.Itoa(at.uri.Port)))
-	if err != nil {
-		return nil, unreachable(ctx, c.Broker, err)
-	}
-	transport := c.Socket
-	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of
-	// contexts.
-	stop := context.AfterFunc(ctx, func() { _ = c.Socket.SetDeadline(time.Unix(1, 0)) })
-	if at.tls != nil {
-		// The handshake is done here and not by amqp091-go, so that it depends on us whether
-		// the connection stays open. Closing a tls.Conn notifies the broker, and that frees
-		// the lock.
-		secure := tls.Client(c.Socket, at.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			stop()
-			_ = c.Socket.Close()
-			return nil, tlsError(ctx, c.Broker, err)
-		}
-		transport = secure
-	}
-	if role == ForLock {
-		transport = &keptConn{Conn: transport}
-	}
-	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		_ = c.Socket.Close()
-		return nil, handshakeError(ctx, at, err)
-	}
-	c.alarms, c.Ended = make(chan amqp.Blocking, 1), make(chan struct{})
-	go c.followAlarms(c.NotifyBlocked(make(chan amqp.Blocking, 1)))
-	reasons := c.NotifyClose(make(chan *amqp.Error, 1))
-	go func() {
-		c.Why, c.EndedAt = <-reasons, time.Now()
-		close(c.Ended)
-	}()
-	return c, nil
 }
 
 // followAlarms keeps the newest notice until the connection ends; the library's reader
@@ -140,51 +86,6 @@ func (c *Conn) Close() {
 	c.Abort()
 }
 
-// amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a
-// second holder.
-func (b Broker) amqpConfig(at *node, role Role) amqp.Config {
-	properties := amqp.NewConnectionProperties() // a fresh table each time: the library writes to it
-	properties["product"] = "amqprun"
-	if b.Version != "" {
-		properties["version"] = b.Version
-	}
-	switch {
-	case b.ConnectionName == "":
-	case role == ForLock:
-		properties.SetClientConnectionName(b.ConnectionName)
-	default:
-		properties.SetClientConnectionName(b.ConnectionName + " (publish)")
-	}
-	ways := at.login()
-	for i := range ways {
-		ways[i] = outspoken{ways[i], properties}
-	}
-	return amqp.Config{
-		SASL:       ways,
-		Vhost:      at.uri.Vhost,
-		Heartbeat:  b.Heartbeat,
-		Properties: properties,
-		Locale:     "en_US",
-	}
-}
-
-// outspoken is a way to log in that has the broker name the reason when it refuses us.
-// Without this capability of the client RabbitMQ closes the connection without a
-// reason, 3 s late. That looks like a network that breaks.
-type outspoken struct {
-	amqp.Authentication
-	properties amqp.Table
-}
-
-// Response is called when the library has written down its capabilities, and has not sent
-// them.
-func (o outspoken) Response() string {
-	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
-		capabilities["authentication_failure_close"] = true
-	}
-	return o.Authentication.Response()
-}
-
 // keptConn is a connection that the library believes to have closed while the socket
 // stays open. amqp091-go closes by itself after 1.5T of silence, and on Close. But
 // closing frees the lock, and that may not happen before the command is dead.
@@ -209,13 +110,4 @@ func (k *keptConn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return k.Conn.Write(p)
-}
-
-// label names a node in messages, without credentials.
-func label(uri amqp.URI) string {
-	l := uri.Scheme + "://" + net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
-	if uri.Vhost != "/" {
-		l += "/" + uri.Vhost
-	}
-	return l
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// manual is where the pages are that hints lead to.
-const manual = "https://github.com/amqprun/amqprun/blob/main/docs/how-to/"
+// Manual is where the pages are that hints lead to.
+const Manual = "https://github.com/amqprun/amqprun/blob/main/docs/"
 
 // Refused explains why the broker did not do what was asked. It leaves nil, explained
 // errors and the caller's own end of ctx as they are.
@@ -31,7 +31,8 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrUnreachable,
 			Text: text + ": no answer in time",
 			Hint: "the broker is overloaded, cut off from the majority of its cluster, or has a queue " +
-				"that does not come up: see rabbitmqctl list_queues name state",
+				"that does not come up: see rabbitmqctl list_queues name state, and " +
+				Manual + "how-to/troubleshooting.md#69-the-broker-cannot-be-reached",
 			Err: err,
 		}
 	case Code(err) == amqp.AccessRefused:
@@ -39,7 +40,7 @@ func Refused(broker, doing string, err error) error {
 			Kind: fault.ErrAccess,
 			Text: fmt.Sprintf("%s: %v", text, err),
 			Hint: "the user lacks a permission: see rabbitmqctl list_user_permissions, " +
-				"and " + manual + "permissions.md",
+				"and " + Manual + "how-to/permissions.md",
 			Err: err,
 		}
 	}
@@ -47,11 +48,15 @@ func Refused(broker, doing string, err error) error {
 	return &fault.Error{Kind: fault.ErrUnreachable, Text: text, Err: err}
 }
 
+func refused(kind, err error, hint, format string, args ...any) *refusal {
+	return &refusal{err: &fault.Error{
+		Kind: kind, Text: fmt.Sprintf(format, args...), Hint: hint, Err: err,
+	}}
+}
+
 // unreached is a refusal with the usual kind.
 func unreached(err error, hint, format string, args ...any) *refusal {
-	return &refusal{err: &fault.Error{
-		Kind: fault.ErrUnreachable, Text: fmt.Sprintf(format, args...), Hint: hint, Err: err,
-	}}
+	return refused(fault.ErrUnreachable, err, hint, format, args...)
 }
 
 // unreachable explains a failure to open the TCP connection.
@@ -59,7 +64,7 @@ func unreachable(ctx context.Context, broker string, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return context.Cause(ctx) // the caller's own reason to stop, not the broker's fault
 	}
-	hint := "is RabbitMQ running there, and is the URL right?"
+	hint := "is RabbitMQ running there, and is the URL right? " + Manual + "how-to/connecting.md"
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
 		hint = "the name of the host is not known here: is it spelled right?"
 	}
@@ -127,43 +132,37 @@ func tlsError(ctx context.Context, broker string, err error) error {
 // a connection that ends without a reason for a refusal (ErrCredentials, ErrVhost), which
 // it is not: see outspoken.
 func handshakeError(ctx context.Context, at *node, err error) error {
-	var reply *amqp.Error
-	errors.As(err, &reply)
-	var closed string // the reason of the broker's own answer
-	if r := replyOf(err); r != nil {
-		closed = r.Reason
+	code, reason := Code(err), "" // the code is 0 unless the broker has answered
+	if reply, ok := errors.AsType[*amqp.Error](err); ok {
+		reason = reply.Reason
 	}
 	switch {
 	case ctx.Err() != nil:
 		return unreachable(ctx, at.label, errors.New("no answer in time while logging in"))
-	case Code(err) == amqp.AccessRefused, errors.Is(err, amqp.ErrSASL):
+	case code == amqp.AccessRefused, errors.Is(err, amqp.ErrSASL):
 		return loginError(at, err)
-	case Code(err) == amqp.NotAllowed && strings.Contains(closed, "not found"):
-		return &refusal{err: &fault.Error{
-			Kind: fault.ErrNotFound,
-			Text: fmt.Sprintf("the broker %s has no virtual host %q", at.label, at.uri.Vhost),
-			Hint: "create it (rabbitmqctl add_vhost), or correct the part of the URL after the port",
-		}}
-	case Code(err) == amqp.NotAllowed && strings.Contains(closed, "access to vhost") &&
-		!strings.Contains(closed, "connection limit"):
-		return &refusal{err: &fault.Error{
-			Kind: fault.ErrAccess,
-			Text: fmt.Sprintf("the broker %s does not let %s into virtual host %q",
-				at.label, at.user(), at.uri.Vhost),
-			Hint: "rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ",
-		}}
-	case closed != "": // a connection limit, a virtual host that is down, a node in maintenance
+	case code == amqp.NotAllowed && strings.Contains(reason, "not found"):
+		return refused(fault.ErrNotFound, nil,
+			"create it (rabbitmqctl add_vhost), or correct the part of the URL after the port",
+			"the broker %s has no virtual host %q", at.label, at.uri.Vhost)
+	case code == amqp.NotAllowed && strings.Contains(reason, "access to vhost") &&
+		!strings.Contains(reason, "connection limit"):
+		return refused(fault.ErrAccess, nil,
+			"rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ: see "+
+				Manual+"how-to/permissions.md",
+			"the broker %s does not let %s into virtual host %q", at.label, at.user(), at.uri.Vhost)
+	case code != 0: // a connection limit, a virtual host that is down, a node in maintenance
 		return unreached(err, "", "the broker %s turned the connection away: %s", at.label, OneLine(err))
-	case reply != nil && strings.Contains(reply.Reason, "tls: "):
+	case strings.Contains(reason, "tls: "):
 		// In TLS 1.3 the verdict on us comes with the first read.
 		return tlsError(ctx, at.label, err)
-	case reply != nil && strings.Contains(reply.Reason, "frame"): // what came was none of AMQP
+	case strings.Contains(reason, "frame"): // what came was none of AMQP
 		e := unreached(err, "the port may be another server's, or want TLS (amqps:// and usually 5671)",
 			"cannot reach the broker %s: the server there does not speak AMQP", at.label)
 		e.final = true
 		return e
 	case errors.Is(err, amqp.ErrCredentials), errors.Is(err, amqp.ErrVhost),
-		reply != nil && strings.Contains(reply.Reason, "EOF"):
+		strings.Contains(reason, "EOF"):
 		return unreached(err,
 			"it may be starting or stopping: see its log; "+
 				"if the port wants TLS (usually 5671) write amqps://",
@@ -174,22 +173,22 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 
 // loginError explains a login that the broker refused or does not offer.
 func loginError(at *node, err error) error {
-	e := &fault.Error{Kind: fault.ErrAccess}
 	switch {
 	case errors.Is(err, amqp.ErrSASL):
-		e.Text = fmt.Sprintf("the broker %s does not offer the login method %s",
-			at.label, strings.Join(at.mechanisms, ", "))
+		hint := ""
 		if at.external() {
-			e.Hint = "enable its plugin rabbitmq_auth_mechanism_ssl, or name a user in the URL"
+			hint = "enable its plugin rabbitmq_auth_mechanism_ssl, or name a user in the URL"
 		}
+		return refused(fault.ErrAccess, nil, hint, "the broker %s does not offer the login method %s",
+			at.label, strings.Join(at.mechanisms, ", "))
 	case at.external():
-		e.Text = fmt.Sprintf("the broker %s refused the login by certificate", at.label)
-		e.Hint = "RabbitMQ takes the subject of the certificate for the name of the user, " +
-			"or a part of it: see ssl_cert_login_from"
-	default:
-		e.Text = fmt.Sprintf("the broker %s refused the login of user %q", at.label, at.uri.Username)
-		e.Hint = "check user and password; percent-encode special characters in a URL; " +
-			"guest may only log in from the broker's own machine"
+		return refused(fault.ErrAccess, nil,
+			"RabbitMQ takes the subject of the certificate for the name of the user, "+
+				"or a part of it: see ssl_cert_login_from, and "+Manual+"how-to/connecting.md#tls",
+			"the broker %s refused the login by certificate", at.label)
 	}
-	return &refusal{err: e}
+	return refused(fault.ErrAccess, nil,
+		"check user and password; percent-encode special characters in a URL; "+
+			"guest may only log in from the broker's own machine: "+Manual+"how-to/connecting.md",
+		"the broker %s refused the login of user %q", at.label, at.uri.Username)
 }

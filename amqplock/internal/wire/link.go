@@ -161,22 +161,24 @@ func (l *Link) Count(ctx context.Context, name string) (Slots, error) {
 
 // Compare reports whether a semaphore has fewer slots than n, or more. It asks about two.
 func (l *Link) Compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
-	type answer struct{ fewer, more bool } // not captured: a late one would be a race
-	found, err := probedFor(ctx, l, "count the slots of "+Ref{Semaphore, name}.String(),
-		func(ctx context.Context, p *prober) (a answer, err error) {
-			a.fewer, a.more, err = p.compare(ctx, name, n)
-			return a, err
-		})
-	return found.fewer, found.more, err
+	missing, err := l.missing(ctx, "count the slots of "+Ref{Semaphore, name}.String(),
+		SlotQueue(name, n), SlotQueue(name, n+1))
+	if err != nil {
+		return false, false, err
+	}
+	return n > 0 && missing[0], !missing[1], nil
 }
 
 // Missing reports whether a queue is missing.
 func (l *Link) Missing(ctx context.Context, queue string) (bool, error) {
-	return probedFor(ctx, l, "look for queue "+queue,
-		func(ctx context.Context, p *prober) (bool, error) {
-			missing, err := p.probe(ctx, []string{queue})
-			return err == nil && missing[0], err
-		})
+	missing, err := l.missing(ctx, "look for queue "+queue, queue)
+	return err == nil && missing[0], err
+}
+
+// missing reports which of the queues are missing.
+func (l *Link) missing(ctx context.Context, doing string, queues ...string) ([]bool, error) {
+	return probedFor(ctx, l, doing,
+		func(ctx context.Context, p *prober) ([]bool, error) { return p.probe(ctx, queues) })
 }
 
 // MissingNow is Missing where that can be asked at once, without a new connection; sure
@@ -222,16 +224,17 @@ const (
 func probedFor[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
 ) (T, error) {
-	found, err := probedOnce(ctx, l, doing, look)
-	for try := 1; Code(err) == amqp.InternalError && try < maxProbes; try++ {
+	for try := 1; ; try++ {
+		found, err := probedOnce(ctx, l, doing, look)
+		if Code(err) != amqp.InternalError || try == maxProbes {
+			return found, err
+		}
 		select {
 		case <-time.After(time.Duration(try) * probePause):
 		case <-ctx.Done():
 			return found, err
 		}
-		found, err = probedOnce(ctx, l, doing, look)
 	}
-	return found, err
 }
 
 // probedOnce gives up the prober after an error: the answers may still come, and would be
@@ -239,15 +242,16 @@ func probedFor[T any](
 // the wait queue, is left alone.
 func probedOnce[T any](
 	ctx context.Context, l *Link, doing string, look func(context.Context, *prober) (T, error),
-) (T, error) {
-	if err := l.OpenProber(ctx); err != nil {
-		var none T
-		return none, err
+) (found T, err error) {
+	if err = l.OpenProber(ctx); err != nil {
+		return found, err
 	}
 	p := l.prober
-	found, err := TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) { return look(ctx, p) })
+	found, err = TimedFor(ctx, l, doing, func(ctx context.Context) (T, error) {
+		return inTurn(p.channel, func() (T, error) { return look(ctx, p) })
+	})
 	if err != nil {
-		p.giveUp()
+		p.channel.CloseLater()
 		l.prober = nil
 	}
 	return found, err
@@ -268,6 +272,6 @@ func (l *Link) OpenProber(ctx context.Context) error {
 	}
 	var err error
 	l.prober, err = TimedFor(ctx, l, "open a channel",
-		func(context.Context) (*prober, error) { return newProber(c) })
+		func(ctx context.Context) (*prober, error) { return newProber(ctx, c) })
 	return err
 }

@@ -35,13 +35,10 @@ func (r Ref) Describe(slots []int) string {
 	if r.Kind == Mutex || len(slots) == 0 {
 		return r.String()
 	}
-	numbers := make([]string, len(slots))
-	for i, slot := range slots {
-		numbers[i] = strconv.Itoa(slot)
-	}
 	if len(slots) == 1 {
-		return fmt.Sprintf("slot %s of %s", numbers[0], r)
+		return fmt.Sprintf("slot %d of %s", slots[0], r)
 	}
+	numbers := strings.Fields(strings.Trim(fmt.Sprint(slots), "[]"))
 	last := len(numbers) - 1
 	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], r)
 }
@@ -204,4 +201,14 @@ func QuoteName(name string) string {
 		name = name[:60] + "..."
 	}
 	return strconv.Quote(name)
+}
+
+// Printable keeps what others have written from driving a terminal: it may be a forgery.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }

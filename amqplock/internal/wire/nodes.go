@@ -1,73 +1,18 @@
 package wire
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
-
-// Open connects to the first node that takes the connection. It blocks until then, until
-// ctx ends, or for Broker.ConnectTimeout at each node. A node that has refused us for
-// good, and has never accepted us, is not asked again.
-func (b Broker) Open(ctx context.Context, role Role) (*Conn, error) {
-	var failures []*refusal
-	for _, at := range b.nodes.inOrder() {
-		err := b.nodes.refusal(at)
-		if err == nil {
-			var opened *Conn
-			if opened, err = b.openAt(ctx, at, role); err == nil {
-				b.nodes.accepts(at)
-				return opened, nil
-			}
-			if ctx.Err() == nil {
-				err = b.nodes.refuses(at, err)
-			}
-		}
-		var known *refusal
-		if !errors.As(err, &known) {
-			return nil, err // the caller's own reason to stop
-		}
-		failures = append(failures, known)
-		if ctx.Err() != nil {
-			break
-		}
-		if len(b.nodes.list) > 1 {
-			b.Debugf("%v", err)
-		}
-	}
-	return nil, noneOf(len(b.nodes.list), failures)
-}
-
-// noneOf joins the failures of several nodes. What one of them has answered says more
-// than the silence of the others.
-func noneOf(total int, failures []*refusal) error {
-	if total == 1 {
-		return failures[0]
-	}
-	err := &fault.Error{Kind: fault.ErrUnreachable, Hint: failures[0].err.Hint}
-	all := &refusal{err: err, final: true}
-	texts := make([]string, len(failures))
-	for i, one := range failures {
-		texts[i] = one.err.Text
-		all.final = all.final && !Temporary(one)
-		all.passing = all.passing || one.passing
-		all.away = all.away || Away(one)
-		if errors.Is(err, fault.ErrUnreachable) && !errors.Is(one, fault.ErrUnreachable) {
-			err.Kind, err.Hint = one.err.Kind, one.err.Hint
-		}
-	}
-	err.Text = fmt.Sprintf("none of %d brokers took the connection: %s",
-		total, strings.Join(texts, "; "))
-	return all
-}
 
 // refusal is a connection that a node did not take.
 type refusal struct {
@@ -170,84 +115,44 @@ func (n *node) user() string {
 	return fmt.Sprintf("user %q", n.uri.Username)
 }
 
-// login returns new values each time: the library wipes the passwords in them.
-func (n *node) login() (ways []amqp.Authentication) {
+// logins are the ways to log in, in the order in which to try them. properties are those
+// of the connection.
+func (n *node) logins(properties amqp.Table) (ways []amqp.Authentication) {
 	for _, mechanism := range n.mechanisms {
+		var way amqp.Authentication = n.uri.PlainAuth()
 		switch mechanism {
 		case "external":
-			ways = append(ways, &amqp.ExternalAuth{})
+			way = &amqp.ExternalAuth{}
 		case "amqplain":
-			ways = append(ways, n.uri.AMQPlainAuth())
-		default:
-			ways = append(ways, n.uri.PlainAuth())
+			way = n.uri.AMQPlainAuth()
 		}
+		ways = append(ways, outspoken{way, properties})
 	}
 	return ways
 }
 
-// resolve makes nodes of the URLs.
-func (b Broker) resolve() (*nodes, error) {
-	urls := b.urls()
-	var list []*node
-	passwordUsed, secure := false, false
-	for i, raw := range urls {
-		at, used, err := b.node(raw)
-		if err != nil {
-			if len(urls) > 1 {
-				err.Text = strings.Replace(err.Text, "broker URL", fmt.Sprintf("broker URL %d", i+1), 1)
-			}
-			return nil, err
-		}
-		list = append(list, at)
-		passwordUsed, secure = passwordUsed || used, secure || at.tls != nil
-	}
-	switch {
-	case b.Password != "" && !passwordUsed:
-		err := fault.Config("a password is given, and no broker URL has a user without a password")
-		err.Hint = "leave out --password-file, or write the URL as amqp://USER@HOST/"
-		return nil, err
-	case b.CACert+b.Cert+b.Key != "" && !secure:
-		err := fault.Config("certificates are given, and no broker URL begins with amqps://")
-		err.Hint = "write amqps:// for --cacert, --cert and --key; its port is usually 5671"
-		return nil, err
-	}
-	return newNodes(list), nil
+// outspoken is a way to log in that has the broker name the reason when it refuses us.
+// Without this capability of the client RabbitMQ closes the connection without a
+// reason, 3 s late. That looks like a network that breaks.
+type outspoken struct {
+	amqp.Authentication
+	properties amqp.Table
 }
 
-// node is resolve for one URL; passwordUsed says that it took Broker.Password.
-func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
-	uri, why := parseURL(raw)
-	if why != "" {
-		err := fault.Config("broker URL: %s", why)
-		err.Hint = urlHint
-		return nil, false, err
+// Response is called when the library has written down its capabilities, and has not sent
+// them.
+func (o outspoken) Response() string {
+	if capabilities, ok := o.properties["capabilities"].(amqp.Table); ok {
+		capabilities["authentication_failure_close"] = true
 	}
-	at = &node{uri: uri, label: label(uri)}
-	var err *fault.Error
-	if at.tls, err = b.tlsConfig(uri); err != nil {
-		return nil, false, err
+	return o.Authentication.Response()
+}
+
+// label names a node in messages, without credentials.
+func label(uri amqp.URI) string {
+	l := uri.Scheme + "://" + net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
+	if uri.Vhost != "/" {
+		l += "/" + uri.Vhost
 	}
-	for _, mechanism := range uri.AuthMechanism {
-		at.mechanisms = append(at.mechanisms, strings.ToLower(mechanism))
-	}
-	user, password := credentials(raw)
-	certificate := at.tls != nil && at.tls.GetClientCertificate != nil
-	switch {
-	case at.external() && !certificate:
-		return nil, false, fault.Config(
-			"broker URL: auth_mechanism=external needs amqps:// and a client certificate")
-	case at.mechanisms == nil && certificate && !user:
-		at.mechanisms = []string{"external"}
-	case at.mechanisms == nil:
-		at.mechanisms = []string{"plain"}
-	}
-	if user && !password && !at.external() {
-		if b.Password == "" {
-			err := fault.Config("broker URL: there is no password for user %q", uri.Username)
-			err.Hint = "amqp://USER:PASSWORD@HOST/, or --password-file FILE"
-			return nil, false, err
-		}
-		at.uri.Password, passwordUsed = b.Password, true
-	}
-	return at, passwordUsed, nil
+	return l
 }

@@ -30,32 +30,27 @@ const barrier = "amq.amqprun.barrier"
 // queue in their order. The confirm of the last one, the barrier, comes behind all
 // returns.
 type prober struct {
-	channel *amqp.Channel
+	channel *Channel
 	returns chan amqp.Return
-	closed  chan *amqp.Error
 	alarms  <-chan amqp.Blocking
 	sent    uint64
 }
 
-func newProber(c *Conn) (*prober, error) {
-	channel, err := c.Channel()
+func newProber(ctx context.Context, c *Conn) (*prober, error) {
+	channel, err := OpenChannel(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := channel.Confirm(false); err != nil {
+	if err := channel.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
+		channel.CloseLater()
 		return nil, err
 	}
 	return &prober{
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
-		closed:  channel.NotifyClose(make(chan *amqp.Error, 1)),
 		alarms:  c.alarms,
 	}, nil
 }
-
-// giveUp closes the channel. In an alarm that hangs until it is over, or the connection
-// ends.
-func (p *prober) giveUp() { go func() { _ = p.channel.Close() }() }
 
 // probe reports which of the queues, at most window, are missing. After an error the
 // prober is of no more use.
@@ -67,14 +62,14 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 		confirm, err = p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
 			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
 		if err != nil {
-			return nil, p.reason(err)
+			return nil, p.channel.Reason(err)
 		}
 	}
 	if err := p.await(ctx, confirm); err != nil {
 		return nil, err
 	}
 	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
-		return nil, p.reason(amqp.ErrClosed)
+		return nil, p.channel.Reason(amqp.ErrClosed)
 	}
 	// The library hands returns and confirms on in the order of the wire: all returns are
 	// here.
@@ -106,7 +101,7 @@ func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) 
 			return context.Cause(ctx)
 		case b, open := <-p.alarms:
 			if !open {
-				return p.reason(amqp.ErrClosed)
+				return p.channel.Reason(amqp.ErrClosed)
 			}
 			if b.Active {
 				return &AlarmError{b.Reason}
@@ -121,16 +116,4 @@ type AlarmError struct{ Reason string }
 
 func (e *AlarmError) Error() string {
 	return fmt.Sprintf("the broker is in an alarm (%s), and reads nothing that is published", e.Reason)
-}
-
-// reason replaces "closed" by the reason that the broker gave. The library hands it out a
-// moment after it has marked the channel.
-func (p *prober) reason(err error) error {
-	if !errors.Is(err, amqp.ErrClosed) {
-		return err
-	}
-	if why := <-p.closed; why != nil {
-		return why
-	}
-	return err
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -12,16 +11,15 @@ import (
 // next request opens it again. Requests follow one another; one that hangs blocks those
 // behind it, and no other channel.
 type RequestChannel struct {
-	connection *amqp.Connection
-	turn       chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
-	channel    *amqp.Channel
-	closed     chan *amqp.Error // why the broker has closed the channel
-	opened     time.Time        // when the channel was asked for
+	conn    *Conn
+	turn    chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
+	channel *Channel
+	opened  time.Time // when the channel was asked for
 }
 
 // NewRequestChannel opens nothing yet.
 func NewRequestChannel(c *Conn) *RequestChannel {
-	return &RequestChannel{connection: c.Connection, turn: make(chan struct{}, 1)}
+	return &RequestChannel{conn: c, turn: make(chan struct{}, 1)}
 }
 
 // Do blocks until f's answer is there or the connection ends.
@@ -36,30 +34,21 @@ func (r *RequestChannel) doSince(since time.Time, f func(*amqp.Channel) error) e
 			return err
 		}
 	}
-	err := f(r.channel)
-	if errors.Is(err, amqp.ErrClosed) { // the answer to an earlier request has overtaken a later one
-		if why := <-r.closed; why != nil {
-			return why
-		}
-	}
-	return err
+	// It is closed where the answer to an earlier request has overtaken a later one.
+	return r.channel.Reason(f(r.channel.Channel))
 }
 
 // renew replaces the channel. The caller has the turn.
 func (r *RequestChannel) renew() error {
-	if old := r.channel; old != nil {
-		// The answer is not worth a round trip. The goroutine ends with the connection at
-		// the latest.
-		go func() { _ = old.Close() }()
+	if r.channel != nil {
+		r.channel.CloseLater()
 	}
 	opened := time.Now()
-	channel, err := r.connection.Channel()
-	if err != nil {
-		return err
+	channel, err := newChannel(r.conn)
+	if err == nil {
+		r.opened, r.channel = opened, channel
 	}
-	r.opened, r.channel = opened, channel
-	r.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
-	return nil
+	return err
 }
 
 // Open saves the next request the round trip of opening the channel.

@@ -98,15 +98,6 @@ func (p *prober) count(ctx context.Context, name string) (Slots, error) {
 	return s, err
 }
 
-// compare reports whether there are fewer slots than n, or more.
-func (p *prober) compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
-	missing, err := p.probe(ctx, []string{SlotQueue(name, n), SlotQueue(name, n+1)})
-	if err != nil {
-		return false, false, err
-	}
-	return n > 0 && missing[0], !missing[1], nil
-}
-
 // noTarget is more than any semaphore has.
 const noTarget = math.MaxInt
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -10,9 +11,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
-// tlsConfig reads the certificates for one node. Those of b come before those that its
-// URL names. It is nil for amqp://.
-func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
+// tlsConfig reads the certificates for one node. The files that are given come before
+// those that its URL names. It is nil for amqp://.
+func tlsConfig(uri amqp.URI, authority, cert, key string) (*tls.Config, *fault.Error) {
 	bad := func(hint, format string, args ...any) (*tls.Config, *fault.Error) {
 		err := fault.Config(format, args...)
 		err.Hint = hint
@@ -24,16 +25,12 @@ func (b Broker) tlsConfig(uri amqp.URI) (*tls.Config, *fault.Error) {
 		}
 		return nil, nil
 	}
-	authority, cert, key := b.CACert, b.Cert, b.Key
-	if authority == "" {
-		authority = uri.CACertFile
-	}
+	authority = cmp.Or(authority, uri.CACertFile)
 	if cert == "" && key == "" {
 		cert, key = uri.CertFile, uri.KeyFile
 	}
-	config := &tls.Config{ServerName: uri.ServerName, MinVersion: tls.VersionTLS12}
-	if config.ServerName == "" {
-		config.ServerName = uri.Host
+	config := &tls.Config{
+		ServerName: cmp.Or(uri.ServerName, uri.Host), MinVersion: tls.VersionTLS12,
 	}
 	if authority != "" {
 		pem, err := os.ReadFile(authority)

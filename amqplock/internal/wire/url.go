@@ -12,7 +12,8 @@ import (
 )
 
 const urlHint = "write it as amqp://USER:PASSWORD@HOST:PORT/VHOST, with each of : / ? # @ % in " +
-	"a user, password or virtual host percent-encoded (a slash is %2F)"
+	"a user, password or virtual host percent-encoded (a slash is %2F): " +
+	Manual + "how-to/connecting.md"
 
 // parseURL refuses what amqp091-go would misread in silence. The reason, not empty then,
 // never quotes the URL, which holds a password.
@@ -37,23 +38,24 @@ func urlTrap(raw string) string {
 	case strings.ContainsFunc(raw, unicode.IsSpace), strings.ContainsFunc(raw, unicode.IsControl):
 		return "holds a space or a control character"
 	}
-	host := authority(rest)
-	path, query, _ := strings.Cut(rest[len(host):], "?")
+	login, address, behind := split(rest)
+	path, query, _ := strings.Cut(behind, "?")
+	_, badEscape := url.PathUnescape(rest)
 	// An unescaped "/", "?" or "#" in the password ends the host early. The rest goes
 	// elsewhere.
 	switch {
-	case strings.Contains(rest[len(host):], "@"):
-		end := rest[len(host) : len(host)+1]
-		return fmt.Sprintf("there is a %q before an @: in a user or password it is written %s, "+
-			"and an @ in a virtual host %%40", end, percent(end))
+	case strings.Contains(behind, "@"):
+		end := behind[:1]
+		return fmt.Sprintf("there is a %q before an @: in a user or password it is written %%%02X, "+
+			"and an @ in a virtual host %%40", end, end[0])
 	case strings.Contains(rest, "#"):
 		return "there is a #, which is written %23"
-	case !escapesWork(rest):
+	case badEscape != nil:
 		return "there is a % without two hexadecimal digits: where it stands for itself it is written %25"
-	case strings.ContainsAny(host[:strings.LastIndex(host, "@")+1], "\"<>[]\\^`{|}"):
+	case strings.ContainsAny(login, "\"<>[]\\^`{|}"):
 		return "the user or password holds a character that has to be percent-encoded"
 	}
-	if why := addressTrap(host[strings.LastIndex(host, "@")+1:]); why != "" {
+	if why := addressTrap(address); why != "" {
 		return why
 	}
 	vhost := strings.TrimPrefix(path, "/")
@@ -67,19 +69,15 @@ func urlTrap(raw string) string {
 	return queryTrap(query)
 }
 
-// authority is the part of an address up to its path, query or fragment.
-func authority(address string) string {
-	if end := strings.IndexAny(address, "/?#"); end >= 0 {
-		return address[:end]
+// split cuts what follows the scheme behind the @ of the login, and before the path,
+// query or fragment.
+func split(rest string) (login, address, behind string) {
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
 	}
-	return address
-}
-
-func percent(char string) string { return fmt.Sprintf("%%%02X", char[0]) }
-
-func escapesWork(text string) bool {
-	_, err := url.PathUnescape(text)
-	return err == nil
+	at := strings.LastIndex(rest[:end], "@") + 1
+	return rest[:at], rest[at:end], rest[end:]
 }
 
 // addressTrap looks at HOST:PORT.
@@ -101,7 +99,7 @@ func addressTrap(address string) string {
 		return "the port is no number from 1 to 65535 " +
 			"(where a user and a password are meant, an @ and the host follow them)"
 	}
-	if strings.ContainsAny(host, "%") && !strings.HasPrefix(host, "[") {
+	if strings.Contains(host, "%") && !strings.HasPrefix(host, "[") {
 		return "the host holds a %"
 	}
 	return ""
@@ -138,7 +136,6 @@ func queryTrap(query string) string {
 // others amqp091-go takes "guest".
 func credentials(raw string) (user, password bool) {
 	_, rest, _ := strings.Cut(raw, "://")
-	host := authority(rest)
-	at := strings.LastIndex(host, "@")
-	return at >= 0, at >= 0 && strings.Contains(host[:at], ":")
+	login, _, _ := split(rest)
+	return login != "", strings.Contains(login, ":")
 }

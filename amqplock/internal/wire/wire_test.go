@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
@@ -13,25 +12,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// testURL is the broker of the tests, or the reason why there is none.
-func testURL(t *testing.T) string {
-	t.Helper()
-	url := os.Getenv("AMQPRUN_URL")
-	if url == "" {
-		t.Skip("no broker: set AMQPRUN_URL (scripts/broker starts one)")
-	}
-	return url
-}
 
 // A node that has refused us is not asked again, and the others are, with their own user
 // and password. One that was forgiven is.
 func TestARefusalIsNotAskedForAgain(t *testing.T) {
 	t.Parallel()
-	right := testURL(t)
+	right := testbroker.URL(t)
 	uri, err := amqp.ParseURI(right)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ var parted bool
 
 // unparted skips the test where RabbitMQ 4.0 on Khepri has got over a partition. The
 // locks of a node that is away are not granted any more then;
-// docs/explanation/guarantees.md has the measurement. LAB_RUN runs the test in a cluster
+// docs/internals/measurements.md has the measurement. LAB_RUN runs the test in a cluster
 // of its own.
 func unparted(t *testing.T) {
 	t.Helper()

@@ -53,6 +53,7 @@ type options struct {
 	verify     string
 	verifyFIFO string
 	keep       string
+	keepWhen   string
 	guard      bool
 	verbose    bool
 	statusFile string
@@ -79,6 +80,7 @@ func parse(args []string) (options, []string, error) {
 	f.StringVar(&o.verifyFIFO, "verify-fifo", "",
 		"verification lasts until somebody opens this FIFO for writing")
 	f.StringVar(&o.keep, "keep", "", "a TCP address: connect, and give the guard the connection")
+	f.StringVar(&o.keepWhen, "keep-when", "", "with -keep: start no guard before this file exists")
 	f.BoolVar(&o.guard, "guard", false, "have a guard")
 	f.BoolVar(&o.verbose, "v", false, "verbose")
 	f.StringVar(&o.statusFile, "status", "", "write what Run returned here")
@@ -243,8 +245,25 @@ func startGuard(o options) (*runner.Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.KeepSocket(conn.(syscall.Conn))
+	g.KeepSocket(lateConn{conn.(syscall.Conn), o.keepWhen})
 	return g, nil
+}
+
+// lateConn keeps the guard from its start, which needs the connection, until a file
+// exists. Without a name it keeps nothing.
+type lateConn struct {
+	syscall.Conn
+	file string
+}
+
+func (c lateConn) SyscallConn() (syscall.RawConn, error) {
+	for c.file != "" {
+		if _, err := os.Stat(c.file); err == nil {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	return c.Conn.SyscallConn()
 }
 
 func (o options) exit(status runner.Status, err error) int {
