@@ -27,9 +27,9 @@ func TestTokens(t *testing.T) {
 		killed.AwaitStart()
 		killed.Signal(syscall.SIGKILL)
 		lock.Start("next", broker.URL, "--wait", "60", "--", "-for", "20ms").AwaitExit(0)
-		// A history has to be three seconds old, or its tokens may come again. The clock of the
+		// A history has to be five seconds old, or its tokens may come again. The clock of the
 		// broker is known to the second.
-		rig.Pass(4 * time.Second)
+		rig.Pass(6 * time.Second)
 		broker.Ctl("delete_queue", lock.Name()+"-L")
 		inTurn()
 		lock.Verdict(0)
