@@ -17,7 +17,7 @@ import (
 // served in the end.
 func TestRollingRestart(t *testing.T) {
 	const queueing = 3 // at each node
-	for name, k := range fencedToo() {
+	for name, k := range kinds() {
 		t.Run(name, func(t *testing.T) {
 			whole(t)
 			lock := k.lock(t)
