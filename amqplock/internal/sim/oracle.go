@@ -17,19 +17,18 @@ type oracle struct {
 	plan  *Plan
 	clock clock
 
-	mu         sync.Mutex
-	whose      map[*broker.Socket]*party
-	tenures    map[place]*tenure
-	owned      map[place]time.Time // when the newest question about the own queue was answered well
-	majority   map[place]time.Time // the same about a quorum queue
-	joins      map[*party]int      // places in the wait queue, in this wait
-	alive      map[string]*command // by the queue that it holds
-	tokens     map[int64]*party
-	floors     map[*party]int64 // the largest token when this wait began
-	talks      map[*broker.Socket]bool
-	holds      map[*broker.Socket]bool
-	violations []string
-	notes      []string
+	mu       sync.Mutex
+	whose    map[*broker.Socket]*party
+	tenures  map[place]*tenure
+	owned    map[place]time.Time // when the newest question about the own queue was answered well
+	majority map[place]time.Time // the same about a quorum queue
+	joins    map[*party]int      // places in the wait queue, in this wait
+	alive    map[string]*command // by the queue that it holds
+	tokens   map[int64]*party
+	floors   map[*party]int64 // the largest token when this wait began
+	talks    map[*broker.Socket]bool
+	holds    map[*broker.Socket]bool
+	result   Result
 }
 
 // place is a queue in the hands of a party.
@@ -58,18 +57,19 @@ func newOracle(p *Plan, c clock) *oracle {
 		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
 		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
 		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		result: Result{Seen: map[string]int{}},
 	}
 }
 
 // violate notes that a promise was broken. The caller has the mutex.
 func (o *oracle) violate(format string, args ...any) {
-	o.violations = append(o.violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+	o.result.Violations = append(o.result.Violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
 		fmt.Sprintf(format, args...))
 }
 
 // note notes what helps to understand a violation.
 func (o *oracle) note(format string, args ...any) {
-	o.notes = append(o.notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+	o.result.Notes = append(o.result.Notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
 		fmt.Sprintf(format, args...))
 }
 
@@ -105,6 +105,9 @@ func (o *oracle) observe(e broker.Event) {
 	case broker.Freed:
 		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
 			t.freed, t.why, t.how = e.At, e.Why, e.How
+			if o.plan.isLock(e.Queue) {
+				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
+			}
 		}
 	case broker.Answer:
 		o.owned[at] = e.At
@@ -150,6 +153,7 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := &command{party: p}
+	o.result.Seen["command"]++
 	slots := h.Slots()
 	o.uses(c, slots)
 	if want := p.plan.Count; want > 0 && len(slots) != want {
@@ -195,6 +199,17 @@ func (o *oracle) changes(c *command, slots []int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.uses(c, slots)
+}
+
+// loses is called when a party is told that it has lost the lock.
+func (o *oracle) loses(p *party, why error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.note("%s: %v", p, why)
+	o.result.Seen["loss noticed"]++
+	if strings.Contains(why.Error(), "running out") {
+		o.result.Seen["lease ran out"]++
+	}
 }
 
 // end is called when the command is dead.
@@ -256,6 +271,7 @@ func (o *oracle) overlap(c, other *command, queue string) {
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)
 	}
+	o.result.Seen["overlap that the documents name"]++
 	if !excused {
 		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
 	}

@@ -198,6 +198,7 @@ func (q *party) round(r Round) bool {
 	select {
 	case <-time.After(r.Work):
 	case <-h.Context().Done():
+		q.oracle.loses(q, context.Cause(h.Context()))
 		q.sleep(r.Stop)
 	case <-q.ctx.Done():
 	}

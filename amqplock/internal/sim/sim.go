@@ -38,9 +38,15 @@ type world struct {
 	slow time.Duration        // the network is slower by up to that
 }
 
-// Run runs the plan, in a bubble, and returns what broke a promise, with notes about what
-// happened.
-func Run(ctx context.Context, p *Plan) (violations, notes []string) {
+// Result is what the oracle has seen of one schedule.
+type Result struct {
+	Violations []string       // of promises
+	Notes      []string       // what happened
+	Seen       map[string]int // what happened how often
+}
+
+// Run runs the plan, in a bubble.
+func Run(ctx context.Context, p *Plan) Result {
 	seedRuntime(p.Seed)
 	defer unseedRuntime()
 	w := &world{plan: p, clock: clock{time.Now()}}
@@ -84,7 +90,7 @@ func Run(ctx context.Context, p *Plan) (violations, notes []string) {
 	w.findLeftovers()
 	w.oracle.mu.Lock()
 	defer w.oracle.mu.Unlock()
-	return w.oracle.violations, w.oracle.notes
+	return w.oracle.result
 }
 
 // latest is when everybody has to have been served.
@@ -176,7 +182,8 @@ func (w *world) findLeftovers() {
 	}
 }
 
-// describe lists violations.
-func describe(p *Plan, violations, notes []string) string {
-	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(violations, "\n"), strings.Join(notes, "\n"))
+// Describe is for somebody who looks for the cause of a violation.
+func (r Result) Describe(p *Plan) string {
+	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(r.Violations, "\n"),
+		strings.Join(r.Notes, "\n"))
 }

@@ -143,11 +143,11 @@ func (b *Broker) accept(host string) *conn {
 	c.socket = newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
 		addr("client-"+strconv.Itoa(id)))
 	c.socket.arrive = c.arrive
-	c.socket.reset = func() { c.end(NetworkReset, false) }
+	c.socket.reset = func() { c.end(NetworkReset) }
 	b.conns = append(b.conns, c)
 	b.after(handshakeTime, func() {
 		if !c.open {
-			c.end(ClientSilent, true)
+			c.end(ClientSilent)
 		}
 	})
 	return c

@@ -90,7 +90,7 @@ func (b *Broker) CloseAll(orderly bool) {
 				c.shut(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
 					"with reason 'shutdown'")
 			} else {
-				c.end(BrokerKilled, true)
+				c.end(BrokerKilled)
 			}
 		}
 		if !orderly { // what is not persistent is gone
@@ -145,32 +145,24 @@ func (b *Broker) Vanish(queue string) {
 }
 
 // DeleteByName makes the defect https://github.com/rabbitmq/rabbitmq-server/pull/15276 as
-// likely as that: a claim that dies with its connection deletes the queue of that name
-// some time later, whosever it is by then.
+// likely as that, except with 4.3: the connection of a claim is reset before the answer,
+// and the queue of that name is deleted some time later, whosever it is by then.
 func (b *Broker) DeleteByName(chance float64, late time.Duration) {
 	b.loop.do(func() { b.chance, b.late = chance, late })
 }
 
-// noteClaim notes a declaration if it is a claim, beside the newest before it.
-func noteClaim(newest []claimAttempt, d declaration) []claimAttempt {
-	if !d.exclusive || d.passive {
-		return newest
+// mayDie is called when a claim has been granted.
+func (c *conn) mayDie(q *queue) {
+	b := c.b
+	if b.options.Release == V43 || b.chance == 0 || c.dice.Float64() >= b.chance {
+		return
 	}
-	return append(newest[max(0, len(newest)-3):], claimAttempt{d.name, time.Now()})
-}
-
-// byName is called when a connection has ended without a word.
-func (b *Broker) byName(c *conn) {
-	for _, claim := range c.claims {
-		if time.Since(claim.at) > b.late || c.dice.Float64() >= b.chance {
-			continue
+	c.socket.Reset()
+	b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
+		if q := c.node.view.queues[q.name]; q != nil && q.owner != nil {
+			q.remove(ByName)
 		}
-		b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
-			if q := c.node.view.queues[claim.queue]; q != nil && q.owner != nil {
-				q.remove(ByName)
-			}
-		})
-	}
+	})
 }
 
 // Settling is for how long others see a quorum queue that is being made, and get 541 for
@@ -209,7 +201,7 @@ func (b *Broker) Heal() {
 	b.loop.do(func() {
 		for _, c := range slices.Clone(b.conns) {
 			if c.node.view != b.whole {
-				c.end(BrokerKilled, true)
+				c.end(BrokerKilled)
 			}
 		}
 		b.whole.forget(func(c *conn) bool { return !c.ended })

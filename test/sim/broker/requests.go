@@ -153,6 +153,7 @@ func (ch *channel) create(d declaration) *queue {
 	c.node.view.queues[d.name] = q
 	if q.owner != nil {
 		c.observe(Granted, q)
+		c.mayDie(q)
 		c.observe(Answer, q)
 	}
 	return q
