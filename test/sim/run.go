@@ -21,6 +21,7 @@ import (
 type options struct {
 	seed      uint64
 	seeds     int
+	with      string
 	length    time.Duration
 	processes int
 }
@@ -87,7 +88,8 @@ func (o options) run(ctx context.Context) error {
 func (o options) arguments(process int) []string {
 	args := []string{"-test.run=^TestSchedules$", "-test.v", "-test.timeout=0"}
 	seed := o.seed + uint64(process)*seedsEach
-	args = append(args, "-seed="+strconv.FormatUint(seed, 10), "-length="+o.length.String())
+	args = append(args, "-seed="+strconv.FormatUint(seed, 10), "-length="+o.length.String(),
+		"-with="+o.with)
 	if o.seeds > 0 {
 		args = append(args, "-seeds="+strconv.Itoa(o.seeds))
 	}

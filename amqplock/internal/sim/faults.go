@@ -60,7 +60,7 @@ var kinds = map[string]func(w *world, target uint64, on bool){
 	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
 	"by name": func(w *world, _ uint64, on bool) {
 		if on {
-			w.broker.DeleteByName(0.2, 20*time.Millisecond)
+			w.broker.DeleteByName(0.2, 100*time.Millisecond)
 		} else {
 			w.broker.DeleteByName(0, 0)
 		}
@@ -134,6 +134,7 @@ func (w *world) split(target uint64, on bool) {
 	switch {
 	case w.plan.Nodes < 3:
 	case on:
+		w.oracle.splits()
 		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
 	default:
 		w.broker.Heal()
@@ -284,7 +285,7 @@ func (w *world) breakThings(ctx context.Context) {
 
 // mayRefuse reports whether the plan has a reason for the broker to close a connection.
 func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.Settle > 0
+	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.QuorumDelay > 0
 }
 
 // logger keeps what a party logs among the notes.

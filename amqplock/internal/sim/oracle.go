@@ -28,6 +28,7 @@ type oracle struct {
 	floors   map[*party]int64 // the largest token when this wait began
 	talks    map[*broker.Socket]bool
 	holds    map[*broker.Socket]bool
+	split    time.Time // the newest
 	result   Result
 }
 
@@ -138,7 +139,7 @@ func (o *oracle) waits(p *party) {
 
 // isLock reports whether the exclusive queue grants something.
 func (p *Plan) isLock(queue string) bool {
-	return queue == p.Ref.Name || strings.HasPrefix(queue, wire.HeldQueue(p.Ref.Name, 0)[:len(p.Ref.Name)+3])
+	return queue == p.Ref.Name || strings.HasPrefix(queue, p.Ref.Name+"-B-")
 }
 
 // separate checks that a connection which holds does not publish: an alarm would stop it.
@@ -201,7 +202,14 @@ func (o *oracle) changes(c *command, slots []int) {
 	o.uses(c, slots)
 }
 
-// loses is called when a party is told that it has lost the lock.
+// splits is called when a node is cut off.
+func (o *oracle) splits() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.split = time.Now()
+}
+
+// loses is called when a party learns that it has lost the lock.
 func (o *oracle) loses(p *party, why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -283,7 +291,11 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 	if t == nil || t.freed.IsZero() {
 		return false, "the broker believes that it holds it"
 	}
-	return !time.Now().After(t.freed.Add(o.excuse(t))),
+	until := t.freed.Add(o.excuse(t))
+	if t.why == broker.SplitOff { // the other side may be late to notice
+		until = o.split.Add(o.plan.lease() + o.plan.slowest())
+	}
+	return !time.Now().After(until),
 		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
 }
 
@@ -291,7 +303,7 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 // queue: docs/explanation/guarantees.md names the cases.
 func (o *oracle) excuse(t *tenure) time.Duration {
 	switch t.why {
-	case broker.Vanished, broker.ByName, broker.SplitOff:
+	case broker.Vanished, broker.ByName:
 		return o.plan.lease()
 	case broker.EndOfConnection:
 	default:

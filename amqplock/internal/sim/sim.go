@@ -55,7 +55,7 @@ func Run(ctx context.Context, p *Plan) Result {
 	w.broker = broker.New(broker.Options{
 		Release: p.Release, Seed: p.Seed, Latency: w.latency, Cost: cost, Observe: w.oracle.observe,
 	})
-	w.broker.Settling(p.Settle)
+	w.broker.QuorumDelay(p.QuorumDelay)
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.ctx = ctx
 	defer w.cancel()

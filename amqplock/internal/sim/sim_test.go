@@ -14,6 +14,7 @@ import (
 var (
 	first   = flag.Uint64("seed", 1, "the first seed")
 	number  = flag.Int("seeds", 0, "how many seeds; 0: as many as -length allows")
+	with    = flag.String("with", "", "only schedules with this fault")
 	length  = flag.Duration("length", 3*time.Second, "for how long new schedules begin")
 	until   = flag.String("until", "", "end at the first violation with these words")
 	verbose = flag.Bool("notes", false, "print what happens in each schedule")
@@ -22,11 +23,15 @@ var (
 // TestSchedules runs one seed after the other. It is not parallel to others: a failing
 // seed shall replay.
 func TestSchedules(t *testing.T) {
-	begun, n, failed := time.Now(), 0, 0
+	begun, n, failed, skipped := time.Now(), 0, 0, 0
 	warmUp(t)
 	seen := map[string]int{}
 	for ; *number == 0 && time.Since(begun) < *length || n < *number; n++ {
-		plan := Draw(*first + uint64(n))
+		plan := Draw(*first + uint64(n+skipped))
+		for *with != "" && !plan.any(*with) {
+			skipped++
+			plan = Draw(*first + uint64(n+skipped))
+		}
 		r := run(t, plan)
 		for what, count := range r.Seen {
 			seen[what] += count

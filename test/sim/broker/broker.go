@@ -57,9 +57,9 @@ type Broker struct {
 	names   int        // of queues and consumers that the broker has named
 	parked  []*channel // that wait for a majority
 
-	settling time.Duration // see Settling
-	chance   float64       // see DeleteByName
-	late     time.Duration
+	quorumDelay time.Duration // see QuorumDelay
+	chance      float64       // see DeleteByName
+	late        time.Duration
 }
 
 // node is one of the cluster. Its name is the host part of the address that was dialed.

@@ -319,7 +319,7 @@ func (c *conn) dropAll() {
 	c.locks = nil
 }
 
-// send sends a method. What one event sends arrives together.
+// send sends a method. All frames of one event arrive together.
 func (c *conn) send(channel uint16, m method, arguments func(*writer)) {
 	var w writer
 	w.short(m[0])

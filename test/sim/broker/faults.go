@@ -12,7 +12,7 @@ type Kind string
 const (
 	Granted  Kind = "granted"  // an exclusive queue was declared
 	Freed    Kind = "freed"    // it is gone
-	Answer   Kind = "answer"   // its owner was told that it has it
+	Answer   Kind = "answer"   // its owner has heard that it has it
 	Majority Kind = "majority" // basic.get on a quorum queue was answered well
 	Joined   Kind = "joined"   // a consumer
 	Left     Kind = "left"     // a consumer
@@ -145,8 +145,8 @@ func (b *Broker) Vanish(queue string) {
 }
 
 // DeleteByName makes the defect https://github.com/rabbitmq/rabbitmq-server/pull/15276 as
-// likely as that, except with 4.3: the connection of a claim is reset before the answer,
-// and the queue of that name is deleted some time later, whosever it is by then.
+// likely as that, except with 4.3. The connection of a claim is reset before the answer.
+// Some time later the broker deletes the queue of that name, whosever it is by then.
 func (b *Broker) DeleteByName(chance float64, late time.Duration) {
 	b.loop.do(func() { b.chance, b.late = chance, late })
 }
@@ -165,10 +165,10 @@ func (c *conn) mayDie(q *queue) {
 	})
 }
 
-// Settling is for how long others see a quorum queue that is being made, and get 541 for
-// basic.get. For as long after its deletion they get 541 for the question that is fatal
-// with that release: basic.get, or with 4.0 a message.
-func (b *Broker) Settling(d time.Duration) { b.loop.do(func() { b.settling = d }) }
+// QuorumDelay is how long it takes to make a quorum queue. Others see it meanwhile, and
+// get 541 for basic.get. For as long after its deletion one question is answered with 541:
+// basic.get, or with 4.0 a message.
+func (b *Broker) QuorumDelay(d time.Duration) { b.loop.do(func() { b.quorumDelay = d }) }
 
 // Split cuts hosts off from the others. Each side goes on with what it believes: the
 // others delete the exclusive queues of the hosts after notice, except with 4.3. What

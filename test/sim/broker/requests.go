@@ -119,7 +119,7 @@ func (ch *channel) declare(r reader) {
 		return
 	}
 	ch.busy = true // others can see it while its processes are being started
-	c.b.after(c.b.settling, func() {
+	c.b.after(c.b.quorumDelay, func() {
 		answer()
 		ch.resume(false)
 	})
