@@ -29,6 +29,7 @@ type oracle struct {
 	talks    map[*broker.Socket]bool
 	holds    map[*broker.Socket]bool
 	split    time.Time // the newest
+	order    order
 	result   Result
 }
 
@@ -93,6 +94,11 @@ func (o *oracle) observe(e broker.Event) {
 	defer o.mu.Unlock()
 	p := o.whose[e.Socket]
 	at := place{p, e.Queue}
+	if o.plan.strict() {
+		if wrong := o.order.observe(e, p, o.plan); wrong != "" {
+			o.violate("%s", wrong)
+		}
+	}
 	switch e.Kind {
 	case broker.Granted:
 		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}

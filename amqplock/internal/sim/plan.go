@@ -78,16 +78,14 @@ func (p *Plan) only(names ...string) bool {
 	return true
 }
 
-// any reports whether one of them breaks.
-func (p *Plan) any(names ...string) bool {
+// has reports whether the plan has a fault of that name, or with "none" no fault.
+func (p *Plan) has(name string) bool {
 	for _, f := range p.Faults {
-		for _, name := range names {
-			if f.Name == name {
-				return true
-			}
+		if f.Name == name {
+			return true
 		}
 	}
-	return false
+	return name == "" || name == "none" && len(p.Faults) == 0
 }
 
 // Draw makes the plan of a seed.

@@ -1,6 +1,9 @@
 package broker
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // fate is what becomes of a message that was delivered.
 type fate int
