@@ -154,7 +154,7 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	} else {
 		c.cfg.Warnf("%v; trying again", why)
 	}
-	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
+	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.tryHeard, c.putBack, c.who.Joins
 	waiter.Who = c.who
 	evictable, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
@@ -163,6 +163,18 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
 	if evictable.Err() != nil && ctx.Err() == nil {
 		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
+	}
+	return err
+}
+
+// tryHeard is try, and closes a lock connection over which nothing comes any more, not
+// even a heartbeat. It holds nothing, and only its kernel would notice, after a quarter
+// of an hour. Then Acquire connects again.
+func (c *contender) tryHeard(ctx context.Context, first bool) error {
+	err := c.try(ctx, first)
+	lock := c.link.Lock
+	if errors.Is(err, context.DeadlineExceeded) && lock.Silence() > 2*lock.Config.Heartbeat {
+		lock.Close()
 	}
 	return err
 }
