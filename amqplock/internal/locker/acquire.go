@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -154,12 +155,17 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	} else {
 		c.cfg.Warnf("%v; trying again", why)
 	}
-	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.tryHeard, c.putBack, c.who.Joins
+	waiter.Link, waiter.Try, waiter.PutBack, waiter.Joined = c.link, c.try, c.putBack, c.who.Joins
 	waiter.Who = c.who
 	evictable, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
 	c.who.Collects(&presence.Holding{Slots: c.held.list, Evict: evict})
+	var watching sync.WaitGroup
+	watched, stop := context.WithCancel(evictable)
+	watching.Go(func() { closeSilent(watched, c.link.Lock) })
 	err := waiter.Wait(evictable, why)
+	stop()
+	watching.Wait()
 	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
 	if evictable.Err() != nil && ctx.Err() == nil {
 		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
@@ -167,16 +173,24 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	return err
 }
 
-// tryHeard is try, and closes a lock connection over which nothing comes any more, not
-// even a heartbeat. It holds nothing, and only its kernel would notice, after a quarter
-// of an hour. Then Acquire connects again.
-func (c *contender) tryHeard(ctx context.Context, first bool) error {
-	err := c.try(ctx, first)
-	lock := c.link.Lock
-	if errors.Is(err, context.DeadlineExceeded) && lock.Silence() > 2*lock.Config.Heartbeat {
-		lock.Close()
+// closeSilent closes a lock connection over which nothing comes any more, not even a
+// heartbeat. Only its kernel would notice, after a quarter of an hour. A waiter has nothing
+// there to lose, but may block others: by the mutex of an administrator, or by a part of
+// what it wants. Acquire connects again.
+func closeSilent(ctx context.Context, lock *wire.Conn) {
+	heartbeat := lock.Config.Heartbeat
+	tick := time.NewTicker(heartbeat / 2)
+	defer tick.Stop()
+	for lock.Silence() <= 2*heartbeat {
+		select {
+		case <-tick.C:
+		case <-lock.Ended:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
-	return err
+	lock.Close()
 }
 
 // comparing bounds compareSize: the end of a short command waits for it.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -150,9 +151,23 @@ func cost(dice *rand.Rand, method, _ string) time.Duration {
 
 // findWaiters is called when everybody should have been served.
 func (w *world) findWaiters() {
+	found := false
 	for _, q := range w.parties {
 		if doing := q.doing(); doing != "" {
 			w.oracle.violation("%s waits for ever: %s", q, doing)
+			found = true
+		}
+	}
+	if !found {
+		return
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	w.oracle.mu.Lock()
+	defer w.oracle.mu.Unlock()
+	for one := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(one, "amqplock/internal/locker") {
+			w.oracle.note("%s", one)
 		}
 	}
 }
