@@ -14,7 +14,7 @@ import (
 
 // patch is what a file in test/sim says that changes sources for one build.
 type patch struct {
-	found   string // by what words of the oracle a mutant is found
+	found   string // the oracle's words about the mutant
 	changes []change
 }
 
@@ -114,8 +114,8 @@ func runControl(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, program, "-test.run=^TestSchedules$", "-test.v", "-seeds=20000", "-test.timeout=0",
-		"-until="+p.found).CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, "-test.run=^TestSchedules$", "-test.v",
+		"-test.timeout=0", "-seeds=20000", "-until="+p.found).CombinedOutput()
 	lines := strings.Split(string(out), "\n")
 	for _, line := range lines {
 		if strings.Contains(line, p.found) {

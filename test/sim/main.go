@@ -1,9 +1,9 @@
 // Command sim runs the simulation of amqplock for as long as one likes, and its negative
 // controls. make sim calls it.
 //
-//	go run ./test/sim -length 30s            new schedules for 30 s, in a process for each core
-//	go run ./test/sim -seed 17 -seeds 1      the schedule of seed 17, with what happens in it
-//	go run ./test/sim -controls '*'          each mutant is found
+//	go run ./test/sim -length 30s         new schedules, in a process for each core
+//	go run ./test/sim -seed 17 -seeds 1   one schedule, with all that happens
+//	go run ./test/sim -controls '*'       each mutant is found
 //
 // It builds amqplock/internal/sim with a runtime that draws everything from the seed: the
 // order of goroutines and of select, and math/rand. So a seed replays exactly.
@@ -24,6 +24,7 @@ func main() {
 	options := options{}
 	flag.Uint64Var(&options.seed, "seed", uint64(time.Now().Unix())<<20, "the first seed")
 	flag.IntVar(&options.seeds, "seeds", 0, "how many schedules; 0: as many as -length allows")
+	flag.StringVar(&options.with, "with", "", "only schedules with this fault, such as split")
 	flag.DurationVar(&options.length, "length", 30*time.Second, "for how long schedules begin")
 	flag.IntVar(&options.processes, "processes", runtime.NumCPU(), "how many run side by side")
 	controls := flag.String("controls", "", "run the mutants with such a name instead, * for all")

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 type options struct {
 	seed      uint64
 	seeds     int
+	with      string
 	length    time.Duration
 	processes int
 }
@@ -57,7 +60,7 @@ func (o options) run(ctx context.Context) error {
 	}
 	all.Wait()
 	took := time.Since(began)
-	total, failed, used := 0, 0, time.Duration(0)
+	total, failed, used, seen := 0, 0, time.Duration(0), map[string]int{}
 	for i := range o.processes {
 		n, bad := count(outs[i].String())
 		if errs[i] != nil || o.seeds > 0 {
@@ -67,6 +70,13 @@ func (o options) run(ctx context.Context) error {
 			bad = 1
 		}
 		total, failed, used = total+n, failed+bad, used+cpu[i]
+		for _, m := range sight.FindAllStringSubmatch(outs[i].String(), -1) {
+			n, _ := strconv.Atoi(m[1])
+			seen[m[2]+m[3]] += n
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(seen)) {
+		fmt.Printf("%9d %s\n", seen[what], what)
 	}
 	fmt.Printf("%d schedules in %s, %.0f a minute; %.0f in a minute of a processor\n", total,
 		took.Round(time.Second), float64(total)/took.Minutes(), float64(total)/used.Minutes())
@@ -78,7 +88,8 @@ func (o options) run(ctx context.Context) error {
 func (o options) arguments(process int) []string {
 	args := []string{"-test.run=^TestSchedules$", "-test.v", "-test.timeout=0"}
 	seed := o.seed + uint64(process)*seedsEach
-	args = append(args, "-seed="+strconv.FormatUint(seed, 10), "-length="+o.length.String())
+	args = append(args, "-seed="+strconv.FormatUint(seed, 10), "-length="+o.length.String(),
+		"-with="+o.with)
 	if o.seeds > 0 {
 		args = append(args, "-seeds="+strconv.Itoa(o.seeds))
 	}
@@ -100,6 +111,9 @@ func build(ctx context.Context, dir string) (string, error) {
 	}
 	return p.build(ctx, filepath.Join(strings.TrimSpace(string(out)), "src"), dir, "-tags=simreplay")
 }
+
+// sight is a line of TestSchedules about what happened, and how often.
+var sight = regexp.MustCompile(`(?m)sim_test.go:\d+: +(\d+) (command|lock|loss|lease|overlap)(.*)$`)
 
 // summary is the last line of TestSchedules.
 var summary = regexp.MustCompile(`(\d+) schedules in .* (\d+) failed`)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the patches replace is still in the sources.
+// The sources still have the pieces that the patches replace.
 func TestPatchesApply(t *testing.T) {
 	t.Parallel()
 	goroot, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()

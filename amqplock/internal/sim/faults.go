@@ -60,7 +60,7 @@ var kinds = map[string]func(w *world, target uint64, on bool){
 	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
 	"by name": func(w *world, _ uint64, on bool) {
 		if on {
-			w.broker.DeleteByName(0.8, 20*time.Millisecond)
+			w.broker.DeleteByName(0.2, 100*time.Millisecond)
 		} else {
 			w.broker.DeleteByName(0, 0)
 		}
@@ -134,7 +134,8 @@ func (w *world) split(target uint64, on bool) {
 	switch {
 	case w.plan.Nodes < 3:
 	case on:
-		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(time.Minute)))
+		w.oracle.splits()
+		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
 	default:
 		w.broker.Heal()
 	}
@@ -198,7 +199,8 @@ var profiles = [][]string{
 	{"stall", "lose"},
 	{"stop", "restart", "kill"},
 	{"vanish"},
-	{"by name", "reset", "kill"},
+	{"by name"},
+	{"by name", "kill"},
 	{"resize", "drain"},
 	{"resize", "kill", "reset"},
 	{"split"},
@@ -212,10 +214,17 @@ func faults(dice *rand.Rand, p *Plan) (all []Fault) {
 		return nil
 	}
 	early := pick(dice, 100*time.Millisecond, 3*time.Second, 40*time.Second)
-	for range 1 + dice.IntN(4) {
+	n := 1 + dice.IntN(4)
+	if profile[0] == "vanish" {
+		n += dice.IntN(8)
+	}
+	for range n {
 		f := Fault{
 			Name: pick(dice, profile...), At: upTo(dice, early), Target: dice.Uint64(),
 			Lasts: upTo(dice, pick(dice, 100*time.Millisecond, 5*time.Second, 30*time.Second)),
+		}
+		if f.Name == "split" { // long enough for the other side to notice
+			f.Lasts *= 4
 		}
 		if dice.IntN(2) == 0 { // when somebody has just begun
 			q := pick(dice, p.Parties...)
@@ -276,7 +285,7 @@ func (w *world) breakThings(ctx context.Context) {
 
 // mayRefuse reports whether the plan has a reason for the broker to close a connection.
 func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.Settle > 0
+	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.QuorumDelay > 0
 }
 
 // logger keeps what a party logs among the notes.

@@ -17,19 +17,20 @@ type oracle struct {
 	plan  *Plan
 	clock clock
 
-	mu         sync.Mutex
-	whose      map[*broker.Socket]*party
-	tenures    map[place]*tenure
-	owned      map[place]time.Time // when the newest question about the own queue was answered well
-	majority   map[place]time.Time // the same about a quorum queue
-	joins      map[*party]int      // places in the wait queue, in this wait
-	alive      map[string]*command // by the queue that it holds
-	tokens     map[int64]*party
-	floors     map[*party]int64 // the largest token when this wait began
-	talks      map[*broker.Socket]bool
-	holds      map[*broker.Socket]bool
-	violations []string
-	notes      []string
+	mu       sync.Mutex
+	whose    map[*broker.Socket]*party
+	tenures  map[place]*tenure
+	owned    map[place]time.Time // when the newest question about the own queue was answered well
+	majority map[place]time.Time // the same about a quorum queue
+	joins    map[*party]int      // places in the wait queue, in this wait
+	alive    map[string]*command // by the queue that it holds
+	tokens   map[int64]*party
+	floors   map[*party]int64 // the largest token when this wait began
+	talks    map[*broker.Socket]bool
+	holds    map[*broker.Socket]bool
+	split    time.Time // the newest
+	order    order
+	result   Result
 }
 
 // place is a queue in the hands of a party.
@@ -58,18 +59,19 @@ func newOracle(p *Plan, c clock) *oracle {
 		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
 		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
 		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		result: Result{Seen: map[string]int{}},
 	}
 }
 
 // violate notes that a promise was broken. The caller has the mutex.
 func (o *oracle) violate(format string, args ...any) {
-	o.violations = append(o.violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+	o.result.Violations = append(o.result.Violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
 		fmt.Sprintf(format, args...))
 }
 
 // note notes what helps to understand a violation.
 func (o *oracle) note(format string, args ...any) {
-	o.notes = append(o.notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+	o.result.Notes = append(o.result.Notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
 		fmt.Sprintf(format, args...))
 }
 
@@ -92,6 +94,11 @@ func (o *oracle) observe(e broker.Event) {
 	defer o.mu.Unlock()
 	p := o.whose[e.Socket]
 	at := place{p, e.Queue}
+	if o.plan.strict() {
+		if wrong := o.order.observe(e, p, o.plan); wrong != "" {
+			o.violate("%s", wrong)
+		}
+	}
 	switch e.Kind {
 	case broker.Granted:
 		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
@@ -105,6 +112,9 @@ func (o *oracle) observe(e broker.Event) {
 	case broker.Freed:
 		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
 			t.freed, t.why, t.how = e.At, e.Why, e.How
+			if o.plan.isLock(e.Queue) {
+				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
+			}
 		}
 	case broker.Answer:
 		o.owned[at] = e.At
@@ -135,7 +145,7 @@ func (o *oracle) waits(p *party) {
 
 // isLock reports whether the exclusive queue grants something.
 func (p *Plan) isLock(queue string) bool {
-	return queue == p.Ref.Name || strings.HasPrefix(queue, wire.HeldQueue(p.Ref.Name, 0)[:len(p.Ref.Name)+3])
+	return queue == p.Ref.Name || strings.HasPrefix(queue, p.Ref.Name+"-B-")
 }
 
 // separate checks that a connection which holds does not publish: an alarm would stop it.
@@ -150,6 +160,7 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := &command{party: p}
+	o.result.Seen["command"]++
 	slots := h.Slots()
 	o.uses(c, slots)
 	if want := p.plan.Count; want > 0 && len(slots) != want {
@@ -195,6 +206,24 @@ func (o *oracle) changes(c *command, slots []int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.uses(c, slots)
+}
+
+// splits is called when a node is cut off.
+func (o *oracle) splits() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.split = time.Now()
+}
+
+// loses is called when a party learns that it has lost the lock.
+func (o *oracle) loses(p *party, why error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.note("%s: %v", p, why)
+	o.result.Seen["loss noticed"]++
+	if strings.Contains(why.Error(), "running out") {
+		o.result.Seen["lease ran out"]++
+	}
 }
 
 // end is called when the command is dead.
@@ -256,6 +285,7 @@ func (o *oracle) overlap(c, other *command, queue string) {
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)
 	}
+	o.result.Seen["overlap that the documents name"]++
 	if !excused {
 		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
 	}
@@ -267,7 +297,11 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 	if t == nil || t.freed.IsZero() {
 		return false, "the broker believes that it holds it"
 	}
-	return !time.Now().After(t.freed.Add(o.excuse(t))),
+	until := t.freed.Add(o.excuse(t))
+	if t.why == broker.SplitOff { // the other side may be late to notice
+		until = o.split.Add(o.plan.lease() + o.plan.slowest())
+	}
+	return !time.Now().After(until),
 		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
 }
 
@@ -275,7 +309,7 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 // queue: docs/explanation/guarantees.md names the cases.
 func (o *oracle) excuse(t *tenure) time.Duration {
 	switch t.why {
-	case broker.Vanished, broker.ByName, broker.SplitOff:
+	case broker.Vanished, broker.ByName:
 		return o.plan.lease()
 	case broker.EndOfConnection:
 	default:

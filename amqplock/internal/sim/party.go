@@ -32,7 +32,7 @@ type party struct {
 	dead    bool
 	command *command
 	wants   string // what it waits for; "" when it does not
-	waited  bool   // it has been told that it waits
+	waited  bool   // OnWaiting was called
 }
 
 func (q *party) String() string {
@@ -94,8 +94,8 @@ func (q *party) dial(ctx context.Context, network, address string) (net.Conn, er
 	q.oracle.dialed(socket, q)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.sockets = append(slices.DeleteFunc(q.sockets, func(s *broker.Socket) bool { return !s.IsOpen() }),
-		socket)
+	ended := func(s *broker.Socket) bool { return !s.IsOpen() }
+	q.sockets = append(slices.DeleteFunc(q.sockets, ended), socket)
 	if q.dead {
 		socket.Lose()
 	}
@@ -198,6 +198,7 @@ func (q *party) round(r Round) bool {
 	select {
 	case <-time.After(r.Work):
 	case <-h.Context().Done():
+		q.oracle.loses(q, context.Cause(h.Context()))
 		q.sleep(r.Stop)
 	case <-q.ctx.Done():
 	}

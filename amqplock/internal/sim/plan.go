@@ -14,18 +14,18 @@ import (
 // Plan is one schedule: who wants the lock, for how long, and what breaks meanwhile. All
 // of it is drawn from a seed.
 type Plan struct {
-	Seed      uint64
-	Release   broker.Release
-	Ref       wire.Ref
-	Slots     int  // of a semaphore
-	Prepared  bool // it exists at the beginning
-	Heartbeat time.Duration
-	Stop      time.Duration // that a command may take to stop
-	Base      time.Duration // of the latency
-	Settle    time.Duration // of quorum queues, see broker.Settling
-	Nodes     int           // of a cluster
-	Parties   []Party
-	Faults    []Fault
+	Seed        uint64
+	Release     broker.Release
+	Ref         wire.Ref
+	Slots       int  // of a semaphore
+	Prepared    bool // it exists at the beginning
+	Heartbeat   time.Duration
+	Stop        time.Duration // that a command may take to stop
+	Base        time.Duration // of the latency
+	QuorumDelay time.Duration // of quorum queues, see broker.QuorumDelay
+	Nodes       int           // of a cluster
+	Parties     []Party
+	Faults      []Fault
 }
 
 // Party is one contender, which wants the lock several times.
@@ -78,16 +78,14 @@ func (p *Plan) only(names ...string) bool {
 	return true
 }
 
-// any reports whether one of them breaks.
-func (p *Plan) any(names ...string) bool {
+// has reports whether the plan has a fault of that name, or with "none" no fault.
+func (p *Plan) has(name string) bool {
 	for _, f := range p.Faults {
-		for _, name := range names {
-			if f.Name == name {
-				return true
-			}
+		if f.Name == name {
+			return true
 		}
 	}
-	return false
+	return name == "" || name == "none" && len(p.Faults) == 0
 }
 
 // Draw makes the plan of a seed.
@@ -99,7 +97,7 @@ func Draw(seed uint64) *Plan {
 	p.Stop = 5 * time.Second
 	p.Base = pick(dice, 50*time.Microsecond, 500*time.Microsecond, 5*time.Millisecond,
 		50*time.Millisecond)
-	p.Settle = pick(dice, 0, 0, 0, 30*time.Millisecond)
+	p.QuorumDelay = pick(dice, 0, 0, 0, 30*time.Millisecond)
 	p.Nodes = pick(dice, 1, 1, 3)
 	if dice.IntN(5) < 3 {
 		p.Ref = wire.Ref{Kind: wire.Semaphore, Name: "s"}
@@ -162,8 +160,8 @@ func (p *Plan) party(dice *rand.Rand) Party {
 // String describes the plan for somebody who looks for the cause of a violation.
 func (p *Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: RabbitMQ %s, %s, %d slots (prepared %t), latency %s\n", p.Seed, p.Release,
-		p.Ref, p.Slots, p.Prepared, p.Base)
+	fmt.Fprintf(&b, "seed %d: RabbitMQ %s on %d nodes, %s, %d slots (prepared %t), latency %s\n",
+		p.Seed, p.Release, p.Nodes, p.Ref, p.Slots, p.Prepared, p.Base)
 	for i, q := range p.Parties {
 		fmt.Fprintf(&b, "party %d: %+v\n", i, q)
 	}

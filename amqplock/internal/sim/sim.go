@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -18,9 +19,9 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// patience is how long after the end of all faults somebody may wait. A waiter whose lock
-// connection is silent does not notice before its kernel gives up.
-const patience = givesUp + 5*time.Minute
+// patience is how long after the end of all faults somebody may wait. A waiter far behind
+// the first looks ever more seldom, but none of them has to.
+const patience = 5 * time.Minute
 
 // world is one schedule that runs.
 type world struct {
@@ -38,9 +39,15 @@ type world struct {
 	slow time.Duration        // the network is slower by up to that
 }
 
-// Run runs the plan, in a bubble, and returns what broke a promise, with notes about what
-// happened.
-func Run(ctx context.Context, p *Plan) (violations, notes []string) {
+// Result is what the oracle has seen of one schedule.
+type Result struct {
+	Violations []string       // of promises
+	Notes      []string       // what happened
+	Seen       map[string]int // what happened how often
+}
+
+// Run runs the plan, in a bubble.
+func Run(ctx context.Context, p *Plan) Result {
 	seedRuntime(p.Seed)
 	defer unseedRuntime()
 	w := &world{plan: p, clock: clock{time.Now()}}
@@ -49,7 +56,7 @@ func Run(ctx context.Context, p *Plan) (violations, notes []string) {
 	w.broker = broker.New(broker.Options{
 		Release: p.Release, Seed: p.Seed, Latency: w.latency, Cost: cost, Observe: w.oracle.observe,
 	})
-	w.broker.Settling(p.Settle)
+	w.broker.QuorumDelay(p.QuorumDelay)
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.ctx = ctx
 	defer w.cancel()
@@ -84,7 +91,7 @@ func Run(ctx context.Context, p *Plan) (violations, notes []string) {
 	w.findLeftovers()
 	w.oracle.mu.Lock()
 	defer w.oracle.mu.Unlock()
-	return w.oracle.violations, w.oracle.notes
+	return w.oracle.result
 }
 
 // latest is when everybody has to have been served.
@@ -144,9 +151,23 @@ func cost(dice *rand.Rand, method, _ string) time.Duration {
 
 // findWaiters is called when everybody should have been served.
 func (w *world) findWaiters() {
+	found := false
 	for _, q := range w.parties {
 		if doing := q.doing(); doing != "" {
 			w.oracle.violation("%s waits for ever: %s", q, doing)
+			found = true
+		}
+	}
+	if !found {
+		return
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	w.oracle.mu.Lock()
+	defer w.oracle.mu.Unlock()
+	for one := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(one, "amqplock/internal/locker") {
+			w.oracle.note("%s", one)
 		}
 	}
 }
@@ -176,7 +197,8 @@ func (w *world) findLeftovers() {
 	}
 }
 
-// describe lists violations.
-func describe(p *Plan, violations, notes []string) string {
-	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(violations, "\n"), strings.Join(notes, "\n"))
+// Describe is for somebody who looks for the cause of a violation.
+func (r Result) Describe(p *Plan) string {
+	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(r.Violations, "\n"),
+		strings.Join(r.Notes, "\n"))
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 var (
 	first   = flag.Uint64("seed", 1, "the first seed")
 	number  = flag.Int("seeds", 0, "how many seeds; 0: as many as -length allows")
+	with    = flag.String("with", "", "only schedules with this fault, or with none")
 	length  = flag.Duration("length", 3*time.Second, "for how long new schedules begin")
 	until   = flag.String("until", "", "end at the first violation with these words")
 	verbose = flag.Bool("notes", false, "print what happens in each schedule")
@@ -21,11 +23,20 @@ var (
 // TestSchedules runs one seed after the other. It is not parallel to others: a failing
 // seed shall replay.
 func TestSchedules(t *testing.T) {
-	begun, n, failed := time.Now(), 0, 0
+	begun, n, failed, skipped := time.Now(), 0, 0, 0
 	warmUp(t)
+	seen := map[string]int{}
 	for ; *number == 0 && time.Since(begun) < *length || n < *number; n++ {
-		plan := Draw(*first + uint64(n))
-		violations := run(t, plan)
+		plan := Draw(*first + uint64(n+skipped))
+		for !plan.has(*with) {
+			skipped++
+			plan = Draw(*first + uint64(n+skipped))
+		}
+		r := run(t, plan)
+		for what, count := range r.Seen {
+			seen[what] += count
+		}
+		violations := r.Violations
 		if len(violations) == 0 {
 			continue
 		}
@@ -38,26 +49,28 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	took := time.Since(begun)
+	for _, what := range slices.Sorted(maps.Keys(seen)) {
+		t.Logf("%9d %s", seen[what], what)
+	}
 	t.Logf("%d schedules in %s, %.0f a minute, %d failed", n, took.Round(time.Millisecond),
 		float64(n)/took.Minutes(), failed)
 }
 
 // run runs a schedule, and shows what violates a promise.
-func run(t *testing.T, p *Plan) (violations []string) {
+func run(t *testing.T, p *Plan) (r Result) {
 	t.Helper()
-	var notes []string
 	defer func() {
-		if len(violations) > 0 && *until == "" || *verbose {
-			t.Log(describe(p, violations, notes))
-		} else if len(violations) > 0 {
-			t.Logf("seed %d: %s", p.Seed, strings.Join(violations, "; "))
+		if len(r.Violations) > 0 && *until == "" || *verbose {
+			t.Log(r.Describe(p))
+		} else if len(r.Violations) > 0 {
+			t.Logf("seed %d: %s", p.Seed, strings.Join(r.Violations, "; "))
 		}
 	}()
 	if replays && p.Seed%8 == 0 {
 		runtime.GC() // and not in the middle
 	}
-	synctest.Test(t, func(t *testing.T) { violations, notes = Run(t.Context(), p) })
-	return violations
+	synctest.Test(t, func(t *testing.T) { r = Run(t.Context(), p) })
+	return r
 }
 
 // warmUp has the program make what it makes once: after that each seed replays.
@@ -80,7 +93,7 @@ func TestReplay(t *testing.T) {
 		p := Draw(*first + n)
 		var once, again []string
 		for _, notes := range []*[]string{&once, &again} {
-			synctest.Test(t, func(t *testing.T) { _, *notes = Run(t.Context(), p) })
+			synctest.Test(t, func(t *testing.T) { *notes = Run(t.Context(), p).Notes })
 		}
 		if !slices.Equal(once, again) {
 			t.Errorf("%snot the same again:\n%s\n\n%s", p, strings.Join(once, "\n"),

@@ -101,7 +101,8 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		transport = secure
 	}
 	if role == ForLock {
-		transport = &keptConn{Conn: transport}
+		c.kept = &keptConn{Conn: transport, opened: time.Now()}
+		transport = c.kept
 	}
 	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
 	if !stop() && err == nil {

@@ -57,9 +57,9 @@ type Broker struct {
 	names   int        // of queues and consumers that the broker has named
 	parked  []*channel // that wait for a majority
 
-	settling time.Duration // see Settling
-	chance   float64       // see DeleteByName
-	late     time.Duration
+	quorumDelay time.Duration // see QuorumDelay
+	chance      float64       // see DeleteByName
+	late        time.Duration
 }
 
 // node is one of the cluster. Its name is the host part of the address that was dialed.
@@ -143,11 +143,11 @@ func (b *Broker) accept(host string) *conn {
 	c.socket = newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
 		addr("client-"+strconv.Itoa(id)))
 	c.socket.arrive = c.arrive
-	c.socket.reset = func() { c.end(NetworkReset, false) }
+	c.socket.reset = func() { c.end(NetworkReset) }
 	b.conns = append(b.conns, c)
 	b.after(handshakeTime, func() {
 		if !c.open {
-			c.end(ClientSilent, true)
+			c.end(ClientSilent)
 		}
 	})
 	return c

@@ -97,9 +97,6 @@ func (ch *channel) published() {
 
 // enqueue handles a request when those before it have been handled.
 func (ch *channel) enqueue(r request) {
-	if r.method == queueDeclare {
-		ch.c.claims = noteClaim(ch.c.claims, readDeclaration(r.args))
-	}
 	ch.waiting = append(ch.waiting, r)
 	if !ch.busy {
 		ch.next()

@@ -38,14 +38,7 @@ type conn struct {
 	blocking  bool // an alarm: the next publish blocks
 	blocked   bool // nothing is read
 
-	locks  []*queue       // exclusive ones, in the order of their declares
-	claims []claimAttempt // the newest
-}
-
-// claimAttempt is an exclusive declare that a connection has sent.
-type claimAttempt struct {
-	queue string
-	at    time.Time
+	locks []*queue // exclusive ones, in the order of their declares
 }
 
 func newConn(b *Broker, id int, n *node, dice *rand.Rand) *conn {
@@ -57,7 +50,7 @@ func (c *conn) arrive(p []byte) {
 	switch {
 	case c.ended:
 	case p == nil:
-		c.end(ClientGone, c.closing)
+		c.end(ClientGone)
 	default:
 		c.received = true
 		c.in = append(c.in, p...)
@@ -194,9 +187,9 @@ func (c *conn) method(m method, r reader) {
 		c.dropAll()
 		c.send(0, connectionCloseOk, nil)
 		c.flush()
-		c.b.after(closingTime, func() { c.end(ClientClosed, true) }) // the client is to end it
+		c.b.after(closingTime, func() { c.end(ClientClosed) }) // the client is to end it
 	case connectionCloseOk:
-		c.end(BrokerClosed, true)
+		c.end(BrokerClosed)
 	}
 }
 
@@ -252,7 +245,7 @@ func (c *conn) beat() {
 			c.misses++
 		}
 		if c.received = false; c.misses == 2 {
-			c.end(ClientSilent, false)
+			c.end(ClientSilent)
 			return
 		}
 		c.b.after(c.heartbeat, look)
@@ -291,11 +284,11 @@ func (c *conn) close(code uint16, text string, of method) {
 		w.short(of[1])
 	})
 	c.flush()
-	c.b.after(time.Second, func() { c.end(BrokerClosed, true) })
+	c.b.after(time.Second, func() { c.end(BrokerClosed) })
 }
 
-// end is the end of the socket. In good order, the client has agreed to it.
-func (c *conn) end(why Ending, orderly bool) {
+// end is the end of the socket.
+func (c *conn) end(why Ending) {
 	if c.ended {
 		return
 	}
@@ -305,9 +298,6 @@ func (c *conn) end(why Ending, orderly bool) {
 	}
 	c.dropAll()
 	c.b.conns = slices.DeleteFunc(c.b.conns, func(other *conn) bool { return other == c })
-	if !orderly {
-		c.b.byName(c)
-	}
 	at := c.arrival()
 	c.b.loop.at(at, func() { c.socket.receive(nil, eof) })
 }
@@ -329,7 +319,7 @@ func (c *conn) dropAll() {
 	c.locks = nil
 }
 
-// send sends a method. What one event sends arrives together.
+// send sends a method. All frames of one event arrive together.
 func (c *conn) send(channel uint16, m method, arguments func(*writer)) {
 	var w writer
 	w.short(m[0])

@@ -12,7 +12,7 @@ type Kind string
 const (
 	Granted  Kind = "granted"  // an exclusive queue was declared
 	Freed    Kind = "freed"    // it is gone
-	Answer   Kind = "answer"   // its owner was told that it has it
+	Answer   Kind = "answer"   // its owner has heard that it has it
 	Majority Kind = "majority" // basic.get on a quorum queue was answered well
 	Joined   Kind = "joined"   // a consumer
 	Left     Kind = "left"     // a consumer
@@ -90,7 +90,7 @@ func (b *Broker) CloseAll(orderly bool) {
 				c.shut(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
 					"with reason 'shutdown'")
 			} else {
-				c.end(BrokerKilled, true)
+				c.end(BrokerKilled)
 			}
 		}
 		if !orderly { // what is not persistent is gone
@@ -145,38 +145,30 @@ func (b *Broker) Vanish(queue string) {
 }
 
 // DeleteByName makes the defect https://github.com/rabbitmq/rabbitmq-server/pull/15276 as
-// likely as that: a claim that dies with its connection deletes the queue of that name
-// some time later, whosever it is by then.
+// likely as that, except with 4.3. The connection of a claim is reset before the answer.
+// Some time later the broker deletes the queue of that name, whosever it is by then.
 func (b *Broker) DeleteByName(chance float64, late time.Duration) {
 	b.loop.do(func() { b.chance, b.late = chance, late })
 }
 
-// noteClaim notes a declaration if it is a claim, beside the newest before it.
-func noteClaim(newest []claimAttempt, d declaration) []claimAttempt {
-	if !d.exclusive || d.passive {
-		return newest
+// mayDie is called when a claim has been granted.
+func (c *conn) mayDie(q *queue) {
+	b := c.b
+	if b.options.Release == V43 || b.chance == 0 || c.dice.Float64() >= b.chance {
+		return
 	}
-	return append(newest[max(0, len(newest)-3):], claimAttempt{d.name, time.Now()})
-}
-
-// byName is called when a connection has ended without a word.
-func (b *Broker) byName(c *conn) {
-	for _, claim := range c.claims {
-		if time.Since(claim.at) > b.late || c.dice.Float64() >= b.chance {
-			continue
+	c.socket.Reset()
+	b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
+		if q := c.node.view.queues[q.name]; q != nil && q.owner != nil {
+			q.remove(ByName)
 		}
-		b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
-			if q := c.node.view.queues[claim.queue]; q != nil && q.owner != nil {
-				q.remove(ByName)
-			}
-		})
-	}
+	})
 }
 
-// Settling is for how long others see a quorum queue that is being made, and get 541 for
-// basic.get. For as long after its deletion they get 541 for the question that is fatal
-// with that release: basic.get, or with 4.0 a message.
-func (b *Broker) Settling(d time.Duration) { b.loop.do(func() { b.settling = d }) }
+// QuorumDelay is how long it takes to make a quorum queue. Others see it meanwhile, and
+// get 541 for basic.get. For as long after its deletion one question is answered with 541:
+// basic.get, or with 4.0 a message.
+func (b *Broker) QuorumDelay(d time.Duration) { b.loop.do(func() { b.quorumDelay = d }) }
 
 // Split cuts hosts off from the others. Each side goes on with what it believes: the
 // others delete the exclusive queues of the hosts after notice, except with 4.3. What
@@ -209,7 +201,7 @@ func (b *Broker) Heal() {
 	b.loop.do(func() {
 		for _, c := range slices.Clone(b.conns) {
 			if c.node.view != b.whole {
-				c.end(BrokerKilled, true)
+				c.end(BrokerKilled)
 			}
 		}
 		b.whole.forget(func(c *conn) bool { return !c.ended })

@@ -64,7 +64,7 @@ func (l *loop) do(f func()) {
 	}
 }
 
-// close ends the loop. What has not run by then does not run.
+// close ends the loop. The events that are left do not happen.
 func (l *loop) close() {
 	l.mu.Lock()
 	l.closed = true

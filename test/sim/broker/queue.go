@@ -110,7 +110,7 @@ func (v *view) isDying(name string) bool {
 }
 
 // down reports whether the processes of a quorum queue are still being started.
-func (q *queue) down() bool { return time.Since(q.made) < q.b.settling }
+func (q *queue) down() bool { return time.Since(q.made) < q.b.quorumDelay }
 
 // differs says why a declare that finds the queue is refused; "" where it is not.
 func (q *queue) differs(d declaration, c *conn) (why string, code uint16) {
@@ -186,8 +186,8 @@ func (q *queue) remove(why Reason) {
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
 	}
-	if q.kind == quorum && q.b.settling > 0 {
-		q.view.dying[q.name] = time.Now().Add(q.b.settling)
+	if q.kind == quorum && q.b.quorumDelay > 0 {
+		q.view.dying[q.name] = time.Now().Add(q.b.quorumDelay)
 	}
 	for name, all := range q.view.bindings {
 		q.view.bindings[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })

@@ -119,7 +119,7 @@ func (ch *channel) declare(r reader) {
 		return
 	}
 	ch.busy = true // others can see it while its processes are being started
-	c.b.after(c.b.settling, func() {
+	c.b.after(c.b.quorumDelay, func() {
 		answer()
 		ch.resume(false)
 	})
@@ -153,6 +153,7 @@ func (ch *channel) create(d declaration) *queue {
 	c.node.view.queues[d.name] = q
 	if q.owner != nil {
 		c.observe(Granted, q)
+		c.mayDie(q)
 		c.observe(Answer, q)
 	}
 	return q

@@ -128,8 +128,8 @@ func (s *Socket) Close() error {
 	return nil
 }
 
-// Die is what the kernel does for a process that is killed: it closes the connection, and
-// nothing that the process does afterwards has an effect.
+// Die is what the kernel does for a process that is killed: it closes the connection.
+// Nothing that the process does afterwards has an effect.
 func (s *Socket) Die() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,8 +171,8 @@ func (s *Socket) Deafen() {
 	s.deaf = true
 }
 
-// TimeOut ends a connection that Lose has cut: the kernel of the client has given up, or
-// somebody has answered that he does not know the connection.
+// TimeOut ends a connection that Lose or Deafen has cut. The kernel of the client has given
+// up, or somebody has refused a packet of it.
 func (s *Socket) TimeOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
