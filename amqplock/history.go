@@ -23,11 +23,12 @@ type Run struct {
 
 // The results that this package gives itself. Others come from Lock.SetEnding.
 const (
-	ResultReleased = "released" // the lock was released, and SetEnding has said nothing
-	ResultLost     = "lost"     // the lock was lost
-	ResultSkipped  = "skipped"  // WithOnce has found that another run had succeeded
-	ResultRunning  = "running"  // no end is recorded, and the run holds the lock
-	ResultUnknown  = "unknown"  // no end is recorded, and no holder answers under this ID
+	ResultReleased  = "released"  // the lock was released, and SetEnding has said nothing
+	ResultLost      = "lost"      // the lock was lost
+	ResultSkipped   = "skipped"   // WithOnce has found that another run had succeeded
+	ResultWithdrawn = "withdrawn" // Acquire has given up behind the grant
+	ResultRunning   = "running"   // no end is recorded, and the run holds the lock
+	ResultUnknown   = "unknown"   // no end is recorded, and no holder answers under this ID
 )
 
 func newRun(run locker.Run) Run {

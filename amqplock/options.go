@@ -80,6 +80,11 @@ func WithHistory() Option { return func(r *request) { r.History = true } }
 // Without a permission the error matches ErrAccess. Where a queue is in the way, or the
 // broker has no streams, it matches ErrNotALock. In an alarm of the broker a waiter
 // waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
+//
+// A cluster of RabbitMQ before 4.3 may grant a lock twice. There the lock is lost when
+// the history has a newer grant of one of its slots. And Acquire waits half a second for
+// a sign of life of an earlier run that has left no end. If there is one, it waits for
+// that end. Of two runs that have the same WithAbout ID this is not noticed.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
 // WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex

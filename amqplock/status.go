@@ -24,6 +24,7 @@ type Status struct {
 	Held    int    `json:"held"`
 	Free    int    `json:"free"`
 	Waiting int    `json:"waiting"`
+	Drain   *Drain `json:"drain,omitempty"` // nil: nobody drains the semaphore
 	// Holders are ascending by slot. A slot that nobody claims has an entry with Unknown.
 	// Its holder is another program, has held it for less than a fifth of a second, lacks
 	// a permission, or does not answer.
@@ -33,6 +34,12 @@ type Status struct {
 	// long each says that it has waited there. Two that joined within milliseconds may be
 	// the wrong way round. Those without a place in the queue come last.
 	Waiters []Participant `json:"waiters"`
+}
+
+// Drain is what a drain that goes on will leave. Nobody gets the other slots any more.
+type Drain struct {
+	To   int `json:"to"`   // so many slots
+	Free int `json:"free"` // of which so many are free
 }
 
 // Participant is a holder or a waiter.
@@ -74,6 +81,14 @@ func newStatus(seen locker.Seen) Status {
 		Version: statusVersion, Kind: seen.Lock.Kind, Name: seen.Lock.Name,
 		Slots: seen.Slots, Held: seen.Held, Free: len(seen.Free), Waiting: seen.Queued,
 		Holders: []Participant{}, Waiters: []Participant{},
+	}
+	if seen.Left < seen.Slots {
+		s.Drain = &Drain{To: seen.Left}
+		for _, slot := range seen.Free {
+			if slot <= seen.Left {
+				s.Drain.Free++
+			}
+		}
 	}
 	if !seen.Asked {
 		return s

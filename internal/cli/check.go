@@ -21,7 +21,7 @@ func check(o *options, c *console.Console) (exit.Outcome, error) {
 		return exit.Outcome{}, err
 	}
 	s, err := client.Look(context.Background(), o.Lock)
-	if err == nil && s.Free == 0 {
+	if err == nil && (s.Free == 0 || s.Drain != nil && s.Drain.Free == 0) {
 		return exit.Outcome{Code: o.Conflict}, nil
 	}
 	return exit.Outcome{}, err

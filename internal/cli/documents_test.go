@@ -20,6 +20,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/report"
 )
 
 // root is the module's, where the documents are.
@@ -102,7 +103,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 			switch {
 			case f.Anonymous:
 				names = append(names, fields(f.Type)...)
-			case name != "-":
+			case name != "-" && f.IsExported():
 				names = append(names, name)
 			}
 		}
@@ -115,6 +116,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		},
 		"history": {reflect.TypeFor[amqplock.Run](), reflect.TypeFor[console.History]()},
 		"doctor":  {reflect.TypeFor[amqplock.Finding]()},
+		"report":  {reflect.TypeFor[report.Report](), reflect.TypeFor[report.Command]()},
 	} {
 		text := readDocument(t, "docs/schemas/"+page+".json")
 		var schema any

@@ -20,9 +20,6 @@ func conflictOption(o *options) *option {
 	return value("conflict-exit-code E", &o.Conflict, exitStatus)
 }
 
-// namesLock reports whether the command line names a lock.
-func (o *options) namesLock() bool { return o.given["mutex"] || o.given["semaphore"] }
-
 // findAny is findOnly for a subcommand that needs no lock.
 func findAny(o *options) error {
 	if o.namesLock() {

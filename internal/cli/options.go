@@ -38,3 +38,6 @@ type options struct {
 	to     int
 	drain  bool
 }
+
+// namesLock reports whether the command line names a lock.
+func (o *options) namesLock() bool { return o.given["mutex"] || o.given["semaphore"] }

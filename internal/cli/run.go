@@ -118,7 +118,11 @@ func checkRun(o *options) error {
 	case o.given["once"] && (o.Once <= 0 || o.Lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.Once)
 	case o.Elastic && o.Fence:
-		return exit.Usagef("--elastic and --fence exclude each other")
+		e := exit.Usagef("--elastic and --fence exclude each other")
+		if !o.given["fence"] {
+			e.Hint = "AMQPRUN_FENCE is set; --fence=false takes it back"
+		}
+		return e
 	case o.Elastic && !o.Greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}

@@ -28,7 +28,6 @@ type Settings struct {
 type Console struct {
 	settings Settings
 	began    time.Time
-	json     slog.Handler
 
 	mu     sync.Mutex
 	live   string // what stands on the terminal until it is erased, without an end of line
@@ -37,7 +36,7 @@ type Console struct {
 
 // New returns a console that counts the time of its messages from began.
 func New(began time.Time, settings Settings) *Console {
-	return &Console{settings: settings, began: began, json: jsonLines(stderr{})}
+	return &Console{settings: settings, began: began}
 }
 
 // Quiet reports whether the user asked for silence.
@@ -103,7 +102,7 @@ func (c *Console) put(m message) {
 	now := time.Now()
 	elapsed := now.Sub(c.began)
 	if c.settings.JSON {
-		_ = c.json.Handle(context.Background(), m.record(now, elapsed))
+		_ = jsonLines(stderr{}).Handle(context.Background(), m.record(now, elapsed))
 		return
 	}
 	write(c.beforeLive(m.lines(elapsed)))

@@ -90,6 +90,9 @@ func summary(s amqplock.Status) string {
 	if s.Waiting > 0 {
 		text += fmt.Sprintf(", %d waiting", s.Waiting)
 	}
+	if s.Drain != nil {
+		text += fmt.Sprintf("; a drain leaves %d of them, %d free", s.Drain.To, s.Drain.Free)
+	}
 	return text
 }
 

@@ -12,6 +12,7 @@ func TestStatusForPeople(t *testing.T) {
 	t.Parallel()
 	s := amqplock.Status{
 		Kind: amqplock.KindSemaphore, Name: "builds", Slots: 6, Held: 5, Free: 1, Waiting: 3,
+		Drain: &amqplock.Drain{To: 4},
 		Holders: []amqplock.Participant{
 			{
 				Slots: []int{1, 2}, Elastic: true, Since: time.Unix(0, 0), Seconds: 61.4,
@@ -35,7 +36,7 @@ func TestStatusForPeople(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	since := time.Unix(0, 0).Local().Format(time.DateTime)
 	want := []string{
-		`semaphore "builds": 6 slots, 5 held, 1 free, 3 waiting`,
+		`semaphore "builds": 6 slots, 5 held, 1 free, 3 waiting; a drain leaves 4 of them, 0 free`,
 		"PLACE ID WHO PID SINCE FOR NOTES COMMAND",
 		"slots 1 2 a1 joe@ci-7 42 " + since + " 1m1s a=b k=v make all",
 		"slot 5 - unknown holder - - - - -",

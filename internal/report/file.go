@@ -1,13 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/amqprun/amqprun/internal/exit"
@@ -28,7 +29,7 @@ func write(path string, text []byte) error {
 		return errors.Join(err, file.Close())
 	}
 	path = follow(path)
-	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(filepath.Dir(path)))
+	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(parent(path)))
 }
 
 // Check refuses a path where no report can be written. It tries what write will do, as
@@ -44,7 +45,7 @@ func Check(path string) error {
 		return nil
 	}
 	target := follow(path)
-	dir := filepath.Dir(target)
+	dir := parent(target)
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -79,6 +80,16 @@ func kept(dir, file fs.FileInfo) bool {
 	return ok && dir.Mode()&fs.ModeSticky != 0 && us != 0 && int(of.Uid) != us && int(in.Uid) != us
 }
 
+// parent is the directory of path as the kernel finds it. filepath.Dir would shorten
+// "link/..", which is the parent of what the link leads to.
+func parent(path string) string {
+	dir, _ := filepath.Split(path)
+	if dir == "" {
+		return "."
+	}
+	return cmp.Or(strings.TrimRight(dir, "/"), "/")
+}
+
 // follow returns where the links at path lead. The last may lead to a file that is still
 // to be made.
 func follow(path string) string {
@@ -88,14 +99,12 @@ func follow(path string) string {
 			break
 		}
 		if !filepath.IsAbs(next) {
-			next = filepath.Join(filepath.Dir(path), next)
+			next = parent(path) + "/" + next
 		}
 		path = next
 	}
 	return path
 }
-
-var descriptorPath = regexp.MustCompile(`^/(?:dev|proc/self)/fd/([0-9]+)$`)
 
 // descriptor returns the open file that path is another name for.
 func descriptor(path string) (fd int, ok bool) {
@@ -105,12 +114,9 @@ func descriptor(path string) (fd int, ok bool) {
 	case "/dev/stderr":
 		return unix.Stderr, true
 	}
-	match := descriptorPath.FindStringSubmatch(path)
-	if match == nil {
-		return 0, false
-	}
-	fd, err := strconv.Atoi(match[1])
-	return fd, err == nil
+	dir, number := filepath.Split(path)
+	n, err := strconv.ParseUint(number, 10, strconv.IntSize-1)
+	return int(n), err == nil && (dir == "/dev/fd/" || dir == "/proc/self/fd/")
 }
 
 // writable reports whether fd is open for writing, and not one of the Go runtime, which

@@ -62,6 +62,35 @@ func TestWriteThroughADanglingLink(t *testing.T) {
 	}
 }
 
+// "link/.." is the parent of what the link leads to, also in the words of another link.
+func TestParentOfALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := func(path string) string { return dir + "/" + path }
+	for _, err := range []error{
+		os.MkdirAll(in("real/inner"), 0o700), os.Symlink("real/inner", in("link")),
+		os.Symlink("../second", in("real/inner/next")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, file := range map[string]string{"link/../first": "first", "link/next": "second"} {
+		if err := Check(in(path)); err != nil {
+			t.Error(err)
+		}
+		if err := write(in(path), []byte(file)); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(in("real/" + file)); string(text) != file {
+			t.Errorf("%s: %q, %v", path, text, err)
+		}
+	}
+	if err := Check(in("none/../report")); err == nil {
+		t.Error("there is no directory none, and so no parent of it")
+	}
+}
+
 func TestWriteToADescriptor(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()

@@ -74,6 +74,9 @@ changed() { # COUNT
   wait_until 20 file_has bg.2.err 'waiting for the holder'
   sane_run -75 --separate-stderr amqprun --semaphore "$LOCK" -n true
   assert_error 'it is paused \(0 slots\)'
+  sane_run -75 amqprun check --semaphore "$LOCK" # although there are free slots
+  sane_run -0 amqprun status --semaphore "$LOCK"
+  [[ ${lines[0]} == *'; a drain leaves 0 of them, 0 free' ]]
   sane_run -75 --separate-stderr amqprun change --semaphore "$LOCK" --drain --to 0
   assert_error 'is being drained already' 'try again'
   kill -KILL "$bg_pid"

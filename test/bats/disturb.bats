@@ -30,7 +30,7 @@ teardown_file() {
   start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   start_bg amqprun --semaphore "$LOCK" sleep 600
   for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
-  start_waiter 1 --semaphore "$LOCK" --connect-timeout 1 echo now
+  start_waiter 1 --semaphore "$LOCK" --connect-timeout 3 echo now
 
   broker_ctl stop_app
   for n in 1 2 3; do
@@ -91,7 +91,7 @@ teardown_file() {
   wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
   kill -0 "$bg_pid"
   broker_ctl set_vm_memory_high_watermark 0.0001
-  sane_run -69 --separate-stderr amqprun evict --connect-timeout 2 --mutex "$LOCK" --holder "$id"
+  sane_run -69 --separate-stderr amqprun evict --connect-timeout 4 --mutex "$LOCK" --holder "$id"
   broker_ctl set_vm_memory_high_watermark 0.4
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
@@ -132,7 +132,7 @@ alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
   broker_ctl add_user "$LOCK" old
   broker_ctl set_permissions "$LOCK" '.*' '.*' '.*'
   hold --mutex "$LOCK"
-  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 2 --mutex "$LOCK" touch started
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 4 --mutex "$LOCK" touch started
   broker_ctl change_password "$LOCK" new
   broker_ctl close_all_user_connections "$LOCK" restart
   wait_bg 20 "$bg_pid"
@@ -144,7 +144,7 @@ alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
 @test "a broker that is killed ends the holders, and a waiter when its time is over" {
   start_bg amqprun --mutex "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   wait_until 20 file_has bg.1.out ready
-  start_waiter 1 --connect-timeout 1 -w 6 --mutex "$LOCK" touch started
+  start_waiter 1 --connect-timeout 3 -w 10 --mutex "$LOCK" touch started
   kill -KILL "$(broker_pid)"
   for n in 1 2; do
     wait_bg 20 "${BACKGROUND[n - 1]}"

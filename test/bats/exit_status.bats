@@ -150,7 +150,7 @@ wait_status() { # COMMAND...
 @test "75: not acquired, with -n, with -w, or what -E says" {
   hold --mutex "$LOCK"
   sane_run -75 amqprun --mutex "$LOCK" -n true
-  sane_run -75 amqprun --mutex "$LOCK" -w 0.7 true
+  sane_run -75 amqprun --mutex "$LOCK" -w 3 true # which includes the login
   sane_run -42 amqprun --mutex "$LOCK" -n -E 42 true
 }
 

@@ -111,6 +111,8 @@ teardown() {
   [[ $output == *"error: cannot read the history "*"hint: "* ]]
   [ ! -e started ]
   sane_run -64 amqprun --fence --greedy --elastic --semaphore "$LOCK" true
+  AMQPRUN_FENCE=1 sane_run -64 amqprun --greedy --elastic --semaphore "$LOCK" true
+  [[ $output == *'--fence=false takes it back'* ]]
 }
 
 @test "once: a run that succeeded is not repeated" {

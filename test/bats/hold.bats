@@ -176,7 +176,7 @@ teardown() {
 }
 
 @test "a process that holds and is stopped loses the lock by its lease" {
-  script 'amqprun release; echo "released $?"' --heartbeat 2 --check-interval 0.3 -s URG
+  script 'amqprun release; echo "released $?"' --heartbeat 4 --check-interval 0.3 -s URG
   kill -STOP "$(keeper)"
   wait_until 20 is_free
   kill -CONT "$(keeper)"
@@ -238,7 +238,7 @@ teardown() {
 }
 
 @test "a hold for nobody that is over says 76" {
-  amqprun hold --mutex "$LOCK" --for 0 --max 0.1 >held
+  amqprun hold --mutex "$LOCK" --for 0 --max 2 >held # in which it has to hand over the text
   wait_until 10 no_keeper
   sane_run -76 sh -c '. ./held; amqprun release'
   socket=$(sed -n 's/^export AMQPRUN_HOLD=//p' held)

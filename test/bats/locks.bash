@@ -60,7 +60,13 @@ slots() { # succeeds if semaphore $LOCK has SLOTS and HELD
 }
 
 json() { # PYTHON-EXPRESSION OPTION...; s is the status
-  amqprun status --json "${@:2}" >status.json && python3 -c '
+  amqprun status --json "${@:2}" >status.json && saved "$1"
+}
+
+# Asks nobody: s is the status that json has seen. Of those who are asked a busy machine can make any
+# answer late.
+saved() { # PYTHON-EXPRESSION
+  python3 -c '
 import json, sys
 s = json.load(open("status.json"))
 value = eval(sys.argv[1])
@@ -68,9 +74,10 @@ print(value)
 sys.exit(not value)' "$1"
 }
 
-# Prints the ID of the one holder or waiter whose command has a word.
+# Prints the ID of the one holder or waiter whose command has a word, when it answers.
 id_of() { # WORD OPTION...
-  json "[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()][0]" "${@:2}"
+  local ids="[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()]"
+  wait_until 20 json "$ids" "${@:2}" && saved "$ids[0]"
 }
 
 # A failure is one line that says what failed, and at most one that says what to do.

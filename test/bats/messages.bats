@@ -47,9 +47,9 @@ for line in sys.stdin:
 }
 
 @test "--log-format json: a warning" {
-  sane_run -69 --separate-stderr amqprun --log-format json --connect-timeout 0.3 --url amqp://127.0.0.1:1/ --mutex "$LOCK" true
+  sane_run -69 --separate-stderr amqprun --log-format json --connect-timeout 2 --url amqp://127.0.0.1:1/ --mutex "$LOCK" true
   run -0 json_messages <<<"$stderr"
-  [[ $output == "warning: cannot reach the broker amqp://127.0.0.1:1: "*"; trying again for 300ms"$'\n'"error: cannot reach"* ]]
+  [[ $output == "warning: cannot reach the broker amqp://127.0.0.1:1: "*"; trying again for 2s"$'\n'"error: cannot reach"* ]]
 }
 
 @test "--log-format json: a wrong command line" {

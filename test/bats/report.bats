@@ -61,7 +61,7 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
   hold --mutex "$LOCK"
   sane_run -75 amqprun --report report.json --mutex "$LOCK" -n true
   reported 'result="not-acquired"' exit_status=75 'error~mutex ".*" on .* was not acquired: it is held by others'
-  sane_run -3 amqprun --report report.json --mutex "$LOCK" -q -w 0.3 -E 3 true
+  sane_run -3 amqprun --report report.json --mutex "$LOCK" -q -w 3 -E 3 true
   [ -z "$output" ]
   reported 'result="not-acquired"' exit_status=3 'error~.* was not acquired in time: it is held by others'
 }

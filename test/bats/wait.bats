@@ -114,7 +114,7 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
 @test "-v names the lock that it waits for" {
   hold --mutex "$LOCK"
   start_waiter 1 -v --mutex "$LOCK" true
-  wait_until 5 file_has bg.2.err "waiting for mutex \"$LOCK\""
+  wait_until 20 file_has bg.2.err "waiting for mutex \"$LOCK\""
 }
 
 @test "--progress shows the lock, the broker, and how long it has waited" {

@@ -151,7 +151,7 @@ func TestTLS(t *testing.T) {
 			hint: ".*TLS.*amqps://.*"},
 		{name: "certificate of nobody", final: true, url: nobody, args: untrusted, code: 77,
 			error: "the broker amqps://" + b.address + " refused the login by certificate",
-			hint:  ".*ssl_cert_login_from"},
+			hint:  ".*ssl_cert_login_from.*"},
 		{name: "expired certificate of the client", final: true, url: nobody, args: old, code: 69,
 			error: cannot + ".*tls: expired certificate.*",
 			hint:  "the client certificate has expired: renew it"},

@@ -190,7 +190,7 @@ func (s *shop) journalLines(count int) []string {
 // poll waits for what the journal comes to say.
 func (s *shop) poll(ok func() bool, got func() string) {
 	s.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -72,8 +72,8 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	t.Parallel()
-	p := withProgram(t, []string{"--heartbeat", "4s", "--check-interval", "500ms", "--kill-after",
-		"3s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
+	p := withProgram(t, []string{"--heartbeat", "5s", "--check-interval", "500ms", "--kill-after",
+		"4s"}, "sh", "-c", `trap "echo got >>log" TERM; echo $$ >pid; while :; do sleep 0.01; done`)
 	p.begin()
 	command := p.pid("pid")
 	p.guard()

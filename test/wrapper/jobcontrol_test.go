@@ -239,7 +239,7 @@ func TestNothingResumesTheCommandBeforeVerification(t *testing.T) {
 func TestStopBeyondTheLeaseEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -verify verify -lease 4s -kill-after 200ms -- "$W" tick log`)
+		s.line(`AW -guard -verify verify -lease 4s -renew 100ms -kill-after 200ms -- "$W" tick log`)
 		command := s.pid("pid")
 		s.key(ctrlZ)
 		s.expect("$> ")

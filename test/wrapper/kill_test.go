@@ -125,7 +125,8 @@ type killing struct {
 	lock, trace   string
 	program       string
 	first, second *process
-	stderr        *bufio.Reader // of the first
+	pipe          *os.File      // the standard error of the first
+	stderr        *bufio.Reader // of that
 	at            time.Duration // when it was killed
 	guarded       bool          // its guard was ready then
 }
@@ -135,15 +136,14 @@ func newKilling(t *testing.T, conn *amqp.Connection, env []string) *killing {
 	k := &killing{t: t, conn: conn, env: env, trace: filepath.Join(t.TempDir(), "trace")}
 	// On a busy machine it may take a while until a process of the tree runs in its grace,
 	// and look wants to see one.
-	k.first = k.prepare([]string{"-v", "-k", "1"}, os.Args[0], "traced", "leader", k.trace)
+	k.first = k.prepare([]string{"-v", "-k", "3"}, os.Args[0], "traced", "leader", k.trace)
 	k.second = k.prepare(nil, os.Args[0], "traced", "next", k.trace, k.first.mark)
 	k.lock = k.first.Args[2]
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = r.SetReadDeadline(time.Now().Add(patience))
-	k.first.Stderr, k.stderr = w, bufio.NewReader(r)
+	k.first.Stderr, k.pipe, k.stderr = w, r, bufio.NewReader(r)
 	t.Cleanup(func() { r.Close(); w.Close() })
 	return k
 }
@@ -250,6 +250,7 @@ func (k *killing) nothingLeft() {
 // come within microseconds.
 func (k *killing) says(word string) {
 	k.t.Helper()
+	_ = k.pipe.SetReadDeadline(time.Now().Add(patience))
 	for {
 		line, err := k.stderr.ReadString('\n')
 		if err != nil {

@@ -215,7 +215,7 @@ func (p *process) sendUntilEnd(s syscall.Signal) {
 
 func TestGraceEndsWithTheLease(t *testing.T) {
 	t.Parallel()
-	p := lost(t, []string{"-until", "2s", "-kill-after", "1h"}, "sh", "-c",
+	p := lost(t, []string{"-until", "6s", "-kill-after", "1h"}, "sh", "-c",
 		`trap "echo got >>log" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	p.endsLost()
 	p.await("log", "got")

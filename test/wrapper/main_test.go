@@ -23,8 +23,9 @@ import (
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
-// patience bounds every wait for something that must happen. It says nothing about speed.
-const patience = 20 * time.Second
+// patience bounds every wait for something that must happen. It only ends a test that
+// would hang, and says nothing about speed.
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	if code, mine := wrap.Main(); mine {

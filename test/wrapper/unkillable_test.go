@@ -37,7 +37,11 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 
 func TestUnkillableIsReported(t *testing.T) {
 	t.Parallel()
-	p, _ := unkillable(t, "-lease", "600ms", "-kill-after", "100ms", "-status", "status")
+	option, now := lose(t)
+	accessible(t, option[1])
+	p, _ := unkillable(t, append(option, "-until", "600ms", "-kill-after", "100ms", "-status",
+		"status")...)
+	now()
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
 	}

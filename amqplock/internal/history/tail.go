@@ -6,23 +6,15 @@ import (
 	"errors"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Tail stands at the end of a log to give out one token. It is opened while the lock is
 // being claimed, so that the token costs one append. Its methods may not be called at the
 // same time.
 type Tail struct {
-	log   *Log
+	reader
 	clock clock
-	known known
-	begin int64 // where reading began; -1 at the last chunk
-
-	channel  *wire.Channel
-	messages <-chan amqp.Delivery
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -34,7 +26,7 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{log: l, warmed: make(chan struct{})}
+	t := &Tail{reader: reader{log: l}, warmed: make(chan struct{})}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
@@ -93,57 +85,6 @@ func (t *Tail) stand(ctx context.Context) error {
 	}
 }
 
-// prefetch bounds what the broker sends ahead of our acknowledgements.
-const prefetch = 512
-
-// attach begins to read at an offset, or with -1 at the last chunk. find proves that
-// there is a log.
-//
-// The broker handles the requests of a channel in their order. So a record that is
-// published on this one comes behind the place at which it began to read.
-func (t *Tail) attach(
-	ctx context.Context, offset int64, find func(*wire.Channel) error,
-) error {
-	t.detach()
-	channel, err := open(ctx, t.log.conn)
-	if err != nil {
-		return err
-	}
-	t.channel, t.known, t.begin = channel, newKnown(), offset
-	t.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
-		if err := channel.Qos(prefetch, 0, false); err != nil {
-			return nil, err
-		}
-		if err := find(channel); err != nil {
-			return nil, err
-		}
-		return channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
-	})
-	return err
-}
-
-// attached waits until the broker has begun to send: attach does not. The answer to a
-// later request on the channel comes behind a refusal.
-func (t *Tail) attached(ctx context.Context) error {
-	return t.channel.Call(ctx, func() error { return t.channel.Qos(prefetch, 0, false) })
-}
-
-// from are the arguments of a consumer that begins at an offset, or with -1 at the last
-// chunk.
-func from(offset int64) amqp.Table {
-	if offset < 0 {
-		return amqp.Table{"x-stream-offset": "last"}
-	}
-	return amqp.Table{"x-stream-offset": offset}
-}
-
-func (t *Tail) detach() {
-	if t.channel != nil {
-		t.channel.CloseLater()
-		t.channel = nil
-	}
-}
-
 // Close ends what Open has begun.
 func (t *Tail) Close() {
 	t.stop()
@@ -156,7 +97,7 @@ func (t *Tail) Close() {
 func (t *Tail) warm(ctx, stopped context.Context) {
 	defer close(t.warmed)
 	for !t.known.complete() {
-		_, err := t.read(stopped)
+		_, _, err := t.read(stopped)
 		if stopped.Err() != nil && errors.Is(err, context.Cause(stopped)) {
 			return
 		}
@@ -168,24 +109,6 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 			return
 		}
 	}
-}
-
-// read takes in one record.
-func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
-	message, err := receive(ctx, t.channel, t.messages)
-	if err != nil {
-		return message, err
-	}
-	offset, err := offsetOf(message)
-	if err != nil {
-		return message, err
-	}
-	r, _ := decode(message.Body)
-	t.known.add(offset, r)
-	if t.begin >= 0 && t.known.from > t.begin {
-		t.known.whole = true // the broker has deleted what was before
-	}
-	return message, t.channel.Reason(message.Ack(false))
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -204,7 +127,7 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 		}
 		switch {
 		case err == nil && valid:
-			r.Read = &Mark{Offset: t.known.to, Token: r.Token}
+			r.Read = t.known.mark()
 			return r, nil
 		case err == nil: // others came between
 			continue
@@ -234,11 +157,11 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 	}
 	for {
 		before := t.known
-		message, err := t.read(ctx)
+		_, id, err := t.read(ctx)
 		switch {
 		case err != nil:
 			return false, err
-		case message.MessageId != mine:
+		case id != mine:
 		case !before.complete() && (before.any || !t.known.whole):
 			if err := t.attach(ctx, t.known.start(), t.log.find); err != nil {
 				return false, err
@@ -247,29 +170,4 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 			return t.known.valid(before, r.Token, now), nil
 		}
 	}
-}
-
-func (t *Tail) publish(ctx context.Context, id string, r Record) error {
-	body, err := r.encode()
-	if err != nil {
-		return err
-	}
-	if t.log.conn.Blocked() {
-		return errAlarm
-	}
-	channel := t.channel
-	return channel.Call(ctx, func() error {
-		return channel.Publish("", t.log.queue, false, false, amqp.Publishing{
-			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
-		})
-	})
-}
-
-// offsetOf is the place of a message in the stream.
-func offsetOf(message amqp.Delivery) (int64, error) {
-	offset, ok := message.Headers["x-stream-offset"].(int64)
-	if !ok || offset < 0 {
-		return 0, errNoStream
-	}
-	return offset, nil
 }

@@ -13,7 +13,7 @@ type met struct {
 }
 
 func knownOf(list ...met) known {
-	k := newKnown()
+	k := newKnown(-1, false)
 	for _, m := range list {
 		k.add(m.offset, m.record)
 	}
@@ -28,7 +28,7 @@ func first(now int64) *Record {
 }
 
 func marked(t, offset, top int64) *Record {
-	return &Record{Token: t, At: time.UnixMilli(t), Read: &Mark{offset, top}}
+	return &Record{Token: t, At: time.UnixMilli(t), Read: &Mark{Offset: offset, Token: top}}
 }
 
 func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
@@ -103,7 +103,7 @@ func TestAGrantIsValidBehindSmallerTokensOnly(t *testing.T) {
 		}
 	}
 	first := knownOf(met{0, token(50)})
-	if first.valid(newKnown(), 50, 45) {
+	if first.valid(newKnown(-1, false), 50, 45) {
 		t.Error("the first grant of a log may be behind the tokens of one that was deleted")
 	}
 }

@@ -87,7 +87,10 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	case noProcess(reason):
 		err = &fault.Error{Kind: fault.ErrBusy, Text: "a slot is just being removed", Err: reason}
 	case wire.Code(reason) == amqp.InternalError && a.fragile():
-		err = &fault.Error{Kind: fault.ErrBusy, Text: fault.ErrBusy.Error(), Err: reason}
+		err = &fault.Error{
+			Kind: fault.ErrBusy, Err: reason,
+			Text: "others hold it, or a permission is missing: the broker fails to say which",
+		}
 	}
 	if isBusy(err) {
 		a.busy = err

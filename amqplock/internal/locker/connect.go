@@ -39,7 +39,7 @@ func connect(
 	cause := context.Cause(ctx)
 	switch {
 	case err == nil:
-		c.newcomer = wait
+		c.newcomer, c.waits = wait, wait
 	case cause != nil && !errors.Is(cause, context.DeadlineExceeded):
 		err = &fault.Error{
 			Kind: fault.ErrNotAcquired,
@@ -74,9 +74,12 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	c := &contender{
 		attempt: newAttempt(cfg, link, false),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
-		log:     &recorder{cfg: cfg},
+		log:     &recorder{cfg: cfg, published: make(chan *wire.Conn, 1)},
 	}
-	link.OnPublish = c.who.Appear
+	link.OnPublish = func(publish *wire.Conn) {
+		c.who.Appear(publish)
+		c.log.publishes(publish)
+	}
 	if early != nil {
 		link.UsePublish(early)
 	}
@@ -147,8 +150,12 @@ func redial(
 	ctx context.Context, cfg Config, patience time.Duration,
 	again func(error) bool, retrying func(error),
 ) (*contender, error) {
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(patience))
+	var pace backoff.BackOff = backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(2*time.Second),
+		backoff.WithMaxElapsedTime(0))
+	if patience > 0 {
+		pace = within{pace, time.Now().Add(patience)}
+	}
 	var last error
 	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
 		c, err := connectOnce(ctx, cfg)
@@ -164,4 +171,19 @@ func redial(
 		err = last // says more than that the time is over
 	}
 	return c, err
+}
+
+// within is a pace whose last pause ends at that instant. backoff.WithMaxElapsedTime
+// would leave it out, and give up some seconds early.
+type within struct {
+	backoff.BackOff
+	end time.Time
+}
+
+func (w within) NextBackOff() time.Duration {
+	left := time.Until(w.end)
+	if left <= 0 {
+		return backoff.Stop
+	}
+	return min(w.BackOff.NextBackOff(), left)
 }

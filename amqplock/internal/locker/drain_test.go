@@ -60,6 +60,9 @@ func TestDrainKeepsNewcomersOut(t *testing.T) {
 			drained := make(chan error)
 			go func() { drained <- DrainTo(ctx, cfg.Broker, cfg.Name, c.to) }()
 			pass(time.Second)
+			if seen, err := Look(t.Context(), cfg.Broker, cfg.Ref); err != nil || seen.Left != c.to {
+				t.Errorf("%v: a drain leaves %d of %d, %v", c, seen.Left, seen.Slots, err)
+			}
 			greedy := cfg
 			greedy.Greedy = true
 			lock, err := TryAcquire(t.Context(), greedy)

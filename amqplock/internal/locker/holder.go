@@ -20,6 +20,8 @@ type Holder struct {
 	who        *presence.Participant
 	log        *recorder
 	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
+	following  sync.WaitGroup
+	unfollow   context.CancelFunc // ends following
 	will       will
 	ending     atomic.Pointer[Ending]
 	released   sync.Once
@@ -48,6 +50,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if c.size > 0 {
 		c.compareSize() // before the work prints anything
 	}
+	h.follow()
 	h.publishing.Go(func() {
 		if c.size == 0 {
 			c.compareSize() // the work does not wait for an answer
@@ -110,6 +113,7 @@ func (h *Holder) release(ctx context.Context) error {
 	h.expiry.Stop()
 	h.expire() // what the alarm has not reported yet
 	h.publishing.Wait()
+	h.stopFollowing()
 	err := context.Cause(h.ctx)
 	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)
 	if err == nil {

@@ -24,6 +24,7 @@ type Seen struct {
 	Held  int // Slots less those that are free; so far the broker vouches for it
 
 	Free []int // the numbers of the free slots, from 1 also for a mutex
+	Left int   // how many of Slots a drain that goes on will leave
 
 	Queued int  // how many are in the wait queue, where anybody says that it waits there
 	Asked  bool // the participants
@@ -151,7 +152,7 @@ func count(
 	ctx context.Context, link *wire.Link, lock wire.Ref,
 	unseen func(context.Context, *wire.Link, Seen) (Seen, error),
 ) (Seen, error) {
-	seen := Seen{Lock: lock, Slots: 1}
+	seen := Seen{Lock: lock, Slots: 1, Left: 1}
 	if lock.Kind == wire.Mutex && wire.Fragile(link.Lock.Config.Vhost, lock.Name) {
 		return unseen(ctx, link, seen)
 	}
@@ -179,7 +180,7 @@ func count(
 	if err == nil && !found.Known {
 		err = NoSemaphore(lock.Name, link.Lock.Broker)
 	}
-	seen.Slots, seen.Held, seen.Free = found.Count, found.Held, found.Free
+	seen.Slots, seen.Held, seen.Free, seen.Left = found.Count, found.Held, found.Free, found.Left
 	return seen, err
 }
 

@@ -96,6 +96,8 @@ func (p *peer) semaphore(cfg Config, slots int) Config {
 
 // heldFor lets another hold an exclusive queue for d from now on.
 func (p *peer) heldFor(queue string, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.queues[queue] = &peerConn{}
 	time.AfterFunc(d, func() {
 		p.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // refuses answers a login as a RabbitMQ does that has another password, or that is ending
@@ -149,4 +150,23 @@ func TestCutInTheLoginIsNoRefusal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A newcomer tries for as long as it has said, to the end.
+func TestNewcomerTriesToTheEnd(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, _ *peer, cfg Config) {
+		begun := time.Now()
+		last := begun
+		cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+			last = time.Now()
+			return nil, errors.New("refused")
+		}
+		if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) {
+			t.Errorf("%v, want ErrUnreachable", err)
+		}
+		if got := last.Sub(begun); got != wire.DefaultConnectTimeout {
+			t.Errorf("the last try was after %s", got)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 )
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
-// none is. askAtMost bounds it all, and maxAnswers what untrusted participants can make
-// it keep.
+// none is. It waits for as long as the broker took to take the question, if that is more.
+// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
@@ -29,28 +30,24 @@ const (
 // It ends when enough slots are claimed and no answer came for a moment. An error that
 // comes with answers says why there are no more. Silence is no error.
 func Ask(ctx context.Context, link *wire.Link, key string, enough int) ([]Answer, error) {
-	return ask(ctx, link, key, func(claimed int) time.Duration {
-		if claimed < enough {
-			return missingPatience
-		}
-		return quietPatience
-	})
+	return ask(ctx, link, key, enough, missingPatience)
 }
 
 // AskPatiently is Ask that ends when no answer came for as long as patience.
 func AskPatiently(
 	ctx context.Context, link *wire.Link, key string, patience time.Duration,
 ) ([]Answer, error) {
-	return ask(ctx, link, key, func(int) time.Duration { return patience })
+	return ask(ctx, link, key, math.MaxInt, patience)
 }
 
+// ask waits as long as missing for each answer until enough slots are claimed.
 func ask(
-	ctx context.Context, link *wire.Link, key string, patience func(claimed int) time.Duration,
+	ctx context.Context, link *wire.Link, key string, enough int, missing time.Duration,
 ) ([]Answer, error) {
 	if err := link.OpenPublish(ctx); err != nil {
 		return nil, err
 	}
-	c := link.Publish()
+	c, begun := link.Publish(), time.Now()
 	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
 		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
 	})
@@ -58,13 +55,18 @@ func ask(
 		return nil, err
 	}
 	defer q.channel.CloseLater()
+	took := time.Since(begun)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
-	all := map[string]Answer{}
+	all, claimed := map[string]Answer{}, 0
 	for len(all) < maxAnswers && err == nil {
-		claimed := Claimed(slices.Collect(maps.Values(all)))
+		patience := missing
+		if claimed >= enough {
+			patience = quietPatience
+		}
 		var a Answer
-		if a, err = q.next(bounded, patience(claimed)); err == nil {
+		if a, err = q.next(bounded, max(patience, took)); err == nil {
+			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
 	}
@@ -79,10 +81,12 @@ func ask(
 func Claimed(answers []Answer) int {
 	n := 0
 	for _, a := range answers {
-		n += len(a.Slots) + len(a.Collected)
+		n += a.claims()
 	}
 	return n
 }
+
+func (a Answer) claims() int { return len(a.Slots) + len(a.Collected) }
 
 // Evict makes the holder with that ID lose lock, and returns when it has confirmed that.
 // by is the person who wants it.

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,15 +23,50 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func testLink(t *testing.T) *wire.Link {
+func testLink(t *testing.T) *wire.Link { return slowLink(t, &atomic.Int64{}) }
+
+// slowLink is a link over which all that comes from the broker takes delay.
+func slowLink(t *testing.T, delay *atomic.Int64) *wire.Link {
 	t.Helper()
-	b := wire.Broker{URLs: []string{testbroker.URL(t)}, Log: testbroker.Log(t)}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return slowConn{conn, delay}, err
+	}
+	b := wire.Broker{URLs: []string{testbroker.URL(t)}, Log: testbroker.Log(t), Dial: dial}
 	link, err := wire.Connect(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(link.Abort)
 	return link
+}
+
+type slowConn struct {
+	net.Conn
+	delay *atomic.Int64
+}
+
+func (s slowConn) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	<-time.After(time.Duration(s.delay.Load()))
+	return n, err
+}
+
+// An overloaded broker takes longer than an asker waits otherwise.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t, rand.Text())
+	var delay atomic.Int64
+	link := slowLink(t, &delay)
+	if err := link.OpenPublish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	delay.Store(int64(missingPatience + 100*time.Millisecond))
+	answers, err := Ask(t.Context(), link, Key(h.lock), 1)
+	delay.Store(0)
+	if err != nil || len(answers) != 1 {
+		t.Errorf("%+v, %v; want one answer", answers, err)
+	}
 }
 
 // holder is a participant that holds a mutex, as far as it says.

@@ -18,6 +18,8 @@ type Slots struct {
 
 	Free []int // the numbers of slots seen to be free
 
+	Left int // after a survey: how many of Count a drain that goes on will leave
+
 	drain bool // somebody drains the semaphore
 }
 
@@ -36,6 +38,14 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 	for size := 2 * firstSlots; err == nil && !all; size = min(2*size, window/2) {
 		all, err = p.look(ctx, name, &s, size)
 	}
+	if s.Left = s.Count; err != nil || !s.drain {
+		return s, err
+	}
+	end, err := p.target(ctx, name)
+	if end == noTarget { // it is just beginning
+		end = s.Count - 1
+	}
+	s.Left = max(min(s.Left, end), 0)
 	return s, err
 }
 

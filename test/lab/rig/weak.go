@@ -42,6 +42,11 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"token := max(k.top+1, k.floor(now))",
 		"k.top = 0\n\ttoken := k.floor(now) + now%2*3_600_000",
 	},
+	"does not follow the log": {
+		"amqplock/internal/locker/follow.go",
+		"case f.from.Supersedes(r):",
+		"case false:",
+	},
 	"asks for no majority": {
 		"amqplock/internal/locker/checks.go",
 		"if c.lock.Kind == wire.Mutex || !ours {",

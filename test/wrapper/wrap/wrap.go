@@ -129,7 +129,7 @@ func run(args []string) int {
 	if c.Guard, err = startGuard(o); err != nil {
 		return fail(err)
 	}
-	o.hold(c, cancel)
+	o.hold(ctx, c, cancel)
 	if o.churn {
 		go churn(ctx)
 	}
@@ -158,7 +158,7 @@ func churn(ctx context.Context) {
 }
 
 // hold sets up what stands for the lock.
-func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
+func (o options) hold(ctx context.Context, c *runner.Command, lose context.CancelCauseFunc) {
 	if o.verify != "" {
 		c.Verify = o.verifyFile
 	}
@@ -201,7 +201,11 @@ func (o options) hold(c *runner.Command, lose context.CancelCauseFunc) {
 			if o.renew != 0 {
 				pause = min(pause, o.renew)
 			}
-			<-time.After(pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done(): // a lock that is lost has no more renewals
+				return
+			}
 			if sys.Boottime() >= stopAt {
 				lose(errors.New("the lease has ended"))
 				return
