@@ -22,7 +22,7 @@ type duels struct {
 const calmHeartbeat = 10 * time.Second
 
 // fencedOf is of how many duels one has tokens: each history has three replicas.
-const fencedOf = 10
+const fencedOf = 30
 
 // newDuels starts some at a time, or none would ever get to its start.
 func newDuels(t *testing.T, n int) *duels {
