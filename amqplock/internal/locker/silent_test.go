@@ -3,11 +3,14 @@ package locker
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // A waiter whose lock connection is swallowed by the network connects again. Its kernel
@@ -70,5 +73,41 @@ func TestCreationEndsInSilence(t *testing.T) {
 		if left > 0 {
 			return
 		}
+	}
+}
+
+// Whoever could not finish to make a semaphore leaves that to others, whichever request
+// was the last that the broker answered.
+func TestStalledCreationBlocksNobody(t *testing.T) {
+	t.Parallel()
+	for began := time.Duration(0); began < time.Second; began += 20 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			b := broker.New(broker.Options{Latency: func(*rand.Rand) time.Duration {
+				return 25 * time.Millisecond
+			}})
+			defer b.Close()
+			cfg := Config{
+				Broker:   wire.Broker{Dial: b.DialContext},
+				Ref:      wire.Ref{Kind: wire.Semaphore, Name: "x"},
+				Slots:    2,
+				StopTime: 5 * time.Second,
+				clock:    &bubbleClock{start: time.Now()},
+			}
+			first := takeLater(t, cfg)
+			pass(began)
+			b.Stall("localhost", true)
+			pass(10 * time.Second)
+			second := takeLater(t, cfg)
+			pass(2 * time.Minute)
+			b.Stall("localhost", false)
+			for _, got := range []<-chan *Holder{first, second} {
+				select {
+				case lock := <-got:
+					defer func() { _ = lock.Release(t.Context()) }()
+				case <-time.After(time.Minute):
+					t.Fatalf("stalled after %s: somebody waits for ever", began)
+				}
+			}
+		})
 	}
 }
