@@ -109,7 +109,7 @@ func runControl(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	p, err := readPatch(file)
 	if err != nil {
 		return err
