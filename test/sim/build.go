@@ -15,6 +15,7 @@ import (
 // patch is what a file in test/sim says that changes sources for one build.
 type patch struct {
 	found   string // the oracle's words about the mutant
+	with    string // the fault that shows it; "" for any
 	changes []change
 }
 
@@ -33,6 +34,9 @@ func readPatch(name string) (p patch, err error) {
 		return p, fmt.Errorf("%s: no line says what it is found by", name)
 	}
 	p.found, rest, _ = strings.Cut(rest, "\n")
+	if with, after, ok := strings.Cut(rest, "\n"); ok && strings.HasPrefix(with, "with: ") {
+		p.with, rest = strings.TrimPrefix(with, "with: "), after
+	}
 	for rest != "" {
 		var c change
 		head, body, ok := strings.Cut(rest, begin)
@@ -105,7 +109,7 @@ func runControl(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	p, err := readPatch(file)
 	if err != nil {
 		return err
@@ -115,7 +119,7 @@ func runControl(ctx context.Context, file string) error {
 		return err
 	}
 	out, err := exec.CommandContext(ctx, program, "-test.run=^TestSchedules$", "-test.v",
-		"-test.timeout=0", "-seeds=20000", "-until="+p.found).CombinedOutput()
+		"-test.timeout=0", "-seeds=20000", "-until="+p.found, "-with="+p.with).CombinedOutput()
 	lines := strings.Split(string(out), "\n")
 	for _, line := range lines {
 		if strings.Contains(line, p.found) {

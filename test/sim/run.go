@@ -35,7 +35,7 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	program, err := build(ctx, dir)
 	if err != nil {
 		return err
@@ -70,6 +70,9 @@ func (o options) run(ctx context.Context) error {
 			bad = 1
 		}
 		total, failed, used = total+n, failed+bad, used+cpu[i]
+		for _, line := range slow.FindAllString(outs[i].String(), -1) {
+			fmt.Println(line)
+		}
 		for _, m := range sight.FindAllStringSubmatch(outs[i].String(), -1) {
 			n, _ := strconv.Atoi(m[1])
 			seen[m[2]+m[3]] += n
@@ -114,6 +117,9 @@ func build(ctx context.Context, dir string) (string, error) {
 
 // sight is a line of TestSchedules about what happened, and how often.
 var sight = regexp.MustCompile(`(?m)sim_test.go:\d+: +(\d+) (command|lock|loss|lease|overlap)(.*)$`)
+
+// slow is a line about a schedule that was no failure, and took long.
+var slow = regexp.MustCompile(`seed \d+ took .*`)
 
 // summary is the last line of TestSchedules.
 var summary = regexp.MustCompile(`(\d+) schedules in .* (\d+) failed`)

@@ -175,9 +175,9 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 }
 
 // closeSilent closes a lock connection over which nothing comes any more, not even a
-// heartbeat. Only its kernel would notice, after a quarter of an hour. A waiter has nothing
-// there to lose, but may block others: by the mutex of an administrator, or by a part of
-// what it wants. Acquire connects again.
+// heartbeat. Only its kernel would notice, after a quarter of an hour. A waiter has
+// nothing there to lose. But it may block others, by the mutex of an administrator or by
+// a part of what it wants. Acquire connects again.
 func closeSilent(ctx context.Context, lock *wire.Conn) {
 	heartbeat := lock.Config.Heartbeat
 	tick := time.NewTicker(heartbeat / 2)

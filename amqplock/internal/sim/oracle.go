@@ -17,20 +17,22 @@ type oracle struct {
 	plan  *Plan
 	clock clock
 
-	mu       sync.Mutex
-	whose    map[*broker.Socket]*party
-	tenures  map[place]*tenure
-	owned    map[place]time.Time // when the newest question about the own queue was answered well
-	majority map[place]time.Time // the same about a quorum queue
-	joins    map[*party]int      // places in the wait queue, in this wait
-	alive    map[string]*command // by the queue that it holds
-	tokens   map[int64]*party
-	floors   map[*party]int64 // the largest token when this wait began
-	talks    map[*broker.Socket]bool
-	holds    map[*broker.Socket]bool
-	split    time.Time // the newest
-	order    order
-	result   Result
+	mu      sync.Mutex
+	whose   map[*broker.Socket]*party
+	tenures map[place]*tenure
+	alive   map[string]*command // by the queue that it holds
+	joins   map[*party]int      // places in the wait queue, in this wait
+	tokens  map[int64]*party
+	floors  map[*party]int64 // the largest token at the beginning of this wait
+	talks   map[*broker.Socket]bool
+	holds   map[*broker.Socket]bool
+	split   time.Time // the newest
+
+	// The newest good answers about an own queue, and about a quorum queue.
+	owned, majority map[place]time.Time
+
+	order  order
+	result Result
 }
 
 // place is a queue in the hands of a party.

@@ -24,11 +24,17 @@ type spot struct {
 // handOver is how long a mutex may be free that somebody waits for.
 const handOver = 500 * time.Millisecond
 
-// strict reports whether the plan is one that order judges.
+// strict reports whether the plan is one that order judges. A waiter whose patience ends
+// tries once more, whoever is before it.
 func (p *Plan) strict() bool {
 	for _, q := range p.Parties {
 		if q.Priority != 0 {
 			return false
+		}
+		for _, r := range q.Rounds {
+			if r.Patience > 0 {
+				return false
+			}
 		}
 	}
 	return p.Ref.Kind == wire.Mutex && len(p.Faults) == 0

@@ -20,6 +20,10 @@ var (
 	verbose = flag.Bool("notes", false, "print what happens in each schedule")
 )
 
+// longSchedule is for how long a schedule may use the processor: a loop without pauses
+// passes no time in the bubble.
+const longSchedule = 5 * time.Second
+
 // TestSchedules runs one seed after the other. It is not parallel to others: a failing
 // seed shall replay.
 func TestSchedules(t *testing.T) {
@@ -32,7 +36,11 @@ func TestSchedules(t *testing.T) {
 			skipped++
 			plan = Draw(*first + uint64(n+skipped))
 		}
+		start := time.Now()
 		r := run(t, plan)
+		if took := time.Since(start); took > longSchedule {
+			t.Logf("seed %d took %s", plan.Seed, took)
+		}
 		for what, count := range r.Seen {
 			seen[what] += count
 		}

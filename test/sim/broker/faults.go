@@ -165,14 +165,14 @@ func (c *conn) mayDie(q *queue) {
 	})
 }
 
-// QuorumDelay is how long it takes to make a quorum queue. Others see it meanwhile, and
-// get 541 for basic.get. For as long after its deletion one question is answered with 541:
-// basic.get, or with 4.0 a message.
+// QuorumDelay is how long it takes to make a quorum queue, or to delete one everywhere.
+// Others see the one that is being made, and get 541 for basic.get. The one that is being
+// deleted answers with 541 to basic.get, and with 4.0 to a message.
 func (b *Broker) QuorumDelay(d time.Duration) { b.loop.do(func() { b.quorumDelay = d }) }
 
-// Split cuts hosts off from the others. Each side goes on with what it believes: the
-// others delete the exclusive queues of the hosts after notice, except with 4.3. What
-// needs a majority stalls at the hosts.
+// Split cuts hosts off from the others. Each side goes on with what it believes. After
+// notice the others delete the exclusive queues of the hosts, except with 4.3. Requests
+// that need a majority stall at the hosts.
 func (b *Broker) Split(hosts []string, notice time.Duration) {
 	b.loop.do(func() {
 		aside := b.whole.fork()

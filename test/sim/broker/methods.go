@@ -30,7 +30,6 @@ var (
 	queueBind           = method{50, 20}
 	queueBindOk         = method{50, 21}
 	queuePurge          = method{50, 30}
-	queuePurgeOk        = method{50, 31}
 	queueDelete         = method{50, 40}
 	queueDeleteOk       = method{50, 41}
 	basicQos            = method{60, 10}

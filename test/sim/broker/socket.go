@@ -171,8 +171,8 @@ func (s *Socket) Deafen() {
 	s.deaf = true
 }
 
-// TimeOut ends a connection that Lose or Deafen has cut. The kernel of the client has given
-// up, or somebody has refused a packet of it.
+// TimeOut ends a connection that Lose or Deafen has cut: the client's kernel has given
+// up, or somebody has refused a packet.
 func (s *Socket) TimeOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
