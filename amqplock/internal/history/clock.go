@@ -2,13 +2,10 @@ package history
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // clock is the time of the broker. Tokens come from it and not from the clocks of the
@@ -28,48 +25,25 @@ func (c clock) now(own time.Time) int64 {
 	return min(max(own.UnixMilli(), earliest), latest)
 }
 
-// askClock has the broker dead-letter a message from a queue of our own into the same
+// askClock has the broker dead-letter a message from a beacon of our own into the same
 // queue.
-func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
+func askClock(ctx context.Context, b *beacon) (clock, error) {
 	var c clock
-	channel, err := open(ctx, conn)
-	if err != nil {
-		return c, err
-	}
-	defer channel.CloseLater()
-	queue := "amqprun.clock." + rand.Text()
-	// A refusal would cross with what is sent behind the request, see wire.Channel.
-	if err := channel.Call(ctx, func() error {
-		_, err := channel.QueueDeclare(queue, false, true, true, false, amqp.Table{
-			"x-queue-type":              "classic",
-			"x-dead-letter-exchange":    "",
-			"x-dead-letter-routing-key": queue,
-		})
-		return err
-	}); err != nil {
-		return c, err
-	}
-	// The queue goes with its consumer.
-	messages, err := channel.Consume(queue, "", false, true, false, true, nil)
-	if err != nil {
-		return c, channel.Reason(err)
-	}
 	for c.asked.IsZero() || c.answered.Sub(c.asked) > slowest {
-		if err := c.ask(ctx, channel, queue, messages); err != nil {
-			return c, channel.Reason(err)
+		if err := c.ask(ctx, b); err != nil {
+			return c, b.channel.Reason(err)
 		}
 	}
 	return c, nil
 }
 
 // ask has one message dead-lettered.
-func (c *clock) ask(
-	ctx context.Context, channel *wire.Channel, queue string, messages <-chan amqp.Delivery,
-) error {
-	if err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{}); err != nil {
+func (c *clock) ask(ctx context.Context, b *beacon) error {
+	err := b.channel.PublishWithContext(ctx, "", b.queue(), false, false, amqp.Publishing{})
+	if err != nil {
 		return err
 	}
-	message, err := receive(ctx, channel, messages)
+	message, err := receive(ctx, b.channel, b.messages)
 	if err != nil {
 		return err
 	}
@@ -77,12 +51,14 @@ func (c *clock) ask(
 	if err := message.Reject(false); err != nil {
 		return err
 	}
-	if message, err = receive(ctx, channel, messages); err != nil {
+	if message, err = receive(ctx, b.channel, b.messages); err != nil {
 		return err
 	}
 	c.answered = time.Now()
-	c.second, err = deathTime(message.Headers)
-	return err
+	if c.second, err = deathTime(message.Headers); err != nil {
+		return err
+	}
+	return message.Ack(false)
 }
 
 // slowest is how long an answer may take that shows the time of the broker. It bounds by

@@ -2,7 +2,10 @@ package history
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -15,23 +18,47 @@ import (
 // at the same time.
 type Follower struct {
 	reader
-	own Record
+	own    Record
+	beacon *beacon
+	renews int
 }
 
 // Follow makes a follower of a tail that has given out own. It takes over the tail's
-// channel: from then on only the follower is used, and closed. Follow returns nil where
+// channels: from then on only the follower is used, and closed. Follow returns nil where
 // the broker grants nothing twice.
 func (t *Tail) Follow(own Record) *Follower {
 	if !t.log.follows {
 		return nil
 	}
-	f := &Follower{reader: t.reader, own: own}
-	t.channel = nil
+	lit := *t.beacon
+	f := &Follower{reader: t.reader, own: own, beacon: &lit}
+	t.channel, t.beacon.channel = nil, nil
 	return f
 }
 
 // Close ends the reading.
-func (f *Follower) Close() { f.detach() }
+func (f *Follower) Close() {
+	f.detach()
+	f.beacon.dim()
+}
+
+// Renew has the broker begin to send anew, behind the record that was read last. When the
+// nodes of a cluster have lost each other a reader may get nothing any more, for ever and
+// without an error. A new one does.
+func (f *Follower) Renew(ctx context.Context) error {
+	f.renews++
+	tag := fmt.Sprint(consumer, f.renews)
+	messages, err := wire.CallOn(ctx, f.channel, func() (<-chan amqp.Delivery, error) {
+		messages, err := f.channel.Consume(f.log.queue, tag, false, false, false, true,
+			from(f.known.to+1))
+		if err != nil {
+			return nil, err
+		}
+		return messages, f.channel.Cancel(f.tag, true)
+	})
+	f.messages, f.tag = messages, tag
+	return f.log.explain("read", err)
+}
 
 // Next blocks until there is a record of this lock by another run, until ctx ends, or
 // until the log cannot be read on. Then Move may help.
@@ -57,11 +84,24 @@ func (f *Follower) Supersedes(r *Record) bool {
 // Sign appends a sign of life: we may go on for up to that time. It does not wait for the
 // broker's answer.
 func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
-	r := Record{
+	return f.log.explain("write to", f.publish(ctx, "", f.life(upTo)))
+}
+
+// SignBlind is Sign for a follower that cannot read, on any publish connection.
+func (f *Follower) SignBlind(ctx context.Context, conn *wire.Conn, upTo time.Duration) error {
+	log := f.log.on(conn)
+	err := log.Append(ctx, f.life(upTo))
+	if log.writer != nil {
+		log.writer.channel.CloseLater()
+	}
+	return err
+}
+
+func (f *Follower) life(upTo time.Duration) Record {
+	return Record{
 		Type: TypeAlive, Kind: f.own.Kind, ID: f.own.ID, At: time.Now().UTC(),
 		Host: f.own.Host, User: f.own.User, Seconds: upTo.Seconds(),
 	}
-	return f.log.explain("write to", f.publish(ctx, "", r))
 }
 
 // Mark is for a record that is written now. It is nil if the follower does not know
@@ -82,10 +122,11 @@ const sameTime = time.Second
 // the same. It begins at the record that was read last. If that does not come the log was
 // deleted, and the follower reads the new one from its beginning.
 func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
-	log := *f.log
-	log.conn, log.writer = conn, nil
-	f.log = &log
-	return log.explain("read", f.move(ctx))
+	f.log = f.log.on(conn)
+	if err := f.beacon.light(ctx, conn); err != nil {
+		return f.log.explain("follow", err)
+	}
+	return f.log.explain("read", f.move(ctx))
 }
 
 func (f *Follower) move(ctx context.Context) error {

@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -64,6 +65,40 @@ func TestAFollowerMissesNothingWhileItMoves(t *testing.T) {
 	m, offset := f.Mark(), other.own.Read.Offset
 	if m == nil || m.Offset != offset || m.Open.String() != "holder,other" {
 		t.Errorf("the mark is %+v", m)
+	}
+}
+
+func TestAFollowerThatIsRenewedMissesNothing(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	f := follow(t, l.at(t, 0), "holder")
+	mustGrant(t, l, "a")
+	for range 2 { // what comes between the two is read once
+		if err := f.Renew(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readsNewer(t, f, "a")
+	mustGrant(t, l, "b")
+	for f.Mark().Open.String() != "holder,a,b" {
+		if _, err := f.Next(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAFollowerThatCannotReadShowsItself(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	f := follow(t, l.at(t, 0), "holder")
+	newcomer := follow(t, l.at(t, 0), "newcomer")
+	f.Conn().Abort()
+	if err := f.SignBlind(deadline(t), l.conn, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newcomer.Next(deadline(t))
+	if err != nil || r.Type != TypeAlive || r.ID != "holder" || r.Seconds != 20 {
+		t.Errorf("it has read %+v, %v", r, err)
 	}
 }
 

@@ -11,6 +11,7 @@ type Held struct {
 	ID     string  `json:"id"`              // of the run
 	Slots  []int   `json:"slots,omitempty"` // none of a mutex
 	Regain float64 `json:"regain,omitempty"`
+	Beacon string  `json:"beacon,omitempty"`
 }
 
 // isOf reports whether the record is one of that run. A mutex and a semaphore of one name
@@ -35,7 +36,9 @@ func (h held) after(r *Record) held {
 	switch {
 	case r == nil:
 	case r.Type == TypeGrant && r.Token > 0:
-		return append(h.without(i), Held{ID: r.ID, Slots: r.Slots, Regain: r.Regain})
+		return append(h.without(i), Held{
+			ID: r.ID, Slots: r.Slots, Regain: r.Regain, Beacon: r.Beacon,
+		})
 	case r.Type == TypeEnd && i >= 0 && r.Result == ResultWithdrawn:
 		return h.without(i)
 	case r.Type == TypeEnd && i >= 0:
@@ -78,9 +81,9 @@ func (h held) rivals(own *Record) (list []Held) {
 	return list
 }
 
-// maxHeld bounds the list in a mark, in grants and slots. It is for 256 holders of a slot
+// maxHeld bounds the list in a mark, in grants and slots. It is for 128 holders of a slot
 // each.
-const maxHeld = 512
+const maxHeld = 256
 
 // size is the length of the list in a mark.
 func (h held) size() (n int) {

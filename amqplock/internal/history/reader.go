@@ -16,6 +16,7 @@ type reader struct {
 	last  string // the body of the newest message
 
 	channel  *wire.Channel
+	tag      string // of the consumer
 	messages <-chan amqp.Delivery
 }
 
@@ -36,6 +37,7 @@ func (rd *reader) attach(
 		return err
 	}
 	rd.channel, rd.known = channel, newKnown(offset, rd.log.follows)
+	rd.tag = consumer
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		if err := channel.Qos(prefetch, 0, false); err != nil {
 			return nil, err
@@ -43,7 +45,7 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		return channel.Consume(rd.log.queue, "", false, false, false, true, from(offset))
+		return channel.Consume(rd.log.queue, rd.tag, false, false, false, true, from(offset))
 	})
 	return err
 }

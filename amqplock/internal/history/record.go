@@ -44,6 +44,7 @@ type Record struct {
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
+	Beacon   string            `json:"beacon,omitempty"` // it is lit while the run is connected
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`
