@@ -21,7 +21,7 @@ PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
 SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash ci/install ci/buildkite/amqprun/hooks/command test/packaging/release $(wildcard share/bats/*.bash test/bats/*.bats test/bats/*.bash test/packaging/*.bats)
 
-.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
+.PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full sim sim-controls bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,7 @@ test-wrapper: ## run the process wrapper's tests 20 times beside busy loops
 
 test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB each
 	@scripts/lab brokers
+	@scripts/lab conversations
 
 test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
@@ -62,8 +63,8 @@ test-faults: ## break the network, a broker and amqprun, on each of the three
 test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
 	@scripts/lab cluster
 
-test-nemesis: ## draw faults at random for half an hour
-	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-30m} scripts/lab nemesis $${VERSION:-4.0}
+test-nemesis: ## draw faults at random for half an hour, ten minutes for each kind of lock
+	@AMQPRUN_LAB_LENGTH=$${AMQPRUN_LAB_LENGTH:-10m} scripts/lab nemesis $${VERSION:-4.0}
 
 model: ## check the model of the lock protocol, and that it finds each missing precaution
 	@scripts/install-tools $(MODEL_TOOLS)
@@ -72,6 +73,13 @@ model: ## check the model of the lock protocol, and that it finds each missing p
 model-full: ## check the largest sizes; an hour and 16 GB
 	@scripts/install-tools $(MODEL_TOOLS)
 	@test/model/check full
+
+SIM ?= -length 30s
+sim: ## simulate amqplock for 30 s; SIM='-length 1h', SIM='-seed 17 -seeds 1'
+	@go run ./test/sim $(SIM)
+
+sim-controls: ## find each mutant of test/sim/mutants in the simulation
+	@go run ./test/sim -controls '*'
 
 bench: build ## measure, and write the figures of docs/internals/benchmarks.md; a quarter of an hour
 	@scripts/bench -docs docs/internals

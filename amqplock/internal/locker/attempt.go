@@ -228,6 +228,12 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 		return wire.Slots{}, NoSemaphore(a.cfg.Name, a.link.Lock.Broker)
 	}
 	err := newAdmin(a.cfg.Ref, a.link).create(ctx, a.cfg.Slots)
+	if errors.Is(err, context.DeadlineExceeded) && a.set == nil {
+		// The administration mutex is ours, or will be when the broker answers, and nobody
+		// would give it back.
+		a.link.Close()
+		return wire.Slots{}, err
+	}
 	found, findErr := a.link.Find(ctx, a.cfg.Name, want, wire.MaxSlots+wire.Overshoot)
 	switch {
 	case findErr == nil && found.Known: // else it was another that kept us from it and has done it

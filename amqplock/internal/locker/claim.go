@@ -90,7 +90,8 @@ func notGranted(
 		return wire.Refused(link.Lock.Broker, "claim "+lock.String(), err)
 	}
 	if !*looked {
-		err := wire.Call(ctx, func() error { return link.Requests.Look(queue) })
+		look := func() error { return link.Requests.Look(queue) }
+		err := link.Timed(ctx, "look at queue "+queue, look)
 		if err == nil {
 			return NotALock(queue, link.Lock.Broker)
 		}

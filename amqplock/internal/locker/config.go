@@ -52,6 +52,12 @@ type Config struct {
 	rearm time.Duration
 }
 
+// WithClock is c with another clock than that of the kernel, for simulations.
+func (c Config) WithClock(clock lease.Clock) Config {
+	c.clock = clock
+	return c
+}
+
 // Check returns an error of kind ErrConfig for what cannot work. It contacts nothing.
 func (c Config) Check() error {
 	_, err := c.withDefaults()

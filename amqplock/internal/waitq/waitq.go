@@ -242,7 +242,7 @@ func (w *Waiter) try(ctx context.Context) error {
 	}
 	if errors.Is(err, fault.ErrBusy) {
 		// The refusal has closed the channel; the next try shall not wait for a new one.
-		_ = wire.Call(ctx, w.Link.Requests.Open)
+		_ = w.Link.Timed(ctx, "open a channel", w.Link.Requests.Open)
 	}
 	return err
 }

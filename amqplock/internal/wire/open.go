@@ -101,7 +101,8 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		transport = secure
 	}
 	if role == ForLock {
-		transport = &keptConn{Conn: transport}
+		c.kept = &keptConn{Conn: transport, opened: time.Now()}
+		transport = c.kept
 	}
 	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
 	if !stop() && err == nil {
@@ -110,6 +111,11 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	if err != nil {
 		_ = c.Socket.Close()
 		return nil, handshakeError(ctx, at, err)
+	}
+	if role == ForPublish {
+		// The library sets this deadline at each frame, but clears it at the end of the
+		// handshake. So it would not notice that nothing comes at all after that.
+		_ = transport.SetReadDeadline(time.Now().Add(3 * (c.Config.Heartbeat / 2)))
 	}
 	c.alarms, c.Ended = make(chan amqp.Blocking, 1), make(chan struct{})
 	go c.followAlarms(c.NotifyBlocked(make(chan amqp.Blocking, 1)))

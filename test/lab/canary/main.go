@@ -5,11 +5,11 @@
 //	canary [-id NAME] [-for TIME] [-beat TIME] [-deaf] DIR
 //
 // The journal, DIR/journal, has one line an event, appended in one write: kind, run,
-// slot, CLOCK_BOOTTIME in nanoseconds and perhaps one more word. The kinds are "start"
-// with the process id, "beat" every few milliseconds, "added" with the element, "signal"
-// with its name, and "end". The set is DIR/set-SLOT. It ends after the time, or at
-// SIGTERM; a deaf one only notes the signal. One of hundreds may beat more slowly until
-// it gets SIGTERM.
+// slot, CLOCK_BOOTTIME in nanoseconds and perhaps more words. "start" has the process id,
+// and the fencing token if there is one. "beat" comes every few milliseconds. "added" has
+// the element, and "signal" its name. The last is "end". The set is DIR/set-SLOT. It
+// ends after the time, or at SIGTERM; a deaf one only notes the signal. One of hundreds
+// may beat more slowly until it gets SIGTERM.
 package main
 
 import (
@@ -64,7 +64,7 @@ func run() error {
 		return fmt.Errorf("not run by amqprun")
 	}
 	c.set = filepath.Join(dir, "set-"+c.slot)
-	c.note("start", strconv.Itoa(os.Getpid()))
+	c.note("start", strconv.Itoa(os.Getpid())+" "+os.Getenv("AMQPRUN_TOKEN"))
 	end := time.After(*length)
 	tick := time.NewTicker(*calm)
 	for n := 0; ; {

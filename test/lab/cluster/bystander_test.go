@@ -11,10 +11,10 @@ import (
 // A node dies, and with it the leader of the quorum queue that proves a majority. Who
 // holds a lock at another node shall keep it.
 func TestBystanders(t *testing.T) {
-	for kind, slots := range kinds() {
-		t.Run(kind, func(t *testing.T) {
+	for name, k := range kinds() {
+		t.Run(name, func(t *testing.T) {
 			whole(t)
-			lock := rig.NewLock(t, slots)
+			lock := k.lock(t)
 			// It makes the queue, whose leader is then this node.
 			first := lock.Start("first", url(1), "--", "-for", "50ms")
 			first.AwaitExit(0)

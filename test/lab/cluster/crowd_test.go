@@ -21,6 +21,9 @@ type duels struct {
 // calmHeartbeat is long, as the machine is busy with so many.
 const calmHeartbeat = 10 * time.Second
 
+// fencedOf is of how many duels one has tokens: each history has three replicas.
+const fencedOf = 30
+
 // newDuels starts some at a time, or none would ever get to its start.
 func newDuels(t *testing.T, n int) *duels {
 	t.Helper()
@@ -34,7 +37,7 @@ func newDuels(t *testing.T, n int) *duels {
 	t.Setenv("TMPDIR", "/run")
 	d := &duels{t: t}
 	for i := range n {
-		lock := rig.NewLock(t, 0)
+		lock := kind{fenced: i%fencedOf == 0}.lock(t)
 		d.locks = append(d.locks, lock)
 		d.holders = append(d.holders,
 			lock.Start(rig.Holder, url(1), append(calm, "--", "-deaf", "-beat", "100ms")...))
@@ -94,6 +97,7 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 			overlaps++
 			worst = max(worst, overlap)
 		}
+		lock.CheckGrants()
 	}
 	if dead > 2*calmHeartbeat {
 		d.t.Errorf("a command was alive %s after the fault", dead)

@@ -17,10 +17,10 @@ import (
 // served in the end.
 func TestRollingRestart(t *testing.T) {
 	const queueing = 3 // at each node
-	for kind, slots := range kinds() {
-		t.Run(kind, func(t *testing.T) {
+	for name, k := range kinds() {
+		t.Run(name, func(t *testing.T) {
 			whole(t)
-			lock := rig.NewLock(t, slots)
+			lock := k.lock(t)
 			lock.Start("first", url(1), "--", "-for", "50ms").AwaitExit(0)
 			// makes the queue while all are there
 			served := make([]int, 3*queueing)
@@ -47,6 +47,7 @@ func TestRollingRestart(t *testing.T) {
 			if worst > rig.Grace+rig.Slack {
 				t.Errorf("two commands at once for %s", worst)
 			}
+			lock.CheckGrants()
 			whole(t)
 		})
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 // nobody: the holder must notice.
 func TestVanishing(t *testing.T) {
 	const interval = 500 * time.Millisecond
-	vanishing(t, interval+rig.Grace+rig.Slack)
+	vanishing(t, kind{}, interval+rig.Grace+rig.Slack)
 }
 
 // With --fence the second waits until the first has ended.
@@ -26,18 +25,18 @@ func TestVanishingFenced(t *testing.T) {
 	if kept() {
 		t.Skip("here nobody follows the log")
 	}
-	vanishing(t, 0, "--fence")
+	vanishing(t, kind{fenced: true}, 0)
 }
 
 // vanishing has locks vanish, and fails if two commands ran at once for longer than
-// allowed. The options are more of amqprun's.
-func vanishing(t *testing.T, allowed time.Duration, options ...string) {
+// allowed.
+func vanishing(t *testing.T, k kind, allowed time.Duration) {
 	t.Helper()
 	const crowd, contenders = 300, 12
 	whole(t)
 	locks := make([]*rig.Lock, contenders)
 	for i := range locks {
-		locks[i] = rig.NewLock(t, 0)
+		locks[i] = k.lock(t)
 	}
 	holder, err := amqp.Dial(url(1))
 	if err != nil {
@@ -60,9 +59,7 @@ func vanishing(t *testing.T, allowed time.Duration, options ...string) {
 	var all []*rig.Contender
 	for i, lock := range locks {
 		// Two for each lock: when the first one's queue has vanished, the second gets it.
-		arguments := slices.Concat(options, []string{
-			"--wait", "60", "--connect-timeout", "10", "--", "-for", "6s",
-		})
+		arguments := []string{"--wait", "60", "--connect-timeout", "10", "--", "-for", "6s"}
 		all = append(all, lock.Start("first", url(2+i%2), arguments...),
 			lock.Start("second", url(3-i%2), arguments...))
 	}
@@ -90,6 +87,9 @@ func vanishing(t *testing.T, allowed time.Duration, options ...string) {
 	t.Logf("of %d commands %d lost a lock that had vanished, %d their connection", len(all),
 		vanished, disconnected)
 	rig.Figure(t, "longest overlap", worst)
+	for _, lock := range locks {
+		lock.CheckGrants()
+	}
 	if worst > allowed {
 		t.Errorf("two commands at once for %s", worst)
 	}

@@ -13,6 +13,7 @@ func TestControls(t *testing.T) {
 		{"trusts a publish", "TestQueueDeleted/mutex", "commands overlapped for"},
 		{"has no lease", "TestSilence/black_hole_both_ways/mutex", "commands overlapped for"},
 		{"has a guard that knows no lease", "TestStopped/mutex", "commands overlapped for"},
+		{"takes its tokens from its clock", "TestTokens/mutex", "not those of a fenced lock"},
 		{"publishes on the lock connection", "TestAlarms", "did not keep the lock"},
 	} {
 		t.Run(c.weakness, func(t *testing.T) {

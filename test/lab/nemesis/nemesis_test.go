@@ -1,4 +1,4 @@
-// Package nemesis breaks things at random under twenty contenders for three slots. make
+// Package nemesis breaks things at random under twenty contenders for one lock. make
 // test-nemesis runs it.
 package nemesis
 
@@ -14,17 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amqprun/amqprun/test/lab/oracle"
 	"github.com/amqprun/amqprun/test/lab/proxy"
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
 func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
 
-const (
-	workers = 20
-	slots   = 3
-)
+const workers = 20
 
 // worker starts one contender after the other, all through one proxy.
 type worker struct {
@@ -77,17 +73,29 @@ func seed(t *testing.T) uint64 {
 }
 
 func TestNemesis(t *testing.T) {
+	const slots = 3
+	for kind, lock := range map[string]func(*testing.T) *rig.Lock{
+		"semaphore":        func(t *testing.T) *rig.Lock { return rig.NewLock(t, slots) },
+		"fenced semaphore": func(t *testing.T) *rig.Lock { return rig.NewLock(t, slots).Fence() },
+		"fenced mutex":     func(t *testing.T) *rig.Lock { return rig.NewLock(t, 0).Fence() },
+	} {
+		t.Run(kind, func(t *testing.T) { wage(t, lock(t)) })
+	}
+}
+
+func wage(t *testing.T, lock *rig.Lock) {
+	t.Helper()
 	n := seed(t)
 	t.Logf("AMQPRUN_LAB_SEED=%d", n)
 	w := &war{
-		Lock:    rig.NewLock(t, slots),
+		Lock:    lock,
 		t:       t,
 		random:  rand.New(rand.NewPCG(n, 0)),
 		broker:  rig.NewBroker(t),
 		abrupt:  map[string][]time.Duration{},
 		stopped: map[string]bool{},
 	}
-	first := w.Start("first", w.broker.URL, "--", "-for", "100ms") // creates the semaphore
+	first := w.Start("first", w.broker.URL, "--", "-for", "100ms") // creates a semaphore
 	first.AwaitExit(0)
 	stop := make(chan struct{})
 	var working sync.WaitGroup
@@ -126,7 +134,7 @@ func (w *war) work(x *worker, random *rand.Rand, stop <-chan struct{}) {
 		default:
 		}
 		c := w.Start(fmt.Sprintf("%s-%d-%d", rig.Holder, x.n, n), w.broker.Through(x.proxy.Addr()),
-			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(15000)))
+			"--wait", "30", "--", "-for", fmt.Sprintf("%dms", 50+random.IntN(5000*w.Slots)))
 		x.mu.Lock()
 		x.current = c
 		x.mu.Unlock()
@@ -197,7 +205,7 @@ func (w *war) victim() (*worker, *rig.Contender) {
 	chosen := w.workers[w.random.IntN(workers)]
 	if w.random.IntN(4) > 0 {
 		for _, i := range w.random.Perm(workers) {
-			if c := w.workers[i].contender(); c != nil && c.Said("acquired slot") != 0 {
+			if c := w.workers[i].contender(); c != nil && c.Said("acquired ") != 0 {
 				chosen = w.workers[i]
 			}
 		}
@@ -226,7 +234,7 @@ func (w *war) note(id string) {
 // amqprun was stopped too, so that only its guard could act.
 func (w *war) judge() {
 	h := w.History()
-	excused := map[string]bool{}
+	excused, freed := map[string]bool{}, map[string]time.Duration{}
 	var worst time.Duration
 	for _, p := range h.Pairs() {
 		excuse := rig.Grace + rig.Slack
@@ -245,6 +253,7 @@ func (w *war) judge() {
 		}
 		worst = max(worst, p.Length)
 		excused[p.First.ID], excused[p.Second.ID] = true, true
+		freed[p.First.ID] = w.abrupt[p.First.ID][0]
 	}
 	lost, err := h.LostUpdates()
 	if err != nil {
@@ -255,23 +264,14 @@ func (w *war) judge() {
 			w.t.Errorf("lost update: %s", element)
 		}
 	}
-	var grants []oracle.Grant
 	codes := map[int]int{}
 	for _, x := range w.workers {
 		for _, c := range x.ended {
 			codes[c.Code()]++
-			if excused[c.ID] {
-				continue
-			}
-			g := oracle.Grant{ID: c.ID, Asked: c.Asked}
-			if c.Code() >= 0 {
-				g.Gone = c.Ended
-			}
-			grants = append(grants, g)
 		}
 	}
-	if !h.Linearizable(grants) {
-		w.t.Error("the grants are not those of a lock")
+	if err := h.Check(w.Grants(freed)); err != nil {
+		w.t.Error(err)
 	}
 	w.t.Logf("%d commands ran; exit statuses %v; %d pairs excused, the longest overlap %s",
 		len(h.Runs), codes, len(excused)/2, worst)
@@ -286,7 +286,7 @@ func TestControls(t *testing.T) {
 	t.Setenv("AMQPRUN_LAB_LENGTH", "3m")
 	for _, weakness := range []string{"has no lease", "has a guard that knows no lease"} {
 		t.Run(weakness, func(t *testing.T) {
-			rig.Control(t, weakness, "TestNemesis", "two commands at once in slot")
+			rig.Control(t, weakness, "TestNemesis/semaphore", "two commands at once in slot")
 		})
 	}
 }

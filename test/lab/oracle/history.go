@@ -20,7 +20,8 @@ import (
 type Run struct {
 	ID       string
 	Slot     int
-	Pid      int // 0 in a journal without
+	Pid      int   // 0 in a journal without
+	Token    int64 // 0 for a lock without
 	Start    time.Duration
 	Last     time.Duration // the last sign of life
 	Ended    bool          // by itself or by SIGTERM; false if it was killed, or still runs
@@ -52,10 +53,11 @@ func Read(dir string) (*History, error) {
 }
 
 func (h *History) read(line string, index map[string]int) error {
-	var kind, id, word string
+	var kind, id, word, token string
 	var slot int
 	var at time.Duration
-	if n, err := fmt.Sscan(line, &kind, &id, &slot, &at, &word); n < 4 {
+	n, err := fmt.Sscan(line, &kind, &id, &slot, &at, &word, &token)
+	if n < 4 {
 		return fmt.Errorf("journal line %q: %w", line, err)
 	}
 	i, known := index[id]
@@ -72,6 +74,10 @@ func (h *History) read(line string, index map[string]int) error {
 	switch kind {
 	case "start":
 		r.Pid, _ = strconv.Atoi(word)
+		if token != "" {
+			r.Token, err = strconv.ParseInt(token, 10, 64)
+			return err
+		}
 	case "added":
 		r.elements = append(r.elements, word)
 	case "signal":

@@ -101,35 +101,14 @@ func TestLostUpdates(t *testing.T) {
 }
 
 func TestReadRefusesWhatCannotBe(t *testing.T) {
-	for _, line := range []string{"beat a 1 100 ", "start a 1", "start a x 100 "} {
+	for _, line := range []string{
+		"beat a 1 100 ", "start a 1", "start a x 100 ", "start a 1 100 7 token",
+	} {
 		if _, err := Read(write(t, []string{line}, nil)); err == nil {
 			t.Errorf("%q was read", line)
 		}
 	}
 	if _, err := Read(write(t, []string{"start a 1 1 ", "start a 1 2 "}, nil)); err == nil {
 		t.Error("a run that started twice was read")
-	}
-}
-
-func TestLinearizable(t *testing.T) {
-	journal := []string{"start a 1 100 ", "end a 1 200 ", "start b 1 300 ", "beat b 1 400 "}
-	for _, test := range []struct {
-		name   string
-		grants []Grant
-		want   bool
-	}{
-		{"in turn", []Grant{{"a", 0, 250}, {"b", 0, 0}}, true},
-		{"given back as the next starts", []Grant{{"a", 0, 300}, {"b", 0, 500}}, true},
-		{"one without a run", []Grant{{"a", 0, 250}, {"c", 0, 0}}, true},
-		{"asked too late to have been before", []Grant{{"a", 0, 250}, {"b", 290, 500}}, true},
-	} {
-		if got := read(t, journal, nil).Linearizable(test.grants); got != test.want {
-			t.Errorf("%s: %v, want %v", test.name, got, test.want)
-		}
-	}
-	two := read(t, []string{"start a 1 100 ", "start b 1 150 ", "end a 1 200 ", "end b 1 300 "},
-		nil)
-	if two.Linearizable([]Grant{{"a", 0, 210}, {"b", 0, 310}}) {
-		t.Error("two holders of one slot at once pass")
 	}
 }

@@ -24,10 +24,11 @@ type Lock struct {
 	Option []string // --mutex NAME or --semaphore NAME
 	Slots  int      // how many may hold it
 
-	t    *testing.T
-	mu   sync.Mutex
-	all  []*Contender
-	name string
+	t      *testing.T
+	mu     sync.Mutex
+	all    []*Contender
+	name   string
+	fenced bool
 }
 
 // Holder is what the names of contenders begin with that have the weakness, in a control.
@@ -49,6 +50,12 @@ func NewLock(t *testing.T, slots int) *Lock {
 		l.Option = []string{"--semaphore", name, "--slots", fmt.Sprint(slots)}
 	}
 	t.Cleanup(l.end)
+	return l
+}
+
+// Fence has each contender that is started from now on get a token. It returns l.
+func (l *Lock) Fence() *Lock {
+	l.Option, l.fenced = append(l.Option, "--fence"), true
 	return l
 }
 
@@ -303,40 +310,5 @@ func (c *Contender) AwaitExit(status int) {
 	}
 	if got := c.cmd.ProcessState.ExitCode(); got != status {
 		c.lock.t.Errorf("%s exited with %d, want %d", c.ID, got, status)
-	}
-}
-
-// Verdict checks the properties that hold after every fault. The commands overlapped for
-// no more than allowed, which is 0 unless the lock was freed under its holder. No update
-// was lost unless they overlapped. The grants are those of a lock.
-func (l *Lock) Verdict(allowed time.Duration) {
-	l.t.Helper()
-	h := l.History()
-	overlap := h.Overlap(l.Slots)
-	if slot := h.SlotOverlap(); slot > overlap {
-		overlap = slot
-	}
-	Figure(l.t, "overlap", overlap)
-	if overlap > allowed {
-		l.t.Errorf("commands overlapped for %s, allowed are %s", overlap, allowed)
-	}
-	if overlap > 0 {
-		return // then updates may be lost, and the grants are no lock's
-	}
-	lost, err := h.LostUpdates()
-	if err != nil || len(lost) > 0 {
-		l.t.Errorf("lost updates: %v, %v", lost, err)
-	}
-	var grants []oracle.Grant
-	for _, c := range l.all {
-		g := oracle.Grant{ID: c.ID, Asked: c.Asked}
-		// One that was killed leaves the return to its guard.
-		if c.HasEnded() && c.cmd.ProcessState.Exited() {
-			g.Gone = c.Ended
-		}
-		grants = append(grants, g)
-	}
-	if !h.Linearizable(grants) {
-		l.t.Error("the grants are not those of a lock")
 	}
 }

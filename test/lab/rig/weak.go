@@ -36,6 +36,12 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"return r.doSince(since, func(ch *amqp.Channel) error {\n" +
 			"\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
+	// As if the clocks of clients were an hour apart.
+	"takes its tokens from its clock": {
+		"amqplock/internal/history/token.go",
+		"token := max(k.top+1, k.floor(now))",
+		"k.top = 0\n\ttoken := k.floor(now) + now%2*3_600_000",
+	},
 	"does not follow the log": {
 		"amqplock/internal/locker/follow.go",
 		"if f := h.log.follower; f != nil {",

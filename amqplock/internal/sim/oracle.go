@@ -1,0 +1,328 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
+)
+
+// oracle knows what the broker has done and which commands are alive, and compares.
+type oracle struct {
+	plan  *Plan
+	clock clock
+
+	mu      sync.Mutex
+	whose   map[*broker.Socket]*party
+	tenures map[place]*tenure
+	alive   map[string]*command // by the queue that it holds
+	joins   map[*party]int      // places in the wait queue, in this wait
+	tokens  map[int64]*party
+	floors  map[*party]int64 // the largest token at the beginning of this wait
+	talks   map[*broker.Socket]bool
+	holds   map[*broker.Socket]bool
+	split   time.Time // the newest
+
+	// The newest good answers about an own queue, and about a quorum queue.
+	owned, majority map[place]time.Time
+
+	order  order
+	result Result
+}
+
+// place is a queue in the hands of a party.
+type place struct {
+	party *party
+	queue string
+}
+
+// tenure is from the grant of an exclusive queue to its end.
+type tenure struct {
+	granted, freed time.Time // not freed: zero
+	why            broker.Reason
+	how            broker.Ending
+	socket         *broker.Socket
+}
+
+// command is what runs under the lock.
+type command struct {
+	party  *party
+	queues []string
+}
+
+func newOracle(p *Plan, c clock) *oracle {
+	return &oracle{
+		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
+		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
+		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
+		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		result: Result{Seen: map[string]int{}},
+	}
+}
+
+// violate notes that a promise was broken. The caller has the mutex.
+func (o *oracle) violate(format string, args ...any) {
+	o.result.Violations = append(o.result.Violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+		fmt.Sprintf(format, args...))
+}
+
+// note notes what helps to understand a violation.
+func (o *oracle) note(format string, args ...any) {
+	o.result.Notes = append(o.result.Notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
+		fmt.Sprintf(format, args...))
+}
+
+func (o *oracle) violation(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.violate(format, args...)
+}
+
+// dialed notes whose connection that is.
+func (o *oracle) dialed(s *broker.Socket, p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.whose[s] = p
+}
+
+// observe is called by the broker.
+func (o *oracle) observe(e broker.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.whose[e.Socket]
+	at := place{p, e.Queue}
+	if o.plan.strict() {
+		if wrong := o.order.observe(e, p, o.plan); wrong != "" {
+			o.violate("%s", wrong)
+		}
+	}
+	switch e.Kind {
+	case broker.Granted:
+		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
+		if o.plan.isLock(e.Queue) {
+			o.holds[e.Socket] = true
+			o.separate(e.Socket)
+		}
+	case broker.Talked:
+		o.talks[e.Socket] = true
+		o.separate(e.Socket)
+	case broker.Freed:
+		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
+			t.freed, t.why, t.how = e.At, e.Why, e.How
+			if o.plan.isLock(e.Queue) {
+				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
+			}
+		}
+	case broker.Answer:
+		o.owned[at] = e.At
+	case broker.Majority:
+		o.majority[at] = e.At
+	case broker.Joined:
+		if e.Queue == wire.WaitQueue(o.plan.Ref.Name) {
+			o.joins[p]++
+		}
+	case broker.Refused:
+		o.note("the broker closed a connection of %s: %s", p, e.Text)
+		o.joins[p]-- // it comes back to another place
+		if !o.mayRefuse(e.Text) {
+			o.violate("the broker closed a connection of %s: %s", p, e.Text)
+		}
+	}
+}
+
+// waits is called when a party begins to want the lock.
+func (o *oracle) waits(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.joins[p], o.floors[p] = 0, 0
+	for token := range o.tokens {
+		o.floors[p] = max(o.floors[p], token)
+	}
+}
+
+// isLock reports whether the exclusive queue grants something.
+func (p *Plan) isLock(queue string) bool {
+	return queue == p.Ref.Name || strings.HasPrefix(queue, p.Ref.Name+"-B-")
+}
+
+// separate checks that a connection which holds does not publish: an alarm would stop it.
+func (o *oracle) separate(s *broker.Socket) {
+	if o.talks[s] && o.holds[s] {
+		o.violate("the lock connection of %s publishes", o.whose[s])
+	}
+}
+
+// begin is called when a party has been granted the lock.
+func (o *oracle) begin(p *party, h *locker.Holder) *command {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := &command{party: p}
+	o.result.Seen["command"]++
+	slots := h.Slots()
+	o.uses(c, slots)
+	if want := p.plan.Count; want > 0 && len(slots) != want {
+		o.violate("%s got slots %v and not %d", p, slots, want)
+	}
+	if o.joins[p] > 1 && o.plan.only("alarm") && p.plain() {
+		o.violate("%s had %d places in the wait queue, one after the other", p, o.joins[p])
+	}
+	if token := h.Token(); p.plan.Fence {
+		if token <= o.floors[p] || o.tokens[token] != nil {
+			o.violate("%s got token %d after %d", p, token, o.floors[p])
+		}
+		o.tokens[token] = p
+	}
+	return c
+}
+
+// uses notes which slots a command uses from now on. The caller has the mutex.
+func (o *oracle) uses(c *command, slots []int) {
+	before := c.queues
+	c.queues = nil
+	for i, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		c.queues = append(c.queues, queue)
+		if i > 0 && slots[i-1] == slot {
+			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
+			continue
+		}
+		if other := o.alive[queue]; other != nil && other.party != c.party {
+			o.overlap(c, other, queue)
+		}
+		o.alive[queue] = c
+	}
+	for _, queue := range before {
+		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// changes is called when an elastic set has changed.
+func (o *oracle) changes(c *command, slots []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uses(c, slots)
+}
+
+// splits is called when a node is cut off.
+func (o *oracle) splits() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.split = time.Now()
+}
+
+// loses is called when a party learns that it has lost the lock.
+func (o *oracle) loses(p *party, why error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.note("%s: %v", p, why)
+	o.result.Seen["loss noticed"]++
+	if strings.Contains(why.Error(), "running out") {
+		o.result.Seen["lease ran out"]++
+	}
+}
+
+// end is called when the command is dead.
+func (o *oracle) end(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, queue := range c.queues {
+		if o.alive[queue] == c {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// renewed is called with the end of a lease. It is right only if each kind of question
+// was answered well by a broker that got it less than a lease before.
+func (o *oracle) renewed(p *party, slots []int, until time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	proven := o.clock.at(until).Add(-o.plan.lease())
+	var owned, quorum []string
+	for _, slot := range slots {
+		owned = append(owned, o.plan.Ref.Held(slot))
+		if quorum = append(quorum, wire.Witness); o.plan.Ref.Kind == wire.Semaphore {
+			quorum[len(quorum)-1] = wire.SlotQueue(o.plan.Ref.Name, slot)
+		}
+	}
+	o.compare(p, proven, "about the owner", o.owned, owned)
+	o.compare(p, proven, "of a majority", o.majority, quorum)
+}
+
+// compare checks that the newest answers about each queue are not older than a lease
+// counts from. A check of an elastic set may have begun before the newest slot was one of
+// it. So there the answer about any slot counts, which came over the same connection.
+func (o *oracle) compare(
+	p *party, proven time.Time, what string, answers map[place]time.Time, queues []string,
+) {
+	latest := time.Time{}
+	for _, queue := range queues {
+		newest := answers[place{p, queue}]
+		if newest.After(latest) {
+			latest = newest
+		}
+		if !p.plan.Elastic && proven.After(newest) {
+			o.violate("%s counts its lease of %s from %s after the last answer %s", p, queue,
+				proven.Sub(newest), what)
+		}
+	}
+	if proven.After(latest) && p.plan.Elastic && len(queues) > 0 {
+		o.violate("%s counts its lease from %s after the last answer %s", p, proven.Sub(latest), what)
+	}
+}
+
+// lease is how long a proof is good for.
+func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
+
+// overlap judges that a command begins while another one is alive.
+func (o *oracle) overlap(c, other *command, queue string) {
+	excused, why := o.without(other.party, queue)
+	if !excused { // or the newcomer has lost it just after the grant
+		excused, _ = o.without(c.party, queue)
+	}
+	o.result.Seen["overlap that the documents name"]++
+	if !excused {
+		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+	}
+}
+
+// without reports whether the documents allow for the party to go on without its queue.
+func (o *oracle) without(p *party, queue string) (excused bool, why string) {
+	t := o.tenures[place{p, queue}]
+	if t == nil || t.freed.IsZero() {
+		return false, "the broker believes that it holds it"
+	}
+	until := t.freed.Add(o.excuse(t))
+	if t.why == broker.SplitOff { // the other side may be late to notice
+		until = o.split.Add(o.plan.lease() + o.plan.slowest())
+	}
+	return !time.Now().After(until),
+		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
+}
+
+// excuse is for how long two commands may be alive at once after the first has lost its
+// queue: docs/explanation/guarantees.md names the cases.
+func (o *oracle) excuse(t *tenure) time.Duration {
+	switch t.why {
+	case broker.Vanished, broker.ByName:
+		return o.plan.lease()
+	case broker.EndOfConnection:
+	default:
+		return 0
+	}
+	switch t.how {
+	case broker.BrokerClosed, broker.BrokerKilled, broker.NetworkReset:
+		if t.socket.IsDeaf() {
+			return o.plan.lease() // it does not hear of that
+		}
+		return o.plan.Stop + o.plan.slowest()
+	}
+	return 0
+}

@@ -1,0 +1,8 @@
+//go:build !simreplay
+
+package sim
+
+const replays = false
+
+func seedRuntime(uint64) {}
+func unseedRuntime()     {}

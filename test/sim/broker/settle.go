@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+)
+
+// fate is what becomes of a message that was delivered.
+type fate int
+
+const (
+	acknowledged fate = iota
+	requeued
+	rejected
+)
+
+// refused is the fate of a message that is given back.
+func refused(requeue bool) fate {
+	if requeue {
+		return requeued
+	}
+	return rejected
+}
+
+// settle ends the responsibility of the channel for a message, or for all up to it.
+func (ch *channel) settle(tag uint64, multiple bool, end fate) {
+	var settled []*delivery
+	ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool {
+		if d.tag != tag && !(multiple && (d.tag < tag || tag == 0)) {
+			return false
+		}
+		settled = append(settled, d)
+		return true
+	})
+	if len(settled) == 0 && !multiple && tag > ch.delivery {
+		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - unknown delivery tag %d", tag))
+		return
+	}
+	for _, d := range settled { // a dead letter may come back at once
+		if d.consumer != nil {
+			d.consumer.open--
+		}
+		switch end {
+		case requeued:
+			d.requeue()
+		case rejected:
+			d.queue.bury(d.message, "rejected")
+		}
+	}
+	for _, d := range settled {
+		d.queue.deliver()
+	}
+}
+
+// requeue puts a message back at the front. It reports whether its queue is still there.
+func (d *delivery) requeue() bool {
+	q := d.queue
+	if q.removed || q.log != nil {
+		return false
+	}
+	d.message.redelivered = true
+	q.ready = slices.Insert(q.ready, 0, d.message)
+	if q.ttl == 0 {
+		q.expire(d.message)
+	}
+	q.shorten()
+	return true
+}

@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"maps"
+	"slices"
+)
+
+// fork is a copy with queues of its own. Consumers stay with the original.
+func (v *view) fork() *view {
+	copied := newView()
+	for name, q := range v.queues {
+		other := *q
+		other.view, other.consumers, other.active = copied, slices.Clone(q.consumers), q.active
+		other.ready = slices.Clone(q.ready)
+		copied.queues[name] = &other
+	}
+	maps.Copy(copied.exchanges, v.exchanges)
+	for name, all := range v.bindings {
+		for _, b := range all {
+			copied.bindings[name] = append(copied.bindings[name],
+				binding{b.key, copied.queues[b.queue.name]})
+		}
+	}
+	return copied
+}
+
+// keep lets a view have the consumers of its own connections only, and no other view
+// have them.
+func (v *view) keep(own func(*conn) bool) {
+	for _, q := range v.sorted() {
+		var gone []*consumer
+		for _, m := range slices.Clone(q.consumers) {
+			if own(m.ch.c) {
+				was := m.queue
+				m.queue = q
+				was.leave(m)
+			} else {
+				gone = append(gone, m)
+			}
+		}
+		for _, m := range gone {
+			q.leave(m)
+		}
+		for _, m := range q.consumers {
+			for _, d := range m.ch.unacked {
+				if d.consumer == m {
+					d.queue = q
+				}
+			}
+		}
+	}
+}
+
+// forget deletes the exclusive queues of all but some connections.
+func (v *view) forget(but func(*conn) bool) {
+	for _, q := range v.sorted() {
+		if q.owner != nil && !but(q.owner) {
+			q.remove(SplitOff)
+		}
+	}
+}
+
+// sorted are the queues by name.
+func (v *view) sorted() []*queue {
+	all := make([]*queue, 0, len(v.queues))
+	for _, name := range slices.Sorted(maps.Keys(v.queues)) {
+		all = append(all, v.queues[name])
+	}
+	return all
+}
