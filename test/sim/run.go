@@ -89,7 +89,11 @@ func (o options) run(ctx context.Context) error {
 
 // arguments are those of one process.
 func (o options) arguments(process int) []string {
-	args := []string{"-test.run=^TestSchedules$", "-test.v", "-test.timeout=0"}
+	tests := "^TestSchedules$"
+	if process == 0 && o.seeds == 0 {
+		tests = "^Test(Replay|Schedules)$"
+	}
+	args := []string{"-test.run=" + tests, "-test.v", "-test.timeout=0"}
 	seed := o.seed + uint64(process)*seedsEach
 	args = append(args, "-seed="+strconv.FormatUint(seed, 10), "-length="+o.length.String(),
 		"-with="+o.with)

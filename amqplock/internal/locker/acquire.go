@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -161,37 +160,12 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	evictable, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
 	c.who.Collects(&presence.Holding{Slots: c.held.list, Evict: evict})
-	var watching sync.WaitGroup
-	watched, stop := context.WithCancel(evictable)
-	watching.Go(func() { closeSilent(watched, c.link.Lock) })
 	err := waiter.Wait(evictable, why)
-	stop()
-	watching.Wait()
 	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
 	if evictable.Err() != nil && ctx.Err() == nil {
 		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
 	}
 	return err
-}
-
-// closeSilent closes a lock connection over which nothing comes any more, not even a
-// heartbeat. Only its kernel would notice, after a quarter of an hour. A waiter has
-// nothing there to lose. But it may block others, by the mutex of an administrator or by
-// a part of what it wants. Acquire connects again.
-func closeSilent(ctx context.Context, lock *wire.Conn) {
-	heartbeat := lock.Config.Heartbeat
-	tick := time.NewTicker(heartbeat / 2)
-	defer tick.Stop()
-	for lock.Silence() <= 2*heartbeat {
-		select {
-		case <-tick.C:
-		case <-lock.Ended:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-	lock.Close()
 }
 
 // comparing bounds compareSize: the end of a short command waits for it.

@@ -30,8 +30,6 @@ type Conn struct {
 	EndedAt time.Time     // then
 	Why     *amqp.Error   // then: the reason, nil if we closed it
 
-	kept *keptConn // of a lock connection
-
 	alarms  chan amqp.Blocking // the newest notice: the broker stops reading from us, or goes on
 	blocked atomic.Bool        // it has stopped
 }
@@ -57,12 +55,6 @@ func (c *Conn) Blocked() bool { return c.blocked.Load() }
 // Alarms receives the newest notice of an alarm. It is closed when the connection has
 // ended.
 func (c *Conn) Alarms() <-chan amqp.Blocking { return c.alarms }
-
-// Silence is for how long nothing has come over a lock connection. The broker sends
-// something every half heartbeat.
-func (c *Conn) Silence() time.Duration {
-	return time.Since(c.kept.opened) - time.Duration(c.kept.heard.Load())
-}
 
 // Abort closes the socket at once, which ends every call and goroutine of the connection.
 // Where the connection holds a lock the broker frees it now.
@@ -100,16 +92,6 @@ func (c *Conn) Close() {
 type keptConn struct {
 	net.Conn
 	closed atomic.Bool
-	opened time.Time
-	heard  atomic.Int64 // nanoseconds after opened: the newest bytes
-}
-
-func (k *keptConn) Read(p []byte) (int, error) {
-	n, err := k.Conn.Read(p)
-	if n > 0 {
-		k.heard.Store(int64(time.Since(k.opened)))
-	}
-	return n, err
 }
 
 // SetReadDeadline does nothing: the lease, not the library, decides when silence is too

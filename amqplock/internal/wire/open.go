@@ -101,8 +101,7 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		transport = secure
 	}
 	if role == ForLock {
-		c.kept = &keptConn{Conn: transport, opened: time.Now()}
-		transport = c.kept
+		transport = &keptConn{Conn: transport}
 	}
 	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
 	if !stop() && err == nil {
