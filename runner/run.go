@@ -22,7 +22,7 @@ type run struct {
 	status   Status
 
 	stopping bool          // the tree is being stopped
-	paused   time.Duration // when SIGTSTP was passed on; 0: none follows
+	tstp     time.Duration // when SIGTSTP was passed on; 0: none follows
 	wants    bool          // the command gets the terminal when it goes on
 
 	resumed bool // we sent a SIGCONT that is still to be read
