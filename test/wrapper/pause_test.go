@@ -1,0 +1,429 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/test/wrapper/wrap"
+)
+
+// pausable is a lock that a test takes away and gives back.
+type pausable struct {
+	t       *testing.T
+	options []string // of the wrapper
+	pause   func()   // the lock is lost
+	fifo    string   // see regain of package wrap
+}
+
+func newPausable(t *testing.T) *pausable {
+	t.Helper()
+	options, pause := lose(t)
+	fifo := filepath.Join(t.TempDir(), "regain")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &pausable{t, append(options, "-guard", "-regain", fifo), pause, fifo}
+}
+
+func (l *pausable) start(options []string, command ...string) *process {
+	l.t.Helper()
+	return start(l.t, append(append(append(l.options, options...), "--"), command...)...)
+}
+
+func (l *pausable) regain() { l.t.Helper(); release(l.t, l.fifo) }
+
+// touch makes a file whose existence says something.
+func touch(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitPaused waits until nothing runs any more and the wrapper wants the lock again, for
+// the n-th time.
+func (p *process) awaitPaused(n int) {
+	p.t.Helper()
+	eventually(p.t, func() bool { return strings.Count(p.stderr.String(), "wrap: paused\n") == n },
+		"pause %d", n)
+}
+
+// rests fails if a file grows while nothing runs that writes to it.
+func (p *process) rests(names ...string) {
+	p.t.Helper()
+	before := make(map[string]string)
+	for _, name := range names {
+		before[name] = p.read(name)
+	}
+	passes(50 * time.Millisecond)
+	for _, name := range names {
+		if p.read(name) != before[name] {
+			p.t.Errorf("%s went on while it was paused", name)
+		}
+	}
+}
+
+// goesOn waits until each file has grown.
+func (p *process) goesOn(names ...string) {
+	p.t.Helper()
+	for _, name := range names {
+		before := p.read(name)
+		eventually(p.t, func() bool { return p.read(name) != before }, "%s to go on", name)
+	}
+}
+
+// looping is a shell loop that writes to a file all the time, until the test ends it.
+func looping(file string) string {
+	return `while ! [ -e release ]; do echo run >>` + file + `; sleep 0.005; done`
+}
+
+// TestPauseStopsTheWholeTree: wherever a process has gone, it executes nothing until the
+// lock is held again.
+func TestPauseStopsTheWholeTree(t *testing.T) {
+	t.Parallel()
+	names := []string{"leader", "group", "session", "wiped", "daemon"}
+	l := newPausable(t)
+	p := l.start([]string{"-status", "status"}, "sh", "-c", fmt.Sprintf(`sh -c '%s' & `+
+		`setsid sh -c '%s' & setsid env -i sh -c '%s' & (setsid sh -c '%s' &); %s; wait; exit 7`,
+		looping("group"), looping("session"), looping("wiped"), looping("daemon"), looping("leader")))
+	for round := 1; round <= 2; round++ {
+		p.goesOn(names...)
+		l.pause()
+		p.awaitPaused(round)
+		p.rests(names...)
+		l.regain()
+	}
+	p.goesOn(names...)
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+	if got := p.read("status"); !strings.Contains(got, "stopped=false") ||
+		!strings.Contains(got, "paused=true") {
+		t.Error(got)
+	}
+	if n := strings.Count(p.stderr.String(), "the command goes on; it was paused for"); n != 2 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+func TestPauseOutrunsAForkingChain(t *testing.T) {
+	t.Parallel()
+	perl := mustLook(t, "perl")
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", fmt.Sprintf(`env -i %s -e '%s' & %s; exit 7`, perl, forkingChain,
+		looping("log")))
+	p.goesOn("link")
+	l.pause()
+	p.awaitPaused(1)
+	p.rests("link")
+	l.regain()
+	p.goesOn("link")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestPauseSparesWhatOthersHaveStopped: in the group, and outside of it.
+func TestPauseSparesWhatOthersHaveStopped(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `sh -c 'echo $$ >in; kill -STOP $$' & `+
+		`setsid sh -c 'echo $$ >out; kill -STOP $$' & `+looping("log"))
+	in, out := p.pid("in"), p.pid("out")
+	for _, pid := range []int{in, out} {
+		eventually(t, func() bool { return state(pid) == 'T' }, "%d to stop", pid)
+	}
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	l.regain()
+	p.goesOn("log")
+	for _, pid := range []int{in, out} {
+		if state(pid) != 'T' {
+			t.Errorf("%v was continued", describe([]int{pid}))
+		}
+	}
+}
+
+// TestPauseStopsWhatSomebodyContinues while the command is paused.
+func TestPauseStopsWhatSomebodyContinues(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `echo $$ >pid; `+looping("log"))
+	leader := p.pid("pid")
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	p.send(syscall.SIGCONT) // is not passed on
+	p.rests("log")
+	if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.goesOn("log")
+	eventually(t, func() bool { return state(leader) == 'T' }, "the leader to stop")
+	l.regain()
+	p.goesOn("log")
+}
+
+// TestPauseThatFailsKills: the command may not even act on a stop signal.
+func TestPauseThatFailsKills(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	touch(t, l.fifo+".never")
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `trap "echo term >>log" TERM; `+
+		`setsid sh -c 'trap "echo term >>log" TERM; `+looping("other")+`' & `+looping("log"))
+	p.goesOn("log", "other")
+	l.pause()
+	p.awaitPaused(1)
+	before := p.read("log") + p.read("other")
+	l.regain()
+	p.endsLost()
+	if after := p.read("log") + p.read("other"); after != before {
+		t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+	}
+}
+
+// TestPauseAgainBeforeTheCommandGoesOn: the lock is lost again in the instant in which it
+// is regained.
+func TestPauseAgainBeforeTheCommandGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	touch(t, l.fifo+".again")
+	p := l.start(nil, "sh", "-c", looping("log")+`; exit 7`)
+	p.goesOn("log")
+	l.pause()
+	for round := 1; round <= 3; round++ {
+		p.awaitPaused(round)
+		p.rests("log")
+		if round == 3 {
+			_ = os.Remove(l.fifo + ".again")
+		}
+		l.regain()
+	}
+	p.goesOn("log")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestSignalsWhilePaused: those that ask for the end kill the command, others wait for it.
+func TestSignalsWhilePaused(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
+		l := newPausable(t)
+		p := l.start([]string{"-kill-after", "1h"}, "sh", "-c",
+			`trap "echo got >>log" INT TERM QUIT; `+looping("log"))
+		p.goesOn("log")
+		l.pause()
+		p.awaitPaused(1)
+		before := p.read("log")
+		p.send(s)
+		if got := p.end(); got != 128+int(s) {
+			t.Errorf("%v: exit status %d", s, got)
+		}
+		p.noneLeft()
+		if p.read("log") != before {
+			t.Errorf("%v: the command went on", s)
+		}
+	}
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `trap "echo usr1 >>log" USR1; trap "echo hup >>log" HUP; `+
+		looping("log"))
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	p.send(syscall.SIGUSR1)
+	p.send(syscall.SIGHUP)
+	p.rests("log")
+	l.regain()
+	p.await("log", "usr1")
+	p.await("log", "hup")
+}
+
+// TestPauseOfOrphans: amqprun waits for what the command has left behind.
+func TestPauseOfOrphans(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start([]string{"-orphans", "1"}, "sh", "-c", `echo $$ >leader; setsid sh -c '`+
+		looping("log")+`' & until [ -s log ]; do sleep 0.01; done; exit 7`)
+	leader := p.pid("leader")
+	eventually(t, func() bool { return !alive(leader) }, "the leader to end")
+	l.pause()
+	p.awaitPaused(1)
+	p.rests("log")
+	l.regain()
+	p.goesOn("log")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestKillOfAmqprunWhilePaused: the guard kills what nobody would continue.
+func TestKillOfAmqprunWhilePaused(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `setsid sh -c '`+looping("other")+`' & `+
+		looping("log"))
+	p.goesOn("log", "other")
+	l.pause()
+	p.awaitPaused(1)
+	p.guard()
+	before := p.read("log") + p.read("other")
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return len(p.marked()) == 0 }, "the tree to be killed")
+	if after := p.read("log") + p.read("other"); after != before {
+		t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+	}
+}
+
+// TestPauseOutlivesTheLease: neither amqprun nor its guard ends a paused command when the
+// lease is over, nor when the broker closes the connection. Without a grace the guard
+// leaves amqprun the time to pause.
+func TestPauseOutlivesTheLease(t *testing.T) {
+	t.Parallel()
+	broker := listen(t)
+	l := newPausable(t)
+	p := l.start([]string{"-keep", broker.address, "-kill-after", "0s", "-until", "3s"}, "sh", "-c",
+		`echo $$ >pid; `+looping("log"))
+	leader := p.pid("pid")
+	p.goesOn("log")
+	p.guard()
+	broker.end()
+	l.pause()
+	p.awaitPaused(1)
+	broker.awaitClosed(t) // the lock could not be regained before
+	passes(3 * time.Second)
+	if !alive(leader) {
+		t.Fatal("the guard has killed the command")
+	}
+	l.regain()
+	p.endsLost() // the lease of this wrapper is not renewed
+}
+
+// TestCtrlZWhilePaused: the keys of the terminal reach amqprun while the command cannot act
+// on them. The command gets the terminal back, with its settings.
+func TestCtrlZWhilePaused(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain; AW -guard -lose lose -regain regain -- ` +
+			`sh -c 'stty -echo; echo $$ >pid; echo $PPID >wrapper; exec "$W" tick log'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		s.await("run")
+		awaitForeground(s)
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		s.awaitState(command, "T")
+		before := s.read("log")
+		for range 2 {
+			eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
+				"the wrapper to have the terminal")
+			s.key(ctrlZ)
+			s.expect("$> ")
+			s.awaitState(wrapper, "T")
+			s.line("fg")
+			s.awaitState(wrapper, "S")
+		}
+		if s.read("log") != before {
+			t.Error("the command went on")
+		}
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		awaitForeground(s)
+		eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
+		eventually(t, func() bool { return !s.echoes() }, "the command's settings of the terminal")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(command, "T")
+		s.line("fg")
+		awaitForeground(s)
+		s.key(ctrlC)
+		s.expectStatus(130)
+	})
+}
+
+// echoes reports whether the terminal shows what is typed.
+func (s *shell) echoes() (echo bool) {
+	s.t.Helper()
+	raw, err := s.tty.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			settings, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
+			echo = err == nil && settings.Lflag&unix.ECHO != 0
+		})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return echo
+}
+
+// TestCtrlCWhilePaused: also of a command that has switched it off.
+func TestCtrlCWhilePaused(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain; AW -guard -lose lose -regain regain -- ` +
+			`sh -c 'stty -isig; echo $$ >pid; exec "$W" tick log'`)
+		command := s.pid("pid")
+		s.await("run")
+		awaitForeground(s)
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		s.key(ctrlC)
+		s.expectStatus(130)
+		if alive(command) {
+			t.Error("the command lives")
+		}
+	})
+}
+
+// TestLossBesideTheVerification: the lock is lost while a command that Ctrl-Z has stopped
+// waits for the verification. It goes on when the lock is held again.
+func TestLossBesideTheVerification(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain slow; AW -guard -lose lose -regain regain -verify-fifo slow -- ` +
+			`sh -c 'echo $$ >pid; echo $PPID >wrapper; exec "$W" tick log'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		s.await("run")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(command, "T")
+		before := s.read("log")
+		s.line("fg")
+		s.awaitState(wrapper, "S")
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		release(t, s.file("slow"))
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
+		awaitForeground(s)
+		s.key(ctrlC)
+		s.expectStatus(130)
+	})
+}
+
+// TestPauseThatIsNoneLeavesTheGrace: a loss that is no reason to pause stops the command as
+// always.
+func TestPauseThatIsNoneLeavesTheGrace(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-regain", "nothing", "-guard", "-lease", "2s", "-kill-after", "1s", "--", "sh",
+		"-c", `trap "echo term >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	if got := p.end(); got != wrap.ExitLost {
+		t.Errorf("exit status %d", got)
+	}
+	p.await("log", "term")
+}
