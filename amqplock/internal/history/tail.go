@@ -6,24 +6,15 @@ import (
 	"errors"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Tail stands at the end of a log to give out one token. It is opened while the lock is
 // being claimed, so that the token costs one append. Its methods may not be called at the
 // same time.
 type Tail struct {
-	log   *Log
+	reader
 	clock clock
-	known known
-	begin int64 // where reading began; -1 at the last chunk
-
-	channel  *amqp.Channel
-	messages <-chan amqp.Delivery
-	closed   chan *amqp.Error
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -35,7 +26,7 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{log: l, warmed: make(chan struct{})}
+	t := &Tail{reader: reader{log: l}, warmed: make(chan struct{})}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
@@ -94,57 +85,6 @@ func (t *Tail) stand(ctx context.Context) error {
 	}
 }
 
-// prefetch bounds what the broker sends ahead of our acknowledgements.
-const prefetch = 512
-
-// attach begins to read at an offset, or with -1 at the last chunk. find proves that
-// there is a log.
-//
-// The broker handles the requests of a channel in their order. So a record that is
-// published on this one comes behind the place at which it began to read.
-func (t *Tail) attach(
-	ctx context.Context, offset int64, find func(*amqp.Channel) error,
-) error {
-	t.detach()
-	channel, err := open(ctx, t.log.conn)
-	if err != nil {
-		return err
-	}
-	t.channel, t.known, t.begin = channel, newKnown(), offset
-	t.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
-	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
-	if err == nil {
-		err = wire.Call(ctx, func() error { return find(channel) })
-	}
-	if err == nil {
-		t.messages, err = channel.Consume(t.log.queue, "", false, false, false, true, from(offset))
-	}
-	return reason(err, t.closed)
-}
-
-// attached waits until the broker has begun to send: attach does not. The answer to a
-// later request on the channel comes behind a refusal.
-func (t *Tail) attached(ctx context.Context) error {
-	err := wire.Call(ctx, func() error { return t.channel.Qos(prefetch, 0, false) })
-	return reason(err, t.closed)
-}
-
-// from are the arguments of a consumer that begins at an offset, or with -1 at the last
-// chunk.
-func from(offset int64) amqp.Table {
-	if offset < 0 {
-		return amqp.Table{"x-stream-offset": "last"}
-	}
-	return amqp.Table{"x-stream-offset": offset}
-}
-
-func (t *Tail) detach() {
-	if t.channel != nil {
-		closeLater(t.channel)
-		t.channel = nil
-	}
-}
-
 // Close ends what Open has begun.
 func (t *Tail) Close() {
 	t.stop()
@@ -169,24 +109,6 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 			return
 		}
 	}
-}
-
-// read takes in one record.
-func (t *Tail) read(ctx context.Context) (amqp.Delivery, error) {
-	message, err := receive(ctx, t.messages, t.closed)
-	if err != nil {
-		return message, err
-	}
-	offset, err := offsetOf(message)
-	if err != nil {
-		return message, err
-	}
-	r, _ := decode(message.Body)
-	t.known.add(offset, r)
-	if t.begin >= 0 && t.known.from > t.begin {
-		t.known.whole = true // the broker has deleted what was before
-	}
-	return message, reason(message.Ack(false), t.closed)
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -248,30 +170,4 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 			return t.known.valid(before, r.Token, now), nil
 		}
 	}
-}
-
-func (t *Tail) publish(ctx context.Context, id string, r Record) error {
-	body, err := r.encode()
-	if err != nil {
-		return err
-	}
-	if t.log.conn.Blocked() {
-		return errAlarm
-	}
-	channel := t.channel
-	err = wire.Call(ctx, func() error {
-		return channel.Publish("", t.log.queue, false, false, amqp.Publishing{
-			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
-		})
-	})
-	return reason(err, t.closed)
-}
-
-// offsetOf is the place of a message in the stream.
-func offsetOf(message amqp.Delivery) (int64, error) {
-	offset, ok := message.Headers["x-stream-offset"].(int64)
-	if !ok || offset < 0 {
-		return 0, errNoStream
-	}
-	return offset, nil
 }

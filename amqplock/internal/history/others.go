@@ -1,0 +1,50 @@
+package history
+
+import (
+	"context"
+	"slices"
+)
+
+// Others returns the grants of other runs that share a slot with own, a grant of ours. It
+// looks behind own, up to an offset that the log has reached. A run whose grant needed
+// several tries is in it several times. own and the offset come from Tail.Grant, which
+// leaves the offset of a grant in its mark (Read.Offset). The error matches ErrNotFound
+// if own is no longer in the log: then nobody knows.
+func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, error) {
+	begin := own.Read.Offset
+	entries, err := l.collect(ctx, begin, upTo)
+	if err != nil {
+		return nil, l.explain("read", err)
+	}
+	if len(entries) == 0 || !isGrantOf(entries[0], begin, own) {
+		return nil, l.explain("read", errGone)
+	}
+	var others []Record
+	for _, e := range entries[1:] {
+		if l.concerns(e) && e.offset <= upTo && e.record.rivals(&own) {
+			others = append(others, *e.record)
+		}
+	}
+	return others, nil
+}
+
+// isGrantOf reports whether an entry is that grant, at that offset.
+func isGrantOf(e entry, offset int64, own Record) bool {
+	return e.offset == offset && e.record != nil && e.record.Type == TypeGrant &&
+		e.record.ID == own.ID && e.record.Token == own.Token
+}
+
+// rivals reports whether r grants another run what own grants. Grants of one ID are one
+// run.
+func (r *Record) rivals(own *Record) bool {
+	return r.Type == TypeGrant && r.ID != own.ID && overlap(r.Slots, own.Slots)
+}
+
+// overlap reports whether two grants have a slot in common. A mutex has no slots in its
+// records, and a semaphore has some.
+func overlap(a, b []int) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return slices.ContainsFunc(a, func(slot int) bool { return slices.Contains(b, slot) })
+}
