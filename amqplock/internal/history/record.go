@@ -40,7 +40,8 @@ type Record struct {
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
+	Regain   float64           `json:"regain,omitempty"`   // seconds; it may take the lock again
+	Regained bool              `json:"regained,omitempty"` // it has: a grant of this ID came before
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`

@@ -106,7 +106,7 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 	r.holds(slots)
 	granted, err := tail.Grant(ctx, r.grant)
 	if err == nil {
-		r.grant, r.written = granted, true
+		r.grant, r.written, r.token = granted, true, granted.Token
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}
 	return err
