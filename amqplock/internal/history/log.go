@@ -38,11 +38,16 @@ type Log struct {
 	queue  string
 	now    func() time.Time
 	writer *writer // nil until it is needed
+
+	follows bool // the broker may grant a slot twice, see Follower
 }
 
 // New contacts nothing.
 func New(conn *wire.Conn, lock wire.Ref) *Log {
-	return &Log{conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now}
+	return &Log{
+		conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now,
+		follows: conn.MayGrantTwice(),
+	}
 }
 
 // Conn is the publish connection.

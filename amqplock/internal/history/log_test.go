@@ -161,3 +161,29 @@ func TestADeadlineEndsWhatHangs(t *testing.T) {
 		t.Errorf("read: %v", err)
 	}
 }
+
+func TestASignOfLifeIsNoRun(t *testing.T) {
+	l := testLog(t)
+	granted := mustGrant(t, l, "a")
+	mustAppend(t, l, Record{Type: TypeAlive, Kind: wire.Mutex, ID: "a", At: time.Now()})
+	mustAppend(t, l, end(granted))
+	mustAppend(t, l, Record{Type: TypeAlive, Kind: wire.Mutex, ID: "a", At: time.Now()})
+	if got := fmt.Sprint(mustRuns(t, l, 5)); got != "[a]" {
+		t.Errorf("runs %s", got)
+	}
+	upTo := mustGrant(t, l, "b").Read.Offset
+	if r, err := l.Succeeded(deadline(t), upTo, granted.At); err != nil || r == nil || r.ID != "a" {
+		t.Errorf("the last success is %+v, %v", r, err)
+	}
+}
+
+func TestARunMayWithdrawAndBeginAgain(t *testing.T) {
+	l := testLog(t)
+	withdrawn := end(mustGrant(t, l, "a"))
+	withdrawn.Result, withdrawn.Status = ResultWithdrawn, nil
+	mustAppend(t, l, withdrawn)
+	mustGrant(t, l, "a")
+	if got := fmt.Sprint(mustRuns(t, l, 5)); got != "[a-]" {
+		t.Errorf("runs %s", got)
+	}
+}

@@ -64,7 +64,7 @@ func deleteQueue(t testing.TB, l *Log) {
 func (l *Log) at(t testing.TB, wrong time.Duration) *Log {
 	return &Log{
 		conn: testConn(t), kind: l.kind, queue: l.queue,
-		now: func() time.Time { return time.Now().Add(wrong) },
+		now: func() time.Time { return time.Now().Add(wrong) }, follows: l.follows,
 	}
 }
 

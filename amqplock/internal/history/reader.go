@@ -13,7 +13,6 @@ import (
 type reader struct {
 	log   *Log
 	known known
-	begin int64 // where reading began; -1 at the last chunk
 
 	channel  *amqp.Channel
 	messages <-chan amqp.Delivery
@@ -36,7 +35,7 @@ func (rd *reader) attach(
 	if err != nil {
 		return err
 	}
-	rd.channel, rd.known, rd.begin = channel, newKnown(), offset
+	rd.channel, rd.known = channel, newKnown(offset, rd.log.follows)
 	rd.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 	if err == nil {
@@ -71,22 +70,18 @@ func (rd *reader) detach() {
 	}
 }
 
-// read takes in one record.
-func (rd *reader) read(ctx context.Context) (amqp.Delivery, error) {
+// read takes in one record. id is that of the message.
+func (rd *reader) read(ctx context.Context) (e entry, id string, err error) {
 	message, err := receive(ctx, rd.messages, rd.closed)
 	if err != nil {
-		return message, err
+		return e, "", err
 	}
-	offset, err := offsetOf(message)
-	if err != nil {
-		return message, err
+	if e.offset, err = offsetOf(message); err != nil {
+		return e, "", err
 	}
-	r, _ := decode(message.Body)
-	rd.known.add(offset, r)
-	if rd.begin >= 0 && rd.known.from > rd.begin {
-		rd.known.whole = true // the broker has deleted what was before
-	}
-	return message, reason(message.Ack(false), rd.closed)
+	e.record, _ = decode(message.Body)
+	rd.known.add(e.offset, e.record)
+	return e, message.MessageId, reason(message.Ack(false), rd.closed)
 }
 
 func (rd *reader) publish(ctx context.Context, id string, r Record) error {

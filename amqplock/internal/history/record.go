@@ -16,7 +16,11 @@ import (
 const (
 	TypeGrant = "grant"
 	TypeEnd   = "end"
+	TypeAlive = "alive" // a sign of life, from a run whose slot was granted again
 )
+
+// ResultWithdrawn is in the end of a run that got the lock and started nothing.
+const ResultWithdrawn = "withdrawn"
 
 // recordVersion is that of the records. Fields are added without a new one.
 const recordVersion = 1
@@ -45,9 +49,9 @@ type Record struct {
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`
-	Status  *int    `json:"status,omitempty"` // of the command, if it exited
-	Signal  string  `json:"signal,omitempty"` // that killed the command
-	Seconds float64 `json:"seconds,omitempty"`
+	Status  *int    `json:"status,omitempty"`  // of the command, if it exited
+	Signal  string  `json:"signal,omitempty"`  // that killed the command
+	Seconds float64 `json:"seconds,omitempty"` // of a sign of life: how long it may go on
 
 	// Read says what the writer knew of the tokens.
 	Read *Mark `json:"read,omitempty"`
@@ -57,11 +61,23 @@ type Record struct {
 type Mark struct {
 	Offset int64 `json:"offset"`
 	Token  int64 `json:"token"`
+
+	// Open are the fenced grants up to Offset that have no end there. It is nil if the
+	// writer did not know, or if they are too many.
+	Open held `json:"open,omitzero"`
 }
 
 // succeeded reports whether it is the end of a command that exited with 0.
 func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
+}
+
+// Whose names for messages the writer of a record.
+func (r *Record) Whose() string {
+	if r.Host == "" {
+		return "somebody unknown"
+	}
+	return r.User + "@" + r.Host
 }
 
 // The bounds of a record. A reader takes longer ones for garbage.
@@ -105,7 +121,8 @@ func decode(body []byte) (*Record, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, err
 	}
-	if r.Version < 1 || r.ID == "" || r.Type != TypeGrant && r.Type != TypeEnd ||
+	if r.Version < 1 || r.ID == "" ||
+		r.Type != TypeGrant && r.Type != TypeEnd && r.Type != TypeAlive ||
 		r.Kind != wire.Mutex && r.Kind != wire.Semaphore ||
 		r.Token < 0 || r.Token > maxToken || r.Seconds < 0 || r.Regain < 0 {
 		return nil, errGarbage

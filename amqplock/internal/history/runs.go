@@ -106,7 +106,7 @@ func (l *Log) pair(entries []entry) []Run {
 			runs = append(runs, Run{})
 		}
 		if e.record.Type == TypeGrant {
-			runs[i].Grant = e.record
+			runs[i] = Run{Grant: e.record} // it may have withdrawn before
 		} else {
 			runs[i].End = e.record
 		}
@@ -144,9 +144,11 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 	}
 }
 
-// concerns reports whether an entry is of this lock: a mutex and a semaphore of one name
-// share a log.
-func (l *Log) concerns(e entry) bool { return e.record != nil && e.record.Kind == l.kind }
+// concerns reports whether an entry is a grant or an end of this lock: a mutex and a
+// semaphore of one name share a log.
+func (l *Log) concerns(e entry) bool {
+	return e.record != nil && e.record.Kind == l.kind && e.record.Type != TypeAlive
+}
 
 // Began is when the lock was granted.
 func (r Run) Began() time.Time {

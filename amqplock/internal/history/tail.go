@@ -97,7 +97,7 @@ func (t *Tail) Close() {
 func (t *Tail) warm(ctx, stopped context.Context) {
 	defer close(t.warmed)
 	for !t.known.complete() {
-		_, err := t.read(stopped)
+		_, _, err := t.read(stopped)
 		if stopped.Err() != nil && errors.Is(err, context.Cause(stopped)) {
 			return
 		}
@@ -127,7 +127,7 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 		}
 		switch {
 		case err == nil && valid:
-			r.Read = &Mark{Offset: t.known.to, Token: r.Token}
+			r.Read = t.known.mark()
 			return r, nil
 		case err == nil: // others came between
 			continue
@@ -157,11 +157,11 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 	}
 	for {
 		before := t.known
-		message, err := t.read(ctx)
+		_, id, err := t.read(ctx)
 		switch {
 		case err != nil:
 			return false, err
-		case message.MessageId != mine:
+		case id != mine:
 		case !before.complete() && (before.any || !t.known.whole):
 			if err := t.attach(ctx, t.known.start(), t.log.find); err != nil {
 				return false, err

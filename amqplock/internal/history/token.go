@@ -13,33 +13,68 @@ import "errors"
 // known is what a reader knows of the tokens in a log, from the records that it has read
 // so far.
 type known struct {
+	begin   int64 // where reading began; -1 at the last chunk
+	follows bool  // it has to know the open grants too
+
 	any      bool  // it has read a record
 	from, to int64 // the offsets it has read, without a gap
 	whole    bool  // there is nothing before from
 
 	marked int64 // the largest offset that a record read vouches for; -1 if none does
 	top    int64 // the largest token that it has met
+
+	open  held    // up to to if it is complete, else up to marked
+	later []entry // what it has read and is not in open, while it is not complete
 }
 
-func newKnown() known { return known{marked: -1} }
+func newKnown(begin int64, follows bool) known {
+	return known{begin: begin, follows: follows, marked: -1}
+}
 
 // add takes in the next record, nil for one that cannot be read.
 func (k *known) add(offset int64, r *Record) {
 	if !k.any {
 		k.any, k.from = true, offset
-		k.whole = k.whole || offset == 0
+		k.whole = offset == 0 || k.begin >= 0 && offset > k.begin // the broker has deleted the rest
 	}
 	k.to = offset
-	if r == nil {
+	if r != nil {
+		k.top = max(k.top, r.Token)
+		// A record cannot vouch for what comes behind it. One that does is of a log that was
+		// deleted.
+		if r.Read != nil && r.Read.Offset < offset {
+			k.top = max(k.top, r.Read.Token)
+			k.trust(r.Read)
+		}
+	}
+	if k.follows {
+		k.track(entry{offset, r})
+	}
+}
+
+// trust takes in what a record says of those before it. It may lack the open grants.
+func (k *known) trust(m *Mark) {
+	if m.Offset <= k.marked || k.follows && m.Open == nil {
 		return
 	}
-	k.top = max(k.top, r.Token)
-	// A record cannot vouch for what comes behind it. One that does is of a log that was
-	// deleted.
-	if r.Read != nil && r.Read.Offset < offset {
-		k.top = max(k.top, r.Read.Token)
-		k.marked = max(k.marked, r.Read.Offset)
+	if !k.complete() {
+		k.open = m.Open
 	}
+	k.marked = m.Offset
+}
+
+// track brings the open grants up to date, as soon as it is known where to begin.
+func (k *known) track(e entry) {
+	k.later = append(k.later, e)
+	if !k.complete() {
+		return
+	}
+	for _, e := range k.later {
+		if k.whole || e.offset > k.marked {
+			k.open = k.open.after(e.record)
+		}
+	}
+	k.later = nil
 }
 
 // complete reports whether top is the largest token in the log up to the last record
@@ -51,7 +86,11 @@ func (k *known) mark() *Mark {
 	if !k.complete() {
 		return nil
 	}
-	return &Mark{Offset: k.to, Token: k.top}
+	m := &Mark{Offset: k.to, Token: k.top}
+	if k.follows && k.open.size() <= maxHeld {
+		m.Open = append(held{}, k.open...) // not nil
+	}
+	return m
 }
 
 // lookBack is how far a reader goes back that has met no record which vouches for

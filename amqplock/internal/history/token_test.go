@@ -12,15 +12,17 @@ type met struct {
 }
 
 func knownOf(list ...met) known {
-	k := newKnown()
+	k := newKnown(-1, false)
 	for _, m := range list {
 		k.add(m.offset, m.record)
 	}
 	return k
 }
 
-func token(t int64) *Record               { return &Record{Token: t} }
-func marked(t, offset, top int64) *Record { return &Record{Token: t, Read: &Mark{offset, top}} }
+func token(t int64) *Record { return &Record{Token: t} }
+func marked(t, offset, top int64) *Record {
+	return &Record{Token: t, Read: &Mark{Offset: offset, Token: top}}
+}
 
 func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
 	for _, test := range []struct {
@@ -91,7 +93,7 @@ func TestAGrantIsValidBehindSmallerTokensOnly(t *testing.T) {
 		}
 	}
 	first := knownOf(met{0, token(50)})
-	if first.valid(newKnown(), 50, 45) {
+	if first.valid(newKnown(-1, false), 50, 45) {
 		t.Error("the first grant of a log may be behind the tokens of one that was deleted")
 	}
 }

@@ -1,0 +1,109 @@
+package history
+
+import (
+	"context"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A cluster that uses Mnesia can grant an exclusive queue twice, and no check of a holder
+// notices. The log does: both grants are in it. So a holder follows the log, and a
+// newcomer waits for the runs that may still be alive in its slots.
+
+// Follower reads a log on behind the grant of its own run. Its methods may not be called
+// at the same time.
+type Follower struct {
+	reader
+	own Record
+}
+
+// Follow makes a follower of a tail that has given out own. It takes over the tail's
+// channel: from then on only the follower is used, and closed. Follow returns nil where
+// the broker grants nothing twice.
+func (t *Tail) Follow(own Record) *Follower {
+	if !t.log.follows {
+		return nil
+	}
+	f := &Follower{reader: t.reader, own: own}
+	t.channel = nil
+	return f
+}
+
+// Close ends the reading.
+func (f *Follower) Close() { f.detach() }
+
+// Next blocks until there is a record of this lock by another run, until ctx ends, or
+// until the log cannot be read on. Then Move may help.
+func (f *Follower) Next(ctx context.Context) (*Record, error) {
+	for {
+		e, _, err := f.read(ctx)
+		if err != nil {
+			return nil, f.log.explain("read", err)
+		}
+		if r := e.record; r != nil && r.Kind == f.own.Kind && r.ID != f.own.ID {
+			return r, nil
+		}
+	}
+}
+
+// Supersedes reports whether a record grants another run a slot of ours, behind our
+// grant. Only fenced grants count. Others may be written at any time, also by a run that
+// had lost the lock before we got it.
+func (f *Follower) Supersedes(r *Record) bool {
+	return r.Token > f.own.Token && r.rivals(&f.own)
+}
+
+// Sign appends a sign of life: we may go on for up to that time. It does not wait for the
+// broker's answer.
+func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
+	r := Record{
+		Type: TypeAlive, Kind: f.own.Kind, ID: f.own.ID, At: time.Now().UTC(),
+		Host: f.own.Host, User: f.own.User, Seconds: upTo.Seconds(),
+	}
+	return f.log.explain("write to", f.publish(ctx, "", r))
+}
+
+// Mark is for a record that is written now. It is nil if the follower does not know
+// enough of the log.
+func (f *Follower) Mark() *Mark { return f.known.mark() }
+
+// Conn is the publish connection that it reads on.
+func (f *Follower) Conn() *wire.Conn { return f.log.conn }
+
+// sameTime is how long the record that was read last may take to come again. It is there,
+// unless the log is another one.
+const sameTime = time.Second
+
+// Move reads on where the follower was, on another publish connection, or once more on
+// the same. It begins at the record that was read last. If that does not come the log was
+// deleted, and the follower reads the new one from its beginning.
+func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
+	log := *f.log
+	log.conn, log.writer = conn, nil
+	f.log = &log
+	return log.explain("read", f.move(ctx))
+}
+
+func (f *Follower) move(ctx context.Context) error {
+	was := f.known
+	if err := f.attach(ctx, was.to, f.log.find); err != nil {
+		f.known = was
+		return err
+	}
+	same, cancel := context.WithTimeout(ctx, sameTime)
+	defer cancel()
+	e, _, err := f.read(same)
+	begin := e.offset
+	switch {
+	case err == nil && e.offset == was.to:
+		f.known = was
+		return nil
+	case err != nil && (same.Err() == nil || ctx.Err() != nil):
+		f.known = was
+		return err
+	case err != nil || e.offset < was.to:
+		begin = 0
+	}
+	return f.attach(ctx, begin, f.log.find) // its records are read again, by Next
+}

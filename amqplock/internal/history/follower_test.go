@@ -1,0 +1,105 @@
+package history
+
+import (
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// follow takes a token, and follows the log behind it.
+func follow(t *testing.T, l *Log, id string, slots ...int) *Follower {
+	t.Helper()
+	tail, err := l.Open(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	own, err := tail.Grant(deadline(t), Record{Kind: l.kind, ID: id, Slots: slots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := tail.Follow(own)
+	if f == nil {
+		t.Skip("nothing is granted twice here")
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+// readsNewer checks that the next records are of that run, one of them newer than the own
+// grant. The first try of a grant may have a token that is too small.
+func readsNewer(t *testing.T, f *Follower, id string) {
+	t.Helper()
+	for {
+		r, err := f.Next(deadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ID != id {
+			t.Errorf("it has read a %s of %s", r.Type, r.ID)
+		}
+		if f.Supersedes(r) {
+			return
+		}
+	}
+}
+
+func TestAFollowerMissesNothingWhileItMoves(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	f := follow(t, l.at(t, 0), "holder")
+	f.Conn().Abort()
+	if _, err := f.Next(deadline(t)); err == nil {
+		t.Fatal("it has read something")
+	}
+	other := follow(t, l, "other")
+	if err := f.Move(deadline(t), f.Conn()); err == nil {
+		t.Fatal("it reads on a connection that is closed")
+	}
+	if err := f.Move(deadline(t), testConn(t)); err != nil {
+		t.Fatal(err)
+	}
+	readsNewer(t, f, "other")
+	if m := f.Mark(); m == nil || m.Offset != other.own.Read.Offset || m.Open.String() != "holder,other" {
+		t.Errorf("the mark is %+v", m)
+	}
+}
+
+func TestAFollowerReadsALogAnewThatWasDeleted(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		mustAppend(t, l, end(mustGrant(t, l, id)))
+	}
+	f := follow(t, l.at(t, 0), "holder")
+	deleteQueue(t, l)
+	if _, err := f.Next(deadline(t)); err == nil {
+		t.Fatal("it has read something")
+	}
+	follow(t, l, "other")
+	if err := f.Move(deadline(t), testConn(t)); err != nil {
+		t.Fatal(err)
+	}
+	readsNewer(t, f, "other")
+}
+
+func TestOldGrantsDoNotSupersede(t *testing.T) {
+	t.Parallel()
+	f := &Follower{own: Record{Type: TypeGrant, Kind: wire.Mutex, ID: "own", Token: 7}}
+	for _, test := range []struct {
+		r    Record
+		want bool
+	}{
+		{Record{Type: TypeGrant, Kind: wire.Mutex, ID: "a", Token: 8}, true},
+		{Record{Type: TypeGrant, Kind: wire.Mutex, ID: "a", Token: 6}, false},
+		{Record{Type: TypeGrant, Kind: wire.Mutex, ID: "own", Token: 8}, false},
+		{Record{Type: TypeGrant, Kind: wire.Mutex, ID: "a"}, false}, // not fenced
+		{Record{Type: TypeEnd, Kind: wire.Mutex, ID: "a", Token: 8}, false},
+		{Record{Type: TypeAlive, Kind: wire.Mutex, ID: "a", Token: 8}, false},
+		{Record{Type: TypeGrant, Kind: wire.Semaphore, ID: "a", Token: 8, Slots: []int{1}}, false},
+	} {
+		if got := f.Supersedes(&test.r); got != test.want {
+			t.Errorf("%+v: %t", test.r, got)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// records makes a log of words: "+a" is a fenced grant of run a, "-a" its end, "~a" its
+// end when it has withdrawn, "?a" its grant without a token, "!a" its sign of life. With
+// numbers behind it is of a semaphore: "+a12" grants its slots 1 and 2.
+func records(words string) (list []*Record) {
+	types := map[byte]string{'+': TypeGrant, '?': TypeGrant, '!': TypeAlive, '-': TypeEnd, '~': TypeEnd}
+	for i, word := range strings.Fields(words) {
+		r := &Record{Type: types[word[0]], Kind: wire.Mutex, ID: word[1:2], Token: int64(i + 1)}
+		for _, digit := range word[2:] {
+			r.Kind = wire.Semaphore
+			if r.Type == TypeGrant {
+				r.Slots = append(r.Slots, int(digit-'0'))
+			}
+		}
+		switch word[0] {
+		case '?':
+			r.Token = 0
+		case '~':
+			r.Result = ResultWithdrawn
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+func (h held) String() string {
+	var words []string
+	for _, one := range h {
+		words = append(words, strings.Trim(fmt.Sprint(one.ID, one.Slots), "[]"))
+	}
+	return strings.ReplaceAll(strings.Join(words, ","), "[", "")
+}
+
+func TestOpenGrants(t *testing.T) {
+	t.Parallel()
+	for log, want := range map[string]string{
+		"":               "",
+		"+a":             "a",
+		"+a -a":          "",
+		"+a +b":          "a,b", // granted twice
+		"+a +b -a":       "b",
+		"+a +b -b":       "", // a has died: b has waited for it
+		"+a +b ~b":       "a",
+		"+a +b ~b +c -c": "",
+		"+a +a":          "a", // it needed two tries, or took the lock again
+		"+a +b +a":       "b,a",
+		"-a":             "",
+		"+a !a":          "a",
+		"?a":             "", // it does not follow
+		"+a ?b -b":       "a",
+
+		"+a1 +b2":          "a1,b2",
+		"+a1 +b2 -a1":      "b2",
+		"+a1 +b2 -b2":      "a1", // another slot
+		"+a12 +b2 -b2":     "a1",
+		"+a12 +b2 -b2 -a1": "",
+		"+a1 +a":           "a1,a", // the mutex of this name
+		"+a1 +b -b":        "a1",
+		"+a +a1 -a1":       "a",
+	} {
+		var h held
+		for _, r := range append([]*Record{nil}, records(log)...) {
+			h = h.after(r)
+		}
+		if got := h.String(); got != want {
+			t.Errorf("%s: open are %s, want %s", log, got, want)
+		}
+	}
+}
+
+func TestRivals(t *testing.T) {
+	t.Parallel()
+	h := held{{ID: "a", Slots: []int{1, 2}}, {ID: "b", Slots: []int{3}}, {ID: "c"}, {ID: "d"}}
+	for _, test := range []struct {
+		own  string
+		want string
+	}{{"+x2", "a1 2"}, {"+x13", "a1 2,b3"}, {"+x4", ""}, {"+a2", ""}, {"+a3", "b3"}, {"+x", "c,d"}, {"+c", "d"}} {
+		if got := held(h.rivals(records(test.own)[0])).String(); got != test.want {
+			t.Errorf("rivals of %s: %s, want %s", test.own, got, test.want)
+		}
+	}
+}
+
+// Wherever one begins to read: as soon as it is complete, it knows what one knows who has
+// read everything.
+func TestOpenGrantsAreThoseOfTheWholeLog(t *testing.T) {
+	t.Parallel()
+	list := records("?x +a1 +b2 !a -a1 +c1 +d3 -b2 -x +e2 ~e2 +f12 -c1 +g3 -f1 +h1 -h1 +i2")
+	whole := newKnown(0, true)
+	var states []held
+	for i, r := range list {
+		if m := whole.mark(); m != nil && r.Token > 0 && i%3 > 0 { // some writers know nothing
+			r.Read = m
+		}
+		whole.add(int64(i), r)
+		if !whole.complete() {
+			t.Fatal("the whole log is not enough")
+		}
+		states = append(states, whole.open)
+	}
+	read := 0
+	for begin := range list {
+		k := newKnown(-1, true)
+		for i, r := range list[begin:] {
+			k.add(int64(begin+i), r)
+			if !k.complete() {
+				continue
+			}
+			read++
+			if got, want := k.open.String(), states[begin+i].String(); got != want {
+				t.Errorf("from %d to %d: open are %s, want %s", begin, begin+i, got, want)
+			}
+			if k.later != nil {
+				t.Error("it keeps what it has taken in")
+			}
+		}
+	}
+	if read < len(list) {
+		t.Errorf("complete only %d times", read)
+	}
+}
+
+func TestAMarkWithoutOpenGrantsIsNotEnoughForAFollower(t *testing.T) {
+	t.Parallel()
+	for follows, want := range map[bool]bool{false: true, true: false} {
+		k := newKnown(-1, follows)
+		k.add(9, marked(5, 8, 4))
+		if k.complete() != want || k.top != 5 {
+			t.Errorf("follows %t: complete is %t, top %d", follows, k.complete(), k.top)
+		}
+	}
+	k := newKnown(0, true)
+	for i := range maxHeld {
+		k.add(int64(i), &Record{
+			Type: TypeGrant, Kind: wire.Mutex, ID: fmt.Sprint(i), Token: int64(i + 1),
+		})
+		if m := k.mark(); m.Open == nil || len(m.Open) != i+1 {
+			t.Fatalf("behind %d grants the mark has %d", i+1, len(m.Open))
+		}
+	}
+	k.add(maxHeld, &Record{Type: TypeGrant, Kind: wire.Mutex, ID: "last", Token: maxHeld + 1})
+	if m := k.mark(); m.Open != nil {
+		t.Error("a mark is too long")
+	}
+}
+
+func TestALogWithoutOpenGrantsSaysSo(t *testing.T) {
+	t.Parallel()
+	k := newKnown(0, true)
+	k.add(0, records("?a")[0])
+	body, err := Record{Type: TypeGrant, Kind: wire.Mutex, ID: "b", Read: k.mark()}.encode()
+	if err != nil || !strings.Contains(string(body), `"open":[]`) {
+		t.Errorf("%s, %v", body, err)
+	}
+	if r, err := decode(body); err != nil || r.Read.Open == nil {
+		t.Errorf("decoded %+v, %v", r, err)
+	}
+	k = newKnown(0, false)
+	k.add(0, records("?a")[0])
+	if body, err = (Record{ID: "b", Read: k.mark()}).encode(); err != nil ||
+		strings.Contains(string(body), "open") {
+		t.Errorf("%s, %v", body, err)
+	}
+}
