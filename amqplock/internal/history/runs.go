@@ -49,6 +49,9 @@ func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run))
 		}
 		id := e.record.ID
 		if e.record.Type == TypeGrant {
+			if e.record.Regained && open[id] != nil {
+				return
+			}
 			if len(open) > maxOpen {
 				clear(open)
 			}
@@ -105,10 +108,11 @@ func (l *Log) pair(entries []entry) []Run {
 			index[e.record.ID] = i
 			runs = append(runs, Run{})
 		}
-		if e.record.Type == TypeGrant {
-			runs[i] = Run{Grant: e.record} // it may have withdrawn before
-		} else {
+		switch {
+		case e.record.Type == TypeEnd:
 			runs[i].End = e.record
+		case !e.record.Regained || runs[i].Grant == nil:
+			runs[i] = Run{Grant: e.record} // it may have withdrawn before
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return a.Began().Compare(b.Began()) })
