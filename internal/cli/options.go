@@ -6,6 +6,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/runner"
 )
 
@@ -37,6 +38,8 @@ type options struct {
 	stopTime      time.Duration
 
 	command     string // of --command
+	onLoss      job.OnLoss
+	regain      time.Duration
 	stopSignal  syscall.Signal
 	orphans     runner.Orphans
 	progress    time.Duration

@@ -13,6 +13,7 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/internal/report"
+	"github.com/amqprun/amqprun/runner"
 )
 
 // takeOptions say which lock to take, how, and what to do about its loss. Options that
@@ -41,9 +42,12 @@ func takeOptions(o *options) []*option {
 }
 
 func runOptions(o *options) []*option {
+	o.regain = time.Minute
 	return append(takeOptions(o), []*option{
 		toggle("elastic", &o.elastic),
 		value("command c", text(&o.command)),
+		value("on-loss", onLoss(&o.onLoss)).orVariable(),
+		value("regain", atLeast(&o.regain)).orVariable(),
 		value("orphans", orphans(&o.orphans)),
 		value("report", nonEmpty(&o.report)),
 		value("once", duration(&o.once)),
@@ -90,7 +94,7 @@ func specOf(o *options) (job.Spec, error) {
 		Broker: o.broker, Lock: o.lock, Slots: o.slots, Count: o.count, Priority: o.priority,
 		Greedy: o.greedy, Elastic: o.elastic, CheckInterval: o.checkInterval, StopTime: o.stopTime,
 		NoWait: o.noWait || o.given["wait"] && o.wait == 0, Wait: o.wait, Conflict: o.conflictCode,
-		StopSignal: o.stopSignal, Orphans: o.orphans,
+		OnLoss: o.onLoss, Regain: o.regain, StopSignal: o.stopSignal, Orphans: o.orphans,
 		Progress: o.progress, Report: o.report, Shown: shown, Metadata: o.metadata,
 		History: o.history, Fence: o.fence, Once: o.once,
 		Verbose: o.messages.Verbose,
@@ -123,6 +127,16 @@ func checkRun(o *options) error {
 			o.slots)
 	case o.given["once"] && (o.once <= 0 || o.lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.once)
+	case o.onLoss == job.Pause && !runner.CanPause:
+		return exit.Usagef("--on-loss pause: only Linux lets amqprun find all processes of a command")
+	case o.onLoss == job.Pause && (o.greedy || o.count > 1 || o.count == amqplock.All):
+		return exit.Usagef("--on-loss pause is for a mutex or one slot, without --count and --greedy")
+	case o.onLoss == job.Keep && o.elastic:
+		return exit.Usagef("--on-loss keep and --elastic exclude each other")
+	case o.onLoss == job.Keep && (o.fence || o.once > 0):
+		return exit.Usagef("--on-loss keep excludes --fence and --once: two commands may run at once")
+	case o.given["regain"] && o.onLoss != job.Pause:
+		return exit.Usagef("--regain needs --on-loss pause")
 	case o.elastic && o.fence:
 		return exit.Usagef("--elastic and --fence exclude each other")
 	case o.elastic && !o.greedy:

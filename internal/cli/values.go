@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -178,6 +179,18 @@ func orphans(o *runner.Orphans) func(string) error {
 		policy, ok := known[value]
 		if !ok {
 			return errors.New("neither leave, wait nor kill")
+		}
+		*o = policy
+		return nil
+	}
+}
+
+func onLoss(o *job.OnLoss) func(string) error {
+	return func(value string) error {
+		known := map[string]job.OnLoss{"stop": job.Stop, "pause": job.Pause, "keep": job.Keep}
+		policy, ok := known[value]
+		if !ok {
+			return errors.New("neither stop, pause nor keep")
 		}
 		*o = policy
 		return nil

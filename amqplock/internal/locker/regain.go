@@ -18,11 +18,14 @@ type cutError struct{ error }
 
 func (e *cutError) Unwrap() error { return e.error }
 
-// MayRegain reports whether the lock was lost, and Regain may take it again.
-func (h *Holder) MayRegain() bool {
+// CutOff reports whether the lock was lost with a cutError as the reason.
+func (h *Holder) CutOff() bool {
 	var cut *cutError
-	return h.cfg.Regain > 0 && errors.As(context.Cause(h.ctx), &cut)
+	return errors.As(context.Cause(h.ctx), &cut)
 }
+
+// MayRegain reports whether the lock was lost, and Regain may take it again.
+func (h *Holder) MayRegain() bool { return h.cfg.Regain > 0 && h.CutOff() }
 
 // The pauses between two tries to take a lock again: another may have it for a moment, or
 // the broker has not noticed yet that our connection is dead.
