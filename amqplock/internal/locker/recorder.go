@@ -28,6 +28,9 @@ type recorder struct {
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
 
+	follower  *history.Follower // behind the grant; nil if nobody needs one
+	published chan *wire.Conn   // the newest publish connection, for the follower
+
 	written bool // the grant is in the log
 	failed  bool // it has warned
 	lost    bool // the end in the log says so
@@ -88,6 +91,9 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	}
 	r.lost = lost
 	record := r.endOf(ending, lost)
+	if r.follower != nil {
+		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
+	}
 	err := r.append(ctx, link, record)
 	for begun := time.Now(); err != nil && r.cfg.Once > 0 && !lost && time.Since(begun) < onceTime; {
 		select {
@@ -104,6 +110,35 @@ const (
 	onceTime  = 3 * time.Second
 	onceRetry = 100 * time.Millisecond
 )
+
+// withdraw ends a grant under which nothing has started, best effort, if there is one.
+func (r *recorder) withdraw(ctx context.Context, link *wire.Link) {
+	if !r.written {
+		return
+	}
+	end := r.endOf(Ending{Result: history.ResultWithdrawn}, false)
+	if err := r.append(context.WithoutCancel(ctx), link, end); err != nil {
+		r.cfg.Debugf("the next run may wait for a sign of life of this one: %v", err)
+	}
+	r.forget()
+}
+
+// forget is for a grant that has ended before anything started.
+func (r *recorder) forget() {
+	if r.follower != nil {
+		r.follower.Close()
+	}
+	r.written, r.follower = false, nil
+}
+
+// publishes hands a new publish connection to the follower. The calls do not overlap.
+func (r *recorder) publishes(c *wire.Conn) {
+	select {
+	case <-r.published:
+	default:
+	}
+	r.published <- c
+}
 
 func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	held := max(r.cfg.clock.Now()-r.granted, 0)
