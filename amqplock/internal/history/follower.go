@@ -68,6 +68,9 @@ func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
 // enough of the log.
 func (f *Follower) Mark() *Mark { return f.known.mark() }
 
+// Offset is how far it has read.
+func (f *Follower) Offset() int64 { return f.known.to }
+
 // Conn is the publish connection that it reads on.
 func (f *Follower) Conn() *wire.Conn { return f.log.conn }
 
@@ -86,7 +89,7 @@ func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
 }
 
 func (f *Follower) move(ctx context.Context) error {
-	was := f.known
+	was, last := f.known, f.last
 	if err := f.attach(ctx, was.to, f.log.find); err != nil {
 		f.known = was
 		return err
@@ -96,13 +99,13 @@ func (f *Follower) move(ctx context.Context) error {
 	e, _, err := f.read(same)
 	begin := e.offset
 	switch {
-	case err == nil && e.offset == was.to:
+	case err == nil && e.offset == was.to && f.last == last:
 		f.known = was
 		return nil
 	case err != nil && (same.Err() == nil || ctx.Err() != nil):
-		f.known = was
+		f.known, f.last = was, last
 		return err
-	case err != nil || e.offset < was.to:
+	case err != nil || e.offset <= was.to:
 		begin = 0
 	}
 	return f.attach(ctx, begin, f.log.find) // its records are read again, by Next

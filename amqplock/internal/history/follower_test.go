@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -67,20 +68,25 @@ func TestAFollowerMissesNothingWhileItMoves(t *testing.T) {
 
 func TestAFollowerReadsALogAnewThatWasDeleted(t *testing.T) {
 	t.Parallel()
-	l := testLog(t)
-	for _, id := range []string{"a", "b", "c", "d"} {
-		mustAppend(t, l, end(mustGrant(t, l, id)))
+	for name, earlier := range map[string]int{"a shorter one": 4, "one as long": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := testLog(t)
+			for i := range earlier {
+				mustAppend(t, l, end(mustGrant(t, l, fmt.Sprint(i))))
+			}
+			f := follow(t, l.at(t, 0), "holder")
+			deleteQueue(t, l)
+			if _, err := f.Next(deadline(t)); err == nil {
+				t.Fatal("it has read something")
+			}
+			follow(t, l, "other")
+			if err := f.Move(deadline(t), testConn(t)); err != nil {
+				t.Fatal(err)
+			}
+			readsNewer(t, f, "other")
+		})
 	}
-	f := follow(t, l.at(t, 0), "holder")
-	deleteQueue(t, l)
-	if _, err := f.Next(deadline(t)); err == nil {
-		t.Fatal("it has read something")
-	}
-	follow(t, l, "other")
-	if err := f.Move(deadline(t), testConn(t)); err != nil {
-		t.Fatal(err)
-	}
-	readsNewer(t, f, "other")
 }
 
 func TestOldGrantsDoNotSupersede(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 type reader struct {
 	log   *Log
 	known known
+	last  string // the body of the newest message
 
 	channel  *amqp.Channel
 	messages <-chan amqp.Delivery
@@ -81,6 +82,7 @@ func (rd *reader) read(ctx context.Context) (e entry, id string, err error) {
 	}
 	e.record, _ = decode(message.Body)
 	rd.known.add(e.offset, e.record)
+	rd.last = string(message.Body)
 	return e, message.MessageId, reason(message.Ack(false), rd.closed)
 }
 

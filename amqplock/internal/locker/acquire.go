@@ -122,8 +122,9 @@ func (s *search) failed(ctx context.Context, why error) error {
 // the history of what it gets.
 type contender struct {
 	*attempt
-	who *presence.Participant
-	log *recorder
+	who   *presence.Participant
+	log   *recorder
+	waits bool // while others hold the lock
 }
 
 // mayPass reports whether a wait may follow a try that ended with err: others hold the
@@ -201,6 +202,7 @@ func (c *contender) compareSize() {
 func (c *contender) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	c.log.withdraw(ctx, c.link)
 	c.putBack(ctx)
 	c.link.Close()
 	c.who.Wait()

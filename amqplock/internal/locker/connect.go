@@ -39,7 +39,7 @@ func connect(
 	cause := context.Cause(ctx)
 	switch {
 	case err == nil:
-		c.newcomer = wait
+		c.newcomer, c.waits = wait, wait
 	case cause != nil && !errors.Is(cause, context.DeadlineExceeded):
 		err = &fault.Error{
 			Kind: fault.ErrNotAcquired,
@@ -74,9 +74,12 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	c := &contender{
 		attempt: newAttempt(cfg, link, false),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
-		log:     &recorder{cfg: cfg},
+		log:     &recorder{cfg: cfg, published: make(chan *wire.Conn, 1)},
 	}
-	link.OnPublish = c.who.Appear
+	link.OnPublish = func(publish *wire.Conn) {
+		c.who.Appear(publish)
+		c.log.publishes(publish)
+	}
 	if early != nil {
 		link.UsePublish(early)
 	}

@@ -23,14 +23,21 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if err != nil {
 		return err
 	}
+	waited := false
 	if err = c.fence(ctx, o); err == nil {
+		waited, err = c.awaitRivals(ctx)
+	}
+	if err == nil {
 		err = c.ranAlready(ctx)
 	}
-	if err == nil && c.leaseIsOver() {
-		return c.proveAgain(ctx)
+	if err == nil && (waited || c.leaseIsOver()) {
+		err = c.proveAgain(ctx)
 	}
-	if err != nil && ctx.Err() == nil { // else abandon does it
-		c.putBack(ctx)
+	if err != nil {
+		c.log.withdraw(ctx, c.link)
+		if ctx.Err() == nil { // else abandon does it
+			c.putBack(ctx)
+		}
 	}
 	return err
 }
@@ -106,7 +113,8 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 	r.holds(slots)
 	granted, err := tail.Grant(ctx, r.grant)
 	if err == nil {
-		r.grant, r.written, r.token = granted, true, granted.Token
+		r.grant, r.token, r.written = granted, granted.Token, true
+		r.follower = tail.Follow(granted)
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}
 	return err

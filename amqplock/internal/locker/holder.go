@@ -21,6 +21,8 @@ type Holder struct {
 	log        *recorder
 	ours       bool           // see attempt
 	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
+	following  sync.WaitGroup
+	unfollow   context.CancelFunc // ends following
 	will       will
 	ending     atomic.Pointer[Ending]
 	released   sync.Once
@@ -49,6 +51,9 @@ func newHolder(c *contender) (*Holder, error) {
 	if c.size > 0 {
 		c.compareSize() // before the work prints anything
 	}
+	following, unfollow := context.WithCancel(context.Background())
+	h.unfollow = unfollow
+	h.follow(following) // until the work has ended, also beyond a loss
 	h.publishing.Go(func() {
 		if c.size == 0 {
 			c.compareSize() // the work does not wait for an answer
@@ -111,6 +116,8 @@ func (h *Holder) release(ctx context.Context) error {
 	h.expiry.Stop()
 	h.expire() // what the alarm has not reported yet
 	h.publishing.Wait()
+	h.unfollow()
+	h.following.Wait()
 	err := context.Cause(h.ctx)
 	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)
 	if err == nil {

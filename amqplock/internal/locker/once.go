@@ -20,23 +20,21 @@ func (c *contender) ranAlready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	log, grant := history.New(c.link.Publish(), c.cfg.Ref), c.log.grant
-	run, err := log.Succeeded(ctx, grant.Read.Offset, grant.At.Add(-c.cfg.Once))
+	upTo := grant.Read.Offset
+	if c.log.follower != nil { // an earlier run may have ended while we waited for it
+		upTo = c.log.follower.Offset()
+	}
+	run, err := log.Succeeded(ctx, upTo, grant.At.Add(-c.cfg.Once))
 	if err != nil || run == nil {
 		return err
 	}
 	c.log.end(ctx, c.link, Ending{Result: "skipped"}, false)
+	c.log.forget()
 	return &fault.Error{
 		Kind: fault.ErrNotAcquired,
 		Text: fmt.Sprintf("%s on %s was not acquired: a run of %s has succeeded at %s, %s ago",
-			c.cfg.Ref, c.link.Lock.Broker, whose(run), run.At.Local().Format(time.DateTime),
+			c.cfg.Ref, c.link.Lock.Broker, run.Whose(), run.At.Local().Format(time.DateTime),
 			max(grant.At.Sub(run.At), 0).Round(time.Second)),
 		Hint: fmt.Sprintf("amqprun history --mutex %s lists the runs", shellWord(c.cfg.Name)),
 	}
-}
-
-func whose(run *history.Record) string {
-	if run.Host == "" {
-		return "somebody unknown"
-	}
-	return run.User + "@" + run.Host
 }

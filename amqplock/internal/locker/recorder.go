@@ -29,6 +29,9 @@ type recorder struct {
 	granted time.Duration // on the clock of cfg
 	token   int64         // of the first grant, 0 without Config.Fence
 
+	follower  *history.Follower // behind the grant; nil if nobody needs one
+	published chan *wire.Conn   // the newest publish connection, for the follower
+
 	written bool // the grant is in the log
 	failed  bool // it has warned
 	lost    bool // the end in the log says so
@@ -90,6 +93,9 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	}
 	r.lost = lost
 	record := r.endOf(ending, lost)
+	if r.follower != nil {
+		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
+	}
 	err := r.append(ctx, link, record)
 	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
 	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
@@ -107,6 +113,35 @@ const (
 	neededTime  = 3 * time.Second
 	neededRetry = 100 * time.Millisecond
 )
+
+// withdraw ends a grant under which nothing has started, best effort, if there is one.
+func (r *recorder) withdraw(ctx context.Context, link *wire.Link) {
+	if !r.written {
+		return
+	}
+	end := r.endOf(Ending{Result: history.ResultWithdrawn}, false)
+	if err := r.append(context.WithoutCancel(ctx), link, end); err != nil {
+		r.cfg.Debugf("the next run may wait for a sign of life of this one: %v", err)
+	}
+	r.forget()
+}
+
+// forget is for a grant that has ended before anything started.
+func (r *recorder) forget() {
+	if r.follower != nil {
+		r.follower.Close()
+	}
+	r.written, r.follower = false, nil
+}
+
+// publishes hands a new publish connection to the follower. The calls do not overlap.
+func (r *recorder) publishes(c *wire.Conn) {
+	select {
+	case <-r.published:
+	default:
+	}
+	r.published <- c
+}
 
 func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	held := max(r.cfg.clock.Now()-r.granted, 0)

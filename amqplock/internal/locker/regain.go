@@ -76,6 +76,8 @@ func (h *Holder) disconnect() {
 	h.stop()
 	h.expiry.Stop()
 	h.publishing.Wait()
+	h.unfollow()
+	h.following.Wait()
 	h.link.Close()
 	h.background.Wait()
 	h.who.Wait()
@@ -172,8 +174,12 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 	case err != nil:
 		return err
 	case len(others) > 0:
-		return &finalError{fmt.Errorf("it was granted to a run of %s", whose(&others[0]))}
+		return &finalError{fmt.Errorf("it was granted to a run of %s", others[0].Whose())}
 	}
+	if r.follower != nil {
+		r.follower.Close()
+	}
+	r.follower = tail.Follow(again)
 	again.At = r.grant.At
 	r.grant = again
 	return nil

@@ -1,0 +1,273 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// halfSecond is how long a newcomer waits for a sign of life.
+const halfSecond = 500 * time.Millisecond
+
+// rival is a run that the broker has granted our lock too: it has a grant in the log, and
+// no queue.
+type rival struct {
+	t     *testing.T
+	log   *history.Log
+	from  *history.Follower
+	grant history.Record
+}
+
+// fencedConfig is a lock of a fenced run, whose log is deleted in the end.
+func fencedConfig(t *testing.T, kind wire.Kind) Config {
+	cfg := testConfig(t, kind)
+	cfg.Fence = true
+	if kind == wire.Mutex {
+		t.Cleanup(func() {
+			if err := DestroyMutex(context.Background(), cfg.Broker, cfg.Name); err != nil {
+				t.Errorf("clean up: %v", err)
+			}
+		})
+	}
+	return cfg
+}
+
+// newRival grants the lock to a rival, by a record alone.
+func newRival(t *testing.T, cfg Config, id string, slots ...int) *rival {
+	t.Helper()
+	b, err := cfg.Broker.Resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := b.Open(t.Context(), wire.ForPublish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	r := &rival{t: t, log: history.New(conn, cfg.Ref)}
+	tail, err := r.log.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	grant := history.Record{Kind: cfg.Kind, ID: id, Host: "elsewhere", User: "root", Slots: slots}
+	if r.grant, err = tail.Grant(t.Context(), grant); err != nil {
+		t.Fatal(err)
+	}
+	if r.from = tail.Follow(r.grant); r.from == nil {
+		t.Skip("this broker grants nothing twice")
+	}
+	return r
+}
+
+// sign waits for a newer grant, and gives a sign of life. It returns when it has.
+func (r *rival) sign(ctx context.Context) error {
+	for {
+		record, err := r.from.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if r.from.Supersedes(record) {
+			return r.from.Sign(ctx, 20*time.Second)
+		}
+	}
+}
+
+func (r *rival) end() error {
+	return r.log.Append(r.t.Context(), history.Record{
+		Type: history.TypeEnd, Kind: r.grant.Kind, ID: r.grant.ID, Token: r.grant.Token,
+		At: time.Now(), Result: "lost",
+	})
+}
+
+// lastRun is what the log says of the newest run.
+func (r *rival) lastRun() history.Run {
+	r.t.Helper()
+	runs, err := r.log.Runs(r.t.Context(), 1)
+	if err != nil || len(runs) != 1 {
+		r.t.Fatal(runs, err)
+	}
+	return runs[0]
+}
+
+func TestAHolderStopsWhenItsLockIsGrantedAgain(t *testing.T) {
+	t.Parallel()
+	for kind, slots := range map[wire.Kind][]int{wire.Mutex: nil, wire.Semaphore: {1}} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			cfg := fencedConfig(t, kind)
+			if kind == wire.Semaphore {
+				cfg.Slots = 2
+				cfg.Count = 2
+			}
+			lock := mustAcquire(t, cfg)
+			granted := newRival(t, cfg, "rival", slots...)
+			if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "granted again to a run of root@elsewhere") {
+				t.Errorf("lost: %v", lost)
+			}
+			var alive []*history.Record
+			released := make(chan error, 1)
+			go func() {
+				<-time.After(halfSecond / 2) // so long the work takes to stop
+				released <- lock.Release(context.Background())
+			}()
+			begun := time.Now()
+			_, err := granted.from.AwaitRivals(t.Context(), func(r *history.Record) error {
+				alive = append(alive, r)
+				return nil
+			})
+			if err != nil || len(alive) != 1 || alive[0].Seconds != 20 || time.Since(begun) > 5*time.Second {
+				t.Errorf("alive are %v after %s, %v", alive, time.Since(begun), err)
+			}
+			if err := <-released; !errors.Is(err, fault.ErrLost) {
+				t.Errorf("release: %v", err)
+			}
+		})
+	}
+}
+
+// A grant of another slot, one without a token, and our own are nothing to stop for.
+func TestAHolderGoesOnWhenOthersAreGrantedTheirs(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Semaphore)
+	cfg.Slots = 1
+	lock := mustAcquire(t, cfg)
+	elsewhere := newRival(t, cfg, "elsewhere", 2)
+	late := history.Record{
+		Type: history.TypeGrant, Kind: cfg.Kind, ID: "late", Slots: []int{1}, At: time.Now(),
+	}
+	if err := elsewhere.log.Append(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	newRival(t, cfg, lock.log.grant.ID, 1)
+	newest := newRival(t, cfg, "another", 3)
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	if err := lock.Release(t.Context()); err != nil { // it has read all of that, as its end shows
+		t.Errorf("release: %v", err)
+	}
+	if end := newest.lastRun().End; end != nil {
+		t.Errorf("an end of %s", end.ID)
+	}
+}
+
+func TestANewcomerWaitsHalfASecondAfterACrash(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Mutex)
+	crashed := newRival(t, cfg, "crashed")
+	for _, crash := range []bool{true, false} {
+		begun := time.Now()
+		lock := mustAcquire(t, cfg)
+		if took := time.Since(begun); (took > halfSecond) != crash {
+			t.Errorf("it took %s", took)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if end := crashed.lastRun().End; end == nil || end.Result != "released" {
+		t.Errorf("the last end is %+v", end)
+	}
+}
+
+func TestANewcomerWaitsForTheEndOfALiveHolder(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Mutex)
+	earlier := newRival(t, cfg, "earlier")
+	warned := make(chan string, 10)
+	cfg.Log = onWarning(func(text string) { warned <- text })
+	var signing sync.WaitGroup
+	defer signing.Wait()
+	ended := make(chan time.Time, 1)
+	signing.Go(func() {
+		if err := earlier.sign(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-time.After(2 * halfSecond)
+		ended <- time.Now()
+		if err := earlier.end(); err != nil {
+			t.Error(err)
+		}
+	})
+	lock := mustAcquire(t, cfg)
+	granted := time.Now()
+	if granted.Before(<-ended) {
+		t.Error("it did not wait for the end")
+	}
+	if got := <-warned; !strings.Contains(got, "was granted twice: waiting for the end of a run of root@elsewhere") {
+		t.Errorf("warned: %s", got)
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneThatDoesNotWaitGivesUpForALiveHolder(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"-n", "-w"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cfg := fencedConfig(t, wire.Mutex)
+			earlier := newRival(t, cfg, "earlier")
+			ctx, acquire := t.Context(), TryAcquire
+			if how == "-w" {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 2*halfSecond)
+				defer cancel()
+				acquire = Acquire
+			}
+			var signing sync.WaitGroup
+			signing.Go(func() {
+				for earlier.sign(t.Context()) == nil {
+				}
+			})
+			lock, err := acquire(ctx, cfg)
+			if lock != nil {
+				_ = lock.Release(t.Context())
+			}
+			if !errors.Is(err, fault.ErrNotAcquired) ||
+				!strings.Contains(err.Error(), "it was granted twice: a run of root@elsewhere has it still") {
+				t.Errorf("got %v", err)
+			}
+			earlier.log.Conn().Abort()
+			signing.Wait()
+			next := newRival(t, cfg, "next")
+			runs, err := next.log.Runs(t.Context(), 2)
+			if err != nil || len(runs) != 2 || runs[0].End == nil || runs[0].End.Result != "withdrawn" {
+				t.Errorf("runs %+v, %v", runs, err)
+			}
+		})
+	}
+}
+
+// A history that is deleted, or a publish connection that ends, costs nobody the lock.
+// The holder reads the new history.
+func TestAHolderOutlivesItsHistory(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Mutex)
+	lock := mustAcquire(t, cfg)
+	lock.link.Publish().Abort()
+	if err := lock.link.Requests.Remove(wire.LogQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-lock.Context().Done():
+		t.Fatal(context.Cause(lock.Context()))
+	case <-time.After(halfSecond):
+	}
+	if err := lock.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newRival(t, cfg, "rival")
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "granted again") {
+		t.Errorf("lost: %v", lost)
+	}
+}
