@@ -25,11 +25,12 @@ type Run struct {
 
 // The results that this package gives itself. Others come from Lock.SetEnding.
 const (
-	ResultReleased = "released" // the lock was released, and SetEnding has said nothing
-	ResultLost     = "lost"     // the lock was lost
-	ResultSkipped  = "skipped"  // WithOnce has found that another run had succeeded
-	ResultRunning  = "running"  // no end is recorded, and the run holds the lock
-	ResultUnknown  = "unknown"  // no end is recorded, and no holder answers under this ID
+	ResultReleased  = "released"  // the lock was released, and SetEnding has said nothing
+	ResultLost      = "lost"      // the lock was lost
+	ResultSkipped   = "skipped"   // WithOnce has found that another run had succeeded
+	ResultWithdrawn = "withdrawn" // Acquire has given up behind the grant
+	ResultRunning   = "running"   // no end is recorded, and the run holds the lock
+	ResultUnknown   = "unknown"   // no end is recorded, and no holder answers under this ID
 )
 
 // Ending is how the work under a lock has ended, for its history.
@@ -50,6 +51,11 @@ func WithHistory() Option { return func(r *request) { r.History = true } }
 // Without a permission the error matches ErrAccess. Where a queue is in the way, or the
 // broker has no streams, it matches ErrNotALock. In an alarm of the broker a waiter
 // waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
+//
+// A cluster of RabbitMQ before 4.3 may grant a lock twice. There the lock is lost when the
+// history has a newer grant of one of its slots. And Acquire waits for an earlier run that
+// has left no end: for half a second, or if that gives a sign of life for its end. Of two
+// runs that have the same WithAbout ID this is not noticed.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
 // WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex

@@ -15,6 +15,7 @@ usage: foreign.py COMMAND [ARGUMENT...]     the broker is that of AMQPRUN_URL
   line NAME COUNT     succeed when COUNT clients stand in the wait queue
   show QUEUE          print the numbers of messages and consumers
   remove QUEUE        delete a queue
+  append QUEUE TEXT   publish a message
 """
 import logging
 import os
@@ -180,8 +181,12 @@ def remove(broker, queue):
     broker.channel.queue_delete(queue)
 
 
+def append(broker, queue, text):
+    broker.channel.basic_publish("", queue, text.encode(), mandatory=True)
+
+
 def main():
-    commands = (mutex, acquire, change, destroy, slot, unslot, count, has, work, line, show, remove)
+    commands = (mutex, acquire, change, destroy, slot, unslot, count, has, work, line, show, remove, append)
     command = {f.__name__: f for f in commands}[sys.argv[1]]
     signal.signal(signal.SIGTERM, on_term)
     broker = Broker()

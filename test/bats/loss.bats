@@ -13,6 +13,7 @@ setup() {
 teardown() {
   end_background
   amqprun destroy --semaphore "$LOCK"
+  amqprun destroy --mutex "$LOCK"
 }
 
 # A holder whose command needs a moment of its grace.
@@ -55,6 +56,15 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
   slow_hold --mutex "$LOCK"
   delete_queue "$LOCK"
   lost "lost mutex \"$LOCK\" on amqp://[^ ]*: the ownership check failed: .*404"
+}
+
+@test "the mutex is granted again" {
+  broker_ctl version | grep -qE '^(3|4\.[0-2])\.' || skip "this broker grants nothing twice"
+  slow_hold --fence --mutex "$LOCK"
+  foreign append "$LOCK-L" '{"version":1,"type":"grant","kind":"mutex","id":"other","at":"2020-03-02T01:00:00Z",
+    "token":4000000000000,"host":"there","user":"me"}'
+  lost "lost mutex \"$LOCK\" on amqp://[^ ]*: it was granted again to a run of me@there"
+  history_is '[r["result"] for r in runs] == ["unknown", "lost"]' # the sign of life is no run
 }
 
 @test "the queue of the slot's holder is deleted, and the slot is somebody else's" {

@@ -36,7 +36,7 @@ func (rd *reader) attach(
 	if err != nil {
 		return err
 	}
-	rd.channel, rd.known = channel, newKnown(offset, rd.log.follows)
+	rd.channel, rd.known = channel, newKnown(offset, true)
 	rd.closed = channel.NotifyClose(make(chan *amqp.Error, 1))
 	err = wire.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 	if err == nil {

@@ -18,6 +18,9 @@ import (
 // MaxPriority and its negative bound Config.Priority.
 const MaxPriority = 100
 
+// MaxRegain bounds Config.Regain, because nobody takes the lock for so long.
+const MaxRegain = time.Hour
+
 // DefaultCheckInterval is that of Config.
 const DefaultCheckInterval = 3 * time.Second
 
@@ -112,8 +115,8 @@ func (c Config) checkSet() error {
 		return fault.Config("once in %s: must be more than 0", c.Once)
 	case c.Once > 0 && c.Kind != wire.Mutex:
 		return fault.Config("once in %s: only a mutex can be held once in a time", c.Once)
-	case c.Regain < 0:
-		return fault.Config("regain within %s: must be more than 0", c.Regain)
+	case c.Regain < 0 || c.Regain > MaxRegain:
+		return fault.Config("regain within %s: must be more than 0, and at most %s", c.Regain, MaxRegain)
 	case c.Regain > 0 && (c.Count > 1 || c.Count == All || c.Greedy):
 		return fault.Config("only a mutex or one slot can be regained")
 	case c.Elastic && c.Fence:

@@ -19,9 +19,12 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
+	if err := c.avoidReserved(ctx, o); err != nil {
+		return err
+	}
 	err := c.attempt.try(ctx, first)
 	if err != nil {
-		return err
+		return c.whyBusy(err)
 	}
 	waited := false
 	if err = c.fence(ctx, o); err == nil {
@@ -35,7 +38,10 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	}
 	if err != nil {
 		c.log.withdraw(ctx, c.link)
-		if ctx.Err() == nil { // else abandon does it
+		switch {
+		case c.yield(ctx, err):
+			return c.try(ctx, first)
+		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
 		}
 	}
@@ -114,6 +120,9 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 	granted, err := tail.Grant(ctx, r.grant)
 	if err == nil {
 		r.grant, r.token, r.written = granted, granted.Token, true
+		err = r.reservedFrom(ctx, tail)
+	}
+	if err == nil {
 		r.follower = tail.Follow(granted)
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}

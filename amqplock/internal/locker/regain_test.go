@@ -182,7 +182,6 @@ func TestRegainEndsInTime(t *testing.T) {
 	if !errors.Is(err, fault.ErrLost) || !strings.Contains(err.Error(), "not taken again within 500ms") {
 		t.Errorf("got %v", err)
 	}
-	cfg.Regain = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err = lock.Regain(ctx); !errors.Is(err, fault.ErrLost) {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,22 @@ import (
 // (https://github.com/rabbitmq/rabbitmq-server/issues/9798). The broker reports it to
 // nobody: the holder must notice.
 func TestVanishing(t *testing.T) {
+	const interval = 500 * time.Millisecond
+	vanishing(t, interval+rig.Grace+rig.Slack)
+}
+
+// With --fence the second waits until the first has ended.
+func TestVanishingFenced(t *testing.T) {
+	if kept() {
+		t.Skip("here nobody follows the log")
+	}
+	vanishing(t, 0, "--fence")
+}
+
+// vanishing has locks vanish, and fails if two commands ran at once for longer than
+// allowed. The options are more of amqprun's.
+func vanishing(t *testing.T, allowed time.Duration, options ...string) {
+	t.Helper()
 	const crowd, contenders = 300, 12
 	whole(t)
 	locks := make([]*rig.Lock, contenders)
@@ -43,13 +60,11 @@ func TestVanishing(t *testing.T) {
 	var all []*rig.Contender
 	for i, lock := range locks {
 		// Two for each lock: when the first one's queue has vanished, the second gets it.
-		all = append(
-			all,
-			lock.Start("first", url(2+i%2), "--wait", "60", "--connect-timeout", "10", "--", "-for",
-				"6s"),
-			lock.Start("second", url(3-i%2), "--wait", "60", "--connect-timeout", "10", "--",
-				"-for", "6s"),
-		)
+		arguments := slices.Concat(options, []string{
+			"--wait", "60", "--connect-timeout", "10", "--", "-for", "6s",
+		})
+		all = append(all, lock.Start("first", url(2+i%2), arguments...),
+			lock.Start("second", url(3-i%2), arguments...))
 	}
 	for _, c := range all {
 		c.AwaitMessage("waiting for")
@@ -75,8 +90,7 @@ func TestVanishing(t *testing.T) {
 	t.Logf("of %d commands %d lost a lock that had vanished, %d their connection", len(all),
 		vanished, disconnected)
 	rig.Figure(t, "longest overlap", worst)
-	const interval = 500 * time.Millisecond
-	if worst > interval+rig.Grace+rig.Slack {
+	if worst > allowed {
 		t.Errorf("two commands at once for %s", worst)
 	}
 	if !kept() {

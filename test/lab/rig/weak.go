@@ -36,6 +36,11 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"return r.doSince(since, func(ch *amqp.Channel) error {\n" +
 			"\t\t_ = ch.Publish(\"\", queue+\"-weak\", false, false, amqp.Publishing{})\n",
 	},
+	"does not follow the log": {
+		"amqplock/internal/locker/follow.go",
+		"case f.from.Supersedes(r):",
+		"case false:",
+	},
 	"asks for no majority": {
 		"amqplock/internal/locker/checks.go",
 		"if c.lock.Kind == wire.Mutex || !ours {",
