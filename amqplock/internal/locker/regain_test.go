@@ -137,7 +137,7 @@ func TestRegainFindsAnotherHolder(t *testing.T) {
 		lock := cut(t, cfg)
 		lock.disconnect()
 		rival := cfg
-		rival.Regain, rival.Fence = 0, true
+		rival.Regain, rival.History = 0, true // which does not wait
 		rival.About = func() presence.About { return presence.About{ID: "rival", User: "you", Host: "there"} }
 		other := mustAcquire(t, rival)
 		patient := make(chan error, 1)
