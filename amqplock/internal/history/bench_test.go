@@ -55,9 +55,15 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkClock(b *testing.B) {
 	conn := testConn(b)
 	for b.Loop() {
-		if _, err := askClock(b.Context(), conn); err != nil {
+		lit := newBeacon(conn.MayGrantTwice())
+		err := lit.light(b.Context(), conn)
+		if err == nil {
+			_, err = askClock(b.Context(), lit)
+		}
+		if err != nil {
 			b.Fatal(err)
 		}
+		lit.dim()
 	}
 }
 

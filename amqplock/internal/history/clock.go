@@ -2,13 +2,10 @@ package history
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // clock is the time of the broker. Tokens come from it and not from the clocks of the
@@ -28,47 +25,29 @@ func (c clock) now(own time.Time) int64 {
 	return min(max(own.UnixMilli(), earliest), latest)
 }
 
-// askClock has the broker dead-letter a message from a queue of our own into the same
+// askClock has the broker dead-letter a message from a beacon of our own into the same
 // queue.
-func askClock(ctx context.Context, conn *wire.Conn) (clock, error) {
+func askClock(ctx context.Context, b *beacon) (clock, error) {
 	var c clock
-	channel, err := open(ctx, conn)
-	if err != nil {
-		return c, err
+	if err := b.channel.PublishWithContext(ctx, "", b.queue(), false, false, amqp.Publishing{}); err != nil {
+		return c, reason(err, b.closed)
 	}
-	defer closeLater(channel)
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	queue := "amqprun.clock." + rand.Text()
-	// Nothing waits for an answer until the message is there: an error closes the
-	// channel. The queue goes with its consumer.
-	if _, err := channel.QueueDeclare(queue, false, true, true, true, amqp.Table{
-		"x-queue-type":              "classic",
-		"x-dead-letter-exchange":    "",
-		"x-dead-letter-routing-key": queue,
-	}); err != nil {
-		return c, err
-	}
-	messages, err := channel.Consume(queue, "", false, true, false, true, nil)
-	if err != nil {
-		return c, reason(err, closed)
-	}
-	if err := channel.PublishWithContext(ctx, "", queue, false, false, amqp.Publishing{}); err != nil {
-		return c, reason(err, closed)
-	}
-	message, err := receive(ctx, messages, closed)
+	message, err := receive(ctx, b.messages, b.closed)
 	if err != nil {
 		return c, err
 	}
 	c.asked = time.Now()
 	if err := message.Reject(false); err != nil {
-		return c, reason(err, closed)
+		return c, reason(err, b.closed)
 	}
-	if message, err = receive(ctx, messages, closed); err != nil {
+	if message, err = receive(ctx, b.messages, b.closed); err != nil {
 		return c, err
 	}
 	c.answered = time.Now()
-	c.second, err = deathTime(message.Headers)
-	return c, err
+	if c.second, err = deathTime(message.Headers); err != nil {
+		return c, err
+	}
+	return c, reason(message.Ack(false), b.closed)
 }
 
 // deathTime finds when a message was dead-lettered.

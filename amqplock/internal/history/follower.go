@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -15,23 +16,44 @@ import (
 // at the same time.
 type Follower struct {
 	reader
-	own Record
+	own    Record
+	beacon *beacon
+	renews int
 }
 
 // Follow makes a follower of a tail that has given out own. It takes over the tail's
-// channel: from then on only the follower is used, and closed. Follow returns nil where
+// channels: from then on only the follower is used, and closed. Follow returns nil where
 // the broker grants nothing twice.
 func (t *Tail) Follow(own Record) *Follower {
 	if !t.log.follows {
 		return nil
 	}
-	f := &Follower{reader: t.reader, own: own}
-	t.channel = nil
+	lit := *t.beacon
+	f := &Follower{reader: t.reader, own: own, beacon: &lit}
+	t.channel, t.beacon.channel = nil, nil
 	return f
 }
 
 // Close ends the reading.
-func (f *Follower) Close() { f.detach() }
+func (f *Follower) Close() {
+	f.detach()
+	f.beacon.dim()
+}
+
+// Renew has the broker begin to send anew, behind the record that was read last. When the
+// nodes of a cluster have lost each other a reader may get nothing any more, for ever and
+// without an error. A new one does.
+func (f *Follower) Renew() error {
+	f.renews++
+	tag := func(n int) string { return fmt.Sprint(consumer, n) }
+	messages, err := f.channel.Consume(f.log.queue, tag(f.renews), false, false, false, true,
+		from(f.known.to+1))
+	if err == nil {
+		err = f.channel.Cancel(f.tag, true)
+	}
+	f.messages, f.tag = messages, tag(f.renews)
+	return f.log.explain("read", reason(err, f.closed))
+}
 
 // Next blocks until there is a record of this lock by another run, until ctx ends, or
 // until the log cannot be read on. Then Move may help.
@@ -85,6 +107,9 @@ func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
 	log := *f.log
 	log.conn, log.writer = conn, nil
 	f.log = &log
+	if err := f.beacon.light(ctx, conn); err != nil {
+		return log.explain("follow", err)
+	}
 	return log.explain("read", f.move(ctx))
 }
 

@@ -66,6 +66,25 @@ func TestAFollowerMissesNothingWhileItMoves(t *testing.T) {
 	}
 }
 
+func TestAFollowerThatIsRenewedMissesNothing(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	f := follow(t, l.at(t, 0), "holder")
+	mustGrant(t, l, "a")
+	for range 2 { // what comes between the two is read once
+		if err := f.Renew(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readsNewer(t, f, "a")
+	mustGrant(t, l, "b")
+	for f.Mark().Open.String() != "holder,a,b" {
+		if _, err := f.Next(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAFollowerReadsALogAnewThatWasDeleted(t *testing.T) {
 	t.Parallel()
 	for name, earlier := range map[string]int{"a shorter one": 4, "one as long": 0} {

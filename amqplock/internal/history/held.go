@@ -11,6 +11,7 @@ type Held struct {
 	ID     string  `json:"id"`              // of the run
 	Slots  []int   `json:"slots,omitempty"` // none of a mutex
 	Regain float64 `json:"regain,omitempty"`
+	Beacon string  `json:"beacon,omitempty"`
 	// Gone is when another run has seen that it does not hold its slots, in Unix
 	// milliseconds; 0 if none has.
 	Gone int64 `json:"gone,omitempty"`
@@ -38,7 +39,9 @@ func (h held) after(r *Record) held {
 	switch {
 	case r == nil:
 	case r.Type == TypeGrant && r.Token > 0:
-		return append(h.without(i), Held{ID: r.ID, Slots: r.Slots, Regain: r.Regain})
+		return append(h.without(i), Held{
+			ID: r.ID, Slots: r.Slots, Regain: r.Regain, Beacon: r.Beacon,
+		})
 	case r.Type == TypeGone && i >= 0 && h[i].Gone == 0:
 		list := slices.Clone(h)
 		list[i].Gone = r.At.UnixMilli()
@@ -85,9 +88,9 @@ func (h held) rivals(own *Record) (list []Held) {
 	return list
 }
 
-// maxHeld bounds the list in a mark, in grants and slots. It is for 256 holders of a slot
+// maxHeld bounds the list in a mark, in grants and slots. It is for 128 holders of a slot
 // each.
-const maxHeld = 512
+const maxHeld = 256
 
 // size is the length of the list in a mark.
 func (h held) size() (n int) {

@@ -16,6 +16,7 @@ type reader struct {
 	last  string // the body of the newest message
 
 	channel  *amqp.Channel
+	tag      string // of the consumer
 	messages <-chan amqp.Delivery
 	closed   chan *amqp.Error
 }
@@ -43,7 +44,8 @@ func (rd *reader) attach(
 		err = wire.Call(ctx, func() error { return find(channel) })
 	}
 	if err == nil {
-		rd.messages, err = channel.Consume(rd.log.queue, "", false, false, false, true, from(offset))
+		rd.tag = consumer
+		rd.messages, err = channel.Consume(rd.log.queue, rd.tag, false, false, false, true, from(offset))
 	}
 	return reason(err, rd.closed)
 }

@@ -47,6 +47,7 @@ type Record struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Regain   float64           `json:"regain,omitempty"`   // seconds; it may take the lock again
 	Regained bool              `json:"regained,omitempty"` // it has: a grant of this ID came before
+	Beacon   string            `json:"beacon,omitempty"`   // it is lit while the run is connected
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`

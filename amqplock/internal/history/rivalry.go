@@ -2,12 +2,12 @@ package history
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
 // signTime is how long a newcomer waits for a sign of life. A holder that is alive gives
-// it within milliseconds. It is long enough for a busy machine, and a crash costs it.
+// it within milliseconds, unless the nodes of its cluster have just lost each other. It is
+// long enough for a busy machine, and a crash costs it.
 const signTime = 500 * time.Millisecond
 
 // mostSeconds bounds for how long a sign of life is heeded.
@@ -15,35 +15,51 @@ const mostSeconds = 3600
 
 // AwaitRivals blocks until no earlier run can be alive in our slots, as far as the log
 // says. waited says that it had to wait, so that the lock is to be proven again. It calls
-// alive with the first sign of life of each run; an error of that ends the wait.
+// alive for each run that is alive, or may be; an error of that ends the wait.
 //
-// It waits for signTime if no such run gives a sign of life, and else for the ends of
-// those that do, or until the time is over that they have named. The error is a
-// *SupersededError if our slot is granted again meanwhile.
+// It waits for the ends of those that give a sign of life, or until the time is over that
+// they have named. It waits for signTime for those that do not, and for up to patience if
+// their beacons are not dark. The error is a *SupersededError if our slot is granted again
+// meanwhile.
 func (f *Follower) AwaitRivals(
-	ctx context.Context, alive func(*Record) error,
+	ctx context.Context, patience time.Duration, alive func(whose string) error,
 ) (waited bool, err error) {
 	w := newRivalry(f.known.open.rivals(&f.own), time.Now())
-	for ; !w.over(time.Now()); waited = true {
-		bounded, cancel := context.WithDeadline(ctx, w.until())
-		r, err := f.Next(bounded)
-		late := bounded.Err() != nil && ctx.Err() == nil
-		cancel()
-		switch {
-		case late:
-			continue
-		case err != nil:
-			return true, err
-		case f.Supersedes(r):
-			return true, &SupersededError{By: *r}
+	for ; len(w) > 0; waited = true {
+		whose, err := f.awaitRival(ctx, w, patience)
+		if err == nil && whose != "" {
+			err = alive(whose)
 		}
-		if w.heed(r, time.Now()) {
-			if err := alive(r); err != nil {
-				return true, err
-			}
+		if err != nil {
+			return true, err
 		}
 	}
 	return waited, nil
+}
+
+// awaitRival waits for a record, or a moment. It returns whose run is alive if that is
+// new.
+func (f *Follower) awaitRival(
+	ctx context.Context, w rivalry, patience time.Duration,
+) (whose string, err error) {
+	moment, cancel := context.WithDeadline(ctx, w.next(time.Now()))
+	defer cancel()
+	r, err := f.Next(moment)
+	switch {
+	case moment.Err() != nil && ctx.Err() == nil:
+		dark := func(beacon string) bool { return isDark(ctx, f.log.conn, beacon) }
+		if w.expire(time.Now(), patience, dark) {
+			whose = "a run that does not answer"
+		}
+		return whose, f.Renew()
+	case err != nil:
+		return "", err
+	case f.Supersedes(r):
+		return "", &SupersededError{By: *r}
+	case w.heed(r, time.Now()):
+		whose = "a run of " + r.Whose()
+	}
+	return whose, nil
 }
 
 // SupersededError says that a slot of ours was granted again.
@@ -51,47 +67,66 @@ type SupersededError struct{ By Record }
 
 func (e *SupersededError) Error() string { return "it was granted again to " + e.By.Whose() }
 
-// rivalry is what a newcomer knows of the runs that may be alive in its slots: until when
-// it waits for each of them, by ID.
-type rivalry struct {
-	waits map[string]time.Time
-	alive []string // those that have given a sign of life
+// rivalry is the runs that may be alive in the slots of a newcomer, by ID.
+type rivalry map[string]*rival
+
+// rival is one of them.
+type rival struct {
+	beacon string
+	until  time.Time // the newcomer waits if it reads nothing more of that run
+	alive  bool      // it has given a sign of life
+	looked bool      // its beacon was not dark
 }
 
-func newRivalry(rivals []Held, now time.Time) *rivalry {
-	w := &rivalry{waits: map[string]time.Time{}}
-	for _, rival := range rivals {
-		w.waits[rival.ID] = now.Add(signTime)
+func newRivalry(list []Held, now time.Time) rivalry {
+	w := rivalry{}
+	for _, one := range list {
+		w[one.ID] = &rival{beacon: one.Beacon, until: now.Add(signTime)}
 	}
 	return w
 }
 
-// until is when the wait ends if nothing more is read.
-func (w *rivalry) until() (end time.Time) {
-	for _, until := range w.waits {
-		if until.After(end) {
-			end = until
+// next is when to look again if nothing more is read.
+func (w rivalry) next(now time.Time) time.Time {
+	first := now.Add(signTime)
+	for _, r := range w {
+		if r.until.Before(first) {
+			first = r.until
 		}
 	}
-	return end
+	return first
 }
 
-func (w *rivalry) over(now time.Time) bool { return !w.until().After(now) }
+// expire ends the wait for those whose time is over. It looks at the beacons of those
+// that gave no sign of life, and waits for patience if one is not dark. It reports
+// whether that is so for any.
+func (w rivalry) expire(
+	now time.Time, patience time.Duration, dark func(beacon string) bool,
+) (doubtful bool) {
+	for id, r := range w {
+		switch {
+		case r.until.After(now):
+		case r.alive, r.looked, r.beacon == "", dark(r.beacon):
+			delete(w, id)
+		default:
+			r.looked, doubtful = true, true
+			r.until = now.Add(patience)
+		}
+	}
+	return doubtful
+}
 
 // heed takes in a record. It reports whether that is the first sign of life of a rival.
-func (w *rivalry) heed(r *Record, now time.Time) (first bool) {
-	if _, ok := w.waits[r.ID]; !ok {
-		return false
-	}
-	switch r.Type {
-	case TypeEnd:
-		delete(w.waits, r.ID)
-	case TypeAlive:
-		named := time.Duration(min(r.Seconds, mostSeconds) * float64(time.Second))
-		w.waits[r.ID] = now.Add(max(named, signTime))
-		if first = !slices.Contains(w.alive, r.ID); first {
-			w.alive = append(w.alive, r.ID)
-		}
+func (w rivalry) heed(record *Record, now time.Time) (first bool) {
+	r := w[record.ID]
+	switch {
+	case r == nil:
+	case record.Type == TypeEnd:
+		delete(w, record.ID)
+	case record.Type == TypeAlive:
+		named := time.Duration(min(record.Seconds, mostSeconds) * float64(time.Second))
+		r.until = now.Add(max(named, signTime))
+		first, r.alive = !r.alive, true
 	}
 	return first
 }

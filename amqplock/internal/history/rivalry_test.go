@@ -3,6 +3,9 @@ package history
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,50 +15,61 @@ import (
 func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
+	const patience = 20 * time.Second
 	after := func(d time.Duration) time.Time { return begun.Add(d) }
-	w := newRivalry([]Held{{ID: "a"}, {ID: "b"}}, begun)
-	expect := func(when time.Duration, until time.Duration) {
+	w := newRivalry([]Held{{ID: "a", Beacon: "a"}, {ID: "b"}, {ID: "c", Beacon: "c"}}, begun)
+	looked := ""
+	// expire has the time pass, and checks who is left.
+	expire := func(when time.Duration, doubtful bool, left string) {
 		t.Helper()
-		if got := w.until().Sub(begun); got != until || w.over(after(when)) != (when >= until) {
-			t.Errorf("at %s it waits until %s, over is %t, want %s", when, got, w.over(after(when)), until)
+		got := w.expire(after(when), patience, func(beacon string) bool {
+			looked += beacon
+			return beacon == "c"
+		})
+		if list := strings.Join(slices.Sorted(maps.Keys(w)), ""); list != left || got != doubtful {
+			t.Errorf("after %s it waits for %s, doubtful is %t, want %s", when, list, got, left)
 		}
 	}
 	sign := func(id string, seconds float64) *Record {
 		return &Record{Type: TypeAlive, ID: id, Seconds: seconds}
 	}
-	expect(0, signTime)
-	expect(signTime, signTime)
+	if next := w.next(after(signTime / 2)); !next.Equal(after(signTime)) {
+		t.Errorf("it looks at %s", next.Sub(begun))
+	}
+	expire(signTime-1, false, "abc")
 	if w.heed(sign("stranger", 20), begun) || w.heed(&Record{Type: TypeGrant, ID: "a"}, begun) {
 		t.Error("that was no sign of life of a rival")
 	}
-	expect(0, signTime)
-	if !w.heed(sign("a", 20), after(time.Second/10)) || w.heed(sign("a", 20), after(time.Second/10)) {
+	expire(signTime, true, "a") // b has no beacon, and that of c is dark
+	expire(signTime+patience-1, false, "a")
+	if strings.Count(looked, "a") != 1 || strings.Count(looked, "c") != 1 {
+		t.Errorf("it has looked at %s", looked)
+	}
+	if !w.heed(sign("a", 30), after(patience)) || w.heed(sign("a", 30), after(patience)) {
 		t.Error("the first sign of life was not taken for that")
 	}
-	expect(time.Second, 20*time.Second+time.Second/10)
-	w.heed(sign("b", 1e300), after(0))
-	expect(time.Second, mostSeconds*time.Second)
-	w.heed(&Record{Type: TypeEnd, ID: "b"}, after(time.Second))
-	expect(time.Second, 20*time.Second+time.Second/10)
-	w.heed(&Record{Type: TypeEnd, ID: "a"}, after(2*time.Second))
-	if !w.over(after(2 * time.Second)) {
+	expire(patience+30*time.Second-1, false, "a")
+	expire(patience+30*time.Second, false, "")
+
+	w = newRivalry([]Held{{ID: "a"}, {ID: "b"}}, begun)
+	w.heed(sign("b", 1e300), begun)
+	w.heed(&Record{Type: TypeEnd, ID: "a"}, begun)
+	expire(mostSeconds*time.Second-1, false, "b")
+	w.heed(&Record{Type: TypeEnd, ID: "b"}, begun)
+	if len(w) > 0 {
 		t.Error("it waits for those that have ended")
 	}
 }
 
-func TestANewcomerWithoutRivalsDoesNotWait(t *testing.T) {
-	t.Parallel()
-	if !newRivalry(nil, time.Now()).over(time.Now()) {
-		t.Error("it waits for nobody")
-	}
-}
+// patience is for a run that does not answer.
+const patience = 3 * signTime
 
 // await waits for the rivals, and returns for how long, and who has given a sign of life.
 func await(t *testing.T, f *Follower) (took time.Duration, alive []string) {
 	t.Helper()
 	begun := time.Now()
-	waited, err := f.AwaitRivals(deadline(t), func(r *Record) error {
-		alive = append(alive, r.ID)
+	waited, err := f.AwaitRivals(deadline(t), patience, func(whose string) error {
+		alive = append(alive, whose)
 		return nil
 	})
 	took = time.Since(begun)
@@ -68,9 +82,10 @@ func await(t *testing.T, f *Follower) (took time.Duration, alive []string) {
 func TestANewcomerWaitsForACrashedRunOnce(t *testing.T) {
 	t.Parallel()
 	l := testLog(t)
-	crashed := follow(t, l, "crashed").own
+	crashed := follow(t, l.at(t, 0), "crashed")
+	crashed.Conn().Abort()
 	newcomer := follow(t, l.at(t, 0), "newcomer")
-	if took, alive := await(t, newcomer); took < signTime || len(alive) > 0 {
+	if took, alive := await(t, newcomer); took < signTime || took >= patience || len(alive) > 0 {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 	mustAppend(t, l, end(newcomer.own))
@@ -78,8 +93,18 @@ func TestANewcomerWaitsForACrashedRunOnce(t *testing.T) {
 	if took, _ := await(t, next); took > signTime/2 {
 		t.Errorf("the next took %s", took)
 	}
-	if crashed.Token >= newcomer.own.Token {
+	if crashed.own.Token >= newcomer.own.Token {
 		t.Error("tokens do not grow")
+	}
+}
+
+func TestANewcomerWaitsLongerForOneThatIsConnected(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	follow(t, l.at(t, 0), "stopped")
+	took, alive := await(t, follow(t, l.at(t, 0), "newcomer"))
+	if took < signTime+patience || len(alive) != 1 || alive[0] != "a run that does not answer" {
+		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 }
 
@@ -87,7 +112,8 @@ func TestANewcomerOfAnotherSlotDoesNotWait(t *testing.T) {
 	t.Parallel()
 	l := testLog(t)
 	l.kind = wire.Semaphore
-	follow(t, l, "a", 1)
+	crashed := follow(t, l.at(t, 0), "a", 1)
+	crashed.Conn().Abort()
 	if took, _ := await(t, follow(t, l, "b", 2)); took > signTime/2 {
 		t.Errorf("it took %s", took)
 	}
@@ -120,7 +146,7 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 	if err := <-signed; err != nil {
 		t.Fatal(err)
 	}
-	if len(alive) != 1 || alive[0] != "holder" || took < work || took > work+5*time.Second {
+	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work || took > work+5*time.Second {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 }
@@ -131,7 +157,7 @@ func TestANewcomerGivesUpForANewerOne(t *testing.T) {
 	follow(t, l, "holder")
 	newcomer := follow(t, l.at(t, 0), "newcomer")
 	follow(t, l.at(t, 0), "newest")
-	_, err := newcomer.AwaitRivals(deadline(t), nil)
+	_, err := newcomer.AwaitRivals(deadline(t), patience, nil)
 	if newer := (*SupersededError)(nil); !errors.As(err, &newer) || newer.By.ID != "newest" {
 		t.Errorf("got %v", err)
 	}
@@ -144,7 +170,7 @@ func TestTheEndOfAContextEndsTheWait(t *testing.T) {
 	newcomer := follow(t, l.at(t, 0), "newcomer")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if _, err := newcomer.AwaitRivals(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newcomer.AwaitRivals(ctx, patience, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,7 +14,8 @@ import (
 // same time.
 type Tail struct {
 	reader
-	clock clock
+	clock  clock
+	beacon *beacon
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -26,7 +27,7 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{reader: reader{log: l}, warmed: make(chan struct{})}
+	t := &Tail{reader: reader{log: l}, beacon: newBeacon(l.follows), warmed: make(chan struct{})}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
@@ -37,7 +38,9 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 		return t.err
 	})
 	both.Go(func() (err error) {
-		t.clock, err = askClock(bothCtx, l.conn)
+		if err = t.beacon.light(bothCtx, l.conn); err == nil {
+			t.clock, err = askClock(bothCtx, t.beacon)
+		}
 		if err != nil {
 			err = l.explain("learn the broker's time for", err)
 		}
@@ -45,6 +48,7 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	})
 	if err := both.Wait(); err != nil {
 		t.detach()
+		t.beacon.dim()
 		return nil, l.explain("read", err)
 	}
 	stopped, stop := context.WithCancel(ctx)
@@ -90,6 +94,7 @@ func (t *Tail) Close() {
 	t.stop()
 	<-t.warmed
 	t.detach()
+	t.beacon.dim()
 }
 
 // warm reads what is in the log, so that Grant does not have to. It ends when it knows
@@ -120,6 +125,9 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	t.stop()
 	<-t.warmed
 	r.Type = TypeGrant
+	if t.beacon.lasting {
+		r.Beacon = t.beacon.name
+	}
 	valid, err := false, t.err
 	for deleted := 0; ; {
 		if err == nil {

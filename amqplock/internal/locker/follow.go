@@ -22,16 +22,16 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	if c.log.follower == nil {
 		return false, nil
 	}
-	waited, err = c.log.follower.AwaitRivals(ctx, func(r *history.Record) error {
+	lease := 2 * c.link.Lock.Config.Heartbeat
+	waited, err = c.log.follower.AwaitRivals(ctx, lease, func(whose string) error {
 		c.busy = &fault.Error{
-			Kind: fault.ErrBusy,
-			Text: "it was granted twice: a run of " + r.Whose() + " has it still",
+			Kind: fault.ErrBusy, Text: fmt.Sprintf("it was granted twice: %s may have it still", whose),
 		}
 		if !c.waits {
 			return c.busy
 		}
-		c.cfg.Warnf("%s on %s was granted twice: waiting for the end of a run of %s",
-			c.cfg.Describe(c.held.list()), c.link.Lock.Broker, r.Whose())
+		c.cfg.Warnf("%s on %s was granted twice: waiting for the end of %s",
+			c.cfg.Describe(c.held.list()), c.link.Lock.Broker, whose)
 		return nil
 	})
 	if newer := (*history.SupersededError)(nil); errors.As(err, &newer) {
@@ -42,12 +42,21 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 }
 
 // follow has the holder stop when its slot is granted again. It returns at once; what it
-// starts ends with ctx.
-func (h *Holder) follow(ctx context.Context) {
+// starts goes on until stopFollowing, also when the lock is lost: the work may still be
+// stopping.
+func (h *Holder) follow() {
+	ctx, cancel := context.WithCancel(context.Background())
+	h.unfollow = cancel
 	if f := h.log.follower; f != nil {
 		following := &following{Holder: h, from: f}
 		h.following.Go(func() { following.run(ctx) })
 	}
+}
+
+// stopFollowing ends what follow has started.
+func (h *Holder) stopFollowing() {
+	h.unfollow()
+	h.following.Wait()
 }
 
 // following reads the log for a holder.
@@ -59,21 +68,34 @@ type following struct {
 
 func (f *following) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		r, err := f.from.Next(ctx)
+		r, err := f.next(ctx)
 		switch {
 		case err != nil:
 			f.moveOn(ctx, err)
+		case r == nil:
 		case f.from.Supersedes(r):
 			f.yield(ctx, r)
 		}
 	}
 }
 
+// next returns nil if nothing has come for as long as between two checks. Then the reader
+// may be one that gets nothing any more.
+func (f *following) next(ctx context.Context) (*history.Record, error) {
+	bounded, cancel := context.WithTimeout(ctx, f.cfg.CheckInterval)
+	defer cancel()
+	r, err := f.from.Next(bounded)
+	if bounded.Err() != nil && ctx.Err() == nil {
+		return nil, f.from.Renew()
+	}
+	return r, err
+}
+
 // signTime bounds the writing of a sign of life, so that the stop is not late.
 const signTime = 100 * time.Millisecond
 
 // yield ends the lock, for a run to which it was granted again. It gives each of these a
-// sign of life, also when the lock is lost already: the work may still be stopping.
+// sign of life, also when the lock is lost already.
 func (f *following) yield(ctx context.Context, r *history.Record) {
 	ctx, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()

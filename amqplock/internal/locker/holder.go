@@ -51,9 +51,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if c.size > 0 {
 		c.compareSize() // before the work prints anything
 	}
-	following, unfollow := context.WithCancel(context.Background())
-	h.unfollow = unfollow
-	h.follow(following) // until the work has ended, also beyond a loss
+	h.follow()
 	h.publishing.Go(func() {
 		if c.size == 0 {
 			c.compareSize() // the work does not wait for an answer
@@ -116,8 +114,7 @@ func (h *Holder) release(ctx context.Context) error {
 	h.expiry.Stop()
 	h.expire() // what the alarm has not reported yet
 	h.publishing.Wait()
-	h.unfollow()
-	h.following.Wait()
+	h.stopFollowing()
 	err := context.Cause(h.ctx)
 	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)
 	if err == nil {
