@@ -112,6 +112,7 @@
 //
 //	amqprun.clock.X a queue of one contender, X being random
 //	                exclusive, not durable, classic, dead letters to itself
+//	                before 4.3 durable, not exclusive, deleted with its consumer
 //
 // A quorum queue that was declared while its cluster had one node stays on that node.
 // It is no witness for the cluster; rabbitmq-queues grow mends it.

@@ -79,11 +79,24 @@ func (f *Follower) Supersedes(r *Record) bool {
 // Sign appends a sign of life: we may go on for up to that time. It does not wait for the
 // broker's answer.
 func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
-	r := Record{
+	return f.log.explain("write to", f.publish(ctx, "", f.life(upTo)))
+}
+
+// SignBlind is Sign for a follower that cannot read, on any publish connection.
+func (f *Follower) SignBlind(ctx context.Context, conn *wire.Conn, upTo time.Duration) error {
+	log := f.log.on(conn)
+	err := log.Append(ctx, f.life(upTo))
+	if log.writer != nil {
+		closeLater(log.writer.channel)
+	}
+	return err
+}
+
+func (f *Follower) life(upTo time.Duration) Record {
+	return Record{
 		Type: TypeAlive, Kind: f.own.Kind, ID: f.own.ID, At: time.Now().UTC(),
 		Host: f.own.Host, User: f.own.User, Seconds: upTo.Seconds(),
 	}
-	return f.log.explain("write to", f.publish(ctx, "", r))
 }
 
 // Mark is for a record that is written now. It is nil if the follower does not know
@@ -104,13 +117,11 @@ const sameTime = time.Second
 // the same. It begins at the record that was read last. If that does not come the log was
 // deleted, and the follower reads the new one from its beginning.
 func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
-	log := *f.log
-	log.conn, log.writer = conn, nil
-	f.log = &log
+	f.log = f.log.on(conn)
 	if err := f.beacon.light(ctx, conn); err != nil {
-		return log.explain("follow", err)
+		return f.log.explain("follow", err)
 	}
-	return log.explain("read", f.move(ctx))
+	return f.log.explain("read", f.move(ctx))
 }
 
 func (f *Follower) move(ctx context.Context) error {

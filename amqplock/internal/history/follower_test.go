@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -82,6 +83,21 @@ func TestAFollowerThatIsRenewedMissesNothing(t *testing.T) {
 		if _, err := f.Next(deadline(t)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestAFollowerThatCannotReadShowsItself(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	f := follow(t, l.at(t, 0), "holder")
+	newcomer := follow(t, l.at(t, 0), "newcomer")
+	f.Conn().Abort()
+	if err := f.SignBlind(deadline(t), l.conn, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newcomer.Next(deadline(t))
+	if err != nil || r.Type != TypeAlive || r.ID != "holder" || r.Seconds != 20 {
+		t.Errorf("it has read %+v, %v", r, err)
 	}
 }
 

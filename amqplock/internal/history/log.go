@@ -50,6 +50,13 @@ func New(conn *wire.Conn, lock wire.Ref) *Log {
 	}
 }
 
+// on is the same log by another publish connection.
+func (l *Log) on(conn *wire.Conn) *Log {
+	other := *l
+	other.conn, other.writer = conn, nil
+	return &other
+}
+
 // Conn is the publish connection.
 func (l *Log) Conn() *wire.Conn { return l.conn }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // A lock with Config.Fence can be granted twice by a cluster that uses Mnesia, and both
@@ -108,35 +109,54 @@ func (f *following) yield(ctx context.Context, r *history.Record) {
 // unread is how long the log may be unreadable before a warning says so.
 const unread = 30 * time.Second
 
-// The pauses before the log is read again, unless there is a new publish connection.
+// The pauses before the log is read again. The first ends early when there is a new
+// publish connection. The last is at most half a heartbeat.
 const (
 	moveFirst = 100 * time.Millisecond
 	moveLast  = 10 * time.Second
 )
 
-// moveOn has the log read on, after an error. A log that cannot be read costs nobody the
-// lock. It tries until ctx ends.
+// moveOn has the log read on, after an error. It tries until ctx ends. A log that cannot
+// be read costs nobody the lock. But where it can be written we give signs of life: a
+// newcomer that we do not see shall wait. A node that has lost the others for a moment may
+// refuse all readers for as long as they have given it up.
 func (f *following) moveOn(ctx context.Context, err error) {
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(moveFirst),
-		backoff.WithMaxInterval(moveLast), backoff.WithMaxElapsedTime(0))
-	begun, conn := time.Now(), f.from.Conn()
-	for err != nil && ctx.Err() == nil {
+		backoff.WithMaxInterval(min(moveLast, f.lease.Heartbeat()/2)), backoff.WithMaxElapsedTime(0))
+	pause := time.NewTimer(pace.NextBackOff())
+	defer pause.Stop()
+	begun, conn, tried := time.Now(), f.from.Conn(), false
+	for err != nil {
 		if !f.warned && time.Since(begun) > unread {
 			f.warned = true
 			f.cfg.Warnf("nobody would notice if %s was granted twice: %v", f, err)
 		}
 		select {
 		case conn = <-f.log.published:
-		case <-time.After(pace.NextBackOff()):
+			if tried { // a try may cost the connection
+				continue
+			}
+		case <-pause.C:
+			pause.Reset(pace.NextBackOff())
 		case <-ctx.Done():
 			return
 		}
-		if conn.IsClosed() {
-			continue
+		if !conn.IsClosed() {
+			err = f.move(ctx, conn, tried, err)
+			tried = true
 		}
-		f.cfg.Debugf("reading the history again: %v", err)
-		bounded, cancel := context.WithTimeout(ctx, f.cfg.ConnectTimeout)
-		err = f.from.Move(bounded, conn)
-		cancel()
 	}
+}
+
+// move tries once. blind says that the log could not be read for a while.
+func (f *following) move(ctx context.Context, conn *wire.Conn, blind bool, why error) error {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.ConnectTimeout)
+	defer cancel()
+	f.cfg.Debugf("reading the history again: %v", why)
+	if blind { // before the connection may end
+		if err := f.from.SignBlind(ctx, conn, 2*f.lease.Heartbeat()); err != nil {
+			f.cfg.Debugf("no sign of life: %v", err)
+		}
+	}
+	return f.from.Move(ctx, conn)
 }

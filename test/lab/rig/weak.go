@@ -38,8 +38,8 @@ var weaknesses = map[string]struct{ file, old, new string }{
 	},
 	"does not follow the log": {
 		"amqplock/internal/locker/follow.go",
-		"case f.from.Supersedes(r):",
-		"case false:",
+		"if f := h.log.follower; f != nil {",
+		"if f := h.log.follower; f != nil && h == nil {",
 	},
 	"asks for no majority": {
 		"amqplock/internal/locker/checks.go",
