@@ -235,11 +235,7 @@ func (o options) regained(ctx context.Context) (context.Context, error) {
 			return nil, err
 		}
 	case <-ctx.Done():
-		if f, err := os.OpenFile(o.regain, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-			f.Close() // ends await
-		}
-		<-opened
-		return nil, context.Cause(ctx)
+		return nil, context.Cause(ctx) // await ends with the process
 	}
 	if _, err := os.Stat(o.regain + ".never"); err == nil {
 		return nil, errLost
