@@ -118,7 +118,7 @@ func TestPauseOutrunsAForkingChain(t *testing.T) {
 	t.Parallel()
 	perl := mustLook(t, "perl")
 	l := newPausable(t)
-	p := l.start(nil, "sh", "-c", fmt.Sprintf(`env -i %s -e '%s' & %s; exit 7`, perl, forkingChain,
+	p := l.start([]string{"-orphans", "2"}, "sh", "-c", fmt.Sprintf(`env -i %s -e '%s' & %s; exit 7`, perl, forkingChain,
 		looping("log")))
 	p.goesOn("link")
 	l.pause()

@@ -50,6 +50,7 @@ func (c *contender) try(ctx context.Context, first bool) error {
 
 // opening is a log that is being opened.
 type opening struct {
+	conn   *wire.Conn // to look for a slot may replace it by another
 	done   chan struct{}
 	cancel context.CancelFunc
 	tail   *history.Tail
@@ -60,7 +61,7 @@ type opening struct {
 // be called.
 func (r *recorder) open(ctx context.Context, publish *wire.Conn) *opening {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
-	o := &opening{done: make(chan struct{}), cancel: cancel}
+	o := &opening{conn: publish, done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(o.done)
 		r.begin()
@@ -99,7 +100,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !c.link.Publish().IsClosed() || time.Since(begun) > reopenTime {
+		if err == nil || !o.conn.IsClosed() || time.Since(begun) > reopenTime {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
