@@ -273,8 +273,8 @@ func TestPauseOfOrphans(t *testing.T) {
 func TestKillOfAmqprunWhilePaused(t *testing.T) {
 	t.Parallel()
 	l := newPausable(t)
-	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `setsid sh -c '`+looping("other")+`' & `+
-		looping("log"))
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `trap "echo term >>log" TERM; setsid sh -c '`+
+		looping("other")+`' & `+looping("log"))
 	p.goesOn("log", "other")
 	l.pause()
 	p.awaitPaused(1)
