@@ -273,7 +273,7 @@ func TestPauseOfOrphans(t *testing.T) {
 func TestKillOfAmqprunWhilePaused(t *testing.T) {
 	t.Parallel()
 	l := newPausable(t)
-	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `trap "echo term >>log" TERM; setsid sh -c '`+
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `setsid sh -c 'trap "echo term >>other" TERM; `+
 		looping("other")+`' & `+looping("log"))
 	p.goesOn("log", "other")
 	l.pause()
