@@ -127,6 +127,7 @@ func (f *freezer) thaw() {
 // stopped reports whether the process is stopped by a signal, or by a debugger.
 func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
 
-// cannotShow is of a process that shows another state than stopped after SIGSTOP. It is in
-// an uninterruptible sleep, or its first thread has ended. It executes no more of its own.
+// cannotShow reports whether the process shows another state although it has SIGSTOP. It
+// is in an uninterruptible sleep, or its first thread has ended. It executes no more of
+// its own.
 func (p proc) cannotShow() bool { return p.state == 'D' || p.state == 'Z' }

@@ -33,8 +33,8 @@ func (i *Interrupted) Error() string {
 	return fmt.Sprintf("%s while the command was paused", unix.SignalName(i.Signal))
 }
 
-// freezeTime is how long it may take to stop the tree by SIGSTOP. It takes milliseconds. A
-// process that still runs after that is not ours to stop (sudo).
+// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
+// milliseconds. A process that still runs after that is not ours to stop (sudo).
 const freezeTime = time.Second
 
 // freezeEvery is between two looks for processes of a paused tree that run: somebody may

@@ -23,7 +23,7 @@ type run struct {
 
 	stopping bool          // the tree is being stopped
 	frozen   *freezer      // the tree is paused; nil: it is not
-	paused   bool          // the guard is told that it is
+	paused   bool          // the guard knows that it is
 	tstp     time.Duration // when SIGTSTP was passed on; 0: none follows
 	wants    bool          // the command gets the terminal when it goes on
 
@@ -167,7 +167,7 @@ func (r *run) leaseIsOver() bool {
 	return until != 0 && sys.Boottime() >= until
 }
 
-// awaitLoss waits for the end of ctx after the lease: the timer that ends it has only just
+// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only just
 // woken up too.
 func (r *run) awaitLoss(ctx context.Context) {
 	select {

@@ -15,8 +15,8 @@ import (
 	"github.com/amqprun/amqprun/signals"
 )
 
-// OnLoss is what becomes of the command when the connection that holds the lock ends, or
-// the broker falls silent.
+// OnLoss is what becomes of the command when the lock connection ends, or the
+// broker falls silent.
 type OnLoss int
 
 const (
@@ -68,7 +68,9 @@ func (h *holding) bind(command *runner.Command) (ctx context.Context, unbind fun
 	if h.spec.OnLoss == Pause {
 		command.Pause = &runner.Pause{
 			Possible: func(error) bool { return h.current().MayRegain() },
-			Regain:   func(ctx context.Context) (context.Context, error) { return h.regain(ctx, command.Guard) },
+			Regain: func(ctx context.Context) (context.Context, error) {
+				return h.regain(ctx, command.Guard)
+			},
 		}
 	}
 	return h.current().Context(), func() {}
@@ -127,7 +129,7 @@ func (h *holding) keep() (ctx context.Context, unbind func()) {
 	}
 }
 
-// takeAgainRetry is between two tries to take a lock again, where a wait for it has failed.
+// takeAgainRetry is the pause after a wait for the lock that has failed.
 const takeAgainRetry = 5 * time.Second
 
 // takeAgain takes the lock like everybody, and returns false when ctx has ended.

@@ -27,8 +27,8 @@ func (h *Holder) CutOff() bool {
 // MayRegain reports whether the lock was lost, and Regain may take it again.
 func (h *Holder) MayRegain() bool { return h.cfg.Regain > 0 && h.CutOff() }
 
-// The pauses between two tries to take a lock again: another may have it for a moment, or
-// the broker has not noticed yet that our connection is dead.
+// The pauses between two tries to take a lock again. Another may have it for a moment, or
+// the broker does not know yet that our connection is dead.
 const (
 	regainFirst = 50 * time.Millisecond
 	regainLast  = 500 * time.Millisecond

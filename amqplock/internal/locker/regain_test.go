@@ -30,6 +30,11 @@ func regainable(t *testing.T, kind wire.Kind) Config {
 	return cfg
 }
 
+// named makes another run.
+func named(id string) func() presence.About {
+	return func() presence.About { return presence.About{ID: id, User: "you", Host: "there"} }
+}
+
 func eachRegainable(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Helper()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
@@ -112,8 +117,8 @@ func TestRegainedIsTheSameRun(t *testing.T) {
 	})
 }
 
-// TestSilenceCanBeRegained: the broker still serves the old connection, and has to be told
-// that it is given up.
+// TestSilenceCanBeRegained: the broker still serves the old connection, which we have to
+// close.
 func TestSilenceCanBeRegained(t *testing.T) {
 	t.Parallel()
 	clock := &fakeClock{now: 1000 * time.Second}
@@ -138,7 +143,7 @@ func TestRegainFindsAnotherHolder(t *testing.T) {
 		lock.disconnect()
 		rival := cfg
 		rival.Regain, rival.History = 0, true // which does not wait
-		rival.About = func() presence.About { return presence.About{ID: "rival", User: "you", Host: "there"} }
+		rival.About = named("rival")
 		other := mustAcquire(t, rival)
 		patient := make(chan error, 1)
 		go func() {
@@ -154,7 +159,8 @@ func TestRegainFindsAnotherHolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := <-patient
-		if !errors.Is(err, fault.ErrLost) || !strings.Contains(err.Error(), "granted to a run of you@there") {
+		if !errors.Is(err, fault.ErrLost) ||
+			!strings.Contains(err.Error(), "granted to a run of you@there") {
 			t.Errorf("got %v", err)
 		}
 		if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
@@ -179,7 +185,8 @@ func TestRegainEndsInTime(t *testing.T) {
 	rival.Regain = 0
 	mustAcquire(t, rival)
 	_, err := lock.Regain(t.Context())
-	if !errors.Is(err, fault.ErrLost) || !strings.Contains(err.Error(), "not taken again within 500ms") {
+	if !errors.Is(err, fault.ErrLost) ||
+		!strings.Contains(err.Error(), "not taken again within 500ms") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,9 +11,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A run with Config.Regain may take a lost lock again. Those with Config.Fence leave its
-// slots alone for that time. They find out when they have got such a slot: its grant has no
-// end in the log. They note that there, and give the slot back.
+// A run with Config.Regain may take a lost lock again. Runs with Config.Fence leave its
+// slots alone for that time. A run finds out when it has got such a slot, whose grant has
+// no end in the log. It notes that there, and gives the slot back.
 
 // reservedError says that what was granted is reserved for other runs.
 type reservedError struct{ by []history.Reserved }
@@ -89,8 +89,8 @@ func (c *contender) avoid(by []history.Reserved) {
 	}
 }
 
-// yield gives back what is reserved for others, without a hint: the next waiter would have
-// to do the same. It reports whether other slots may be free.
+// yield gives back what is reserved for others. It sends no hint: the next waiter would
+// have to do the same. It reports whether other slots may be free.
 func (c *contender) yield(ctx context.Context, err error) (others bool) {
 	if !errors.As(err, &c.reserved) {
 		return false

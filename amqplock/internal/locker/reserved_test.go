@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
-	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // newcomer is one that wants a lock of regainable, and keeps a history.
 func newcomer(cfg Config) Config {
 	cfg.Regain, cfg.Fence = 0, true
-	cfg.About = func() presence.About { return presence.About{ID: "newcomer", User: "you", Host: "there"} }
+	cfg.About = named("newcomer")
 	return cfg
 }
 
@@ -32,13 +31,14 @@ func lostFor(t *testing.T, cfg Config, d time.Duration) *Holder {
 func refused(t *testing.T, cfg Config) {
 	t.Helper()
 	_, err := TryAcquire(t.Context(), cfg)
-	if !errors.Is(err, fault.ErrNotAcquired) || !strings.Contains(err.Error(), "may take it again for") {
+	if !errors.Is(err, fault.ErrNotAcquired) ||
+		!strings.Contains(err.Error(), "may take it again for") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestOthersLeaveALostLockAlone until the time is over, which counts from when the first of
-// them has found it free. All others know that.
+// TestOthersLeaveALostLockAlone until the time is over. It counts from when the first of
+// them has found the lock free.
 func TestOthersLeaveALostLockAlone(t *testing.T) {
 	t.Parallel()
 	eachRegainable(t, func(t *testing.T, cfg Config) {
@@ -65,7 +65,7 @@ func TestOthersTakeOtherSlots(t *testing.T) {
 	cfg := regainable(t, wire.Semaphore)
 	lost := lostFor(t, cfg, time.Hour)
 	one, two := newcomer(cfg), newcomer(cfg)
-	two.About = func() presence.About { return presence.About{ID: "two"} }
+	two.About = named("two")
 	a, b := mustAcquire(t, one), mustAcquire(t, two)
 	for _, lock := range []*Holder{a, b} {
 		if lock.Slots()[0] == lost.Slots()[0] {

@@ -10,8 +10,8 @@ import (
 )
 
 // Contenders with --on-loss pause lose their connections again and again, and their
-// broker: no command executes an instruction while another does, and none is stopped,
-// because they leave each other's locks alone.
+// broker. No command executes an instruction while another does. None is stopped, because
+// they leave each other's locks alone.
 func TestPausedCommandsGoOn(t *testing.T) {
 	t.Parallel()
 	const closes, contenders = 20, 12
@@ -28,7 +28,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 					"--", "-for", "5s"))
 			}
 			all[0].AwaitStart()
-			// A quorum queue that is created in the last moment before the death never answers again.
+			// A quorum queue that is created just before the death may never answer again.
 			rig.Pass(5 * time.Second)
 			for i := range closes {
 				broker.Ctl("eval", closeAll)
