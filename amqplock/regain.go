@@ -6,8 +6,8 @@ import (
 )
 
 // WithRegain is WithFence, and lets Lock.Regain take a lost lock again within that time.
-// Others with WithFence leave such a lock alone for so long, if they find it free and the
-// history has no end of its holder. So a holder that is killed keeps them waiting for that
+// Others with WithFence leave such a lock alone for so long, if they find it free and
+// the history has no end of its holder. So a holder that is killed keeps them waiting for that
 // long. WithRegain excludes WithGreedy, and WithCount of more than one. The time is at
 // most an hour; anything else is an error of kind ErrConfig.
 func WithRegain(within time.Duration) Option { return func(r *request) { r.Regain = within } }
