@@ -12,12 +12,13 @@ import (
 // may be called at the same time.
 type Lock struct {
 	holder *locker.Holder
+	parent context.Context
 	ctx    context.Context
 	end    context.CancelCauseFunc
 }
 
 func newLock(parent context.Context, h *locker.Holder) *Lock {
-	l := &Lock{holder: h}
+	l := &Lock{holder: h, parent: parent}
 	l.ctx, l.end = context.WithCancelCause(held.With(parent, h))
 	h.OnLost(func(lost error) { l.end(exported(l.ctx, lost)) })
 	return l

@@ -72,9 +72,9 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 		}
 		return false
 	case sig == syscall.SIGTSTP:
-		r.paused = sys.Boottime()
+		r.tstp = sys.Boottime()
 	case sig == syscall.SIGCONT:
-		r.paused = 0
+		r.tstp = 0
 	}
 	r.signalGroup(sig)
 	return false

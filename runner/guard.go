@@ -26,6 +26,8 @@ type orders struct {
 	StopAt    time.Duration // sys.Boottime; 0: no lease to enforce
 	KillAt    time.Duration
 	Stopping  bool // amqprun stops the tree, so only KillAt is left to enforce
+	Pauses    bool // amqprun pauses the tree instead of stopping it
+	Paused    bool // it has: no deadline counts, and without amqprun nobody continues it
 }
 
 const maxMessage = 4096 // an AMQPRUN_ID is far shorter
@@ -73,6 +75,8 @@ func (w *watch) due(now time.Duration) (action, time.Duration) {
 	switch {
 	case w.abandoned:
 		return w.dueAbandoned(now)
+	case w.Paused:
+		return rest, 0
 	case w.KillAt != 0 && w.KillAt != w.killedFor && now >= w.KillAt:
 		return kill, 0
 	case w.KillAt == 0 || w.KillAt == w.killedFor:
@@ -80,7 +84,7 @@ func (w *watch) due(now time.Duration) (action, time.Duration) {
 	}
 	stopAt := w.StopAt + min(stopSlack, (w.KillAt-w.StopAt)/4)
 	switch {
-	case w.StopAt == 0 || w.Stopping || w.StopAt == w.stoppedFor:
+	case w.StopAt == 0 || w.Stopping || w.Pauses || w.StopAt == w.stoppedFor:
 		return rest, w.KillAt
 	case now >= stopAt:
 		return stop, w.KillAt
@@ -91,6 +95,9 @@ func (w *watch) due(now time.Duration) (action, time.Duration) {
 
 func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 	killAt := w.abandonedAt + w.KillAfter
+	if w.Paused {
+		killAt = w.abandonedAt
+	}
 	if w.KillAt != 0 {
 		killAt = min(killAt, w.KillAt)
 	}
@@ -108,13 +115,17 @@ func (w *watch) dueAbandoned(now time.Duration) (action, time.Duration) {
 // free then. An amqprun that is not stopped sees the end too, and its next orders
 // replace these.
 func (w *watch) disconnected(now time.Duration) {
-	if w.Group == 0 || w.Stopping || w.abandoned {
+	if w.Group == 0 || w.Stopping || w.Paused || w.abandoned {
 		return
 	}
 	if w.StopAt == 0 || now < w.StopAt {
 		w.StopAt = now
 	}
-	if killAt := now + w.KillAfter; w.KillAt == 0 || killAt < w.KillAt {
+	killAfter := w.KillAfter
+	if w.Pauses {
+		killAfter = max(killAfter, freezeTime)
+	}
+	if killAt := now + killAfter; w.KillAt == 0 || killAt < w.KillAt {
 		w.KillAt = killAt
 	}
 }

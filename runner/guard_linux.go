@@ -35,7 +35,8 @@ func NewGuard() *Guard { return &Guard{} }
 
 // KeepSocket sets the connection of which the process gets a duplicate. The duplicate
 // keeps the connection open when amqprun dies. A process that replaces another gets one
-// too, so c must stay usable until Done. Call KeepSocket before Run; nil keeps nothing.
+// too, so c must stay usable until Done, or the next call. Call KeepSocket before Run, and
+// in Pause.Regain; nil keeps nothing.
 func (g *Guard) KeepSocket(c syscall.Conn) {
 	if g == nil {
 		return
@@ -163,6 +164,24 @@ func (g *Guard) update(change func(*orders)) {
 	change(&g.orders)
 	if g.pid != 0 && errors.Is(g.send(nil), unix.EAGAIN) {
 		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	}
+}
+
+// retire makes room for another process. The one before goes on until end is called.
+func (g *Guard) retire() (end func()) {
+	if g == nil {
+		return func() {}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pid, socket := g.pid, g.socket
+	g.pid = 0
+	return func() {
+		if pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			_, _ = collect(pid)
+			unix.Close(socket)
+		}
 	}
 }
 

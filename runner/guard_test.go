@@ -74,6 +74,19 @@ func TestDue(t *testing.T) {
 			changed(func(w *watch) { w.Stopping = true; w.disconnected(10 * second) }), 50 * second, rest,
 			105 * second},
 		{"disconnected before the start", watch{orders: orders{}}, 10 * second, rest, 0},
+		{"pauses, amqprun did nothing", changed(func(w *watch) { w.Pauses = true }), 104 * second, rest,
+			105 * second},
+		{"pauses, time is over", changed(func(w *watch) { w.Pauses = true }), 105 * second, kill, 0},
+		{"pauses, disconnected without a grace",
+			changed(func(w *watch) { w.Pauses, w.KillAfter = true, 0; w.disconnected(10 * second) }),
+			10 * second, rest, 10*second + freezeTime},
+		{"pauses, disconnected, amqprun did nothing",
+			changed(func(w *watch) { w.Pauses, w.KillAfter = true, 0; w.disconnected(10 * second) }),
+			10*second + freezeTime, kill, 0},
+		{"paused", changed(func(w *watch) { w.Paused = true; w.disconnected(10 * second) }), 24 * time.Hour,
+			rest, 0},
+		{"paused and abandoned", abandoned(10*second, func(w *watch) { w.Paused = true }), 10 * second,
+			kill, 0},
 		{"abandoned", abandoned(10*second, nil), 10 * second, stop, 15 * second},
 		{"abandoned, in the grace", abandoned(10*second, func(w *watch) { w.did(stop) }), 12 * second,
 			rest, 15 * second},
@@ -147,7 +160,7 @@ func TestTheTreeIsDeadInTime(t *testing.T) {
 
 func TestOrdersSurviveTheSocket(t *testing.T) {
 	want := orders{Amqprun: 1, Group: 2, Born: 6, Signal: 15, KillAfter: 3, StopAt: 4, KillAt: 5,
-		Stopping: true}
+		Stopping: true, Pauses: true, Paused: true}
 	got, id, err := decodeOrders(want.encode("the-id"))
 	if err != nil || got != want || id != "the-id" {
 		t.Errorf("%+v, %q, %v", got, id, err)
@@ -165,6 +178,7 @@ func TestNoGuard(t *testing.T) {
 	g.dismiss()
 	g.abandon()
 	g.stopping()
+	g.retire()()
 	if err := g.Done(); err != nil {
 		t.Error(err)
 	}

@@ -12,22 +12,23 @@ import (
 func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 	asks := s == syscall.SIGTTIN || s == syscall.SIGTTOU
 	if asks && r.terminal.give(r.leader.pid) {
-		r.paused = 0
+		r.tstp = 0
 		r.signalGroup(syscall.SIGCONT)
 		return
 	}
-	paused := isEcho(r.paused, sys.Boottime())
-	r.paused = 0
+	echo := isEcho(r.tstp, sys.Boottime())
+	r.tstp = 0
 	switch {
+	case r.frozen != nil: // by us
 	case r.stopping:
 		// A command has its grace to clean up, and not to lie still. One that wants the
 		// terminal would only ask again.
 		if !asks {
 			r.signalGroup(syscall.SIGCONT)
 		}
-	case !asks && s != syscall.SIGTSTP && !paused:
+	case !asks && s != syscall.SIGTSTP && !echo:
 		// SIGSTOP: its sender has reasons, and sends SIGCONT when they are gone.
-	case !paused && r.terminal.foreground() == 0:
+	case !echo && r.terminal.foreground() == 0:
 		// There is no job control without a terminal.
 	case !Resumable():
 		// The kernel would not stop us, so the command goes on. A command that asked for
@@ -39,7 +40,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		}
 		r.signalGroup(syscall.SIGCONT)
 	default:
-		r.suspend(ctx, s, asks, paused)
+		r.suspend(ctx, s, asks, echo)
 	}
 }
 
@@ -53,9 +54,9 @@ const echoWithin = 5 * time.Second
 func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoWithin }
 
 // suspend stops amqprun as its command was, so that the shell takes its terminal back,
-// and asks for verification when it is resumed. With paused the signal came to our group
+// and asks for verification when it is resumed. With echo the signal came to our group
 // first, so the rest of a pipeline has it already.
-func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) {
+func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, echo bool) {
 	r.startGuard() // while we are stopped, the guard alone enforces the lease
 	r.wants = asks || r.terminal.foreground() == r.leader.pid
 	if until := r.until(); until != 0 {
@@ -65,7 +66,7 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) 
 	if s == syscall.SIGSTOP {
 		s = syscall.SIGTSTP // by which the shell knows that it was Ctrl-Z
 	}
-	Suspend(s, !paused)
+	Suspend(s, !echo)
 	r.resumed = true
 	if r.c.Verify == nil {
 		r.resume()
@@ -78,7 +79,7 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, paused bool) 
 // suspendLate suspends when Ctrl-Z came while the command was ending: the processes that
 // it has left behind have stopped.
 func (r *run) suspendLate(ctx context.Context) {
-	if isEcho(r.paused, sys.Boottime()) && Resumable() {
+	if isEcho(r.tstp, sys.Boottime()) && Resumable() {
 		r.suspend(ctx, syscall.SIGTSTP, false, true)
 	}
 }

@@ -22,7 +22,9 @@ type run struct {
 	status   Status
 
 	stopping bool          // the tree is being stopped
-	paused   time.Duration // when SIGTSTP was passed on; 0: none follows
+	frozen   *freezer      // the tree is paused; nil: it is not
+	paused   bool          // the guard knows that it is
+	tstp     time.Duration // when SIGTSTP was passed on; 0: none follows
 	wants    bool          // the command gets the terminal when it goes on
 
 	resumed bool // we sent a SIGCONT that is still to be read
@@ -42,7 +44,11 @@ func (r *run) supervise(ctx context.Context) error {
 		r.reap()
 		select {
 		case <-ctx.Done():
-			return r.lost(context.Cause(ctx))
+			next, err := r.pause(ctx)
+			if err != nil {
+				return r.lost(err)
+			}
+			ctx = next
 		case <-r.children:
 		case <-r.guardDue:
 			r.startGuard()
@@ -55,8 +61,8 @@ func (r *run) supervise(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err := r.answered(ctx, err); err != nil {
-				return r.lost(err)
+			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
+				return r.lost(err) // else the end of ctx comes next
 			}
 		}
 	}
@@ -79,6 +85,8 @@ func (r *run) startGuard() {
 		Signal:    int32(r.c.stopSignal()),
 		KillAfter: r.c.KillAfter,
 		Stopping:  r.stopping,
+		Pauses:    r.c.Pause != nil,
+		Paused:    r.paused,
 	}, r.c.ID)
 	if err != nil {
 		r.guardFailed(err)
@@ -103,12 +111,12 @@ func (r *run) guardFailed(err error) {
 	r.guardDue = time.After(guardAgain)
 }
 
-// lost stops the tree because of err. A command that was stopped by Ctrl-Z must not run
-// again, not even for its grace.
+// lost stops the tree because of err. A command that was stopped by Ctrl-Z, or paused,
+// must not run again, not even for its grace.
 func (r *run) lost(err error) error {
 	r.status.Stopped = true
 	grace := r.c.KillAfter
-	if r.verified != nil {
+	if r.verified != nil || r.frozen != nil {
 		grace = 0
 	}
 	r.stopTree(grace)
@@ -129,13 +137,8 @@ func (r *run) ended(ctx context.Context) error {
 		}
 		r.verified = nil
 	}
-	if until := r.until(); until != 0 && sys.Boottime() >= until {
-		// We, or the machine, slept until the lease was over, and the guard has killed the
-		// command. The timer that ends ctx has only just woken up too.
-		select {
-		case <-ctx.Done():
-		case <-time.After(unfinishedAfter):
-		}
+	if r.leaseIsOver() { // and the guard has killed the command
+		r.awaitLoss(ctx)
 	}
 	if ctx.Err() != nil {
 		return r.lost(context.Cause(ctx))
@@ -158,6 +161,21 @@ func (r *run) ended(ctx context.Context) error {
 	return nil
 }
 
+// leaseIsOver reports whether we, or the machine, have slept until the lease was over.
+func (r *run) leaseIsOver() bool {
+	until := r.until()
+	return until != 0 && sys.Boottime() >= until
+}
+
+// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only just
+// woken up too.
+func (r *run) awaitLoss(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(unfinishedAfter):
+	}
+}
+
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when
 // that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
@@ -168,7 +186,11 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 	for !r.gone() {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			next, err := r.pause(ctx)
+			if err != nil {
+				return err
+			}
+			ctx = next
 		case <-r.children:
 		case <-tick.C:
 		case <-r.guardDue:
@@ -179,7 +201,7 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err := r.answered(ctx, err); err != nil {
+			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}

@@ -45,6 +45,9 @@ type Command struct {
 	// goes on. An error means that the command must not: Run kills it. The context ends with
 	// Run's. Nil verifies nothing.
 	Verify func(context.Context) error
+	// Pause is for a command that may be paused instead of stopped; nil for others. CanPause
+	// says whether this system can.
+	Pause *Pause
 	// Guard stops the tree when this process is killed; nil for none. The caller calls its
 	// Done after Run.
 	Guard *Guard
@@ -72,8 +75,8 @@ const spareThreads = 4
 //
 // The error is nil when the command ran to its own end, whatever its exit status. It is a
 // *StartError when the command was never started. It is context.Cause(ctx) when ctx
-// ended, or what Verify returned; the command was then stopped, or not even started (see
-// Status).
+// ended, or what Verify or Pause.Regain returned, or an *Interrupted. The command was then
+// stopped, or not even started (see Status).
 func (c *Command) Run(ctx context.Context) (Status, error) {
 	// Before the start, or Run would miss the death of a very short command.
 	children := make(chan os.Signal, 1)

@@ -23,6 +23,8 @@ type Status struct {
 	// StopTook is the time from the first signal to the proof that nothing is left; 0 if
 	// nothing had to be stopped.
 	StopTook time.Duration
+	// Paused is for how long the command was paused, all pauses together.
+	Paused time.Duration
 	// Unfinished: something survived SIGKILL beyond the bound. It hangs in the kernel, or is
 	// not ours to kill.
 	Unfinished bool

@@ -87,6 +87,29 @@ func (t *terminal) takeBack(group int) bool {
 	return t.back
 }
 
+// borrow takes the terminal back from group for a while, so that Ctrl-C and Ctrl-Z reach
+// us. It returns the settings of group, nil if that did not have the terminal.
+func (t *terminal) borrow(group int) *unix.Termios {
+	if t.foreground() != group {
+		return nil
+	}
+	settings, err := unix.IoctlGetTermios(t.fd, ioctlGetTermios)
+	if err != nil || !t.takeBack(group) {
+		return nil
+	}
+	t.restore()
+	return settings
+}
+
+// lend ends what borrow has begun, unless a shell has taken the terminal meanwhile.
+func (t *terminal) lend(group int, settings *unix.Termios) {
+	if settings == nil || !t.give(group) {
+		return
+	}
+	t.back = false
+	Unstoppable(func() { _ = unix.IoctlSetTermios(t.fd, ioctlSetTermios, settings) })
+}
+
 // restore undoes what has happened to the settings since the terminal was given away.
 func (t *terminal) restore() {
 	if t.before != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/internal/report"
+	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
 
@@ -42,9 +43,12 @@ func takeOptions(o *options) []*option {
 }
 
 func runOptions(o *options) []*option {
+	o.Regain = time.Minute
 	return append(takeOptions(o),
 		toggle("elastic", &o.Elastic),
 		value("command c", &o.shellCommand, text),
+		value("on-loss", &o.OnLoss, onLoss).orVariable(),
+		value("regain", &o.Regain, atLeast).orVariable(),
 		value("orphans", &o.Orphans, orphans),
 		value("report", &o.Report, nonEmpty),
 		value("once", &o.Once, duration),
@@ -117,6 +121,16 @@ func checkRun(o *options) error {
 			o.Slots)
 	case o.given["once"] && (o.Once <= 0 || o.Lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.Once)
+	case o.OnLoss == job.Pause && !runner.CanPause:
+		return exit.Usagef("--on-loss pause: only Linux lets amqprun find all processes of a command")
+	case o.OnLoss == job.Pause && (o.Greedy || o.Count > 1 || o.Count == amqplock.All):
+		return exit.Usagef("--on-loss pause is for a mutex or one slot, without --count and --greedy")
+	case o.OnLoss == job.Keep && o.Elastic:
+		return exit.Usagef("--on-loss keep and --elastic exclude each other")
+	case o.OnLoss == job.Keep && (o.Fence || o.Once > 0):
+		return exit.Usagef("--on-loss keep excludes --fence and --once: two commands may run at once")
+	case o.given["regain"] && o.OnLoss != job.Pause:
+		return exit.Usagef("--regain needs --on-loss pause")
 	case o.Elastic && o.Fence:
 		e := exit.Usagef("--elastic and --fence exclude each other")
 		if !o.given["fence"] {

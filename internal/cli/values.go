@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/job"
 	"github.com/amqprun/amqprun/runner"
 )
 
@@ -137,6 +138,15 @@ func orphans(value string) (runner.Orphans, error) {
 	policy, ok := known[value]
 	if !ok {
 		return policy, errors.New("neither leave, wait nor kill")
+	}
+	return policy, nil
+}
+
+func onLoss(value string) (job.OnLoss, error) {
+	known := map[string]job.OnLoss{"stop": job.Stop, "pause": job.Pause, "keep": job.Keep}
+	policy, ok := known[value]
+	if !ok {
+		return policy, errors.New("neither stop, pause nor keep")
 	}
 	return policy, nil
 }

@@ -19,6 +19,9 @@ type Lease interface {
 	// hundredth of the heartbeat. The calls do not overlap, and none has an earlier
 	// instant than the one before. f must not block. A second call replaces f.
 	OnRenew(f func(stopAt, until time.Duration))
+	// CutOff reports whether the lock was lost for no reason of its own: its connection has
+	// ended, or the broker fell silent.
+	CutOff() bool
 	// Socket is the socket of the lock connection. As long as any process has it open, and
 	// for less than the lease, the lock stays. It is nil where amqplock.Broker.Dial made
 	// something that is no socket.

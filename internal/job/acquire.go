@@ -29,7 +29,7 @@ func options(s Spec) []amqplock.Option {
 	options := []amqplock.Option{
 		amqplock.WithSlots(s.Slots), amqplock.WithCount(s.Count),
 		amqplock.WithPriority(s.Priority), amqplock.WithCheckInterval(s.CheckInterval),
-		amqplock.WithStopTime(s.StopTime),
+		amqplock.WithStopTime(stopTime(s)),
 		amqplock.WithAbout(func() amqplock.About { return about(s) }),
 	}
 	if s.History {
@@ -38,6 +38,9 @@ func options(s Spec) []amqplock.Option {
 	if s.Once > 0 {
 		options = append(options, amqplock.WithOnce(s.Once))
 	}
+	if s.OnLoss == Pause {
+		options = append(options, amqplock.WithRegain(s.Regain))
+	}
 	if s.Fence {
 		options = append(options, amqplock.WithFence())
 	}
@@ -45,6 +48,17 @@ func options(s Spec) []amqplock.Option {
 		options = append(options, amqplock.WithGreedy())
 	}
 	return options
+}
+
+// pauseTime is how long before the end of the lease a command is paused, at least.
+const pauseTime = time.Second
+
+// stopTime is how long before the end of the lease the end of the command begins.
+func stopTime(s Spec) time.Duration {
+	if s.OnLoss == Pause {
+		return max(s.StopTime, pauseTime)
+	}
+	return s.StopTime
 }
 
 // acquire waits for the lock as long as the options and the signals allow. Ctrl-Z gives

@@ -3,7 +3,6 @@ package job
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
-	"github.com/amqprun/amqprun/internal/held"
 	"github.com/amqprun/amqprun/internal/report"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
@@ -55,17 +53,19 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if err != nil {
 		return runner.Status{}, err
 	}
+	h, err := newHolding(s, c, lock)
+	if err != nil {
+		_ = release(lock)
+		return runner.Status{}, err
+	}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
 	r.Granted(lock.Node(), slots, lock.Token())
 	if len(slots) == 0 { // such a set may have lost them all already
 		<-lock.Context().Done()
-		err := ended(lock, runner.Status{}, context.Cause(lock.Context()))
+		err := h.ended(runner.Status{}, context.Cause(lock.Context()))
 		r.Released(runner.Status{})
 		return runner.Status{}, err
 	}
-	lease := held.Of(lock.Context())
-	lease.OnRenew(guard.Renew)
-	guard.KeepSocket(lease.Socket())
 	command := runner.Command{
 		Args:      s.Command,
 		Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
@@ -75,8 +75,6 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		Stop:      s.StopSignal,
 		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,
-		Until:     lease.Until,
-		Verify:    lock.Verify,
 		Guard:     guard,
 		Warnf:     c.Warnf,
 	}
@@ -85,30 +83,21 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	begun := time.Now()
 	defer time.AfterFunc(realTimeAfter, func() { signals.NotifyRealTime(sigs) }).Stop()
-	status, err := command.Run(lock.Context())
+	ctx, unbind := h.bind(&command)
+	status, err := command.Run(ctx)
+	unbind()
 	if status.Started {
 		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
 	}
-	err = ended(lock, status, err)
+	err = h.ended(status, err)
 	r.Released(status)
+	r.Without(status.Paused, h.unheld)
 	return status, err
 }
 
 // realTimeAfter spares a short command the thirty real-time signals, a tenth of its time
 // under a free lock.
 const realTimeAfter = 50 * time.Millisecond
-
-// ended releases the lock, and returns err, or the loss of the lock and what that meant.
-func ended(lock *amqplock.Lock, status runner.Status, err error) error {
-	lock.SetEnding(endingOf(status, err))
-	if lost := release(lock); lost != nil {
-		err = lost
-	}
-	if errors.Is(err, amqplock.ErrLost) {
-		err = fmt.Errorf("%w; %s", err, consequence(status))
-	}
-	return err
-}
 
 // endingOf is what the history says of the end. Its words are those of a report.
 func endingOf(status runner.Status, err error) amqplock.Ending {

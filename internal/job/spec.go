@@ -28,6 +28,8 @@ type Spec struct {
 	Wait     time.Duration // 0: for ever
 	Conflict int           // the exit status when the lock was not acquired
 
+	OnLoss     OnLoss
+	Regain     time.Duration // with Pause
 	StopSignal syscall.Signal
 	Orphans    runner.Orphans
 

@@ -28,6 +28,8 @@ type Report struct {
 	Slots      []int         `json:"slots,omitempty"`
 	Token      int64         `json:"token,omitempty"`
 	Held       float64       `json:"held,omitempty"`
+	Paused     float64       `json:"paused,omitempty"`
+	Unheld     float64       `json:"unheld,omitempty"`
 	Command    *Command      `json:"command,omitempty"`
 	Error      string        `json:"error,omitempty"`
 	Hint       string        `json:"hint,omitempty"`
@@ -56,6 +58,12 @@ func (r *Report) Released(status runner.Status) {
 			r.Command.Signal = signals.Name(s)
 		}
 	}
+}
+
+// Without notes for how long the lock was lost before it was held again: while the command
+// was paused, and while it went on.
+func (r *Report) Without(paused, unheld time.Duration) {
+	r.Paused, r.Unheld = seconds(paused), seconds(unheld)
 }
 
 // Write completes the report with the end of the run, which was err if it is not nil, and

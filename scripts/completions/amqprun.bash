@@ -25,7 +25,7 @@ _amqprun() {
     release) options="-v --verbose -q --quiet --log-format -h --help" ;;
     *)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --priority --greedy --elastic
-        -c --command -s --signal -k --kill-after --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
+        -c --command -s --signal -k --kill-after --on-loss --regain --orphans --metadata --history --fence --once --show-command --hide-command --report --check-interval --progress
         --version $broker"
       ;;
   esac
@@ -40,7 +40,7 @@ _amqprun() {
         return
         ;;
       --mutex | --semaphore | --wait | --timeout | --conflict-exit-code | --create | --slots | --count | --priority | --command | --signal | --kill-after | \
-        --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
+        --on-loss | --regain | --orphans | --metadata | --once | --report | --check-interval | --progress | --url | --url-file | --password-file | --cacert | --cert | \
         --key | --connect-timeout | --heartbeat | --log-format | --to | --holder | --for | --max | --log | -w | -E | -c | -s | -k)
         [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++)) # --option=value is three words to bash
         if ((++i >= COMP_CWORD)); then
@@ -69,6 +69,7 @@ _amqprun() {
       mapfile -t COMPREPLY < <(compgen -W "$(_amqprun_locks "${value#--}" | while read -r name; do printf '%q ' "$name"; done)" -- "$cur")
       ;;
     --count) mapfile -t COMPREPLY < <(compgen -W 'all' -- "$cur") ;;
+    --on-loss) mapfile -t COMPREPLY < <(compgen -W 'stop pause keep' -- "$cur") ;;
     --orphans) mapfile -t COMPREPLY < <(compgen -W 'leave wait kill' -- "$cur") ;;
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") ;;
     --signal | -s) mapfile -t COMPREPLY < <(compgen -W "$(compgen -A signal -- SIG | sed 's/^SIG//')" -- "$cur") ;;

@@ -19,7 +19,7 @@ function __amqprun_command
     end
     argparse -s h/help v/verbose q/quiet n/nonblock greedy elastic history fence show-command hide-command version \
         'mutex=' 'semaphore=' 'w/wait=' 'timeout=' 'E/conflict-exit-code=' 'create=' 'slots=' 'count=' 'priority=' 'c/command=' 's/signal=' 'k/kill-after=' \
-        'orphans=' 'metadata=+' 'once=' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
+        'on-loss=' 'regain=' 'orphans=' 'metadata=+' 'once=' 'report=' 'check-interval=' 'progress=' 'url=+' 'url-file=' 'password-file=' 'cacert=' 'cert=' 'key=' \
         'connect-timeout=' 'heartbeat=' 'log-format=' -- $tokens 2>/dev/null
     or return
     if test (count $argv) -eq 0; or string match -q -- '-*' "$argv[1]"
@@ -107,6 +107,8 @@ complete -c amqprun -n __amqprun_run -l elastic -d 'Let the set grow and shrink'
 complete -c amqprun -n __amqprun_run -s c -l command -x -d 'Run by the shell'
 complete -c amqprun -n $lock -s s -l signal -x -a 'TERM INT HUP QUIT USR1 USR2 KILL' -d 'How to stop the command on a loss'
 complete -c amqprun -n $lock -s k -l kill-after -x -d 'How long after that to kill it'
+complete -c amqprun -n __amqprun_run -l on-loss -x -a 'stop pause keep' -d 'What to do when the connection is lost'
+complete -c amqprun -n __amqprun_run -l regain -x -d 'How long a paused command waits for the lock'
 complete -c amqprun -n __amqprun_run -l orphans -x -a 'leave wait kill' -d 'What to do with processes left behind'
 complete -c amqprun -n $lock -l metadata -x -d 'A note that status shows'
 complete -c amqprun -n $lock -l history -d 'Record the run'

@@ -54,6 +54,38 @@ teardown_file() {
   slots 2 0 # the semaphore itself outlived the restart
 }
 
+@test "a paused command outlives a restart, and one that is kept does not stop; others wait" {
+  sane_run -0 amqprun change --semaphore "$LOCK" 1
+  # shellcheck disable=SC2016 # for the inner shell
+  command='until [ -e end ]; do echo >>"$0"; sleep 0.01; done; exit 7'
+  start_bg amqprun --on-loss pause --mutex "$LOCK" -- sh -c "$command" mutex
+  start_bg amqprun --on-loss pause --semaphore "$LOCK" -- sh -c "$command" slot
+  start_bg amqprun --on-loss keep --mutex "$LOCK-keep" -- sh -c "$command" keep
+  for file in mutex slot keep; do wait_until 20 test -s $file; done
+  start_waiter 1 --fence --mutex "$LOCK" touch next
+
+  broker_ctl stop_app
+  for n in 1 2; do wait_until 20 file_has "bg.$n.err" 'the command is paused'; done
+  wait_until 20 file_has bg.3.err 'the command goes on without the lock'
+  before=$(cat mutex slot | wc -l)
+  wait_until 20 file_lines keep "$(($(wc -l <keep) + 20))"
+  [ "$(cat mutex slot | wc -l)" -eq "$before" ]
+
+  broker_ctl start_app
+  for n in 1 2; do wait_until 60 file_has "bg.$n.err" 'the command goes on; it was paused for'; done
+  wait_until 60 file_has bg.3.err 'holds mutex .* again, after .* without it'
+  for file in mutex slot keep; do wait_until 20 file_lines $file "$(($(wc -l <$file) + 1))"; done
+  [ ! -e next ]
+  touch end
+  for n in 1 2 3; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    [ "$status" -eq 7 ]
+  done
+  wait_bg 60 "${BACKGROUND[3]}"
+  [ "$status" -eq 0 ]
+  [ -e next ]
+}
+
 @test "a job that starts while the broker restarts waits for it, and says so" {
   amqprun change --semaphore "$LOCK" 1
   broker_ctl stop_app

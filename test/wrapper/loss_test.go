@@ -138,20 +138,21 @@ func TestLossReachesCarriersOfTheID(t *testing.T) {
 	}
 }
 
-// TestLossOutrunsAForkingChain: a process that forks, leaves its session and exits every
-// 2 ms, with its environment wiped, escapes every reading of /proc.
+// forkingChain is for perl: a process that forks, leaves its session and exits every 2 ms.
+// With its environment wiped it escapes every reading of /proc.
+const forkingChain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; ` +
+	`die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; ` +
+	`close $f; select undef, undef, undef, 0.002 }`
+
 func TestLossOutrunsAForkingChain(t *testing.T) {
 	t.Parallel()
 	perl := mustLook(t, "perl")
-	const chain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; ` +
-		`die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; ` +
-		`close $f; select undef, undef, undef, 0.002 }`
 	for _, grace := range []string{"0s", "50ms"} {
 		option, now := lose(t)
 		p := start(t, append(option, "-guard", "-status", "status", "-kill-after", grace, "--", "sh",
 			"-c",
 			fmt.Sprintf(`env -i %s -e '$SIG{TERM}="IGNORE"; %s' & while ! [ -s link ]; do :; done; `+
-				`echo ready >log; sleep 300`, perl, chain))...)
+				`echo ready >log; sleep 300`, perl, forkingChain))...)
 		p.await("log", "ready")
 		now()
 		p.endsLost()

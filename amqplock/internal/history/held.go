@@ -12,6 +12,9 @@ type Held struct {
 	Slots  []int   `json:"slots,omitempty"` // none of a mutex
 	Regain float64 `json:"regain,omitempty"`
 	Beacon string  `json:"beacon,omitempty"`
+	// Gone is when another run has seen that it does not hold its slots, in Unix
+	// milliseconds; 0 if none has.
+	Gone int64 `json:"gone,omitempty"`
 }
 
 // isOf reports whether the record is one of that run. A mutex and a semaphore of one name
@@ -39,6 +42,10 @@ func (h held) after(r *Record) held {
 		return append(h.without(i), Held{
 			ID: r.ID, Slots: r.Slots, Regain: r.Regain, Beacon: r.Beacon,
 		})
+	case r.Type == TypeGone && i >= 0 && h[i].Gone == 0:
+		list := slices.Clone(h)
+		list[i].Gone = r.At.UnixMilli()
+		return list
 	case r.Type == TypeEnd && i >= 0 && r.Result == ResultWithdrawn:
 		return h.without(i)
 	case r.Type == TypeEnd && i >= 0:

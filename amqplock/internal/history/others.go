@@ -7,9 +7,10 @@ import (
 
 // Others returns the grants of other runs that share a slot with own, a grant of ours. It
 // looks behind own, up to an offset that the log has reached. A run whose grant needed
-// several tries is in it several times. own and the offset come from Tail.Grant, which
-// leaves the offset of a grant in its mark (Read.Offset). The error matches ErrNotFound
-// if own is no longer in the log: then nobody knows.
+// several tries is in it several times, and one that has withdrawn is not. own and the
+// offset come from Tail.Grant, which leaves the offset of a grant in its mark
+// (Read.Offset). The error matches ErrNotFound if own is no longer in the log: then nobody
+// knows.
 func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, error) {
 	begin := own.Read.Offset
 	entries, err := l.collect(ctx, begin, upTo)
@@ -21,8 +22,12 @@ func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, err
 	}
 	var others []Record
 	for _, e := range entries[1:] {
-		if l.concerns(e) && e.offset <= upTo && e.record.rivals(&own) {
+		switch {
+		case !l.concerns(e) || e.offset > upTo:
+		case e.record.rivals(&own):
 			others = append(others, *e.record)
+		case e.record.Type == TypeEnd && e.record.Result == ResultWithdrawn:
+			others = slices.DeleteFunc(others, func(r Record) bool { return r.ID == e.record.ID })
 		}
 	}
 	return others, nil

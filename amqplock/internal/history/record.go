@@ -16,6 +16,7 @@ const (
 	TypeGrant = "grant"
 	TypeEnd   = "end"
 	TypeAlive = "alive" // a sign of life, from a run whose slot was granted again
+	TypeGone  = "gone"  // another run has seen that this one does not hold its slot
 )
 
 // ResultWithdrawn is in the end of a run that got the lock and started nothing.
@@ -43,8 +44,9 @@ type Record struct {
 	Command  string            `json:"command,omitempty"`
 	Job      string            `json:"job,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Regain   float64           `json:"regain,omitempty"` // seconds; it may take the lock again
-	Beacon   string            `json:"beacon,omitempty"` // it is lit while the run is connected
+	Regain   float64           `json:"regain,omitempty"`   // seconds; it may take the lock again
+	Regained bool              `json:"regained,omitempty"` // it has: a grant of this ID came before
+	Beacon   string            `json:"beacon,omitempty"`   // it is lit while the run is connected
 
 	// An end has these.
 	Result  string  `json:"result,omitempty"`
@@ -121,7 +123,7 @@ func decode(body []byte) (*Record, error) {
 		return nil, err
 	}
 	if r.Version < 1 || r.ID == "" ||
-		r.Type != TypeGrant && r.Type != TypeEnd && r.Type != TypeAlive ||
+		r.Type != TypeGrant && r.Type != TypeEnd && r.Type != TypeAlive && r.Type != TypeGone ||
 		r.Kind != wire.Mutex && r.Kind != wire.Semaphore ||
 		r.Token < 0 || r.Token > maxToken || r.Seconds < 0 || r.Regain < 0 {
 		return nil, errGarbage

@@ -49,6 +49,9 @@ func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run))
 		}
 		id := e.record.ID
 		if e.record.Type == TypeGrant {
+			if e.record.Regained && open[id] != nil {
+				return
+			}
 			if len(open) > maxOpen {
 				clear(open)
 			}
@@ -106,10 +109,11 @@ func (l *Log) pair(entries []entry) []Run {
 			index[e.record.ID] = i
 			runs = append(runs, Run{})
 		}
-		if e.record.Type == TypeGrant {
-			runs[i] = Run{Grant: e.record} // it may have withdrawn before
-		} else {
+		switch {
+		case e.record.Type == TypeEnd:
 			runs[i].End = e.record
+		case !e.record.Regained || runs[i].Grant == nil:
+			runs[i] = Run{Grant: e.record} // it may have withdrawn before
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return a.Began().Compare(b.Began()) })
@@ -148,7 +152,8 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 // concerns reports whether an entry is a grant or an end of this lock: a mutex and a
 // semaphore of one name share a log.
 func (l *Log) concerns(e entry) bool {
-	return e.record != nil && e.record.Kind == l.kind && e.record.Type != TypeAlive
+	return e.record != nil && e.record.Kind == l.kind &&
+		(e.record.Type == TypeGrant || e.record.Type == TypeEnd)
 }
 
 // Began is when the lock was granted.

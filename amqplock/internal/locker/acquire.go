@@ -125,6 +125,8 @@ type contender struct {
 	who   *presence.Participant
 	log   *recorder
 	waits bool // while others hold the lock
+
+	reserved *reservedError // the newest, while there is reason to look out for others
 }
 
 // mayPass reports whether a wait may follow a try that ended with err: others hold the

@@ -28,8 +28,9 @@ type attempt struct {
 	newcomer bool // the next try is the first of one that may wait
 	looked   bool // a queue that refused us has been seen to be a lock
 
-	first bool  // in the wait queue, and may keep a part
-	owed  []int // slots of a set that could not be given back yet
+	first   bool         // in the wait queue, and may keep a part
+	owed    []int        // slots of a set that could not be given back yet
+	avoided map[int]bool // slots that are reserved for others
 
 	// The newest try has found this out.
 
@@ -219,6 +220,7 @@ func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
 	if a.set != nil {
 		found.Free = slices.DeleteFunc(found.Free, a.set.concerns)
 	}
+	found.Free = slices.DeleteFunc(found.Free, func(slot int) bool { return a.avoided[slot] })
 	return found, err
 }
 

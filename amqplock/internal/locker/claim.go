@@ -181,19 +181,23 @@ func (a *attempt) payBack(ctx context.Context) {
 
 // putBack gives up what was collected, and sends a hint to the next waiter.
 func (a *attempt) putBack(ctx context.Context) {
+	if a.giveAllBack(ctx) {
+		waitq.WakeNext(ctx, a.link, a.cfg.Name)
+	}
+}
+
+// giveAllBack gives up what was collected, and reports whether that is anything.
+func (a *attempt) giveAllBack(ctx context.Context) (any bool) {
 	if a.alone {
 		a.alone = false
 		a.giveBack(ctx, 0)
 	}
 	held := a.held.list()
-	if len(held) == 0 {
-		return
-	}
 	for _, slot := range held {
 		a.held.drop(slot)
 		if !a.link.Lock.IsClosed() { // else it is back already
 			a.giveBack(ctx, slot)
 		}
 	}
-	waitq.WakeNext(ctx, a.link, a.cfg.Name)
+	return len(held) > 0
 }

@@ -18,6 +18,9 @@ import (
 // MaxPriority and its negative bound Config.Priority.
 const MaxPriority = 100
 
+// MaxRegain bounds Config.Regain, because nobody takes the lock for so long.
+const MaxRegain = time.Hour
+
 // DefaultCheckInterval is that of Config.
 const DefaultCheckInterval = 3 * time.Second
 
@@ -39,6 +42,7 @@ type Config struct {
 	History bool
 	Fence   bool          // and history
 	Once    time.Duration // and fence; 0: as often as wanted
+	Regain  time.Duration // and fence; 0: a lost lock is not taken again
 
 	OnWaiting func(waitq.Waiting)
 	About     func() presence.About
@@ -83,7 +87,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fault.Config("check interval and stop time cannot be negative")
 	}
 	setDefault(&c.Count, 1)
-	c.Fence = c.Fence || c.Once > 0
+	c.Fence = c.Fence || c.Once > 0 || c.Regain > 0
 	c.History = c.History || c.Fence
 	setDefault(&c.CheckInterval, DefaultCheckInterval)
 	setDefault(&c.retry, waitq.FirstRetry)
@@ -117,6 +121,10 @@ func (c Config) checkSet() error {
 		return fault.Config("once in %s: must be more than 0", c.Once)
 	case c.Once > 0 && c.Kind != wire.Mutex:
 		return fault.Config("once in %s: only a mutex can be held once in a time", c.Once)
+	case c.Regain < 0 || c.Regain > MaxRegain:
+		return fault.Config("regain within %s: must be more than 0, and at most %s", c.Regain, MaxRegain)
+	case c.Regain > 0 && (c.Count > 1 || c.Count == All || c.Greedy):
+		return fault.Config("only a mutex or one slot can be regained")
 	case c.Elastic && c.Fence:
 		return fault.Config("fence and elastic exclude each other: a token is that of a grant, " +
 			"and an elastic set has many")

@@ -19,9 +19,12 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
+	if err := c.avoidReserved(ctx, o); err != nil {
+		return err
+	}
 	err := c.attempt.try(ctx, first)
 	if err != nil {
-		return err
+		return c.whyBusy(err)
 	}
 	waited := false
 	if err = c.fence(ctx, o); err == nil {
@@ -35,7 +38,10 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	}
 	if err != nil {
 		c.log.withdraw(ctx, c.link)
-		if ctx.Err() == nil { // else abandon does it
+		switch {
+		case c.yield(ctx, err):
+			return c.try(ctx, first)
+		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
 		}
 	}
@@ -44,6 +50,7 @@ func (c *contender) try(ctx context.Context, first bool) error {
 
 // opening is a log that is being opened.
 type opening struct {
+	conn   *wire.Conn // to look for a slot may replace it by another
 	done   chan struct{}
 	cancel context.CancelFunc
 	tail   *history.Tail
@@ -54,7 +61,7 @@ type opening struct {
 // be called.
 func (r *recorder) open(ctx context.Context, publish *wire.Conn) *opening {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
-	o := &opening{done: make(chan struct{}), cancel: cancel}
+	o := &opening{conn: publish, done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(o.done)
 		r.begin()
@@ -86,10 +93,14 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	defer cancel()
 	begun, err := time.Now(), o.err
 	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
+		if c.link.Lock.IsClosed() { // another may have the lock, and would stop for this grant
+			<-c.link.Lock.Ended
+			return wire.ConnectionLost(c.link.Lock.Why)
+		}
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !c.link.Publish().IsClosed() || time.Since(begun) > reopenTime {
+		if err == nil || !o.conn.IsClosed() || time.Since(begun) > reopenTime {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
@@ -113,7 +124,11 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 	r.holds(slots)
 	granted, err := tail.Grant(ctx, r.grant)
 	if err == nil {
-		r.grant, r.written, r.follower = granted, true, tail.Follow(granted)
+		r.grant, r.token, r.written = granted, granted.Token, true
+		err = r.reservedFrom(ctx, tail)
+	}
+	if err == nil {
+		r.follower = tail.Follow(granted)
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}
 	return err

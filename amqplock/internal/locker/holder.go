@@ -19,6 +19,7 @@ type Holder struct {
 	*keeper
 	who        *presence.Participant
 	log        *recorder
+	ours       bool           // see attempt
 	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
 	following  sync.WaitGroup
 	unfollow   context.CancelFunc // ends following
@@ -34,7 +35,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{keeper: k, who: c.who, log: c.log}
+	h := &Holder{keeper: k, who: c.who, log: c.log, ours: c.ours}
 	h.ending.Store(&Ending{})
 	if c.cfg.History && !c.cfg.Fence {
 		h.log.begin()
@@ -72,7 +73,7 @@ const holderHeartbeat = time.Minute
 func (h *Holder) Slots() []int { return h.held.list() }
 
 // Token is the fencing token, 0 without Config.Fence.
-func (h *Holder) Token() int64 { return h.log.grant.Token }
+func (h *Holder) Token() int64 { return h.log.token }
 
 // Node is the broker that has granted the lock.
 func (h *Holder) Node() string { return h.link.Lock.Broker }

@@ -279,22 +279,26 @@ func (k *keeper) watch() {
 // connectionEnded ends the lock for an abrupt loss.
 func (k *keeper) connectionEnded() {
 	<-k.link.Lock.Ended
-	k.lose(k.String(), wire.ConnectionLost(k.link.Lock.Why))
+	k.lose(k.String(), &cutError{wire.ConnectionLost(k.link.Lock.Why)})
 }
 
 // expire ends the lock when the time to stop has come.
 func (k *keeper) expire() {
 	if oldest := k.lease.Oldest(); k.cfg.clock.Now() >= k.lease.StopAt() {
-		k.lose(k.String(), fmt.Errorf(
+		k.lose(k.String(), &cutError{fmt.Errorf(
 			"the %s got no answer, and the lease of twice the heartbeat (%s) is running out",
-			oldest.Check, k.lease.Heartbeat()))
+			oldest.Check, k.lease.Heartbeat())})
 	}
 }
 
 // lose ends the lock; the first reason counts.
 func (k *keeper) lose(what string, reason error) {
 	age := k.cfg.clock.Now() - k.lease.Oldest().Sent
-	k.end(fault.Lost(what, k.link.Lock.Broker, reason, age))
+	lost := fault.Lost(what, k.link.Lock.Broker, reason, age)
+	if cut := (*cutError)(nil); errors.As(reason, &cut) {
+		lost.Err = cut
+	}
+	k.end(lost)
 	k.reportLoss()
 }
 

@@ -28,6 +28,7 @@ type recorder struct {
 	log     *history.Log // nil until the publish connection is there
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
+	token   int64         // of the first grant, 0 without Config.Fence
 
 	follower  *history.Follower // behind the grant; nil if nobody needs one
 	published chan *wire.Conn   // the newest publish connection, for the follower
@@ -49,6 +50,7 @@ func (r *recorder) begin() {
 	r.grant = history.Record{
 		Type: history.TypeGrant, Kind: r.cfg.Kind, ID: about.ID, Host: about.Host, PID: about.PID,
 		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
+		Regain: r.cfg.Regain.Seconds(),
 	}
 }
 
@@ -81,7 +83,7 @@ func (r *recorder) prepare(link *wire.Link) {
 }
 
 // end writes the end, and before it the grant if that is not in the log yet, best effort.
-// With Config.Once it tries for longer, because the next run relies on the end.
+// It tries for longer if the next run relies on the end.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
@@ -96,9 +98,10 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
 	}
 	err := r.append(ctx, link, record)
-	for begun := time.Now(); err != nil && r.cfg.Once > 0 && !lost && time.Since(begun) < onceTime; {
+	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
+	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
 		select {
-		case <-time.After(onceRetry):
+		case <-time.After(neededRetry):
 		case <-ctx.Done():
 		}
 		err = r.append(ctx, link, record)
@@ -106,10 +109,10 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	r.report(err)
 }
 
-// end tries for onceTime, with a pause of onceRetry, if Config.Once is set.
+// An end that others rely on is tried for neededTime, with pauses of neededRetry.
 const (
-	onceTime  = 3 * time.Second
-	onceRetry = 100 * time.Millisecond
+	neededTime  = 3 * time.Second
+	neededRetry = 100 * time.Millisecond
 )
 
 // withdraw ends a grant under which nothing has started, best effort, if there is one.
@@ -144,7 +147,7 @@ func (r *recorder) publishes(c *wire.Conn) {
 func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	held := max(r.cfg.clock.Now()-r.granted, 0)
 	e := history.Record{
-		Type: history.TypeEnd, Kind: r.cfg.Kind, ID: r.grant.ID, Token: r.grant.Token, Read: r.grant.Read,
+		Type: history.TypeEnd, Kind: r.cfg.Kind, ID: r.grant.ID, Token: r.token, Read: r.grant.Read,
 		At: r.grant.At.Add(held), Seconds: held.Round(time.Microsecond).Seconds(),
 		Result: ending.Result, Status: ending.Status, Signal: ending.Signal,
 		Host: r.grant.Host, User: r.grant.User,

@@ -62,6 +62,7 @@ type options struct {
 	churn      bool
 	oldKernel  bool
 	changed    string
+	regain     string
 }
 
 func parse(args []string) (options, []string, error) {
@@ -89,6 +90,9 @@ func parse(args []string) (options, []string, error) {
 	f.BoolVar(&o.churn, "churn", false, "let threads end all the time")
 	f.StringVar(&o.changed, "changed", "",
 		"a FIFO: something has changed each time that it is opened for writing")
+	f.StringVar(&o.regain, "regain", "", "a FIFO: a loss pauses the command until it is opened for "+
+		"writing; while FIFO.never exists it is stopped then, and while FIFO.again exists the lock is "+
+		"lost again at once")
 	f.BoolVar(&o.oldKernel, "old-kernel", false,
 		"refuse the system calls that an old kernel does not have")
 	err := f.Parse(args)
@@ -165,10 +169,16 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.verifyFIFO != "" {
 		c.Verify = func(context.Context) error { return await(o.verifyFIFO) }
 	}
+	if o.regain != "" {
+		c.Pause = &runner.Pause{
+			Possible: func(lost error) bool { return errors.Is(lost, errLost) },
+			Regain:   o.regained,
+		}
+	}
 	if o.lose != "" {
 		go func() {
 			_ = await(o.lose)
-			lose(errors.New("lost by order"))
+			lose(errLost)
 		}()
 	}
 	if o.changed != "" {
@@ -215,6 +225,39 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	}()
 }
 
+var errLost = errors.New("lost by order")
+
+// regained is for runner.Pause.
+func (o options) regained(ctx context.Context) (context.Context, error) {
+	fmt.Fprintln(os.Stderr, "wrap: paused")
+	if kept != nil {
+		_ = kept.Close()
+	}
+	opened := make(chan error, 1)
+	go func() { opened <- await(o.regain) }()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx) // await ends with the process
+	}
+	if _, err := os.Stat(o.regain + ".never"); err == nil {
+		return nil, errLost
+	}
+	next, lose := context.WithCancelCause(context.Background())
+	if _, err := os.Stat(o.regain + ".again"); err == nil {
+		lose(errLost)
+		return next, nil
+	}
+	go func() {
+		_ = await(o.lose)
+		lose(errLost)
+	}()
+	return next, nil
+}
+
 // await waits for a writer of a FIFO: opening it for reading does.
 func await(fifo string) error {
 	f, err := os.OpenFile(fifo, os.O_RDONLY, 0)
@@ -245,11 +288,11 @@ func startGuard(o options) (*runner.Guard, error) {
 	if o.keep == "" {
 		return g, nil
 	}
-	conn, err := net.Dial("tcp", o.keep)
-	if err != nil {
+	var err error
+	if kept, err = net.Dial("tcp", o.keep); err != nil {
 		return nil, err
 	}
-	g.KeepSocket(lateConn{conn.(syscall.Conn), o.keepWhen})
+	g.KeepSocket(lateConn{kept.(syscall.Conn), o.keepWhen})
 	return g, nil
 }
 
@@ -270,16 +313,22 @@ func (c lateConn) SyscallConn() (syscall.RawConn, error) {
 	return c.Conn.SyscallConn()
 }
 
+// kept is the connection of -keep.
+var kept net.Conn
+
 func (o options) exit(status runner.Status, err error) int {
 	if o.statusFile != "" {
-		line := fmt.Sprintf("started=%t stopped=%t unfinished=%t took=%v err=%v\n", status.Started,
-			status.Stopped, status.Unfinished, status.StopTook, err)
+		line := fmt.Sprintf("started=%t stopped=%t unfinished=%t took=%v paused=%t err=%v\n",
+			status.Started, status.Stopped, status.Unfinished, status.StopTook, status.Paused > 0, err)
 		if err := os.WriteFile(o.statusFile, []byte(line), 0o600); err != nil {
 			return fail(err)
 		}
 	}
 	var start *runner.StartError
+	var by *runner.Interrupted
 	switch {
+	case errors.As(err, &by):
+		return 128 + int(by.Signal)
 	case errors.As(err, &start):
 		fail(err)
 		return start.Code

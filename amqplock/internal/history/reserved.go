@@ -1,0 +1,68 @@
+package history
+
+import (
+	"context"
+	"time"
+)
+
+// A run may take a lost lock again (Record.Regain). Others leave its slots alone for that
+// time. The first of them that gets such a slot, although the run has no end, notes that in
+// the log. The time counts from there.
+
+// Reserved is a run that has lost its slots, and may take them again.
+type Reserved struct {
+	Held
+	Left time.Duration // for so long
+}
+
+// Reserved lists such runs, as far as Open has found them. It waits for that until ctx
+// ends.
+func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
+	select {
+	case <-t.warmed:
+	case <-ctx.Done():
+		return nil
+	}
+	if !t.known.complete() {
+		return nil
+	}
+	for _, h := range t.known.open {
+		if h.Gone != 0 {
+			list = t.reserve(list, h)
+		}
+	}
+	return list
+}
+
+// ReservedFrom lists the runs that share a slot with own, a grant that Grant has returned.
+// It notes for all others that these runs do not hold their slots.
+func (t *Tail) ReservedFrom(ctx context.Context, own Record) (list []Reserved, err error) {
+	for _, h := range t.known.open.rivals(&own) {
+		if h.Regain > 0 && h.Gone == 0 {
+			now := t.now()
+			h.Gone = now.UnixMilli()
+			err = t.publish(ctx, "", Record{
+				Type: TypeGone, Kind: own.Kind, ID: h.ID, At: now, Host: own.Host, User: own.User,
+				Read: t.known.mark(),
+			})
+			if err != nil {
+				return nil, t.log.explain("write to", err)
+			}
+		}
+		list = t.reserve(list, h)
+	}
+	return list, nil
+}
+
+// reserve adds a run that is gone, if its time is not over.
+func (t *Tail) reserve(list []Reserved, h Held) []Reserved {
+	most := time.Duration(min(h.Regain, mostSeconds) * float64(time.Second))
+	left := min(time.UnixMilli(h.Gone).Add(most).Sub(t.now()), most)
+	if left <= 0 {
+		return list
+	}
+	return append(list, Reserved{h, left})
+}
+
+// now is the time of the broker.
+func (t *Tail) now() time.Time { return time.UnixMilli(t.clock.now(t.log.now())).UTC() }

@@ -1,0 +1,112 @@
+package history
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// grantFor takes a token, for a run that may take its lock again within seconds, and
+// returns for whom the lock is reserved.
+func grantFor(t *testing.T, l *Log, r Record) (granted Record, by []Reserved) {
+	t.Helper()
+	tail, err := l.Open(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	r.Kind = l.kind
+	if granted, err = tail.Grant(deadline(t), r); err == nil {
+		by, err = tail.ReservedFrom(deadline(t), granted)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return granted, by
+}
+
+// reserved is what a newcomer finds before it claims anything.
+func reserved(t *testing.T, l *Log) []Reserved {
+	t.Helper()
+	tail, err := l.Open(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	return tail.Reserved(deadline(t))
+}
+
+func TestALostSlotIsReservedUntilItsRunEnds(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	l.kind = wire.Semaphore
+	lost, _ := grantFor(t, l, Record{ID: "lost", Slots: []int{1, 2}, Regain: 1000})
+	for round := range 2 {
+		if by := reserved(t, l); len(by) > 0 {
+			t.Errorf("round %d: reserved before anybody has seen that it is free: %+v", round, by)
+		}
+		if _, by := grantFor(t, l, Record{ID: "elsewhere", Slots: []int{3}}); len(by) > 0 {
+			t.Errorf("round %d: another slot is reserved: %+v", round, by)
+		}
+		_, by := grantFor(t, l, Record{ID: "first", Slots: []int{2}})
+		if len(by) != 1 || by[0].ID != "lost" || by[0].Left > 1000*time.Second {
+			t.Errorf("round %d: reserved for %+v", round, by)
+		}
+		again := reserved(t, l)
+		if len(again) != 1 || again[0].Left > by[0].Left || len(again[0].Slots) != 2 {
+			t.Errorf("round %d: reserved for %+v, then for %+v", round, by, again)
+		}
+		grantFor(t, l, Record{ID: "lost", Slots: []int{1, 2}, Regain: 1000, Regained: true})
+	}
+	grantFor(t, l, Record{ID: "second", Slots: []int{2}})
+	mustAppend(t, l, end(lost))
+	if by := reserved(t, l); len(by) > 0 {
+		t.Errorf("reserved for a run that has ended: %+v", by)
+	}
+}
+
+func TestASlotIsReservedForATimeOnly(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	grantFor(t, l, Record{ID: "lost", Regain: 0.2})
+	if _, by := grantFor(t, l, Record{ID: "first"}); len(by) != 1 {
+		t.Errorf("reserved for %+v", by)
+	}
+	<-time.After(1200 * time.Millisecond) // the broker's time is known to the second
+	if _, by := grantFor(t, l, Record{ID: "second"}); len(by) > 0 {
+		t.Errorf("reserved for %+v", by)
+	}
+	if _, by := grantFor(t, l, Record{ID: "plain"}); len(by) > 0 {
+		t.Errorf("reserved for %+v", by)
+	}
+}
+
+func TestOthersAreNotThoseThatHaveWithdrawn(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	own := mustGrant(t, l, "own")
+	withdrawn := end(mustGrant(t, l, "other"))
+	withdrawn.Result = ResultWithdrawn
+	mustAppend(t, l, withdrawn)
+	last := mustGrant(t, l, "own")
+	if others, err := l.Others(deadline(t), own, last.Read.Offset); err != nil || len(others) > 0 {
+		t.Errorf("others: %v, %v", others, err)
+	}
+}
+
+func TestARunThatHasTakenItsLockAgainIsOneRun(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	first, _ := grantFor(t, l, Record{ID: "a", Regain: 5})
+	grantFor(t, l, Record{ID: "b"})
+	grantFor(t, l, Record{ID: "a", Regain: 5, Regained: true})
+	if got := fmt.Sprint(mustRuns(t, l, 5)); got != "[a- b-]" {
+		t.Errorf("runs %s", got)
+	}
+	runs, err := l.Runs(deadline(t), 5)
+	if err != nil || runs[0].Grant.Token != first.Token {
+		t.Errorf("%+v, %v", runs, err)
+	}
+}

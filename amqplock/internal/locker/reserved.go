@@ -1,0 +1,102 @@
+package locker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A run with Config.Regain may take a lost lock again. Runs with Config.Fence leave its
+// slots alone for that time. A run finds out when it has got such a slot, whose grant has
+// no end in the log. It notes that there, and gives the slot back.
+
+// reservedError says that what was granted is reserved for other runs.
+type reservedError struct{ by []history.Reserved }
+
+func (e *reservedError) Error() string {
+	left := time.Duration(0)
+	for _, r := range e.by {
+		left = max(left, r.Left)
+	}
+	return fmt.Sprintf("it is free, but the run that has lost it may take it again for %s",
+		left.Round(time.Second))
+}
+
+// Is makes it one of the reasons why others wait.
+func (e *reservedError) Is(target error) bool { return target == fault.ErrBusy }
+
+// reservedFrom returns a *reservedError if what was granted is reserved for others.
+func (r *recorder) reservedFrom(ctx context.Context, tail *history.Tail) error {
+	by, err := tail.ReservedFrom(ctx, r.grant)
+	if err != nil || len(by) == 0 {
+		return err
+	}
+	return &reservedError{by}
+}
+
+// avoidReserved is for one that has met reserved slots. It has the attempt leave alone
+// what is still reserved. The error matches fault.ErrBusy if that is all there can be.
+func (c *contender) avoidReserved(ctx context.Context, o *opening) error {
+	if c.reserved == nil {
+		return nil
+	}
+	<-o.done
+	if o.err != nil {
+		return nil // the attempt finds out what is wrong
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	defer cancel()
+	by := o.tail.Reserved(ctx)
+	c.avoid(by)
+	c.reserved = nil
+	if len(c.avoided) == 0 {
+		return nil
+	}
+	c.reserved = &reservedError{by}
+	if c.cfg.Kind == wire.Mutex || c.cfg.Count == All {
+		c.busy = c.reserved
+		return c.reserved
+	}
+	return nil
+}
+
+// whyBusy makes err, that of a try that has left reserved slots alone, say so.
+func (c *contender) whyBusy(err error) error {
+	if isBusy(err) && c.reserved != nil {
+		c.busy = c.reserved
+		return c.reserved
+	}
+	return err
+}
+
+// avoid has the attempt leave reserved slots alone, and no others.
+func (c *contender) avoid(by []history.Reserved) {
+	c.avoided = map[int]bool{}
+	for _, r := range by {
+		switch {
+		case (len(r.Slots) == 0) != (c.cfg.Kind == wire.Mutex): // the other lock of this name
+		case c.cfg.Kind == wire.Mutex:
+			c.avoided[0] = true
+		}
+		for _, slot := range r.Slots {
+			c.avoided[slot] = true
+		}
+	}
+}
+
+// yield gives back what is reserved for others. It sends no hint: the next waiter would
+// have to do the same. It reports whether other slots may be free.
+func (c *contender) yield(ctx context.Context, err error) (others bool) {
+	if !errors.As(err, &c.reserved) {
+		return false
+	}
+	c.busy = c.reserved
+	c.avoid(c.reserved.by)
+	c.giveAllBack(ctx)
+	return c.cfg.Kind == wire.Semaphore && c.cfg.Count != All
+}

@@ -1,0 +1,184 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/held"
+	"github.com/amqprun/amqprun/runner"
+	"github.com/amqprun/amqprun/signals"
+)
+
+// OnLoss is what becomes of the command when the lock connection ends, or the
+// broker falls silent.
+type OnLoss int
+
+const (
+	Stop  OnLoss = iota // stop the command
+	Pause               // stop it by SIGSTOP until the lock is held again
+	Keep                // let it go on without the lock, and take that again
+)
+
+// holding is the lock that a run holds, or has lost. With Pause and Keep another Lock may
+// take the place of the first. Its methods may be called at the same time.
+type holding struct {
+	spec   Spec
+	c      *console.Console
+	client *amqplock.Client
+
+	mu     sync.Mutex
+	lock   *amqplock.Lock
+	unheld time.Duration // for how long a command has gone on without the lock
+}
+
+func newHolding(s Spec, c *console.Console, lock *amqplock.Lock) (*holding, error) {
+	s.Broker.Log = c.Logger()
+	client, err := amqplock.New(s.Broker)
+	return &holding{spec: s, c: c, client: client, lock: lock}, err
+}
+
+func (h *holding) current() *amqplock.Lock {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lock
+}
+
+func (h *holding) lease() held.Lease { return held.Of(h.current().Context()) }
+
+func (h *holding) replace(lock *amqplock.Lock) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lock = lock
+}
+
+// bind makes the command and its guard obey the lock.
+func (h *holding) bind(command *runner.Command) (ctx context.Context, unbind func()) {
+	if h.spec.OnLoss == Keep { // no lease counts, and the guard must not act on a connection's end
+		return h.keep()
+	}
+	h.guard(command.Guard)
+	command.Until = func() time.Duration { return h.lease().Until() }
+	command.Verify = func(ctx context.Context) error { return h.current().Verify(ctx) }
+	if h.spec.OnLoss == Pause {
+		command.Pause = &runner.Pause{
+			Possible: func(error) bool { return h.current().MayRegain() },
+			Regain: func(ctx context.Context) (context.Context, error) {
+				return h.regain(ctx, command.Guard)
+			},
+		}
+	}
+	return h.current().Context(), func() {}
+}
+
+// guard gives the guard the connection and the lease.
+func (h *holding) guard(g *runner.Guard) {
+	g.KeepSocket(h.lease().Socket())
+	h.lease().OnRenew(g.Renew)
+}
+
+// regain is for runner.Pause.
+func (h *holding) regain(ctx context.Context, g *runner.Guard) (context.Context, error) {
+	lost := h.current()
+	h.c.Warnf("%v; the command is paused until the lock is held again, for %s at most",
+		context.Cause(lost.Context()), h.spec.Regain)
+	lock, err := lost.Regain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.replace(lock)
+	h.guard(g)
+	return lock.Context(), nil
+}
+
+// keep returns a context that ends at a loss which stops the command nevertheless. Until
+// unbind is called a lock that was lost otherwise is taken again.
+func (h *holding) keep() (ctx context.Context, unbind func()) {
+	ctx, lose := context.WithCancelCause(context.Background())
+	taking, end := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			lock := h.current()
+			select {
+			case <-lock.Context().Done():
+			case <-taking.Done():
+			}
+			if taking.Err() != nil {
+				return
+			}
+			if !h.lease().CutOff() {
+				lose(context.Cause(lock.Context()))
+				return
+			}
+			if !h.takeAgain(taking, lock) {
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		end()
+		<-done
+		lose(nil)
+	}
+}
+
+// takeAgainRetry is the pause after a wait for the lock that has failed.
+const takeAgainRetry = 5 * time.Second
+
+// takeAgain takes the lock like everybody, and returns false when ctx has ended.
+func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
+	begun := time.Now()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.unheld += time.Since(begun)
+	}()
+	h.c.Warnf("%v; the command goes on without the lock", context.Cause(lost.Context()))
+	_ = release(lost)
+	for {
+		lock, err := h.client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
+		if err == nil {
+			h.replace(lock)
+			h.c.Warnf("holds %s again, after %s without it", lock,
+				time.Since(begun).Round(100*time.Millisecond))
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		h.c.Stepf("%v; trying again", err)
+		select {
+		case <-time.After(takeAgainRetry):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// ended releases the lock, and returns err, or the loss of the lock and what that meant.
+func (h *holding) ended(status runner.Status, err error) error {
+	var by *runner.Interrupted
+	if errors.As(err, &by) {
+		h.c.Warnf("%s while the command was paused: it was killed", signals.Name(by.Signal))
+		err = &exit.Interrupted{Signal: by.Signal}
+	}
+	lock := h.current()
+	lock.SetEnding(endingOf(status, err))
+	lost := release(lock)
+	switch {
+	case lost == nil, by != nil, errors.Is(err, amqplock.ErrLost):
+	case h.spec.OnLoss != Keep || !held.Of(lock.Context()).CutOff():
+		err = lost
+	}
+	if errors.Is(err, amqplock.ErrLost) {
+		err = fmt.Errorf("%w; %s", err, consequence(status))
+	}
+	return err
+}

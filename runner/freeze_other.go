@@ -1,0 +1,13 @@
+//go:build unix && !linux
+
+package runner
+
+// CanPause says that Command.Pause works on this system. It does not: nobody could find
+// processes that have left the group.
+const CanPause = false
+
+type freezer struct{}
+
+func (r *run) freeze() bool { return false }
+
+func (f *freezer) thaw() {}

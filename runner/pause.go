@@ -1,0 +1,174 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/internal/sys"
+)
+
+// Pause is what Run does at the end of its context instead of a stop. It stops the whole
+// tree by SIGSTOP, and continues it when the lock is held again.
+type Pause struct {
+	// Possible reports whether to pause where the context has ended for this reason. It must
+	// not block.
+	Possible func(lost error) bool
+	// Regain returns the context under which the command goes on, or why it must not. It may
+	// block for long, and ends soon after ctx. Before it returns a context it has called
+	// KeepSocket and Renew of the Guard for the new lock, and Until knows that lock.
+	Regain func(ctx context.Context) (context.Context, error)
+}
+
+// Interrupted says that a signal to end came while the command was paused. The command
+// was killed: without the lock it may not even act on the signal.
+type Interrupted struct{ Signal syscall.Signal }
+
+func (i *Interrupted) Error() string {
+	return fmt.Sprintf("%s while the command was paused", unix.SignalName(i.Signal))
+}
+
+// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
+// milliseconds. A process that still runs after that is not ours to stop (sudo).
+const freezeTime = time.Second
+
+// freezeEvery is between two looks for processes of a paused tree that run: somebody may
+// have started or continued one.
+const freezeEvery = time.Second
+
+// pause is called when ctx has ended. It returns the context under which the command goes
+// on, or why it must not: then lost kills what is still stopped.
+func (r *run) pause(ctx context.Context) (context.Context, error) {
+	lost := context.Cause(ctx)
+	if r.c.Pause == nil || !r.c.Pause.Possible(lost) {
+		return nil, lost
+	}
+	begun := sys.Boottime()
+	suspended := r.verified != nil // by Ctrl-Z
+	r.verified = nil
+	if !r.freeze() {
+		r.warnf("a part of the command cannot be stopped by SIGSTOP, so it is not paused")
+		return nil, lost
+	}
+	settings := r.terminal.borrow(r.leader.pid)
+	next, err := r.untilHeld(lost)
+	if err != nil {
+		return nil, err
+	}
+	r.terminal.lend(r.leader.pid, settings)
+	r.frozen.thaw()
+	r.frozen = nil
+	if suspended {
+		r.resume()
+	}
+	took := sys.Boottime() - begun
+	r.status.Paused += took
+	r.warnf("the command goes on; it was paused for %v", took.Round(100*time.Millisecond))
+	return next, nil
+}
+
+// untilHeld regains the lock, and again if it is lost before the command goes on. The
+// guard does not act on the end of a lease meanwhile. It acts on that of the new lock
+// before the first process goes on.
+func (r *run) untilHeld(lost error) (context.Context, error) {
+	for {
+		r.c.Guard.KeepSocket(nil) // which would keep the old connection, and so the lock from us
+		r.replaceGuard(true)
+		next, err := r.regain(lost)
+		if err != nil {
+			return nil, err
+		}
+		r.replaceGuard(false)
+		if next.Err() == nil && !r.leaseIsOver() {
+			return next, nil
+		}
+		r.awaitLoss(next)
+		if next.Err() == nil {
+			return nil, errLeaseOver
+		}
+		if lost = context.Cause(next); !r.c.Pause.Possible(lost) {
+			return nil, lost
+		}
+	}
+}
+
+var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
+
+// replaceGuard starts a guard that has the newest connection, and ends the one before. A
+// guard of a paused tree kills that at once when amqprun is killed.
+func (r *run) replaceGuard(paused bool) {
+	r.paused = paused
+	end := r.c.Guard.retire()
+	defer end()
+	r.startGuard()
+}
+
+// regain calls Regain, and serves what happens meanwhile.
+func (r *run) regain(lost error) (context.Context, error) {
+	type answer struct {
+		ctx context.Context
+		err error
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	regained := make(chan answer, 1)
+	go func() {
+		next, err := r.c.Pause.Regain(ctx)
+		regained <- answer{next, err}
+	}()
+	stop := func(err error) (context.Context, error) {
+		cancel()
+		<-regained
+		return nil, err
+	}
+	tick := time.NewTicker(freezeEvery)
+	defer tick.Stop()
+	for ended := r.leader.ended; ; {
+		if r.look(ctx); r.leader.ended && !ended {
+			return stop(lost)
+		}
+		r.reap()
+		select {
+		case a := <-regained:
+			cancel()
+			return a.ctx, a.err
+		case <-r.children:
+		case <-tick.C:
+			if !r.freeze() {
+				return stop(lost)
+			}
+		case <-r.guardDue:
+			r.startGuard()
+		case s := <-r.signals:
+			if r.signalPaused(s) {
+				return stop(&Interrupted{s.(syscall.Signal)})
+			}
+		}
+	}
+}
+
+// signalPaused passes s on, to be acted on when the command goes on. It reports whether s
+// asks for the end.
+func (r *run) signalPaused(s os.Signal) (end bool) {
+	sig, ok := s.(syscall.Signal)
+	switch {
+	case !ok:
+	case sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGTERM:
+		return true
+	case sig == syscall.SIGTSTP: // the terminal has stopped the rest of our group
+		if Resumable() {
+			r.warnf("stopped; the lock is not taken again unless resumed")
+			Suspend(sig, false)
+			r.resumed = true
+		}
+	case sig == syscall.SIGCONT:
+		r.resumed = false
+	case sig != syscall.SIGPIPE:
+		r.signalGroup(sig)
+	}
+	return false
+}

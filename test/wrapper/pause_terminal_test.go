@@ -1,0 +1,110 @@
+package wrapper
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestCtrlZWhilePaused: the keys of the terminal reach amqprun while the command cannot
+// act on them. The command gets the terminal back, with its settings.
+func TestCtrlZWhilePaused(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain; AW -guard -lose lose -regain regain -- ` +
+			`sh -c 'stty -echo; echo $$ >pid; echo $PPID >wrapper; exec "$W" tick log'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		s.await("run")
+		awaitForeground(s)
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		s.awaitState(command, "T")
+		before := s.read("log")
+		for range 2 {
+			eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
+				"the wrapper to have the terminal")
+			s.key(ctrlZ)
+			s.expect("$> ")
+			s.awaitState(wrapper, "T")
+			s.line("fg")
+			s.awaitState(wrapper, "S")
+		}
+		if s.read("log") != before {
+			t.Error("the command went on")
+		}
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		awaitForeground(s)
+		eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
+		eventually(t, func() bool { return !s.echoes() }, "the command's settings of the terminal")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(command, "T")
+		s.line("fg")
+		awaitForeground(s)
+		s.key(ctrlC)
+		s.expectStatus(130)
+	})
+}
+
+// echoes reports whether the terminal shows what is typed.
+func (s *shell) echoes() (echo bool) {
+	s.t.Helper()
+	raw, err := s.tty.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			settings, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
+			echo = err == nil && settings.Lflag&unix.ECHO != 0
+		})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return echo
+}
+
+// TestCtrlCWhilePaused: also of a command that has switched it off.
+func TestCtrlCWhilePaused(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain; AW -guard -lose lose -regain regain -- ` +
+			`sh -c 'stty -isig; echo $$ >pid; exec "$W" tick log'`)
+		command := s.pid("pid")
+		s.await("run")
+		awaitForeground(s)
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		s.key(ctrlC)
+		s.expectStatus(130)
+		if alive(command) {
+			t.Error("the command lives")
+		}
+	})
+}
+
+// TestLossBesideTheVerification: the lock is lost while a command that Ctrl-Z has stopped
+// waits for the verification. It goes on when the lock is held again.
+func TestLossBesideTheVerification(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain slow; AW -guard -lose lose -regain regain -verify-fifo slow -- ` +
+			`sh -c 'echo $$ >pid; echo $PPID >wrapper; exec "$W" tick log'`)
+		command, wrapper := s.pid("pid"), s.pid("wrapper")
+		s.await("run")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(command, "T")
+		before := s.read("log")
+		s.line("fg")
+		s.awaitState(wrapper, "S")
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		release(t, s.file("slow"))
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
+		awaitForeground(s)
+		s.key(ctrlC)
+		s.expectStatus(130)
+	})
+}

@@ -1,0 +1,324 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/wrapper/wrap"
+)
+
+// pausable is a lock that a test takes away and gives back.
+type pausable struct {
+	t       *testing.T
+	options []string // of the wrapper
+	pause   func()   // the lock is lost
+	fifo    string   // see regain of package wrap
+}
+
+func newPausable(t *testing.T) *pausable {
+	t.Helper()
+	options, pause := lose(t)
+	fifo := filepath.Join(t.TempDir(), "regain")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &pausable{t, append(options, "-guard", "-regain", fifo), pause, fifo}
+}
+
+func (l *pausable) start(options []string, command ...string) *process {
+	l.t.Helper()
+	return start(l.t, append(append(append(l.options, options...), "--"), command...)...)
+}
+
+func (l *pausable) regain() { l.t.Helper(); release(l.t, l.fifo) }
+
+// touch makes a file whose existence says something.
+func touch(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitPaused waits until nothing runs any more and the wrapper wants the lock again, for
+// the n-th time.
+func (p *process) awaitPaused(n int) {
+	p.t.Helper()
+	eventually(p.t, func() bool { return strings.Count(p.stderr.String(), "wrap: paused\n") == n },
+		"pause %d", n)
+}
+
+// rests fails if a file grows while nothing runs that writes to it.
+func (p *process) rests(names ...string) {
+	p.t.Helper()
+	before := make(map[string]string)
+	for _, name := range names {
+		before[name] = p.read(name)
+	}
+	passes(50 * time.Millisecond)
+	for _, name := range names {
+		if p.read(name) != before[name] {
+			p.t.Errorf("%s went on while it was paused", name)
+		}
+	}
+}
+
+// goesOn waits until each file has grown.
+func (p *process) goesOn(names ...string) {
+	p.t.Helper()
+	for _, name := range names {
+		before := p.read(name)
+		eventually(p.t, func() bool { return p.read(name) != before }, "%s to go on", name)
+	}
+}
+
+// looping is a shell loop that writes to a file all the time, until the test ends it.
+func looping(file string) string {
+	return `while ! [ -e release ]; do echo run >>` + file + `; sleep 0.005; done`
+}
+
+// TestPauseStopsTheWholeTree: wherever a process has gone, it executes nothing until the
+// lock is held again.
+func TestPauseStopsTheWholeTree(t *testing.T) {
+	t.Parallel()
+	names := []string{"leader", "group", "session", "wiped", "daemon"}
+	l := newPausable(t)
+	p := l.start([]string{"-status", "status"}, "sh", "-c", fmt.Sprintf(`sh -c '%s' & `+
+		`setsid sh -c '%s' & setsid env -i sh -c '%s' & (setsid sh -c '%s' &); %s; wait; exit 7`,
+		looping("group"), looping("session"), looping("wiped"), looping("daemon"), looping("leader")))
+	for round := 1; round <= 2; round++ {
+		p.goesOn(names...)
+		l.pause()
+		p.awaitPaused(round)
+		p.rests(names...)
+		l.regain()
+	}
+	p.goesOn(names...)
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+	if got := p.read("status"); !strings.Contains(got, "stopped=false") ||
+		!strings.Contains(got, "paused=true") {
+		t.Error(got)
+	}
+	if n := strings.Count(p.stderr.String(), "the command goes on; it was paused for"); n != 2 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+func TestPauseOutrunsAForkingChain(t *testing.T) {
+	t.Parallel()
+	perl := mustLook(t, "perl")
+	l := newPausable(t)
+	p := l.start([]string{"-orphans", "2"}, "sh", "-c",
+		fmt.Sprintf(`env -i %s -e '%s' & %s; exit 7`, perl, forkingChain, looping("log")))
+	p.goesOn("link")
+	l.pause()
+	p.awaitPaused(1)
+	p.rests("link")
+	l.regain()
+	p.goesOn("link")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestPauseSparesWhatOthersHaveStopped: in the group, and outside of it.
+func TestPauseSparesWhatOthersHaveStopped(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `sh -c 'echo $$ >in; kill -STOP $$' & `+
+		`setsid sh -c 'echo $$ >out; kill -STOP $$' & `+looping("log"))
+	in, out := p.pid("in"), p.pid("out")
+	for _, pid := range []int{in, out} {
+		eventually(t, func() bool { return state(pid) == 'T' }, "%d to stop", pid)
+	}
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	l.regain()
+	p.goesOn("log")
+	for _, pid := range []int{in, out} {
+		if state(pid) != 'T' {
+			t.Errorf("%v was continued", describe([]int{pid}))
+		}
+	}
+}
+
+// TestPauseStopsWhatSomebodyContinues while the command is paused.
+func TestPauseStopsWhatSomebodyContinues(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `echo $$ >pid; `+looping("log"))
+	leader := p.pid("pid")
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	p.send(syscall.SIGCONT) // is not passed on
+	p.rests("log")
+	if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.goesOn("log")
+	eventually(t, func() bool { return state(leader) == 'T' }, "the leader to stop")
+	l.regain()
+	p.goesOn("log")
+}
+
+// TestPauseThatFailsKills: the command may not even act on a stop signal.
+func TestPauseThatFailsKills(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	touch(t, l.fifo+".never")
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c", `trap "echo term >>log" TERM; `+
+		`setsid sh -c 'trap "echo term >>log" TERM; `+looping("other")+`' & `+looping("log"))
+	p.goesOn("log", "other")
+	l.pause()
+	p.awaitPaused(1)
+	before := p.read("log") + p.read("other")
+	l.regain()
+	p.endsLost()
+	if after := p.read("log") + p.read("other"); after != before {
+		t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+	}
+}
+
+// TestPauseAgainBeforeTheCommandGoesOn: the lock is lost again in the instant in which it
+// is regained.
+func TestPauseAgainBeforeTheCommandGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	touch(t, l.fifo+".again")
+	p := l.start(nil, "sh", "-c", looping("log")+`; exit 7`)
+	p.goesOn("log")
+	l.pause()
+	for round := 1; round <= 3; round++ {
+		p.awaitPaused(round)
+		p.rests("log")
+		if round == 3 {
+			_ = os.Remove(l.fifo + ".again")
+		}
+		l.regain()
+	}
+	p.goesOn("log")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestSignalsWhilePaused: INT, QUIT and TERM kill the command. Others wait for it.
+func TestSignalsWhilePaused(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
+		l := newPausable(t)
+		p := l.start([]string{"-kill-after", "1h"}, "sh", "-c",
+			`trap "echo got >>log" INT TERM QUIT; `+looping("log"))
+		p.goesOn("log")
+		l.pause()
+		p.awaitPaused(1)
+		before := p.read("log")
+		p.send(s)
+		if got := p.end(); got != 128+int(s) {
+			t.Errorf("%v: exit status %d", s, got)
+		}
+		p.noneLeft()
+		if p.read("log") != before {
+			t.Errorf("%v: the command went on", s)
+		}
+	}
+	l := newPausable(t)
+	p := l.start(nil, "sh", "-c", `trap "echo usr1 >>log" USR1; trap "echo hup >>log" HUP; `+
+		looping("log"))
+	p.goesOn("log")
+	l.pause()
+	p.awaitPaused(1)
+	p.send(syscall.SIGUSR1)
+	p.send(syscall.SIGHUP)
+	p.rests("log")
+	l.regain()
+	p.await("log", "usr1")
+	p.await("log", "hup")
+}
+
+// TestPauseOfOrphans: amqprun waits for what the command has left behind.
+func TestPauseOfOrphans(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start([]string{"-orphans", "1"}, "sh", "-c", `echo $$ >leader; setsid sh -c '`+
+		looping("log")+`' & until [ -s log ]; do sleep 0.01; done; exit 7`)
+	leader := p.pid("leader")
+	eventually(t, func() bool { return !alive(leader) }, "the leader to end")
+	l.pause()
+	p.awaitPaused(1)
+	p.rests("log")
+	l.regain()
+	p.goesOn("log")
+	touch(t, p.path("release"))
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+}
+
+// TestKillOfAmqprunWhilePaused: the guard kills what nobody would continue.
+func TestKillOfAmqprunWhilePaused(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c",
+		`setsid sh -c 'trap "echo term >>other" TERM; `+looping("other")+`' & `+looping("log"))
+	p.goesOn("log", "other")
+	l.pause()
+	p.awaitPaused(1)
+	p.guard()
+	before := p.read("log") + p.read("other")
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return len(p.marked()) == 0 }, "the tree to be killed")
+	if after := p.read("log") + p.read("other"); after != before {
+		t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+	}
+}
+
+// TestPauseOutlivesTheLease: neither amqprun nor its guard ends a paused command when the
+// lease is over, nor when the broker closes the connection. Without a grace the guard
+// leaves amqprun the time to pause.
+func TestPauseOutlivesTheLease(t *testing.T) {
+	t.Parallel()
+	broker := listen(t)
+	l := newPausable(t)
+	p := l.start([]string{"-keep", broker.address, "-kill-after", "0s", "-until", "3s"}, "sh", "-c",
+		`echo $$ >pid; `+looping("log"))
+	leader := p.pid("pid")
+	p.goesOn("log")
+	p.guard()
+	broker.end()
+	l.pause()
+	p.awaitPaused(1)
+	broker.awaitClosed(t) // the lock could not be regained before
+	passes(3 * time.Second)
+	if !alive(leader) {
+		t.Fatal("the guard has killed the command")
+	}
+	l.regain()
+	p.endsLost() // the lease of this wrapper is not renewed
+}
+
+// TestPauseThatIsNoneLeavesTheGrace: a loss that is no reason to pause stops the command
+// as always.
+func TestPauseThatIsNoneLeavesTheGrace(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-regain", "nothing", "-guard", "-lease", "2s", "-kill-after", "1s", "--", "sh",
+		"-c", `trap "echo term >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
+	if got := p.end(); got != wrap.ExitLost {
+		t.Errorf("exit status %d", got)
+	}
+	p.await("log", "term")
+}
