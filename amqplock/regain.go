@@ -7,20 +7,20 @@ import (
 
 // WithRegain is WithFence, and lets Lock.Regain take a lost lock again within that time.
 // Others with WithFence leave such a lock alone for so long, if they find it free and
-// the history has no end of its holder. So a holder that is killed keeps them waiting for that
-// long. WithRegain excludes WithGreedy, and WithCount of more than one. The time is at
-// most an hour; anything else is an error of kind ErrConfig.
+// the history has no end of its holder. So a holder that is killed keeps them waiting
+// for that long. WithRegain excludes WithGreedy, and WithCount of more than one. The
+// time is at most an hour; anything else is an error of kind ErrConfig.
 func WithRegain(within time.Duration) Option { return func(r *request) { r.Regain = within } }
 
-// MayRegain reports whether a lock with WithRegain was lost, and Regain may take it again.
-// That is so if its connection has ended, or the broker fell silent. After an eviction, or
-// the removal of a slot, it is false.
+// MayRegain reports whether a lock with WithRegain was lost, and Regain may take it
+// again. That is so if its connection has ended, or the broker fell silent. After an
+// eviction, or the removal of a slot, it is false.
 func (l *Lock) MayRegain() bool { return l.holder.MayRegain() }
 
 // Regain takes a lost lock again, over new connections and ahead of the wait queue. Slot
-// and token are the same. All work under the lock must rest meanwhile. Regain returns a new
-// Lock, whose Context derives from the same parent. The old one must not be used any more
-// then, and need not be released.
+// and token are the same. All work under the lock must rest meanwhile. Regain returns a
+// new Lock, whose Context derives from the same parent. The old one must not be used any
+// more then, and need not be released.
 //
 // Regain fails with ErrLost if the history has a grant of the slot to another since ours,
 // or is gone. It fails if the slot was removed, and when the time of WithRegain or ctx is

@@ -35,8 +35,8 @@ func NewGuard() *Guard { return &Guard{} }
 
 // KeepSocket sets the connection of which the process gets a duplicate. The duplicate
 // keeps the connection open when amqprun dies. A process that replaces another gets one
-// too, so c must stay usable until Done, or the next call. Call KeepSocket before Run, and
-// in Pause.Regain; nil keeps nothing.
+// too, so c must stay usable until Done, or the next call. Call KeepSocket before Run,
+// and in Pause.Regain; nil keeps nothing.
 func (g *Guard) KeepSocket(c syscall.Conn) {
 	if g == nil {
 		return

@@ -23,33 +23,33 @@ type Command struct {
 	// ID is the value of AMQPRUN_ID in Env. Every process that carries it belongs to the
 	// tree of the command.
 	ID string
-	// Signals delivers what to forward (package signals). The caller owns it. Nil forwards
-	// nothing.
+	// Signals delivers what to forward (package signals). The caller owns it. Nil
+	// forwards nothing.
 	Signals <-chan os.Signal
-	// Changed delivers a value when something has changed of which the command's own process
-	// gets a SIGHUP, if it catches or ignores that. The default action would kill it. Run
-	// does not always read, so send without blocking. Nil delivers nothing.
+	// Changed delivers a value when something has changed of which the command's own
+	// process gets a SIGHUP, if it catches or ignores that. The default action would
+	// kill it. Run does not always read, so send without blocking. Nil delivers nothing.
 	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
 	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
 	KillAfter time.Duration
-	// Orphans says what becomes of the processes that a command leaves behind when it ends
-	// by itself.
+	// Orphans says what becomes of the processes that a command leaves behind when it
+	// ends by itself.
 	Orphans Orphans
-	// Until returns the instant, in sys.Boottime, by which the tree has to be dead. Run asks
-	// again and again, because a lease is renewed while the command runs. Nil, or 0: there
-	// is no such instant. The grace ends at the earlier of KillAfter and Until.
+	// Until returns the instant, in sys.Boottime, by which the tree has to be dead. Run
+	// asks again and again, because a lease is renewed while the command runs. Nil, or
+	// 0: there is no such instant. The grace ends at the earlier of KillAfter and Until.
 	Until func() time.Duration
 	// Verify is called when amqprun was stopped (Ctrl-Z) and resumed, before the command
-	// goes on. An error means that the command must not: Run kills it. The context ends with
-	// Run's. Nil verifies nothing.
+	// goes on. An error means that the command must not: Run kills it. The context ends
+	// with Run's. Nil verifies nothing.
 	Verify func(context.Context) error
-	// Pause is for a command that may be paused instead of stopped; nil for others. CanPause
-	// says whether this system can.
+	// Pause is for a command that may be paused instead of stopped; nil for others.
+	// CanPause says whether this system can.
 	Pause *Pause
-	// Guard stops the tree when this process is killed; nil for none. The caller calls its
-	// Done after Run.
+	// Guard stops the tree when this process is killed; nil for none. The caller calls
+	// its Done after Run.
 	Guard *Guard
 	// Logf receives details, Warnf what everybody should see. Both may be nil. Run's own
 	// goroutine calls them, so they have to return soon.
@@ -73,10 +73,10 @@ const spareThreads = 4
 // Run starts the command and returns when it has ended or, when ctx ends first, when it
 // has stopped the whole tree. It blocks without a limit of its own in the former case.
 //
-// The error is nil when the command ran to its own end, whatever its exit status. It is a
-// *StartError when the command was never started. It is context.Cause(ctx) when ctx
-// ended, or what Verify or Pause.Regain returned, or an *Interrupted. The command was then
-// stopped, or not even started (see Status).
+// The error is nil when the command ran to its own end, whatever its exit status. It is
+// a *StartError when the command was never started. It is context.Cause(ctx) when ctx
+// ended, or what Verify or Pause.Regain returned, or an *Interrupted. The command was
+// then stopped, or not even started (see Status).
 func (c *Command) Run(ctx context.Context) (Status, error) {
 	// Before the start, or Run would miss the death of a very short command.
 	children := make(chan os.Signal, 1)

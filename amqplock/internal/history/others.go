@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// Others returns the grants of other runs that share a slot with own, a grant of ours. It
-// looks behind own, up to an offset that the log has reached. A run whose grant needed
-// several tries is in it several times, and one that has withdrawn is not. own and the
-// offset come from Tail.Grant, which leaves the offset of a grant in its mark
-// (Read.Offset). The error matches ErrNotFound if own is no longer in the log: then nobody
-// knows.
+// Others returns the grants of other runs that share a slot with own, a grant of ours.
+// It looks behind own, up to an offset that the log has reached. A run whose grant
+// needed several tries is in it several times, and one that has withdrawn is not. own
+// and the offset come from Tail.Grant, which leaves the offset of a grant in its mark
+// (Read.Offset). The error matches ErrNotFound if own is no longer in the log: then
+// nobody knows.
 func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, error) {
 	begin := own.Read.Offset
 	entries, err := l.collect(ctx, begin, upTo)

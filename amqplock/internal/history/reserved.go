@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A run may take a lost lock again (Record.Regain). Others leave its slots alone for that
-// time. The first of them that gets such a slot, although the run has no end, notes that in
-// the log. The time counts from there.
+// A run may take a lost lock again (Record.Regain). Others leave its slots alone for
+// that time. The first of them that gets such a slot, although the run has no end, notes
+// that in the log. The time counts from there.
 
 // Reserved is a run that has lost its slots, and may take them again.
 type Reserved struct {
@@ -34,8 +34,8 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	return list
 }
 
-// ReservedFrom lists the runs that share a slot with own, a grant that Grant has returned.
-// It notes for all others that these runs do not hold their slots.
+// ReservedFrom lists the runs that share a slot with own, a grant that Grant has
+// returned. It notes for all others that these runs do not hold their slots.
 func (t *Tail) ReservedFrom(ctx context.Context, own Record) (list []Reserved, err error) {
 	for _, h := range t.known.open.rivals(&own) {
 		if h.Regain > 0 && h.Gone == 0 {
