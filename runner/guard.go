@@ -22,12 +22,12 @@ type orders struct {
 	Born    uint64 // when the leader of the group was started, see proc
 
 	Signal    int32         // sent before SIGKILL
-	KillAfter time.Duration // between the two
-	StopAt    time.Duration // sys.Boottime; 0: no lease to enforce
+	KillAfter time.Duration // Between the two.
+	StopAt    time.Duration // On sys.Boottime. 0: there is no lease to enforce.
 	KillAt    time.Duration
-	Stopping  bool // amqprun stops the tree, so only KillAt is left to enforce
-	Pauses    bool // amqprun pauses the tree instead of stopping it
-	Paused    bool // it has: no deadline counts, and without amqprun nobody continues it
+	Stopping  bool // Amqprun stops the tree, so only KillAt is left to enforce.
+	Pauses    bool // Amqprun pauses the tree instead of stopping it.
+	Paused    bool // It has. No deadline counts, and without amqprun nobody continues it.
 }
 
 const maxMessage = 4096 // an AMQPRUN_ID is far shorter

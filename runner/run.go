@@ -21,11 +21,11 @@ type run struct {
 	terminal terminal
 	status   Status
 
-	stopping bool          // the tree is being stopped
-	frozen   *freezer      // the tree is paused; nil: it is not
-	paused   bool          // the guard knows that it is
-	tstp     time.Duration // when SIGTSTP was passed on; 0: none follows
-	wants    bool          // the command gets the terminal when it goes on
+	stopping bool          // The tree is being stopped.
+	frozen   *freezer      // The tree is paused. nil: it is not.
+	paused   bool          // The guard knows that it is.
+	tstp     time.Duration // When SIGTSTP was passed on. 0: none follows.
+	wants    bool          // The command gets the terminal when it goes on.
 
 	resumed bool // we sent a SIGCONT that is still to be read
 	hangs   bool // the command does not die of SIGKILL

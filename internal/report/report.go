@@ -60,8 +60,8 @@ func (r *Report) Released(status runner.Status) {
 	}
 }
 
-// Without notes for how long the lock was lost before it was held again: while the command
-// was paused, and while it went on.
+// Without notes for how long the lock was lost before it was held again: while the
+// command was paused, and while it went on.
 func (r *Report) Without(paused, unheld time.Duration) {
 	r.Paused, r.Unheld = seconds(paused), seconds(unheld)
 }

@@ -63,8 +63,7 @@ json() { # PYTHON-EXPRESSION OPTION...; s is the status
   amqprun status --json "${@:2}" >status.json && saved "$1"
 }
 
-# Asks nobody: s is the status that json has seen. Of those who are asked a busy machine can make any
-# answer late.
+# Asks nobody: s is the status that json has seen. A busy machine can make any answer late.
 saved() { # PYTHON-EXPRESSION
   python3 -c '
 import json, sys

@@ -138,8 +138,8 @@ func TestLossReachesCarriersOfTheID(t *testing.T) {
 	}
 }
 
-// forkingChain is for perl: a process that forks, leaves its session and exits every 2 ms.
-// With its environment wiped it escapes every reading of /proc.
+// forkingChain is for perl: a process that forks, leaves its session and exits every
+// 2 ms. With its environment wiped it escapes every reading of /proc.
 const forkingChain = `use POSIX; my $n = 5000; while ($n-- > 0) { my $pid = fork; ` +
 	`die unless defined $pid; exit if $pid; setsid; open my $f, ">", "link"; print $f "$$\n"; ` +
 	`close $f; select undef, undef, undef, 0.002 }`

@@ -73,7 +73,7 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
-// Whose names the writer for messages.
+// Whose returns the name that messages give the writer.
 func (r *Record) Whose() string {
 	if r.Host == "" {
 		return "somebody unknown"

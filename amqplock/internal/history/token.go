@@ -25,7 +25,7 @@ type known struct {
 	lifted bool  // One of them may be the first of a log.
 
 	open  held    // Up to to if it is complete, else up to marked.
-	later []entry // What it has read and is not in open, while it is not complete.
+	later []entry // Entries that are not in open, while it is not complete.
 }
 
 func newKnown(begin int64, follows bool) known {

@@ -25,12 +25,12 @@ type attempt struct {
 	// own. Only the end of that Holder closes the connection.
 	set *collection
 
-	newcomer bool // the next try is the first of one that may wait
-	looked   bool // a queue that refused us has been seen to be a lock
+	newcomer bool // The next try is the first of one that may wait.
+	looked   bool // A queue that refused us has been seen to be a lock.
 
-	first   bool         // in the wait queue, and may keep a part
-	owed    []int        // slots of a set that could not be given back yet
-	avoided map[int]bool // slots that are reserved for others
+	first   bool         // In the wait queue, and may keep a part.
+	owed    []int        // Slots of a set that could not be given back yet.
+	avoided map[int]bool // Slots that are reserved for others.
 
 	// The newest try has found this out.
 

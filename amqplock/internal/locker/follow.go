@@ -43,8 +43,8 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 }
 
 // follow has the holder stop when its slot is granted again. It returns at once, and
-// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work may
-// still be stopping.
+// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work
+// may still be stopping.
 func (h *Holder) follow() {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.unfollow = cancel
