@@ -52,10 +52,10 @@ func WithHistory() Option { return func(r *request) { r.History = true } }
 // broker has no streams, it matches ErrNotALock. In an alarm of the broker a waiter
 // waits, and TryAcquire returns ErrUnreachable. It excludes WithElastic.
 //
-// A cluster of RabbitMQ before 4.3 may grant a lock twice. There the lock is lost when the
-// history has a newer grant of one of its slots. And Acquire waits for an earlier run that
-// has left no end: for half a second, or if that gives a sign of life for its end. Of two
-// runs that have the same WithAbout ID this is not noticed.
+// A cluster of RabbitMQ before 4.3 may grant a lock twice. There the lock is lost when
+// the history has a newer grant of one of its slots. Acquire waits half a second for an
+// earlier run that has left no end. If that run is alive, Acquire waits for its end. Two
+// runs with the same WithAbout ID count as one.
 func WithFence() Option { return func(r *request) { r.Fence = true } }
 
 // WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex

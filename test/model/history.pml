@@ -2,8 +2,8 @@
  * history.pml: the log of grants, and the fencing token. Safety: tokens grow, and two
  * commands of one slot are never alive at once although the broker has granted it twice.
  *
- * The log and the tokens are in the code, as --fence. That holders follow the log, and
- * newcomers wait for rivals, is a design and not in the code.
+ * All of it is in the code, as --fence. There a newcomer also looks at a beacon before it
+ * takes a rival for dead; the model takes a live rival to give its sign in time.
  * docs/internals/model.md says how to read and to run this file, what each switch does, and what is
  * left out.
  *

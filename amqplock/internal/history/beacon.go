@@ -51,7 +51,8 @@ func (b *beacon) light(ctx context.Context, conn *wire.Conn) (err error) {
 	if b.lasting {
 		args["x-expires"] = beaconExpiry
 	}
-	if _, err = b.channel.QueueDeclare(b.queue(), b.lasting, true, !b.lasting, true, args); err != nil {
+	_, err = b.channel.QueueDeclare(b.queue(), b.lasting, true, !b.lasting, true, args)
+	if err != nil {
 		return err
 	}
 	b.messages, err = b.channel.Consume(b.queue(), "", false, false, false, true, nil)

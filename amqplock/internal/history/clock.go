@@ -29,7 +29,8 @@ func (c clock) now(own time.Time) int64 {
 // queue.
 func askClock(ctx context.Context, b *beacon) (clock, error) {
 	var c clock
-	if err := b.channel.PublishWithContext(ctx, "", b.queue(), false, false, amqp.Publishing{}); err != nil {
+	err := b.channel.PublishWithContext(ctx, "", b.queue(), false, false, amqp.Publishing{})
+	if err != nil {
 		return c, reason(err, b.closed)
 	}
 	message, err := receive(ctx, b.messages, b.closed)

@@ -62,7 +62,8 @@ func TestAFollowerMissesNothingWhileItMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	readsNewer(t, f, "other")
-	if m := f.Mark(); m == nil || m.Offset != other.own.Read.Offset || m.Open.String() != "holder,other" {
+	m, want := f.Mark(), other.own.Read.Offset
+	if m == nil || m.Offset != want || m.Open.String() != "holder,other" {
 		t.Errorf("the mark is %+v", m)
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// records makes a log of words: "+a" is a fenced grant of run a, "-a" its end, "~a" its
-// end when it has withdrawn, "?a" its grant without a token, "!a" its sign of life. With
-// numbers behind it is of a semaphore: "+a12" grants its slots 1 and 2.
+// records makes a log of words. "+a" is a fenced grant of run a, and "?a" one without a
+// token. "-a" is its end, "~a" its end when it has withdrawn, "!a" its sign of life.
+// With numbers behind it is of a semaphore: "+a12" grants its slots 1 and 2.
 func records(words string) (list []*Record) {
-	types := map[byte]string{'+': TypeGrant, '?': TypeGrant, '!': TypeAlive, '-': TypeEnd, '~': TypeEnd}
+	types := map[byte]string{
+		'+': TypeGrant, '?': TypeGrant, '!': TypeAlive, '-': TypeEnd, '~': TypeEnd,
+	}
 	for i, word := range strings.Fields(words) {
 		r := &Record{Type: types[word[0]], Kind: wire.Mutex, ID: word[1:2], Token: int64(i + 1)}
 		for _, digit := range word[2:] {
@@ -83,7 +85,10 @@ func TestRivals(t *testing.T) {
 	for _, test := range []struct {
 		own  string
 		want string
-	}{{"+x2", "a1 2"}, {"+x13", "a1 2,b3"}, {"+x4", ""}, {"+a2", ""}, {"+a3", "b3"}, {"+x", "c,d"}, {"+c", "d"}} {
+	}{
+		{"+x2", "a1 2"}, {"+x13", "a1 2,b3"}, {"+x4", ""}, {"+a2", ""}, {"+a3", "b3"}, {"+x", "c,d"},
+		{"+c", "d"},
+	} {
 		if got := held(h.rivals(records(test.own)[0])).String(); got != test.want {
 			t.Errorf("rivals of %s: %s, want %s", test.own, got, test.want)
 		}

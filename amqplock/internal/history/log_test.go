@@ -172,6 +172,10 @@ func TestASignOfLifeIsNoRun(t *testing.T) {
 		t.Errorf("runs %s", got)
 	}
 	upTo := mustGrant(t, l, "b").Read.Offset
+	mustAppend(t, l, Record{Type: TypeAlive, Kind: wire.Mutex, ID: "b", At: time.Now()})
+	if got := fmt.Sprint(mustRuns(t, l, 5)); got != "[a b-]" {
+		t.Errorf("runs %s", got)
+	}
 	if r, err := l.Succeeded(deadline(t), upTo, granted.At); err != nil || r == nil || r.ID != "a" {
 		t.Errorf("the last success is %+v, %v", r, err)
 	}

@@ -74,7 +74,7 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
-// Whose names for messages the writer of a record.
+// Whose names the writer for messages.
 func (r *Record) Whose() string {
 	if r.Host == "" {
 		return "somebody unknown"

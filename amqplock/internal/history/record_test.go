@@ -11,7 +11,8 @@ import (
 func TestRecordsSurviveTheWire(t *testing.T) {
 	r := Record{
 		Type: TypeGrant, Kind: wire.Semaphore, Token: 7, ID: "a", Slots: []int{3}, Host: "h", PID: 9,
-		User: "u", Command: "make", Metadata: map[string]string{"k": "v"}, Read: &Mark{Offset: 4, Token: 6},
+		User: "u", Command: "make", Metadata: map[string]string{"k": "v"},
+		Read: &Mark{Offset: 4, Token: 6},
 	}
 	body, err := r.encode()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 )
 
 // signTime is how long a newcomer waits for a sign of life. A holder that is alive gives
-// it within milliseconds, unless the nodes of its cluster have just lost each other. It is
-// long enough for a busy machine, and a crash costs it.
+// it within milliseconds, unless the nodes of its cluster have just lost each other. It
+// is long enough for a busy machine, and a crash costs it.
 const signTime = 500 * time.Millisecond
 
 // mostSeconds bounds for how long a sign of life is heeded.
@@ -18,9 +18,9 @@ const mostSeconds = 3600
 // alive for each run that is alive, or may be; an error of that ends the wait.
 //
 // It waits for the ends of those that give a sign of life, or until the time is over that
-// they have named. It waits for signTime for those that do not, and for up to patience if
-// their beacons are not dark. The error is a *SupersededError if our slot is granted again
-// meanwhile.
+// they have named. It waits for signTime for those that do not, and for up to patience
+// if their beacons are not dark. The error is a *SupersededError if our slot is granted
+// again meanwhile.
 func (f *Follower) AwaitRivals(
 	ctx context.Context, patience time.Duration, alive func(whose string) error,
 ) (waited bool, err error) {

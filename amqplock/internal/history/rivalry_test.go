@@ -37,7 +37,7 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 		t.Errorf("it looks at %s", next.Sub(begun))
 	}
 	expire(signTime-1, false, "abc")
-	if w.heed(sign("stranger", 20), begun) || w.heed(&Record{Type: TypeGrant, ID: "a"}, begun) {
+	if w.heed(sign("unrelated", 20), begun) || w.heed(&Record{Type: TypeGrant, ID: "a"}, begun) {
 		t.Error("that was no sign of life of a rival")
 	}
 	expire(signTime, true, "a") // b has no beacon, and that of c is dark
@@ -146,7 +146,8 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 	if err := <-signed; err != nil {
 		t.Fatal(err)
 	}
-	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work || took > work+5*time.Second {
+	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work ||
+		took > work+5*time.Second {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 }

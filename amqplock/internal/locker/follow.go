@@ -13,9 +13,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// A lock with Config.Fence can be granted twice by a cluster that uses Mnesia, and both
-// runs notice: the earlier one follows the log and stops, the later one waits for that.
-// Where the broker's version cannot grant twice nothing of this happens.
+// A cluster that uses Mnesia can grant a lock twice. With Config.Fence both runs notice.
+// The earlier one follows the log and stops, and the later one waits for that. Where the
+// broker's version cannot grant twice nothing of this happens.
 
 // awaitRivals waits for the runs that may still be alive in our slots. waited says that
 // the proof of the grant is older by that.
@@ -42,9 +42,9 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	return waited, err
 }
 
-// follow has the holder stop when its slot is granted again. It returns at once; what it
-// starts goes on until stopFollowing, also when the lock is lost: the work may still be
-// stopping.
+// follow has the holder stop when its slot is granted again. It returns at once, and
+// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work may
+// still be stopping.
 func (h *Holder) follow() {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.unfollow = cancel
@@ -118,8 +118,8 @@ const (
 
 // moveOn has the log read on, after an error. It tries until ctx ends. A log that cannot
 // be read costs nobody the lock. But where it can be written we give signs of life: a
-// newcomer that we do not see shall wait. A node that has lost the others for a moment may
-// refuse all readers for as long as they have given it up.
+// newcomer that we do not see shall wait. A node that has lost the others for a moment
+// may refuse all readers for as long as they have given it up.
 func (f *following) moveOn(ctx context.Context, err error) {
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(moveFirst),
 		backoff.WithMaxInterval(min(moveLast, f.lease.Heartbeat()/2)), backoff.WithMaxElapsedTime(0))

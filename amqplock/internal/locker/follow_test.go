@@ -109,7 +109,8 @@ func TestAHolderStopsWhenItsLockIsGrantedAgain(t *testing.T) {
 			}
 			lock := mustAcquire(t, cfg)
 			granted := newRival(t, cfg, "rival", slots...)
-			if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "granted again to a run of root@elsewhere") {
+			lost := waitLost(t, lock)
+			if !strings.Contains(lost.Reason, "granted again to a run of root@elsewhere") {
 				t.Errorf("lost: %v", lost)
 			}
 			var alive []string
@@ -202,7 +203,8 @@ func TestANewcomerWaitsForTheEndOfALiveHolder(t *testing.T) {
 	if granted.Before(<-ended) {
 		t.Error("it did not wait for the end")
 	}
-	if got := <-warned; !strings.Contains(got, "was granted twice: waiting for the end of a run of root@elsewhere") {
+	got := <-warned
+	if !strings.Contains(got, "granted twice: waiting for the end of a run of root@elsewhere") {
 		t.Errorf("warned: %s", got)
 	}
 	if err := lock.Verify(t.Context()); err != nil {
@@ -257,7 +259,7 @@ func TestOneThatDoesNotWaitGivesUpForALiveHolder(t *testing.T) {
 				_ = lock.Release(t.Context())
 			}
 			if !errors.Is(err, fault.ErrNotAcquired) ||
-				!strings.Contains(err.Error(), "it was granted twice: a run of root@elsewhere may have it still") {
+				!strings.Contains(err.Error(), "granted twice: a run of root@elsewhere may have it still") {
 				t.Errorf("got %v", err)
 			}
 			earlier.log.Conn().Abort()

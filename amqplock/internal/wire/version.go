@@ -6,8 +6,8 @@ import (
 )
 
 // MayGrantTwice reports whether the broker's version lets a cluster grant an exclusive
-// queue twice: the nodes of one that uses Mnesia may lose each other for a moment. It is
-// possible before 4.3. A version that we cannot read counts as one of those.
+// queue twice. The nodes of one that uses Mnesia may when they lose each other for a
+// moment. That is before 4.3. A version that we cannot read counts as one of those.
 func (c *Conn) MayGrantTwice() bool {
 	return mayGrantTwice(fmt.Sprint(c.Properties["version"]))
 }
