@@ -33,7 +33,7 @@ func receive(ctx context.Context, channel *wire.Channel, messages <-chan amqp.De
 	amqp.Delivery, error,
 ) {
 	var message amqp.Delivery
-	ok := false
+	var ok bool
 	select {
 	case message, ok = <-messages:
 	case <-ctx.Done():

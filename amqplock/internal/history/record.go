@@ -73,8 +73,8 @@ func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
 }
 
-// Whose returns the name that messages give the writer.
-func (r *Record) Whose() string {
+// Writer names the writer of a record in messages.
+func (r *Record) Writer() string {
 	if r.Host == "" {
 		return "somebody unknown"
 	}

@@ -57,7 +57,7 @@ func (f *Follower) awaitRival(
 	case f.Supersedes(r):
 		return "", &SupersededError{By: *r}
 	case w.heed(r, time.Now()):
-		whose = "a run of " + r.Whose()
+		whose = "a run of " + r.Writer()
 	}
 	return whose, nil
 }
@@ -65,7 +65,7 @@ func (f *Follower) awaitRival(
 // SupersededError says that a slot of ours was granted again.
 type SupersededError struct{ By Record }
 
-func (e *SupersededError) Error() string { return "it was granted again to " + e.By.Whose() }
+func (e *SupersededError) Error() string { return "it was granted again to " + e.By.Writer() }
 
 // rivalry is the runs that may be alive in the slots of a newcomer, by ID.
 type rivalry map[string]*rival

@@ -103,7 +103,7 @@ func (f *following) yield(ctx context.Context, r *history.Record) {
 	if err := f.from.Sign(ctx, 2*f.lease.Heartbeat()); err != nil {
 		f.cfg.Debugf("no sign of life: %v", err)
 	}
-	f.lose(f.String(), fmt.Errorf("it was granted again to a run of %s", r.Whose()))
+	f.lose(f.String(), fmt.Errorf("it was granted again to a run of %s", r.Writer()))
 }
 
 // unread is how long the log may be unreadable before a warning says so.

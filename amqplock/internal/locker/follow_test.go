@@ -221,7 +221,7 @@ func TestANewcomerWaitsForOneThatIsStillStopping(t *testing.T) {
 		t.Skip("this broker grants nothing twice")
 	}
 	stopping.link.Lock.Abort()
-	waitLost(t, stopping)
+	_ = waitLost(t, stopping)
 	released := make(chan time.Time, 1)
 	go func() {
 		<-time.After(3 * halfSecond)

@@ -33,7 +33,7 @@ func (c *contender) ranAlready(ctx context.Context) error {
 	return &fault.Error{
 		Kind: fault.ErrNotAcquired,
 		Text: fmt.Sprintf("%s on %s was not acquired: a run of %s has succeeded at %s, %s ago",
-			c.cfg.Ref, c.link.Lock.Broker, run.Whose(), run.At.Local().Format(time.DateTime),
+			c.cfg.Ref, c.link.Lock.Broker, run.Writer(), run.At.Local().Format(time.DateTime),
 			max(grant.At.Sub(run.At), 0).Round(time.Second)),
 		Hint: fmt.Sprintf("amqprun history --mutex %s lists the runs", shellWord(c.cfg.Name)),
 	}

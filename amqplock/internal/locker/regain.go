@@ -174,7 +174,7 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 	case err != nil:
 		return err
 	case len(others) > 0:
-		return &finalError{fmt.Errorf("it was granted to a run of %s", others[0].Whose())}
+		return &finalError{fmt.Errorf("it was granted to a run of %s", others[0].Writer())}
 	}
 	if r.follower != nil {
 		r.follower.Close()
@@ -187,7 +187,8 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 
 // notRegained is the loss, with why the lock was not taken again.
 func (h *Holder) notRegained(ctx context.Context, why error) error {
-	lost := *context.Cause(h.ctx).(*fault.Error)
+	known, _ := errors.AsType[*fault.Error](context.Cause(h.ctx))
+	lost := *known
 	var final *finalError
 	switch {
 	case errors.As(why, &final):

@@ -56,7 +56,7 @@ func cut(t *testing.T, cfg Config) *Holder {
 func cutOff(t *testing.T, lock *Holder) {
 	t.Helper()
 	_ = lock.link.Lock.Socket.Close()
-	waitLost(t, lock)
+	_ = waitLost(t, lock)
 	if !lock.MayRegain() {
 		t.Fatal("it must not be regained")
 	}
@@ -240,7 +240,7 @@ func TestOtherLossesAreFinal(t *testing.T) {
 	t.Cleanup(func() { _ = DestroyMutex(context.Background(), cfg.Broker, cfg.Name) })
 	lock = mustAcquire(t, cfg)
 	_ = lock.link.Lock.Socket.Close()
-	waitLost(t, lock)
+	_ = waitLost(t, lock)
 	if lock.MayRegain() {
 		t.Error("without Config.Regain")
 	}

@@ -118,7 +118,7 @@ func TestSilentClientLosesItsQueue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second) // of the bubble
 		silent := time.Now()
 		socket.(*Socket).Lose()
 		if took := (<-freed).Sub(silent); took < 17*time.Second || took > 30*time.Second {
@@ -201,8 +201,8 @@ func TestAlarm(t *testing.T) {
 			answered <- err
 		}()
 		select {
-		case <-answered:
-			t.Error("the broker reads in an alarm")
+		case err := <-answered:
+			t.Errorf("the broker reads in an alarm: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		b.Alarm("")

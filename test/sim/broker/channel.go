@@ -55,7 +55,7 @@ func (ch *channel) frame(kind byte, payload []byte) {
 		delete(ch.c.channels, ch.number)
 		return
 	}
-	if ch.closing && !(kind == frameMethod && isMethod(payload, channelClose)) {
+	if ch.closing && (kind != frameMethod || !isMethod(payload, channelClose)) {
 		return
 	}
 	switch kind {

@@ -70,7 +70,7 @@ func (ch *channel) consume(r reader) {
 		ok()
 		return
 	}
-	q := ch.c.node.view.find(ch.c.b, name)
+	q := ch.c.node.view.find(name)
 	switch {
 	case q == nil:
 		ch.fail(codeNotFound, noQueue(name))
@@ -215,7 +215,7 @@ func (q *queue) bury(m *message, reason string) {
 	if q.deadKey != "" {
 		dead.key = q.deadKey
 	}
-	if to := q.view.find(q.b, dead.key); to != nil {
+	if to := q.view.find(dead.key); to != nil {
 		to.add(&dead)
 	}
 }

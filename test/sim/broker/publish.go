@@ -58,7 +58,7 @@ func (ch *channel) bind(r reader) {
 	_ = r.short()
 	queue, exchange, key, bits := r.shortString(), r.shortString(), r.shortString(), r.octet()
 	v := ch.c.node.view
-	q := v.find(ch.c.b, queue)
+	q := v.find(queue)
 	if _, known := v.exchanges[exchange]; q != nil && !known {
 		ch.fail(codeNotFound, noExchange(exchange))
 		return
@@ -107,7 +107,7 @@ func (ch *channel) publish(p *publishing) {
 		c.fault("INTERNAL_ERROR")
 		return
 	}
-	targets, known := c.node.view.route(c.b, m)
+	targets, known := c.node.view.route(m)
 	if !known {
 		ch.fail(codeNotFound, noExchange(p.exchange))
 		return
@@ -161,9 +161,9 @@ func (ch *channel) confirm(tag uint64, targets []*queue) {
 }
 
 // route is where a message leads, and whether its exchange is known.
-func (v *view) route(b *Broker, m *message) (targets []*queue, known bool) {
+func (v *view) route(m *message) (targets []*queue, known bool) {
 	if m.exchange == "" {
-		if q := v.find(b, m.key); q != nil {
+		if q := v.find(m.key); q != nil {
 			targets = append(targets, q)
 		}
 		return targets, true

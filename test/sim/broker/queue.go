@@ -25,7 +25,7 @@ func newView() *view {
 }
 
 // find returns nil where there is no such queue, or it has expired.
-func (v *view) find(b *Broker, name string) *queue {
+func (v *view) find(name string) *queue {
 	q := v.queues[name]
 	if q != nil && q.expires > 0 && len(q.consumers) == 0 && time.Since(q.used) >= q.expires {
 		q.remove(Expired)

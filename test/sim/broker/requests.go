@@ -81,7 +81,7 @@ func readDeclaration(r reader) declaration {
 func (ch *channel) declare(r reader) {
 	d := readDeclaration(r)
 	c := ch.c
-	q := c.node.view.find(c.b, d.name)
+	q := c.node.view.find(d.name)
 	made := q == nil
 	switch {
 	case d.passive && q == nil:
@@ -181,7 +181,7 @@ func locked(name string) string {
 func (ch *channel) delete(r reader) {
 	_ = r.short()
 	name, bits := r.shortString(), r.octet()
-	q := ch.c.node.view.find(ch.c.b, name)
+	q := ch.c.node.view.find(name)
 	count := 0
 	if q != nil {
 		switch {
@@ -211,7 +211,7 @@ func (ch *channel) get(r reader) {
 	_ = r.short()
 	name, noAck := cmp.Or(r.shortString(), ch.declared), r.octet()&1 != 0
 	c := ch.c
-	q := c.node.view.find(c.b, name)
+	q := c.node.view.find(name)
 	switch {
 	case c.node.view.isDying(name) && c.b.options.Release != V40:
 		c.fault(noProcess)

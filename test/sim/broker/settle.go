@@ -26,7 +26,8 @@ func refused(requeue bool) fate {
 func (ch *channel) settle(tag uint64, multiple bool, end fate) {
 	var settled []*delivery
 	ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool {
-		if d.tag != tag && !(multiple && (d.tag < tag || tag == 0)) {
+		upTo := multiple && (d.tag < tag || tag == 0)
+		if d.tag != tag && !upTo {
 			return false
 		}
 		settled = append(settled, d)

@@ -75,12 +75,12 @@ func put(out *bytes.Buffer, values ...any) {
 }
 
 func putFields(out *bytes.Buffer, fields []field, args map[string]any) error {
-	for i, bits := 0, byte(0); i < len(fields); i++ {
+	for i := 0; i < len(fields); i++ {
 		value, ok := args[fields[i].name]
 		switch kind := fields[i].kind; kind {
 		case "bit":
-			first := i
-			for bits = 0; i < len(fields) && fields[i].kind == "bit"; i++ {
+			first, bits := i, byte(0)
+			for ; i < len(fields) && fields[i].kind == "bit"; i++ {
 				if args[fields[i].name] == true {
 					bits |= 1 << (i - first)
 				}
