@@ -183,7 +183,8 @@ alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
     stderr=$(<"bg.$n.err")
     case $n in
       1) [ "$status" -eq 76 ] && assert_error "lost mutex \"$LOCK\" .*the command was stopped" ;;
-      2) [ "$status" -eq 75 ] && grep -q '^amqprun: error: .* was not acquired in time: cannot reach the broker' bg.2.err ;;
+      2) [ "$status" -eq 75 ] && grep '^amqprun: error: .* was not acquired in time: cannot reach the broker' bg.2.err ||
+        { cat bg.2.err && false; } ;;
     esac
   done
   file_has bg.1.out TERM

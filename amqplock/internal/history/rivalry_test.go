@@ -67,7 +67,8 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 // patience is for a run that does not answer.
 const patience = 3 * signTime
 
-// await waits for the rivals, and returns for how long, and who has given a sign of life.
+// await waits for the rivals, and returns for how long, 0 if it did not wait, and who has
+// given a sign of life.
 func await(t *testing.T, f *Follower) (took time.Duration, alive []string) {
 	t.Helper()
 	begun := time.Now()
@@ -75,9 +76,11 @@ func await(t *testing.T, f *Follower) (took time.Duration, alive []string) {
 		alive = append(alive, whose)
 		return nil
 	})
-	took = time.Since(begun)
-	if err != nil || waited != (took > time.Millisecond) {
-		t.Errorf("waited is %t after %s, %v", waited, took, err)
+	if err != nil {
+		t.Error(err)
+	}
+	if waited {
+		took = time.Since(begun)
 	}
 	return took, alive
 }
@@ -88,12 +91,12 @@ func TestANewcomerWaitsForACrashedRunOnce(t *testing.T) {
 	crashed := follow(t, l.at(t, 0), "crashed")
 	crashed.Conn().Abort()
 	newcomer := follow(t, l.at(t, 0), "newcomer")
-	if took, alive := await(t, newcomer); took < signTime || took >= patience || len(alive) > 0 {
+	if took, alive := await(t, newcomer); took < signTime || len(alive) > 0 {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 	mustAppend(t, l, end(newcomer.own))
 	next := follow(t, l.at(t, 0), "next")
-	if took, _ := await(t, next); took > signTime/2 {
+	if took, _ := await(t, next); took > 0 {
 		t.Errorf("the next took %s", took)
 	}
 	if crashed.own.Token >= newcomer.own.Token {
@@ -117,7 +120,7 @@ func TestANewcomerOfAnotherSlotDoesNotWait(t *testing.T) {
 	l.kind = wire.Semaphore
 	crashed := follow(t, l.at(t, 0), "a", 1)
 	crashed.Conn().Abort()
-	if took, _ := await(t, follow(t, l, "b", 2)); took > signTime/2 {
+	if took, _ := await(t, follow(t, l, "b", 2)); took > 0 {
 		t.Errorf("it took %s", took)
 	}
 	if took, _ := await(t, follow(t, l, "c", 2, 1)); took < signTime {
