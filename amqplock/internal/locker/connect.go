@@ -159,7 +159,7 @@ func redial(
 	var last error
 	c, err := backoff.RetryNotifyWithData(func() (*contender, error) {
 		c, err := connectOnce(ctx, cfg)
-		if last == nil || ctx.Err() == nil { // a try that ctx has cut short says less
+		if last == nil || !isOver(ctx) { // a try that ctx has cut short says less
 			last = err
 		}
 		if err != nil && !again(err) {
@@ -167,10 +167,16 @@ func redial(
 		}
 		return c, err
 	}, backoff.WithContext(pace, ctx), func(err error, _ time.Duration) { retrying(err) })
-	if err != nil && ctx.Err() != nil {
+	if err != nil && isOver(ctx) {
 		err = last // says more than that the time is over
 	}
 	return c, err
+}
+
+// isOver is ctx.Err, but a dial that ends with the time of ctx may be a moment earlier.
+func isOver(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(end)
 }
 
 // within is a pace whose last pause ends at that instant. backoff.WithMaxElapsedTime
