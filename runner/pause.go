@@ -127,8 +127,10 @@ func (r *run) regain(lost error) (context.Context, error) {
 	}
 	tick := time.NewTicker(freezeEvery)
 	defer tick.Stop()
-	for ended := r.leader.ended; ; {
-		if r.look(ctx); r.leader.ended && !ended {
+	// With Wait a leader that has ended just before, unseen, leaves a tree to go on.
+	goesOn := r.leader.ended || r.c.Orphans == Wait
+	for {
+		if r.look(ctx); r.leader.ended && !goesOn {
 			return stop(lost)
 		}
 		r.reap()

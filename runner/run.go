@@ -140,7 +140,7 @@ func (r *run) ended(ctx context.Context) error {
 	if r.leaseIsOver() { // and the guard has killed the command
 		r.awaitLoss(ctx)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && (r.c.Orphans != Wait || r.gone()) { // else a pause may save the rest
 		return r.lost(context.Cause(ctx))
 	}
 	switch r.c.Orphans {

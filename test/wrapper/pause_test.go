@@ -35,7 +35,17 @@ func (l *pausable) start(options []string, command ...string) *process {
 	return start(l.t, append(append(append(l.options, options...), "--"), command...)...)
 }
 
-func (l *pausable) regain() { l.t.Helper(); release(l.t, l.fifo) }
+// regain gives the lock back to p. Its wrapper may have ended instead of waiting for that.
+func (l *pausable) regain() {
+	l.t.Helper()
+	eventually(l.t, func() bool {
+		f, err := os.OpenFile(l.fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	}, "the wrapper to wait for the lock")
+}
 
 // touch makes a file whose existence says something.
 func touch(t *testing.T, name string) {
