@@ -35,7 +35,7 @@ func (l *pausable) start(options []string, command ...string) *process {
 	return start(l.t, append(append(append(l.options, options...), "--"), command...)...)
 }
 
-// regain gives the lock back to p. Its wrapper may have ended instead of waiting for that.
+// regain gives the lock back. The wrapper may have ended instead of waiting for that.
 func (l *pausable) regain() {
 	l.t.Helper()
 	eventually(l.t, func() bool {
