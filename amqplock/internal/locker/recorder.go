@@ -102,9 +102,10 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
 		select {
 		case <-time.After(neededRetry):
+			err = r.append(ctx, link, record)
 		case <-ctx.Done():
+			needed = false
 		}
-		err = r.append(ctx, link, record)
 	}
 	r.report(err)
 }
