@@ -106,8 +106,16 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 		c.abandon()
 		return nil, err
 	}
-	c.log, h.log = h.log, &recorder{cfg: cfg, lost: true}
-	return hold(c)
+	unused := c.log
+	c.log = h.log
+	next, err := newHolder(c)
+	if err != nil {
+		c.log = unused // abandon would withdraw the grant of a run that goes on
+		c.abandon()
+		return nil, err
+	}
+	h.log = &recorder{cfg: cfg, lost: true}
+	return next, nil
 }
 
 // takeAgain claims this slot, 0 for a mutex, until it has that, the connection ends, or

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -223,6 +225,37 @@ func TestRegainOfASlotThatWasRemoved(t *testing.T) {
 	if _, err := lock.Regain(t.Context()); !errors.Is(err, fault.ErrLost) ||
 		!strings.Contains(err.Error(), "it was removed") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// fullClock has no alarms left for a while, as a process without free descriptors.
+type fullClock struct {
+	lease.Clock
+	fails atomic.Int32 // so many times more
+}
+
+func (f *fullClock) NewAlarm() (lease.Alarm, error) {
+	if f.fails.Add(-1) >= 0 {
+		return nil, errors.New("too many open files")
+	}
+	return f.Clock.NewAlarm()
+}
+
+// TestRegainOutlivesAFailureOfTheMachine behind the record that says that the run goes on.
+func TestRegainOutlivesAFailureOfTheMachine(t *testing.T) {
+	t.Parallel()
+	cfg := regainable(t, wire.Mutex)
+	clock := &fullClock{Clock: lease.BootClock{}}
+	cfg.clock = clock
+	lost := cut(t, cfg)
+	clock.fails.Store(2)
+	lock := mustRegain(t, lost)
+	if err := lock.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runs := runsOf(t, cfg)
+	if len(runs) != 1 || runs[0].End == nil || runs[0].End.Result != "released" {
+		t.Errorf("runs: %+v", runs)
 	}
 }
 
