@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -69,9 +70,15 @@ func (b *beacon) dim() {
 	}
 }
 
+// darkTime bounds isDark. A newcomer reads nothing meanwhile, and a node that has just
+// lost that of the queue may not answer for a minute.
+const darkTime = 5 * time.Second
+
 // isDark reports whether there is no beacon of that name: its connection has ended. Any
 // other answer, or none, proves nothing.
 func isDark(ctx context.Context, conn *wire.Conn, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, darkTime)
+	defer cancel()
 	channel, err := open(ctx, conn)
 	if err != nil {
 		return false

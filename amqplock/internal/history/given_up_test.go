@@ -50,3 +50,26 @@ func TestOpeningThatIsGivenUpKeepsTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// A newcomer that gets no answer about a beacon goes on soon, and takes it for a live one.
+func TestSilenceAboutABeacon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := broker.New(broker.Options{})
+		defer b.Close()
+		at, err := wire.Broker{Dial: b.DialContext, Heartbeat: time.Minute}.Resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := at.Open(t.Context(), wire.ForPublish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Abort()
+		conn.Socket.(*broker.Socket).Lose()
+		begun := time.Now()
+		if isDark(t.Context(), conn, "x") || time.Since(begun) != darkTime {
+			t.Errorf("it is dark, or took %s", time.Since(begun))
+		}
+	})
+}
