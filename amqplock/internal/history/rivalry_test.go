@@ -141,7 +141,7 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 			r, err = holder.Next(deadline(t))
 		}
 		if err == nil {
-			err = holder.Sign(deadline(t), 20*time.Second)
+			err = holder.Sign(deadline(t), time.Hour)
 		}
 		if signed <- err; err == nil {
 			<-time.After(work)
@@ -152,8 +152,7 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 	if err := <-signed; err != nil {
 		t.Fatal(err)
 	}
-	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work ||
-		took > work+5*time.Second {
+	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 }
