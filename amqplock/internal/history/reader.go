@@ -36,7 +36,7 @@ func (rd *reader) attach(
 	if err != nil {
 		return err
 	}
-	rd.channel, rd.known = channel, newKnown(offset, true)
+	rd.channel, rd.known = channel, newKnown(offset)
 	rd.tag = consumer
 	queue := rd.log.queue
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {

@@ -13,8 +13,7 @@ import "errors"
 // known is what a reader knows of the tokens in a log, from the records that it has read
 // so far.
 type known struct {
-	begin   int64 // Where reading began; -1 at the last chunk.
-	follows bool  // It has to know the open grants too.
+	begin int64 // Where reading began; -1 at the last chunk.
 
 	any      bool  // It has read a record.
 	from, to int64 // The offsets it has read, without a gap.
@@ -28,9 +27,7 @@ type known struct {
 	later []entry // Entries that are not in open, while it is not complete.
 }
 
-func newKnown(begin int64, follows bool) known {
-	return known{begin: begin, follows: follows, marked: -1}
-}
+func newKnown(begin int64) known { return known{begin: begin, marked: -1} }
 
 // add takes in the next record, nil for one that cannot be read.
 func (k *known) add(offset int64, r *Record) {
@@ -49,14 +46,13 @@ func (k *known) add(offset int64, r *Record) {
 			k.trust(r.Read)
 		}
 	}
-	if k.follows {
-		k.track(entry{offset, r})
-	}
+	k.track(entry{offset, r})
 }
 
-// trust takes in what a record says of those before it. It may lack the open grants.
+// trust takes in what a record says of those before it. One that lacks the open grants
+// does not say enough.
 func (k *known) trust(m *Mark) {
-	if m.Offset <= k.marked || k.follows && m.Open == nil {
+	if m.Offset <= k.marked || m.Open == nil {
 		return
 	}
 	if !k.complete() {
@@ -89,7 +85,7 @@ func (k *known) mark() *Mark {
 		return nil
 	}
 	m := &Mark{Offset: k.to, Token: k.top}
-	if k.follows && k.open.size() <= maxHeld {
+	if k.open.size() <= maxHeld {
 		m.Open = append(held{}, k.open...) // not nil
 	}
 	return m

@@ -13,7 +13,7 @@ type met struct {
 }
 
 func knownOf(list ...met) known {
-	k := newKnown(-1, false)
+	k := newKnown(-1)
 	for _, m := range list {
 		k.add(m.offset, m.record)
 	}
@@ -28,7 +28,8 @@ func first(now int64) *Record {
 }
 
 func marked(t, offset, top int64) *Record {
-	return &Record{Token: t, At: time.UnixMilli(t), Read: &Mark{Offset: offset, Token: top}}
+	m := &Mark{Offset: offset, Token: top, Open: held{}}
+	return &Record{Token: t, At: time.UnixMilli(t), Read: m}
 }
 
 func TestWhatARecordSaysMakesReadingFromTheBeginningNeedless(t *testing.T) {
@@ -103,7 +104,7 @@ func TestAGrantIsValidBehindSmallerTokensOnly(t *testing.T) {
 		}
 	}
 	first := knownOf(met{0, token(50)})
-	if first.valid(newKnown(-1, false), 50, 45) {
+	if first.valid(newKnown(-1), 50, 45) {
 		t.Error("the first grant of a log may be behind the tokens of one that was deleted")
 	}
 }
