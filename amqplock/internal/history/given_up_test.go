@@ -51,7 +51,8 @@ func TestOpeningThatIsGivenUpKeepsTheConnection(t *testing.T) {
 	})
 }
 
-// A newcomer that gets no answer about a beacon goes on soon, and takes it for a live one.
+// A newcomer that gets no answer about a beacon goes on soon, and takes it for one that
+// is lit.
 func TestSilenceAboutABeacon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -241,7 +241,7 @@ func (f *fullClock) NewAlarm() (lease.Alarm, error) {
 	return f.Clock.NewAlarm()
 }
 
-// TestRegainOutlivesAFailureOfTheMachine behind the record that says that the run goes on.
+// TestRegainOutlivesAFailureOfTheMachine that comes behind the record of the regain.
 func TestRegainOutlivesAFailureOfTheMachine(t *testing.T) {
 	t.Parallel()
 	cfg := regainable(t, wire.Mutex)
