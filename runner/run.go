@@ -130,12 +130,11 @@ func (r *run) ended(ctx context.Context) error {
 		// kills a command that was stopped for longer than the lease.
 		select {
 		case err := <-r.verified:
-			if err != nil {
+			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
 				return r.lost(err)
 			}
 		case <-ctx.Done():
 		}
-		r.verified = nil
 	}
 	if r.leaseIsOver() { // and the guard has killed the command
 		r.awaitLoss(ctx)

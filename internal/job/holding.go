@@ -28,19 +28,12 @@ const (
 // holding is the lock that a run holds, or has lost. With Pause and Keep another Lock may
 // take the place of the first. Its methods may be called at the same time.
 type holding struct {
-	spec   Spec
-	c      *console.Console
-	client *amqplock.Client
+	spec Spec
+	c    *console.Console
 
 	mu     sync.Mutex
 	lock   *amqplock.Lock
 	unheld time.Duration // for how long a command has gone on without the lock
-}
-
-func newHolding(s Spec, c *console.Console, lock *amqplock.Lock) (*holding, error) {
-	s.Broker.Log = c.Logger()
-	client, err := amqplock.New(s.Broker)
-	return &holding{spec: s, c: c, client: client, lock: lock}, err
 }
 
 func (h *holding) current() *amqplock.Lock {
@@ -143,7 +136,7 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 	h.c.Warnf("%v; the command goes on without the lock", context.Cause(lost.Context()))
 	_ = release(lost)
 	for {
-		lock, err := h.client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
+		lock, err := h.acquire(ctx)
 		if err == nil {
 			h.replace(lock)
 			h.c.Warnf("holds %s again, after %s without it", lock,
@@ -160,6 +153,16 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 			return false
 		}
 	}
+}
+
+func (h *holding) acquire(ctx context.Context) (*amqplock.Lock, error) {
+	broker := h.spec.Broker
+	broker.Log = h.c.Logger()
+	client, err := amqplock.New(broker) // not before it is needed: it reads certificates
+	if err != nil {
+		return nil, err
+	}
+	return client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
 }
 
 // ended releases the lock, and returns err, or the loss of the lock and what that meant.

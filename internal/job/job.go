@@ -53,11 +53,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if err != nil {
 		return runner.Status{}, err
 	}
-	h, err := newHolding(s, c, lock)
-	if err != nil {
-		_ = release(lock)
-		return runner.Status{}, err
-	}
+	h := &holding{spec: s, c: c, lock: lock}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
 	r.Granted(lock.Node(), slots, lock.Token())
 	if len(slots) == 0 { // such a set may have lost them all already

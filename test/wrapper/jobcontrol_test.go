@@ -61,6 +61,28 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
+// TestFgContinuesThoseThatTheCommandHasLeft: the command has died while Ctrl-Z had
+// stopped it and the rest of its group.
+func TestFgContinuesThoseThatTheCommandHasLeft(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID ` +
+			`>wrapper; echo $$ >leader; wait'`)
+		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
+		s.await("run")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(orphan, "T")
+		s.awaitState(wrapper, "T")
+		_ = syscall.Kill(leader, syscall.SIGKILL)
+		s.awaitState(leader, "Z")
+		s.line("fg")
+		s.awaitState(orphan, "SR")
+		_ = syscall.Kill(orphan, syscall.SIGKILL)
+		s.expectStatus(137)
+	})
+}
+
 // TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree
 // has not. A stopped amqprun could not kill that when the grace is over.
 func TestCtrlZDuringTheGrace(t *testing.T) {

@@ -357,10 +357,6 @@ func lose(t *testing.T) (options []string, now func()) {
 	}
 	return []string{"-lose", fifo}, func() {
 		t.Helper()
-		f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
+		release(t, fifo)
 	}
 }

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -106,5 +107,33 @@ func TestLossBesideTheVerification(t *testing.T) {
 		awaitForeground(s)
 		s.key(ctrlC)
 		s.expectStatus(130)
+	})
+}
+
+// TestLossBesideTheVerificationOfOrphans: the command has died meanwhile, and amqprun
+// waits for the rest.
+func TestLossBesideTheVerificationOfOrphans(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain slow; AW -guard -lose lose -regain regain -verify-fifo slow ` +
+			`-orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; wait'`)
+		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
+		s.await("run")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(orphan, "T")
+		s.awaitState(wrapper, "T")
+		_ = syscall.Kill(leader, syscall.SIGKILL)
+		s.awaitState(leader, "Z")
+		s.line("fg")
+		s.awaitState(wrapper, "S")
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		release(t, s.file("slow"))
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		s.awaitState(orphan, "SR")
+		_ = syscall.Kill(orphan, syscall.SIGKILL)
+		s.expectStatus(137)
 	})
 }
