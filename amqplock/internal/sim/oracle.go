@@ -287,10 +287,11 @@ func (o *oracle) overlap(c, other *command, queue string) {
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)
 	}
-	o.result.Seen["overlap that the documents name"]++
 	if !excused {
 		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+		return
 	}
+	o.result.Seen["overlap that the documents name"]++
 }
 
 // without reports whether the documents allow for the party to go on without its queue.
