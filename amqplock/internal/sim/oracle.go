@@ -47,6 +47,7 @@ type tenure struct {
 	why            broker.Reason
 	how            broker.Ending
 	socket         *broker.Socket
+	split          time.Time // the newest when it was freed
 }
 
 // command is what runs under the lock.
@@ -113,7 +114,7 @@ func (o *oracle) observe(e broker.Event) {
 		o.separate(e.Socket)
 	case broker.Freed:
 		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
-			t.freed, t.why, t.how = e.At, e.Why, e.How
+			t.freed, t.why, t.how, t.split = e.At, e.Why, e.How, o.split
 			if o.plan.isLock(e.Queue) {
 				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
 			}
@@ -302,7 +303,7 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 	}
 	until := t.freed.Add(o.excuse(t))
 	if t.why == broker.SplitOff { // the other side may be late to notice
-		until = o.split.Add(o.plan.lease() + o.plan.slowest())
+		until = t.split.Add(o.plan.lease() + o.plan.slowest())
 	}
 	return !time.Now().After(until),
 		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
