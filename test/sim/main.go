@@ -5,8 +5,9 @@
 //	go run ./test/sim -seed 17 -seeds 1   one schedule, with all that happens
 //	go run ./test/sim -controls '*'       each mutant is found
 //
-// It builds amqplock/internal/sim with a runtime that draws everything from the seed: the
-// order of goroutines and of select, and math/rand. So a seed replays exactly.
+// It builds amqplock/internal/sim with a runtime that draws from the seed: math/rand, and
+// the order of a select, of a map's iteration and of timers. So a seed replays exactly.
+// The mutants are built with the usual runtime.
 package main
 
 import (
