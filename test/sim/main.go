@@ -48,8 +48,11 @@ func main() {
 // runControls expects the simulation to find each mutant.
 func runControls(ctx context.Context, names string) error {
 	files, err := filepath.Glob(filepath.Join("test", "sim", "mutants", names+".txt"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no mutants here: %w", err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no mutant %q in test/sim/mutants here", names)
 	}
 	failed := 0
 	for _, file := range files {
