@@ -312,19 +312,17 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 // excuse is for how long two commands may be alive at once after the first has lost its
 // queue: docs/explanation/guarantees.md names the cases.
 func (o *oracle) excuse(t *tenure) time.Duration {
-	switch t.why {
-	case broker.Vanished, broker.ByName:
-		return o.plan.lease()
-	case broker.EndOfConnection:
-	default:
+	within := o.plan.Stop + o.plan.slowest()
+	switch {
+	case t.why == broker.Vanished, t.why == broker.ByName:
+		within += locker.DefaultCheckInterval
+	case t.why != broker.EndOfConnection:
+		return 0
+	case t.how != broker.BrokerClosed && t.how != broker.BrokerKilled && t.how != broker.NetworkReset:
 		return 0
 	}
-	switch t.how {
-	case broker.BrokerClosed, broker.BrokerKilled, broker.NetworkReset:
-		if t.socket.IsDeaf() {
-			return o.plan.lease() // it does not hear of that
-		}
-		return o.plan.Stop + o.plan.slowest()
+	if t.socket.IsDeaf() { // it does not hear of that
+		return o.plan.lease()
 	}
-	return 0
+	return within
 }
