@@ -104,7 +104,8 @@ func (p patch) build(ctx context.Context, root, dir string, flags ...string) (st
 	return program, nil
 }
 
-// violates matches a line of TestSchedules about violations, and not the stack of a panic.
+// violates matches a line of TestSchedules about violations, and not the stack of a
+// panic.
 var violates = regexp.MustCompile(`sim_test.go:\d+: seed \d+: `)
 
 // runControl builds the simulation with a mutant, and expects it to fail because of that.
