@@ -5,8 +5,9 @@
 //	go run ./test/sim -seed 17 -seeds 1   one schedule, with all that happens
 //	go run ./test/sim -controls '*'       each mutant is found
 //
-// It builds amqplock/internal/sim with a runtime that draws everything from the seed: the
-// order of goroutines and of select, and math/rand. So a seed replays exactly.
+// It builds amqplock/internal/sim with a runtime that draws from the seed: math/rand, and
+// the order of a select, of a map's iteration and of timers. So a seed replays exactly.
+// The mutants are built with the usual runtime.
 package main
 
 import (
@@ -47,8 +48,11 @@ func main() {
 // runControls expects the simulation to find each mutant.
 func runControls(ctx context.Context, names string) error {
 	files, err := filepath.Glob(filepath.Join("test", "sim", "mutants", names+".txt"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no mutants here: %w", err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no mutant %q in test/sim/mutants here", names)
 	}
 	failed := 0
 	for _, file := range files {

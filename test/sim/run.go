@@ -55,7 +55,9 @@ func (o options) run(ctx context.Context) error {
 			c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=1GiB")
 			c.Stdout, c.Stderr = &outs[i], &outs[i]
 			errs[i] = c.Run()
-			cpu[i] = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+			if c.ProcessState != nil { // it was started
+				cpu[i] = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+			}
 		})
 	}
 	all.Wait()

@@ -47,6 +47,7 @@ type tenure struct {
 	why            broker.Reason
 	how            broker.Ending
 	socket         *broker.Socket
+	split          time.Time // the newest when it was freed
 }
 
 // command is what runs under the lock.
@@ -113,7 +114,7 @@ func (o *oracle) observe(e broker.Event) {
 		o.separate(e.Socket)
 	case broker.Freed:
 		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
-			t.freed, t.why, t.how = e.At, e.Why, e.How
+			t.freed, t.why, t.how, t.split = e.At, e.Why, e.How, o.split
 			if o.plan.isLock(e.Queue) {
 				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
 			}
@@ -287,10 +288,11 @@ func (o *oracle) overlap(c, other *command, queue string) {
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)
 	}
-	o.result.Seen["overlap that the documents name"]++
 	if !excused {
 		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+		return
 	}
+	o.result.Seen["overlap that the documents name"]++
 }
 
 // without reports whether the documents allow for the party to go on without its queue.
@@ -301,7 +303,7 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 	}
 	until := t.freed.Add(o.excuse(t))
 	if t.why == broker.SplitOff { // the other side may be late to notice
-		until = o.split.Add(o.plan.lease() + o.plan.slowest())
+		until = t.split.Add(o.plan.lease() + o.plan.slowest())
 	}
 	return !time.Now().After(until),
 		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
@@ -310,19 +312,17 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 // excuse is for how long two commands may be alive at once after the first has lost its
 // queue: docs/explanation/guarantees.md names the cases.
 func (o *oracle) excuse(t *tenure) time.Duration {
-	switch t.why {
-	case broker.Vanished, broker.ByName:
-		return o.plan.lease()
-	case broker.EndOfConnection:
-	default:
+	within := o.plan.Stop + o.plan.slowest()
+	switch {
+	case t.why == broker.Vanished, t.why == broker.ByName:
+		within += locker.DefaultCheckInterval
+	case t.why != broker.EndOfConnection:
+		return 0
+	case t.how != broker.BrokerClosed && t.how != broker.BrokerKilled && t.how != broker.NetworkReset:
 		return 0
 	}
-	switch t.how {
-	case broker.BrokerClosed, broker.BrokerKilled, broker.NetworkReset:
-		if t.socket.IsDeaf() {
-			return o.plan.lease() // it does not hear of that
-		}
-		return o.plan.Stop + o.plan.slowest()
+	if t.socket.IsDeaf() { // it does not hear of that
+		return o.plan.lease()
 	}
-	return 0
+	return within
 }

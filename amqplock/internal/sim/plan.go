@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,27 +66,14 @@ func (p *Plan) end() (end time.Duration) {
 }
 
 // only reports whether nothing else breaks.
-func (p *Plan) only(names ...string) bool {
-	for _, f := range p.Faults {
-		known := false
-		for _, name := range names {
-			known = known || name == f.Name
-		}
-		if !known {
-			return false
-		}
-	}
-	return true
+func (p *Plan) only(name string) bool {
+	return !slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Name != name })
 }
 
 // has reports whether the plan has a fault of that name, or with "none" no fault.
 func (p *Plan) has(name string) bool {
-	for _, f := range p.Faults {
-		if f.Name == name {
-			return true
-		}
-	}
-	return name == "" || name == "none" && len(p.Faults) == 0
+	return name == "" || name == "none" && len(p.Faults) == 0 ||
+		slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Name == name })
 }
 
 // Draw makes the plan of a seed.

@@ -27,6 +27,9 @@ const longSchedule = 5 * time.Second
 // TestSchedules runs one seed after the other. It is not parallel to others: a failing
 // seed shall replay.
 func TestSchedules(t *testing.T) {
+	if kinds[*with] == nil && *with != "" && *with != "none" {
+		t.Fatalf("no fault %q; there are %q", *with, slices.Sorted(maps.Keys(kinds)))
+	}
 	begun, n, failed, skipped := time.Now(), 0, 0, 0
 	warmUp(t)
 	seen := map[string]int{}

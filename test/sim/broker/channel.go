@@ -99,12 +99,12 @@ func (ch *channel) published() {
 func (ch *channel) enqueue(r request) {
 	ch.waiting = append(ch.waiting, r)
 	if !ch.busy {
-		ch.next()
+		ch.next(false)
 	}
 }
 
-// next begins with the requests that wait.
-func (ch *channel) next() {
+// next begins with the requests that wait; paid says that the cost of the first is paid.
+func (ch *channel) next(paid bool) {
 	for len(ch.waiting) > 0 && !ch.busy && !ch.dropped {
 		r := ch.waiting[0]
 		if ch.stalls(r) {
@@ -112,34 +112,26 @@ func (ch *channel) next() {
 			ch.c.b.parked = append(ch.c.b.parked, ch)
 			return
 		}
-		cost := ch.cost(r)
-		if cost > 0 {
-			ch.busy = true
-			ch.c.b.after(cost, func() { ch.resume(true) })
-			return
+		if !paid {
+			if cost := ch.cost(r); cost > 0 {
+				ch.busy = true
+				ch.c.b.after(cost, func() { ch.resume(true) })
+				return
+			}
 		}
+		paid = false
 		ch.waiting = ch.waiting[1:]
 		ch.handle(r)
 	}
 }
 
-// resume goes on after a pause; paid says that the cost of the first request is paid.
+// resume goes on after a pause.
 func (ch *channel) resume(paid bool) {
 	if ch.dropped {
 		return
 	}
 	ch.busy = false
-	if paid && len(ch.waiting) > 0 {
-		r := ch.waiting[0]
-		if ch.stalls(r) {
-			ch.busy = true
-			ch.c.b.parked = append(ch.c.b.parked, ch)
-			return
-		}
-		ch.waiting = ch.waiting[1:]
-		ch.handle(r)
-	}
-	ch.next()
+	ch.next(paid)
 	ch.c.flush()
 }
 

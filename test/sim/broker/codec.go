@@ -4,11 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
-
-	"maps"
 )
 
 // The frames of AMQP 0-9-1. https://www.rabbitmq.com/amqp-0-9-1-reference

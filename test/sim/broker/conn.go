@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -299,7 +300,7 @@ func (c *conn) end(why Ending) {
 	c.dropAll()
 	c.b.conns = slices.DeleteFunc(c.b.conns, func(other *conn) bool { return other == c })
 	at := c.arrival()
-	c.b.loop.at(at, func() { c.socket.receive(nil, eof) })
+	c.b.loop.at(at, func() { c.socket.receive(nil, io.EOF) })
 }
 
 // dropAll ends the channels, and deletes the exclusive queues.

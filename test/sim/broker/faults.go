@@ -42,12 +42,11 @@ type Event struct {
 	Why    Reason  // it is gone
 	How    Ending  // its connection has ended, if it has
 	Text   string
-	Aside  bool // on the smaller side of a split
 }
 
 func (c *conn) observe(k Kind, q *queue) {
 	c.b.options.Observe(Event{
-		Kind: k, At: time.Now(), Queue: q.name, Socket: c.socket, Aside: c.node.view != c.b.whole,
+		Kind: k, At: time.Now(), Queue: q.name, Socket: c.socket,
 	})
 }
 

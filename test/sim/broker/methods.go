@@ -29,7 +29,6 @@ var (
 	queueDeclareOk      = method{50, 11}
 	queueBind           = method{50, 20}
 	queueBindOk         = method{50, 21}
-	queuePurge          = method{50, 30}
 	queueDelete         = method{50, 40}
 	queueDeleteOk       = method{50, 41}
 	basicQos            = method{60, 10}
@@ -55,11 +54,10 @@ var (
 var names = map[method]string{
 	channelOpen: "channel.open", channelClose: "channel.close", channelCloseOk: "channel.close-ok",
 	exchangeDeclare: "exchange.declare", exchangeDelete: "exchange.delete",
-	queueDeclare: "queue.declare", queueBind: "queue.bind", queuePurge: "queue.purge",
-	queueDelete: "queue.delete", basicQos: "basic.qos", basicConsume: "basic.consume",
-	basicCancel: "basic.cancel", basicPublish: "basic.publish", basicGet: "basic.get",
-	basicAck: "basic.ack", basicReject: "basic.reject", basicNack: "basic.nack",
-	confirmSelect: "confirm.select",
+	queueDeclare: "queue.declare", queueBind: "queue.bind", queueDelete: "queue.delete",
+	basicQos: "basic.qos", basicConsume: "basic.consume", basicCancel: "basic.cancel",
+	basicPublish: "basic.publish", basicGet: "basic.get", basicAck: "basic.ack",
+	basicReject: "basic.reject", basicNack: "basic.nack", confirmSelect: "confirm.select",
 }
 
 // The reply codes.

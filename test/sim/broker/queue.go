@@ -196,7 +196,7 @@ func (q *queue) remove(why Reason) {
 		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })
 		q.b.options.Observe(Event{
 			Kind: Freed, At: time.Now(), Queue: q.name, Socket: owner.socket, Why: why,
-			How: owner.why, Aside: q.view != q.b.whole,
+			How: owner.why,
 		})
 	}
 	consumers := q.consumers

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -245,5 +244,3 @@ type addr string
 
 func (addr) Network() string  { return "sim" }
 func (a addr) String() string { return string(a) }
-
-var eof = io.EOF
