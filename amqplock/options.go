@@ -71,8 +71,8 @@ func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithHistory records the grant and the end of the lock in its history, with what
 // WithAbout says; without that, under a random ID. It is best effort: a record that
-// cannot be written is logged as a warning, takes at most a second, and never costs the
-// lock. The first record makes the history.
+// cannot be written is logged as a warning, takes three seconds at most, and never costs
+// the lock. The first record makes the history.
 func WithHistory() Option { return func(r *request) { r.History = true } }
 
 // WithFence is WithHistory, and makes Lock.Token: a number that is larger with each grant
