@@ -148,6 +148,9 @@ func (g *Guard) send(rights []byte) error {
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 
+// pausing says that the tree has been paused.
+func (g *Guard) pausing() { g.update(func(o *orders) { o.Paused = true }) }
+
 // dismiss says that nothing is left to guard. It does not end the process: that would
 // take a processor from amqprun, which releases the lock next.
 func (g *Guard) dismiss() { g.update(func(o *orders) { *o = orders{} }) }

@@ -103,6 +103,9 @@ var errLeaseOver = errors.New("the lease of the lock was over before the command
 // guard of a paused tree kills that at once when amqprun is killed.
 func (r *run) replaceGuard(paused bool) {
 	r.paused = paused
+	if paused { // amqprun may be killed before the new one stands
+		r.c.Guard.pausing()
+	}
 	end := r.c.Guard.retire()
 	defer end()
 	r.startGuard()
