@@ -182,8 +182,10 @@ is_paused() {
   for options in '--on-loss pause --count 2' '--on-loss pause --count all' '--on-loss pause --greedy' \
     '--on-loss keep --fence' '--on-loss keep --greedy --elastic' '--regain 5' '--on-loss pause --regain 2h' '--on-loss go'; do
     # shellcheck disable=SC2086 # several words
-    sane_run -64 amqprun $options --semaphore "$LOCK" true
+    sane_run -64 --separate-stderr amqprun $options --semaphore "$LOCK" true
+    assert_error 'on-loss|regain'
   done
-  sane_run -64 amqprun --on-loss keep --once 1h --mutex "$LOCK" true
+  sane_run -64 --separate-stderr amqprun --on-loss keep --once 1h --mutex "$LOCK" true
+  assert_error 'keep excludes --fence and --once'
   sane_run -64 amqprun hold --on-loss pause --mutex "$LOCK"
 }
