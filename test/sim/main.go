@@ -6,8 +6,9 @@
 //	go run ./test/sim -controls '*'       each mutant is found
 //
 // It builds amqplock/internal/sim with a runtime that draws from the seed: math/rand, and
-// the order of a select, of a map's iteration and of timers. So a seed replays exactly.
-// The mutants are built with the usual runtime.
+// the order of a select, of a map's iteration and of timers. So a seed replays exactly in
+// a process of its own. Of some hundred in one process one or two may differ. The mutants
+// are built with the usual runtime.
 package main
 
 import (
