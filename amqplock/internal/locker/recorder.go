@@ -116,13 +116,18 @@ const (
 	neededRetry = 100 * time.Millisecond
 )
 
+const withdrawTime = time.Second
+
 // withdraw ends a grant under which nothing has started, best effort, if there is one.
 func (r *recorder) withdraw(ctx context.Context, link *wire.Link) {
 	if !r.written {
 		return
 	}
+	// Acquire promises to end soon after its context.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
+	defer cancel()
 	end := r.endOf(Ending{Result: history.ResultWithdrawn}, false)
-	if err := r.append(context.WithoutCancel(ctx), link, end); err != nil {
+	if err := r.append(ctx, link, end); err != nil {
 		r.cfg.Debugf("the next run may wait for a sign of life of this one: %v", err)
 	}
 	r.forget()
