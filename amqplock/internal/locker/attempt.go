@@ -34,9 +34,10 @@ type attempt struct {
 
 	// The newest try has found this out.
 
-	busy error         // why the lock was taken; nil before
-	half bool          // another connection was just making the witness
-	sent time.Duration // a success: when the proofs were asked for
+	busy error         // Why the lock was taken; nil before.
+	half bool          // Another connection was just making the witness.
+	sent time.Duration // A success: when the proofs were asked for.
+	last int           // The slot whose claim they belong to, 0 if they were asked for all.
 
 	ours  bool // the slots are quorum queues
 	size  int  // how many slots there are, 0 where they were not counted
@@ -177,7 +178,7 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 		}
 		got := len(a.held.list())
 		if got >= want || a.cfg.Greedy && got > 0 {
-			if got > 1 { // the first of them may be an old one
+			if got > 1 || a.held.list()[0] != a.last { // the others are older than sent
 				err = a.prove(ctx)
 			}
 			return err

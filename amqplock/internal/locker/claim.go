@@ -46,7 +46,7 @@ func (a *attempt) claim(ctx context.Context, slot int) (err error) {
 	switch {
 	case err == nil:
 		a.held.add(slot)
-		a.sent = sent
+		a.sent, a.last = sent, slot
 		a.cfg.Debugf("granted and checked %s in %s", a.cfg.Describe([]int{slot}), wire.Took(begun))
 	case granted:
 		a.giveBack(ctx, slot)
@@ -109,7 +109,7 @@ func (a *attempt) prove(ctx context.Context) error {
 	defer cancel()
 	slots := a.held.list()
 	list := a.checks()
-	a.sent = a.cfg.clock.Now()
+	a.sent, a.last = a.cfg.clock.Now(), 0
 	err := a.ask(ctx, list[1:], slots)
 	if err == nil {
 		err = a.ask(ctx, list[:1], slots)

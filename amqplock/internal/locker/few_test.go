@@ -68,6 +68,35 @@ func TestPartOfALongRowIsCompleted(t *testing.T) {
 	}
 }
 
+// The lease of a part that was kept does not count from a later claim of a slot that is
+// gone since.
+func TestAKeptPartIsProvenAnew(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Semaphore)
+	if err := Adjust(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Greedy = true
+	s, other := testContender(t, cfg), testContender(t, cfg)
+	for slot := 1; slot <= 2; slot++ {
+		if err := s.claim(t.Context(), slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.held.drop(2)
+	s.giveBack(t.Context(), 2)
+	if err := other.claim(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	before := s.cfg.clock.Now()
+	if err := s.try(t.Context(), true); err != nil || !slices.Equal(s.held.list(), []int{1}) {
+		t.Fatalf("holds %v: %v", s.held.list(), err)
+	}
+	if s.sent < before {
+		t.Errorf("its proofs were asked for %s before it was taken", before-s.sent)
+	}
+}
+
 // A drain takes the last slots. A waiter that has collected one of them gives it back:
 // the drain would wait for its whole run.
 func TestCollectedSlotsAreLeftToADrain(t *testing.T) {
