@@ -95,7 +95,8 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
 		if c.link.Lock.IsClosed() { // another may have the lock, and would stop for this grant
 			<-c.link.Lock.Ended
-			return wire.ConnectionLost(c.link.Lock.Why)
+			return wire.Refused(c.link.Lock.Broker, "take a token for "+c.cfg.Ref.String(),
+				wire.ConnectionLost(c.link.Lock.Why))
 		}
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
