@@ -12,8 +12,9 @@ import (
 const CanPause = true
 
 // spareTime bounds the look for processes that somebody else has stopped. It comes before
-// the first SIGSTOP, and nobody can see them after it.
-const spareTime = 20 * time.Millisecond
+// the first SIGSTOP, and nobody can see them after it. It takes some milliseconds, and
+// more only on a machine that is short of processors.
+const spareTime = 250 * time.Millisecond
 
 // freezer stops a tree by SIGSTOP, and continues what it has stopped.
 type freezer struct {
