@@ -100,8 +100,7 @@ secret_file() { # NAME CONTENTS
 
 @test "a file with a password" {
   requires_broker_ctl
-  broker_ctl add_user "filed-$LOCK" "$SECRET"
-  broker_ctl set_permissions "filed-$LOCK" '.*' '.*' '.*'
+  new_user "filed-$LOCK" "$SECRET"
   at=${AMQPRUN_URL/guest:guest/filed-$LOCK}
   secret_file password "$SECRET"$'\n'
   succeeds --url "$at" --password-file password
@@ -127,8 +126,7 @@ secret_file() { # NAME CONTENTS
 
 @test "ps shows no password of a URL" {
   requires_broker_ctl
-  broker_ctl add_user "shown-$LOCK" "$SECRET"
-  broker_ctl set_permissions "shown-$LOCK" '.*' '.*' '.*'
+  new_user "shown-$LOCK" "$SECRET"
   at=${AMQPRUN_URL/guest:guest/shown-$LOCK:$ENCODED}
   export -n AMQPRUN_URL
   start_bg amqprun -v --url "$NOWHERE" --url="$at" --mutex "$LOCK" sh -c 'env >env; echo ready; exec sleep 600' "$at"
@@ -171,7 +169,11 @@ secret_file() { # NAME CONTENTS
   assert_hidden
 }
 
-names() { broker_ctl list_connections client_properties | grep -oE '"connection_name","[^"]*' | cut -d'"' -f4; }
+names() {
+  broker_eval '
+    [binary_to_list(Name) || [{client_properties, T}] <- rabbit_networking:connection_info_all([client_properties]),
+      is_list(T), {<<"connection_name">>, _, Name} <- T].' | grep -oE '"[^"]*"' | tr -d '"'
+}
 
 named() { [[ $(names) == *"$1"* ]]; }
 
