@@ -100,6 +100,16 @@ func notGranted(
 	return fault.ErrBusy
 }
 
+// seenHeld reports whether a claim of queue would be refused. It asks only where a
+// refusal could end the connection.
+func seenHeld(ctx context.Context, link *wire.Link, queue string) bool {
+	if !wire.Fragile(link.Lock.Config.Vhost, queue) {
+		return false
+	}
+	missing, err := link.Missing(ctx, queue)
+	return err == nil && !missing
+}
+
 // prove makes all checks on the slots collected. It asks for the ownership last: while a
 // majority does not answer the cluster may be split, and the lock another's on the other
 // side. A slot that is gone is dropped from the collection; the error then matches
@@ -120,6 +130,15 @@ func (a *attempt) prove(ctx context.Context) error {
 		a.giveBack(ctx, gone.slot) // it may still block the slot for others
 	}
 	return err
+}
+
+// checks are those of the checker. One that is alone has to own NAME-B-0 too.
+func (a *attempt) checks() []check {
+	list := a.checker.checks(a.ours)
+	if a.alone {
+		list[0].also = []int{0}
+	}
+	return list
 }
 
 func (a *attempt) leaseIsOver() bool {

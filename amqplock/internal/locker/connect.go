@@ -126,6 +126,10 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 	})
 }
 
+// secondThought is when to ask a broker again that has refused us: by then one that is
+// ending has ended.
+const secondThought = time.Second
+
 // connectAgain is connectOnce, again and again until ctx ends: the broker has accepted us
 // before. It has Broker.ConnectTimeout to take back a refusal, unless another node may
 // come back.

@@ -7,6 +7,14 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 )
 
+// newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
+func newSetAttempt(k *keeper) *attempt {
+	return &attempt{
+		cfg: k.cfg, link: k.link.Sibling(), checker: k.checker, held: &collection{},
+		set: k.held, looked: true,
+	}
+}
+
 // grow takes slots that come free, for an elastic set, until its checks are stopped. It
 // waits in the wait queue like everyone who wants one, over a publish connection of its
 // own.

@@ -42,24 +42,6 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	return waited, err
 }
 
-// follow has the holder stop when its slot is granted again. It returns at once, and
-// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work
-// may still be stopping.
-func (h *Holder) follow() {
-	ctx, cancel := context.WithCancel(context.Background())
-	h.unfollow = cancel
-	if f := h.log.follower; f != nil {
-		following := &following{Holder: h, from: f}
-		h.following.Go(func() { following.run(ctx) })
-	}
-}
-
-// stopFollowing ends what follow has started.
-func (h *Holder) stopFollowing() {
-	h.unfollow()
-	h.following.Wait()
-}
-
 // following reads the log for a holder.
 type following struct {
 	*Holder

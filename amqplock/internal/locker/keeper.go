@@ -291,6 +291,12 @@ func (k *keeper) expire() {
 	}
 }
 
+// cutError is the reason of a loss that says nothing about the lock: the connection has
+// ended, or the broker is silent.
+type cutError struct{ error }
+
+func (e *cutError) Unwrap() error { return e.error }
+
 // lose ends the lock; the first reason counts.
 func (k *keeper) lose(what string, reason error) {
 	age := k.cfg.clock.Now() - k.lease.Oldest().Sent

@@ -12,12 +12,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// cutError is the reason of a loss that says nothing about the lock: the connection has
-// ended, or the broker is silent.
-type cutError struct{ error }
-
-func (e *cutError) Unwrap() error { return e.error }
-
 // CutOff reports whether the lock was lost with a cutError as the reason.
 func (h *Holder) CutOff() bool {
 	var cut *cutError
