@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -42,11 +43,32 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	return waited, err
 }
 
-// following reads the log for a holder.
+// following reads the log for a holder, until close. It goes on when the lock is lost: the
+// work may still be stopping.
 type following struct {
-	*Holder
-	from   *history.Follower
-	warned bool // that nothing is read
+	*keeper
+	from      *history.Follower
+	published <-chan *wire.Conn // the newest publish connection
+	warned    bool              // that nothing is read
+
+	running sync.WaitGroup
+	cancel  context.CancelFunc
+}
+
+// follow has k lose the lock when its slot is granted again. It does nothing where nobody
+// has to read on.
+func follow(k *keeper, log *recorder) *following {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &following{keeper: k, from: log.follower, published: log.published, cancel: cancel}
+	if f.from != nil {
+		f.running.Go(func() { f.run(ctx) })
+	}
+	return f
+}
+
+func (f *following) close() {
+	f.cancel()
+	f.running.Wait()
 }
 
 func (f *following) run(ctx context.Context) {
@@ -114,7 +136,7 @@ func (f *following) moveOn(ctx context.Context, err error) {
 			f.cfg.Warnf("nobody would notice if %s was granted twice: %v", f, err)
 		}
 		select {
-		case conn = <-f.log.published:
+		case conn = <-f.published:
 			if tried { // a try may cost the connection
 				continue
 			}

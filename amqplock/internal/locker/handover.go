@@ -2,6 +2,7 @@ package locker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -12,11 +13,18 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// handover gives the lock to the next waiter: at once when the work has ended, and soon
+// after a crash.
+type handover struct {
+	*keeper
+	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
+	will       will
+}
+
 // prepare makes the hand-over fast. It is not needed for correctness, so a failure is
 // only logged. A short command does not pay for it. It opens the publish connection for
 // the hand-over, arms the last will, and subscribes to the notice of removed slots.
-func (h *Holder) prepare() {
-	h.log.prepare(h.link)        // also if the work ends meanwhile
+func (h *handover) prepare() {
 	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
@@ -68,7 +76,7 @@ func (h *Holder) prepare() {
 
 // armWill returns early when the checks are stopped. What it leaves behind counts as
 // background before Release waits for that: it may still start the consumer.
-func (h *Holder) armWill() error {
+func (h *handover) armWill() error {
 	messages, armed := h.link.Messages(), make(chan error, 1)
 	h.background.Go(func() {
 		armed <- h.will.arm(h.link.Lock, messages, h.cfg.Name, &h.background)
@@ -84,7 +92,7 @@ func (h *Holder) armWill() error {
 // handBack looks once more whether the lock is held, deletes its queues and sends a hint
 // to the next waiter. The deletion is awaited before anything else: since RabbitMQ 4.2
 // the end of a connection alone frees its queues some time later.
-func (h *Holder) handBack(ctx context.Context) error {
+func (h *handover) handBack(ctx context.Context) error {
 	begun := time.Now()
 	if h.link.Lock.IsClosed() {
 		h.connectionEnded()
@@ -119,10 +127,10 @@ func (h *Holder) handBack(ctx context.Context) error {
 // whether somebody stands in the wait queue.
 //
 // The slots are looked at before the deletion: once a slot is free a drain may remove it.
-func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err error) {
+func (h *handover) delete(ctx context.Context, waitQueue string) (waited bool, err error) {
 	for {
 		var stand, queues []string
-		slots := h.Slots()
+		slots := h.held.list()
 		if h.cfg.Count == All {
 			queues = append(queues, h.cfg.Held(0))
 		}
@@ -150,7 +158,7 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 			_ = h.check(ctx, 0, h.checks[0])
 			h.checkStand(ctx)
 		}
-		if h.ctx.Err() != nil || len(h.Slots()) == len(slots) {
+		if h.ctx.Err() != nil || len(h.held.list()) == len(slots) {
 			return false, err
 		}
 	}
@@ -159,11 +167,11 @@ func (h *Holder) delete(ctx context.Context, waitQueue string) (waited bool, err
 // checkStand looks whether the slots held still exist. Unlike the slot check it proves no
 // majority, and it is safe for a slot that is just being removed, see
 // wire.RequestChannel.AwaitRemoval.
-func (h *Holder) checkStand(ctx context.Context) {
+func (h *handover) checkStand(ctx context.Context) {
 	if h.cfg.Kind == wire.Mutex {
 		return
 	}
-	for _, slot := range h.Slots() {
+	for _, slot := range h.held.list() {
 		queue := wire.SlotQueue(h.cfg.Name, slot)
 		err := wire.Call(ctx, func() error { return h.checker.slots[0].Look(queue) })
 		if wire.SlotStands(err) == wire.Lost {

@@ -12,14 +12,11 @@ import (
 
 // Holder is a lock that the broker has granted. It is checked until Release.
 type Holder struct {
-	*keeper
+	handover
 	who        *presence.Participant
 	log        *recorder
-	ours       bool           // see attempt
-	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
-	following  sync.WaitGroup
-	unfollow   context.CancelFunc // ends following
-	will       will
+	ours       bool // see attempt
+	following  *following
 	ending     atomic.Pointer[Ending]
 	released   sync.Once
 	releaseErr error
@@ -31,7 +28,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{keeper: k, who: c.who, log: c.log, ours: c.ours}
+	h := &Holder{handover: handover{keeper: k}, who: c.who, log: c.log, ours: c.ours}
 	h.ending.Store(&Ending{})
 	if c.cfg.History && !c.cfg.Fence {
 		h.log.begin()
@@ -47,11 +44,12 @@ func newHolder(c *contender) (*Holder, error) {
 	if c.size > 0 {
 		c.compareSize() // before the work prints anything
 	}
-	h.follow()
+	h.following = follow(h.keeper, h.log)
 	h.publishing.Go(func() {
 		if c.size == 0 {
 			c.compareSize() // the work does not wait for an answer
 		}
+		h.log.prepare(h.link) // also if the work ends meanwhile
 		h.prepare()
 	})
 	c.cfg.Debugf("acquired %s", h)
@@ -110,7 +108,7 @@ func (h *Holder) release(ctx context.Context) error {
 	h.expiry.Stop()
 	h.expire() // what the alarm has not reported yet
 	h.publishing.Wait()
-	h.stopFollowing()
+	h.following.close()
 	err := context.Cause(h.ctx)
 	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)
 	if err == nil {
@@ -126,22 +124,4 @@ func (h *Holder) release(ctx context.Context) error {
 	h.who.Wait()
 	h.end(nil)
 	return err
-}
-
-// follow has the holder stop when its slot is granted again. It returns at once, and
-// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work
-// may still be stopping.
-func (h *Holder) follow() {
-	ctx, cancel := context.WithCancel(context.Background())
-	h.unfollow = cancel
-	if f := h.log.follower; f != nil {
-		following := &following{Holder: h, from: f}
-		h.following.Go(func() { following.run(ctx) })
-	}
-}
-
-// stopFollowing ends what follow has started.
-func (h *Holder) stopFollowing() {
-	h.unfollow()
-	h.following.Wait()
 }

@@ -70,7 +70,7 @@ func (h *Holder) disconnect() {
 	h.stop()
 	h.expiry.Stop()
 	h.publishing.Wait()
-	h.stopFollowing()
+	h.following.close()
 	h.link.Close()
 	h.background.Wait()
 	h.who.Wait()
