@@ -143,7 +143,7 @@ func administerLock(
 }
 
 // withAdmin connects for f. It closes the connections in the protocol's way also after an
-// error: see attempt.giveBack.
+// error: see claims.giveBack.
 func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin) error) error {
 	if err := lock.Check(); err != nil {
 		return err

@@ -21,39 +21,24 @@ const maxRounds = 20
 
 // attempt claims a lock over one link, as often as it is tried.
 type attempt struct {
-	cfg     Config
-	link    *wire.Link
-	checker *checker
-	held    *collection
-	// set is that of a Holder whose lock connection we share, nil for an attempt of its
-	// own. Only the end of that Holder closes the connection.
-	set *collection
+	*claims
 
-	newcomer bool // The next try is the first of one that may wait.
-	looked   bool // A queue that refused us has been seen to be a lock.
-
-	first   bool         // In the wait queue, and may keep a part.
-	owed    []int        // Slots of a set that could not be given back yet.
-	avoided map[int]bool // Slots that are reserved for others.
+	newcomer bool         // The next try is the first of one that may wait.
+	first    bool         // In the wait queue, and may keep a part.
+	avoided  map[int]bool // Slots that are reserved for others.
 
 	// The newest try has found this out.
 
-	busy error         // Why the lock was taken; nil before.
-	half bool          // Another connection was just making the witness.
-	sent time.Duration // A success: when the proofs were asked for.
-	last int           // The slot whose claim they belong to, 0 if they were asked for all.
-
-	ours  bool // the slots are quorum queues
-	size  int  // how many slots there are, 0 where they were not counted
-	alone bool // nobody can add slots, see All
+	busy error // Why the lock was taken; nil before.
+	half bool  // Another connection was just making the witness.
+	size int   // How many slots there are, 0 where they were not counted.
 }
 
-// newAttempt makes an attempt over link; newcomer says that it is the first of one that
-// may wait.
-func newAttempt(cfg Config, link *wire.Link, newcomer bool) *attempt {
-	return &attempt{
-		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{}, newcomer: newcomer,
-	}
+// newAttempt makes an attempt over link.
+func newAttempt(cfg Config, link *wire.Link) *attempt {
+	return &attempt{claims: &claims{
+		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{},
+	}}
 }
 
 // try makes one attempt; first says that we are first in the wait queue. The error

@@ -72,7 +72,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		return nil, err
 	}
 	c := &contender{
-		attempt: newAttempt(cfg, link, false),
+		attempt: newAttempt(cfg, link),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
 		log:     &recorder{cfg: cfg, published: make(chan *wire.Conn, 1)},
 	}

@@ -9,10 +9,10 @@ import (
 
 // newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
 func newSetAttempt(k *keeper) *attempt {
-	return &attempt{
+	return &attempt{claims: &claims{
 		cfg: k.cfg, link: k.link.Sibling(), checker: k.checker, held: &collection{},
 		set: k.held, looked: true,
-	}
+	}}
 }
 
 // grow takes slots that come free, for an elastic set, until its checks are stopped. It

@@ -15,7 +15,7 @@ type Holder struct {
 	handover
 	who        *presence.Participant
 	log        *recorder
-	ours       bool // see attempt
+	ours       bool // see claims
 	following  *following
 	ending     atomic.Pointer[Ending]
 	released   sync.Once
@@ -24,7 +24,7 @@ type Holder struct {
 
 // newHolder makes a Holder of what c has claimed.
 func newHolder(c *contender) (*Holder, error) {
-	k, err := newKeeper(c.attempt)
+	k, err := newKeeper(c.claims)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (h *Holder) release(ctx context.Context) error {
 			h.log.end(ctx, h.link, Ending{}, true)
 		}
 	}
-	if h.cfg.Elastic { // perhaps it was claiming one more slot: see attempt.giveBack
+	if h.cfg.Elastic { // perhaps it was claiming one more slot: see claims.giveBack
 		h.link.Close()
 	}
 	h.link.Abort() // ends the calls that hang, and with them the background

@@ -113,16 +113,16 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 
 // takeAgain claims this slot, 0 for a mutex, until it has that, the connection ends, or
 // the slot is gone.
-func (a *attempt) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) error {
+func (c *claims) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) error {
 	for {
-		err := a.claim(ctx, slot)
+		err := c.claim(ctx, slot)
 		var gone *goneError
 		switch {
 		case err == nil:
 			return nil
 		case errors.As(err, &gone) && gone.check == slotCheck:
 			return &finalError{fmt.Errorf("it was removed: %w", err)}
-		case !isBusy(err) || a.link.Lock.IsClosed():
+		case !isBusy(err) || c.link.Lock.IsClosed():
 			return err
 		}
 		select {
