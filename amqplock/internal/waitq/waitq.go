@@ -213,6 +213,20 @@ func (w *Waiter) heed(
 	return 0, err
 }
 
+// nextRetry is when to try without a hint.
+func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
+	if len(w.soon) > 0 {
+		d := w.soon[0]
+		w.soon = w.soon[1:]
+		return d
+	}
+	d := slow.NextBackOff()
+	if place != nil && !w.first && w.ahead > 0 {
+		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
+	}
+	return d
+}
+
 // tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
 // it refuses as an error, and a waiter may wait for days. So it asks first whether a
 // mutex is free, if it can. The search for slots always asks.
@@ -284,70 +298,6 @@ func (w *Waiter) leave(place *Place, err error) error {
 		}
 	})
 	return nil
-}
-
-// open declares the queue and returns the channel to join it with. It returns nil where
-// there can be no queue (no permission, a policy, no connection): then the slow retry
-// is all there is. w.ahead is how many wait in it.
-func (w *Waiter) open(ctx context.Context) *amqp.Channel {
-	w.ahead = 0
-	channel, err := (*amqp.Channel)(nil), w.Link.OpenPublish(ctx)
-	if err == nil {
-		publish, messages := w.Link.Publish().Connection, w.Link.Messages()
-		channel, err = wire.TimedFor(ctx, w.Link, "open the wait queue",
-			func(context.Context) (*amqp.Channel, error) {
-				channel, err := publish.Channel()
-				if err == nil {
-					err = messages.Open() // for the hint on leaving the queue
-				}
-				return channel, err
-			})
-	}
-	if err == nil {
-		w.ahead, err = wire.TimedFor(ctx, w.Link, "declare the wait queue",
-			func(context.Context) (int, error) { return Declare(channel, w.Lock.Name) })
-	}
-	if err != nil {
-		w.Link.Broker.Debugf("no wait queue: %v", err)
-		return nil
-	}
-	return channel
-}
-
-// join takes the place in the queue; nil where there is no queue.
-func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error) {
-	if channel == nil {
-		w.joined(false)
-		return nil, nil
-	}
-	type joined struct {
-		*Place
-		n int
-	}
-	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue",
-		func(context.Context) (joined, error) {
-			place, err := join(channel, w.Lock.Name, newcomer(w.Priority))
-			if err != nil {
-				return joined{}, err
-			}
-			n, err := Declare(channel, w.Lock.Name)    // of those who came with us nobody was there before
-			if err == nil && n > 1 && w.Priority > 0 { // as most of the others have 0
-				err = place.announce(w.Lock.Name, w.Priority)
-			}
-			return joined{place, n}, err
-		})
-	if err == nil {
-		w.ahead = max(all.n-1, 0)
-		w.rank = rank{came: w.ahead, at: time.Now(), unknown: true, mute: w.rank.mute}
-	}
-	w.joined(err == nil)
-	if err != nil && wire.Code(err) == 0 {
-		w.Link.AbortPublish() // or we may join yet, and nobody would heed the hints that come
-	}
-	if err != nil && ctx.Err() == nil {
-		w.Link.Broker.Debugf("no place in the wait queue: %v", err)
-	}
-	return all.Place, err
 }
 
 func (w *Waiter) joined(inQueue bool) {
