@@ -13,18 +13,6 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// Pause is what Run does at the end of its context instead of a stop. It stops the whole
-// tree by SIGSTOP, and continues it when the lock is held again.
-type Pause struct {
-	// Possible reports whether to pause where the context has ended for this reason. It must
-	// not block.
-	Possible func(lost error) bool
-	// Regain returns the context under which the command goes on, or why it must not. It may
-	// block for long, and ends soon after ctx. Before it returns a context it has called
-	// KeepSocket and Renew of the Guard for the new lock, and Until knows that lock.
-	Regain func(ctx context.Context) (context.Context, error)
-}
-
 // Interrupted says that a signal to end came while the command was paused. The command
 // was killed: without the lock it may not even act on the signal.
 type Interrupted struct{ Signal syscall.Signal }
@@ -32,10 +20,6 @@ type Interrupted struct{ Signal syscall.Signal }
 func (i *Interrupted) Error() string {
 	return fmt.Sprintf("%s while the command was paused", unix.SignalName(i.Signal))
 }
-
-// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
-// milliseconds. A process that still runs after that is not ours to stop (sudo).
-const freezeTime = time.Second
 
 // freezeEvery is between two looks for processes of a paused tree that run: somebody may
 // have started or continued one.
@@ -99,16 +83,13 @@ func (r *run) untilHeld(lost error) (context.Context, error) {
 
 var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
 
-// replaceGuard starts a guard that has the newest connection, and ends the one before. A
-// guard of a paused tree kills that at once when amqprun is killed.
-func (r *run) replaceGuard(paused bool) {
-	r.paused = paused
-	if paused { // amqprun may be killed before the new one stands
-		r.c.Guard.pausing()
+// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only
+// just woken up too.
+func (r *run) awaitLoss(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(unfinishedAfter):
 	}
-	end := r.c.Guard.retire()
-	defer end()
-	r.startGuard()
 }
 
 // regain calls Regain, and serves what happens meanwhile.

@@ -2,41 +2,12 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// leader is the command's own process, whose pid is also the id of its group.
-//
-// It is collected when its group has been signalled for the last time, and not before.
-// Until then the pid, and with it the group's id, cannot belong to anybody else.
-type leader struct {
-	pid       int
-	ended     bool
-	collected bool
-	born      uint64 // see run.born
-}
-
-// born returns when the command was started. It can be seen until the leader is
-// collected.
-func (r *run) born() uint64 {
-	if r.leader.born == 0 && !r.leader.collected {
-		p, _ := readProc(r.leader.pid)
-		r.leader.born = p.start
-	}
-	return r.leader.born
-}
-
-// older reports whether a child of ours was there before the command.
-func (r *run) older(pid int) bool {
-	p, ok := readProc(pid)
-	return ok && p.start < r.born()
-}
 
 // look sees what SIGCHLD may have announced of the command: its stop, or its end.
 func (r *run) look(ctx context.Context) {
@@ -85,39 +56,30 @@ func (r *run) collect() {
 	}
 }
 
-// collect waits for the end of a child.
-func collect(pid int) (status syscall.WaitStatus, err error) {
-	for {
-		_, err = syscall.Wait4(pid, &status, syscall.WALL, nil)
-		if err != syscall.EINTR {
-			return status, err
-		}
+func (r *run) tree() tree {
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
+	if r.stopping {
+		t.unrelated = r.unrelated.recent()
 	}
+	if !r.leader.collected {
+		t.pgid = r.leader.pid
+	}
+	return t
 }
 
-// childInfo is siginfo_t as waitid(2) fills it. Package unix does not name these fields.
-type childInfo struct {
-	signo, errno, code int32
-	child              struct {
-		_      [0]uintptr // the kernel aligns this union to a pointer
-		pid    int32
-		uid    uint32
-		status int32
+// gone reports whether the command has ended and no process of its tree can be seen.
+func (r *run) gone() bool {
+	r.look(context.Background())
+	r.reap()
+	if !r.leader.ended {
+		return false
 	}
-	_ [112]byte
-}
-
-// waitid never blocks. It returns pid 0 when there is no such child yet, and ECHILD when
-// there never will be.
-func waitid(kind, id, options int) (pid int, status int32, err error) {
-	for {
-		var info childInfo
-		to := (*unix.Siginfo)(unsafe.Pointer(&info))
-		err = unix.Waitid(kind, id, to, options|unix.WNOHANG|unix.WALL, nil)
-		if !errors.Is(err, syscall.EINTR) {
-			return int(info.child.pid), info.child.status, err
+	for _, pid := range children() {
+		if pid != r.leader.pid && !isGuard(pid) && !r.older(pid) {
+			return false
 		}
 	}
+	return len(r.tree().members()) == 0
 }
 
 // ReapOthers collects the orphans that process 1 gets, until stop is called. Run does so

@@ -2,11 +2,8 @@ package runner
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
-
-	"github.com/amqprun/amqprun/internal/sys"
 )
 
 // run is the state of a running command. One goroutine owns it.
@@ -68,49 +65,6 @@ func (r *run) supervise(ctx context.Context) error {
 	}
 }
 
-// guardAfter is when the guard is started. A shorter command does not pay for its start,
-// a fifth of the time that amqprun takes.
-const guardAfter = 50 * time.Millisecond
-
-// guardAgain is how long after a failure the guard is started again.
-const guardAgain = time.Second
-
-// startGuard starts the guard if there is none.
-func (r *run) startGuard() {
-	r.guardDue = nil
-	err := r.c.Guard.start(orders{
-		Amqprun:   int32(os.Getpid()),
-		Group:     int32(r.leader.pid),
-		Born:      r.born(),
-		Signal:    int32(r.c.stopSignal()),
-		KillAfter: r.c.KillAfter,
-		Stopping:  r.stopping,
-		Pauses:    r.c.Pause != nil,
-		Paused:    r.paused,
-	}, r.c.ID)
-	if err != nil {
-		r.guardFailed(err)
-	}
-}
-
-// guardEnded replaces a guard that has ended. One that ends at once would do so again.
-func (r *run) guardEnded(lived time.Duration) {
-	if lived > guardAgain {
-		r.startGuard()
-	} else {
-		r.guardFailed(fmt.Errorf("it died after %v", lived.Round(time.Millisecond)))
-	}
-}
-
-func (r *run) guardFailed(err error) {
-	if !r.unarmed {
-		r.warnf("there is no guard process (%v); "+
-			"until there is, kill -9 of amqprun frees the lock at once", err)
-	}
-	r.unarmed = true
-	r.guardDue = time.After(guardAgain)
-}
-
 // lost stops the tree because of err. A command that was stopped by Ctrl-Z, or paused,
 // must not run again, not even for its grace.
 func (r *run) lost(err error) error {
@@ -160,21 +114,6 @@ func (r *run) ended(ctx context.Context) error {
 	return nil
 }
 
-// leaseIsOver reports whether we, or the machine, have slept until the lease was over.
-func (r *run) leaseIsOver() bool {
-	until := r.until()
-	return until != 0 && sys.Boottime() >= until
-}
-
-// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only
-// just woken up too.
-func (r *run) awaitLoss(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(unfinishedAfter):
-	}
-}
-
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when
 // that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
@@ -206,26 +145,4 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// dismiss lets the guard go, unless something has survived the loss of the lock: then the
-// guard goes on killing.
-func (r *run) dismiss() {
-	if r.status.Unfinished && (r.status.Stopped || !r.leader.ended) {
-		r.c.Guard.abandon()
-		return
-	}
-	r.c.Guard.dismiss()
-}
-
-func (r *run) logf(format string, args ...any) {
-	if r.c.Logf != nil {
-		Unstoppable(func() { r.c.Logf(format, args...) })
-	}
-}
-
-func (r *run) warnf(format string, args ...any) {
-	if r.c.Warnf != nil {
-		Unstoppable(func() { r.c.Warnf(format, args...) })
-	}
 }

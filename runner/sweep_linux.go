@@ -1,40 +1,12 @@
 package runner
 
 import (
-	"context"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/amqprun/amqprun/internal/sys"
 )
-
-func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
-	if r.stopping {
-		t.unrelated = r.unrelated.recent()
-	}
-	if !r.leader.collected {
-		t.pgid = r.leader.pid
-	}
-	return t
-}
-
-// gone reports whether the command has ended and no process of its tree can be seen.
-func (r *run) gone() bool {
-	r.look(context.Background())
-	r.reap()
-	if !r.leader.ended {
-		return false
-	}
-	for _, pid := range children() {
-		if pid != r.leader.pid && !isGuard(pid) && !r.older(pid) {
-			return false
-		}
-	}
-	return len(r.tree().members()) == 0
-}
 
 // sweep kills the tree until nothing is left. ECHILD proves that: we have no children,
 // and orphaned descendants become our children. Against a chain of processes that fork,

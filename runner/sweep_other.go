@@ -3,17 +3,11 @@
 package runner
 
 import (
-	"context"
 	"syscall"
 	"time"
 
 	"github.com/amqprun/amqprun/internal/sys"
 )
-
-func (r *run) gone() bool {
-	r.look(context.Background())
-	return r.leader.ended && !r.tree().alive()
-}
 
 // sweep kills the group. It does not find what has left it.
 func (r *run) sweep() {

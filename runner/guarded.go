@@ -1,0 +1,72 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// guardAfter is when the guard is started. A shorter command does not pay for its start,
+// a fifth of the time that amqprun takes.
+const guardAfter = 50 * time.Millisecond
+
+// guardAgain is how long after a failure the guard is started again.
+const guardAgain = time.Second
+
+// startGuard starts the guard if there is none.
+func (r *run) startGuard() {
+	r.guardDue = nil
+	err := r.c.Guard.start(orders{
+		Amqprun:   int32(os.Getpid()),
+		Group:     int32(r.leader.pid),
+		Born:      r.born(),
+		Signal:    int32(r.c.stopSignal()),
+		KillAfter: r.c.KillAfter,
+		Stopping:  r.stopping,
+		Pauses:    r.c.Pause != nil,
+		Paused:    r.paused,
+	}, r.c.ID)
+	if err != nil {
+		r.guardFailed(err)
+	}
+}
+
+// guardEnded replaces a guard that has ended. One that ends at once would do so again.
+func (r *run) guardEnded(lived time.Duration) {
+	if lived > guardAgain {
+		r.startGuard()
+	} else {
+		r.guardFailed(fmt.Errorf("it died after %v", lived.Round(time.Millisecond)))
+	}
+}
+
+func (r *run) guardFailed(err error) {
+	if !r.unarmed {
+		r.warnf("there is no guard process (%v); "+
+			"until there is, kill -9 of amqprun frees the lock at once", err)
+	}
+	r.unarmed = true
+	r.guardDue = time.After(guardAgain)
+}
+
+// replaceGuard starts a guard that has the newest connection, and ends the one before. A
+// guard of a paused tree kills that at once when amqprun is killed.
+func (r *run) replaceGuard(paused bool) {
+	r.paused = paused
+	if paused { // amqprun may be killed before the new one stands
+		r.c.Guard.pausing()
+	}
+	end := r.c.Guard.retire()
+	defer end()
+	r.startGuard()
+}
+
+// dismiss lets the guard go, unless something has survived the loss of the lock: then the
+// guard goes on killing.
+func (r *run) dismiss() {
+	if r.status.Unfinished && (r.status.Stopped || !r.leader.ended) {
+		r.c.Guard.abandon()
+		return
+	}
+	r.c.Guard.dismiss()
+}
