@@ -29,8 +29,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	}
 	cfg.Broker = cfg.Afresh()
 	waiter := &waitq.Waiter{
-		Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry, Look: cfg.look,
-		Priority: cfg.Priority,
+		Queue:     waitq.Queue{Lock: cfg.Ref, Priority: cfg.Priority, Look: cfg.look},
+		OnWaiting: cfg.OnWaiting, Retry: cfg.retry,
 	}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))

@@ -22,8 +22,10 @@ func grow(k *keeper) {
 	more := newSetAttempt(k)
 	defer more.link.AbortPublish()
 	waiter := &waitq.Waiter{
-		Lock: k.cfg.Ref, Link: more.link, Try: more.try, PutBack: more.putBack, Retry: k.cfg.retry,
-		Look: k.cfg.look, Priority: k.cfg.Priority,
+		Queue: waitq.Queue{
+			Lock: k.cfg.Ref, Link: more.link, Priority: k.cfg.Priority, Look: k.cfg.look,
+		},
+		Try: more.try, PutBack: more.putBack, Retry: k.cfg.retry,
 	}
 	for k.checking.Err() == nil {
 		err := waiter.Wait(k.checking, fault.ErrBusy)

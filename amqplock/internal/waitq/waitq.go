@@ -17,7 +17,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
-	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -33,12 +32,7 @@ type Waiting struct {
 
 // Waiter waits for a lock. The exported fields are set before Wait.
 type Waiter struct {
-	Lock wire.Ref
-	Link *wire.Link // its publish connection stands in the queue
-	// Priority is that among waiters, the highest first.
-	Priority int
-	// The participant Who answers other waiters for us. It may be nil.
-	Who *presence.Participant
+	Queue
 	// Try makes an attempt to get the lock: it returns nil, an error that matches
 	// fault.ErrBusy, or one that ends the wait. The first in the queue may keep a part of
 	// what it wants.
@@ -50,20 +44,13 @@ type Waiter struct {
 	// OnWaiting is called with what is known, at each change. It may be nil.
 	OnWaiting func(Waiting)
 	Retry     time.Duration // before the first try without a hint
-	Look      time.Duration // between two looks of the second in the queue
 
 	why   error   // of the wait
 	known Waiting // what OnWaiting was called with
 
-	first  bool // in the queue
-	ahead  int  // how many in the queue are to be served before us
-	rank   rank
 	warned bool // that an alarm makes us wait
 
 	soon []time.Duration // the pauses that are left after a hint in vain
-
-	free  bool // the newest look behind the first has found it so
-	slots int  // how many it has seen
 
 	leaving sync.WaitGroup
 }
@@ -83,6 +70,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 			}
 		}
 		place, err := w.join(ctx, channel)
+		w.joined(place != nil && err == nil)
 		if wire.Absent(err) && removed < maxRemoved {
 			continue // a releaser found the queue unused and removed it: the lock may be free
 		}
@@ -96,7 +84,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 		}
 		err = w.stand(ctx, place, soon, slow)
 		for errors.Is(err, errOutranked) {
-			place = w.stepBack(ctx, place)
+			place = w.makeRoom(ctx, place)
 			err = w.stand(ctx, place, w.nextRetry(place, slow), slow)
 		}
 		w.first = false
@@ -165,11 +153,15 @@ func (w *Waiter) stand(
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
 		case <-look.C:
-			if hints != nil && w.neglected(ctx, place) {
-				if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
-					return w.leave(place, err)
+			if hints != nil {
+				neglected := w.neglected(ctx, place)
+				w.report(place)
+				if neglected {
+					if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+						return w.leave(place, err)
+					}
+					w.free = false
 				}
-				w.free = false
 			}
 			look.Reset(w.nextLook())
 		case <-w.Link.Lock.Ended:
@@ -225,6 +217,20 @@ func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
 		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
 	}
 	return d
+}
+
+// makeRoom steps back for waiters of a higher priority. It returns nil without a place.
+func (w *Waiter) makeRoom(ctx context.Context, place *Place) *Place {
+	next, err := w.stepBack(ctx, place)
+	w.soon = nil
+	w.PutBack(ctx) // only the first in the queue may keep a part
+	if err != nil {
+		w.Link.AbortPublish() // with both places
+		w.Link.Broker.Debugf("no place in the wait queue: %v", err)
+		next = nil
+	}
+	w.report(next)
+	return next
 }
 
 // tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
