@@ -12,7 +12,7 @@ import (
 // forward passes s to the command's group. It reports whether s was a second SIGTERM,
 // which means: kill it. A second SIGINT has a meaning of its own for interactive
 // programs, and for those that clean up after the first.
-func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
+func (r *jobControl) forward(ctx context.Context, s os.Signal) (kill bool) {
 	sig, ok := s.(syscall.Signal)
 	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
 		return false
@@ -37,7 +37,7 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	case sig == syscall.SIGTSTP && r.leader.ended:
 		// No SIGCHLD announces the stop of processes that the command has left behind.
 		if Resumable() {
-			r.signalGroup(sig)
+			r.leader.signalGroup(sig)
 			r.suspend(ctx, sig, false, true)
 		}
 		return false
@@ -46,6 +46,6 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	case sig == syscall.SIGCONT:
 		r.tstp = 0
 	}
-	r.signalGroup(sig)
+	r.leader.signalGroup(sig)
 	return false
 }

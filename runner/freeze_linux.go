@@ -16,11 +16,11 @@ const CanPause = true
 // The group comes first: the kernel lets no fork slip past a signal to a group. A process
 // outside it can fork before it has its signal, so freeze looks until nothing runs. The
 // descendants are quick to find, which a chain of processes that fork and end needs.
-func (r *run) freeze() bool {
+func (r *family) freeze() bool {
 	begun := sys.Boottime()
 	if r.frozen == nil {
 		r.frozen = &freezer{spared: stoppedWithin(r.tree(), spareTime)}
-		r.signalGroup(syscall.SIGSTOP)
+		r.leader.signalGroup(syscall.SIGSTOP)
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, lookEvery) {
 		t := r.tree()

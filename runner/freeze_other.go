@@ -6,4 +6,4 @@ package runner
 // processes that have left the group.
 const CanPause = false
 
-func (r *run) freeze() bool { return false }
+func (r *family) freeze() bool { return false }

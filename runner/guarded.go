@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+// guarded keeps a guard beside the command.
+type guarded struct {
+	shared
+	guardDue <-chan time.Time // when to start the guard; nil: there is one, or never
+	paused   bool             // the guard knows that the tree is paused
+	unarmed  bool             // a warning says that there is no guard
+}
+
 // guardAfter is when the guard is started. A shorter command does not pay for its start,
 // a fifth of the time that amqprun takes.
 const guardAfter = 50 * time.Millisecond
@@ -14,12 +22,12 @@ const guardAfter = 50 * time.Millisecond
 const guardAgain = time.Second
 
 // startGuard starts the guard if there is none.
-func (r *run) startGuard() {
+func (r *guarded) startGuard() {
 	r.guardDue = nil
 	err := r.c.Guard.start(orders{
 		Amqprun:   int32(os.Getpid()),
 		Group:     int32(r.leader.pid),
-		Born:      r.born(),
+		Born:      r.leader.born(),
 		Signal:    int32(r.c.stopSignal()),
 		KillAfter: r.c.KillAfter,
 		Stopping:  r.stopping,
@@ -32,7 +40,7 @@ func (r *run) startGuard() {
 }
 
 // guardEnded replaces a guard that has ended. One that ends at once would do so again.
-func (r *run) guardEnded(lived time.Duration) {
+func (r *guarded) guardEnded(lived time.Duration) {
 	if lived > guardAgain {
 		r.startGuard()
 	} else {
@@ -40,7 +48,7 @@ func (r *run) guardEnded(lived time.Duration) {
 	}
 }
 
-func (r *run) guardFailed(err error) {
+func (r *guarded) guardFailed(err error) {
 	if !r.unarmed {
 		r.warnf("there is no guard process (%v); "+
 			"until there is, kill -9 of amqprun frees the lock at once", err)
@@ -51,7 +59,7 @@ func (r *run) guardFailed(err error) {
 
 // replaceGuard starts a guard that has the newest connection, and ends the one before. A
 // guard of a paused tree kills that at once when amqprun is killed.
-func (r *run) replaceGuard(paused bool) {
+func (r *guarded) replaceGuard(paused bool) {
 	r.paused = paused
 	if paused { // amqprun may be killed before the new one stands
 		r.c.Guard.pausing()
@@ -63,7 +71,7 @@ func (r *run) replaceGuard(paused bool) {
 
 // dismiss lets the guard go, unless something has survived the loss of the lock: then the
 // guard goes on killing.
-func (r *run) dismiss() {
+func (r *guarded) dismiss() {
 	if r.status.Unfinished && (r.status.Stopped || !r.leader.ended) {
 		r.c.Guard.abandon()
 		return

@@ -8,21 +8,21 @@ type leader struct {
 	pid       int
 	ended     bool
 	collected bool
-	born      uint64 // see run.born
+	start     uint64 // see born
 }
 
 // born returns when the command was started. It can be seen until the leader is
 // collected.
-func (r *run) born() uint64 {
-	if r.leader.born == 0 && !r.leader.collected {
-		p, _ := readProc(r.leader.pid)
-		r.leader.born = p.start
+func (l *leader) born() uint64 {
+	if l.start == 0 && !l.collected {
+		p, _ := readProc(l.pid)
+		l.start = p.start
 	}
-	return r.leader.born
+	return l.start
 }
 
 // older reports whether a child of ours was there before the command.
-func (r *run) older(pid int) bool {
+func (l *leader) older(pid int) bool {
 	p, ok := readProc(pid)
-	return ok && p.start < r.born()
+	return ok && p.start < l.born()
 }

@@ -13,7 +13,7 @@ type leader struct {
 	collected bool
 }
 
-func (r *run) born() uint64 { return 0 }
+func (l *leader) born() uint64 { return 0 }
 
 // handles cannot be known here.
 func handles(int, syscall.Signal) bool { return true }

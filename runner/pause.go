@@ -13,6 +13,9 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
+// pauser stops the tree by SIGSTOP while the lock is lost.
+type pauser struct{ *family }
+
 // Interrupted says that a signal to end came while the command was paused. The command
 // was killed: without the lock it may not even act on the signal.
 type Interrupted struct{ Signal syscall.Signal }
@@ -27,7 +30,7 @@ const freezeEvery = time.Second
 
 // pause is called when ctx has ended. It returns the context under which the command goes
 // on, or why it must not: then lost kills what is still stopped.
-func (r *run) pause(ctx context.Context) (context.Context, error) {
+func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 	lost := context.Cause(ctx)
 	if r.c.Pause == nil || !r.c.Pause.Possible(lost) {
 		return nil, lost
@@ -59,7 +62,7 @@ func (r *run) pause(ctx context.Context) (context.Context, error) {
 // untilHeld regains the lock, and again if it is lost before the command goes on. The
 // guard does not act on the end of a lease meanwhile. It acts on that of the new lock
 // before the first process goes on.
-func (r *run) untilHeld(lost error) (context.Context, error) {
+func (r *pauser) untilHeld(lost error) (context.Context, error) {
 	for {
 		r.c.Guard.KeepSocket(nil) // which would keep the old connection, and so the lock from us
 		r.replaceGuard(true)
@@ -71,7 +74,7 @@ func (r *run) untilHeld(lost error) (context.Context, error) {
 		if next.Err() == nil && !r.leaseIsOver() {
 			return next, nil
 		}
-		r.awaitLoss(next)
+		awaitLoss(next)
 		if next.Err() == nil {
 			return nil, errLeaseOver
 		}
@@ -85,7 +88,7 @@ var errLeaseOver = errors.New("the lease of the lock was over before the command
 
 // awaitLoss waits for the end of ctx after the lease. The timer that ends it has only
 // just woken up too.
-func (r *run) awaitLoss(ctx context.Context) {
+func awaitLoss(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(unfinishedAfter):
@@ -93,7 +96,7 @@ func (r *run) awaitLoss(ctx context.Context) {
 }
 
 // regain calls Regain, and serves what happens meanwhile.
-func (r *run) regain(lost error) (context.Context, error) {
+func (r *pauser) regain(lost error) (context.Context, error) {
 	type answer struct {
 		ctx context.Context
 		err error
@@ -139,7 +142,7 @@ func (r *run) regain(lost error) (context.Context, error) {
 
 // signalPaused passes s on, to be acted on when the command goes on. It reports whether s
 // asks for the end.
-func (r *run) signalPaused(s os.Signal) (end bool) {
+func (r *pauser) signalPaused(s os.Signal) (end bool) {
 	sig, ok := s.(syscall.Signal)
 	switch {
 	case !ok:
@@ -154,7 +157,7 @@ func (r *run) signalPaused(s os.Signal) (end bool) {
 	case sig == syscall.SIGCONT:
 		r.resumed = false
 	case sig != syscall.SIGPIPE:
-		r.signalGroup(sig)
+		r.leader.signalGroup(sig)
 	}
 	return false
 }

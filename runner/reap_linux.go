@@ -10,7 +10,7 @@ import (
 )
 
 // look sees what SIGCHLD may have announced of the command: its stop, or its end.
-func (r *run) look(ctx context.Context) {
+func (r *family) look(ctx context.Context) {
 	if pid, _, _ := waitid(unix.P_PID, r.leader.pid, unix.WEXITED|unix.WNOWAIT); pid != 0 {
 		r.leader.ended = true
 		return
@@ -21,7 +21,7 @@ func (r *run) look(ctx context.Context) {
 }
 
 // reap collects the other children that have ended, and replaces the guard if it was one.
-func (r *run) reap() {
+func (r *family) reap() {
 	if r.leader.ended && !r.leader.collected {
 		// To wait for any child would only ever show the leader's zombie, which has to stay.
 		for _, pid := range children() {
@@ -36,7 +36,7 @@ func (r *run) reap() {
 }
 
 // reapOne collects a child that has ended, but not the leader.
-func (r *run) reapOne(kind, id int) bool {
+func (r *family) reapOne(kind, id int) bool {
 	pid, _, err := waitid(kind, id, unix.WEXITED|unix.WNOWAIT)
 	if err != nil || pid == 0 || pid == r.leader.pid && !r.leader.collected {
 		return false
@@ -49,15 +49,15 @@ func (r *run) reapOne(kind, id int) bool {
 }
 
 // collect takes the command's exit status. From here on its group must not be signalled.
-func (r *run) collect() {
+func (r *family) collect() {
 	if !r.leader.collected {
 		r.status.wait, _ = collect(r.leader.pid)
 		r.leader.ended, r.leader.collected = true, true
 	}
 }
 
-func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
+func (r *family) tree() tree {
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.leader.born()}
 	if r.stopping {
 		t.unrelated = r.unrelated.recent()
 	}
@@ -68,14 +68,14 @@ func (r *run) tree() tree {
 }
 
 // gone reports whether the command has ended and no process of its tree can be seen.
-func (r *run) gone() bool {
+func (r *family) gone() bool {
 	r.look(context.Background())
 	r.reap()
 	if !r.leader.ended {
 		return false
 	}
 	for _, pid := range children() {
-		if pid != r.leader.pid && !isGuard(pid) && !r.older(pid) {
+		if pid != r.leader.pid && !isGuard(pid) && !r.leader.older(pid) {
 			return false
 		}
 	}

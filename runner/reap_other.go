@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-func (r *run) look(ctx context.Context) {
+func (r *family) look(ctx context.Context) {
 	for !r.leader.collected {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(r.leader.pid, &status, syscall.WNOHANG|syscall.WUNTRACED, nil)
@@ -24,14 +24,14 @@ func (r *run) look(ctx context.Context) {
 	}
 }
 
-func (r *run) collect() {}
+func (r *family) collect() {}
 
 // reap has nothing to do: orphans are not our children here.
-func (r *run) reap() {}
+func (r *family) reap() {}
 
-func (r *run) tree() tree { return tree{r.leader.pid} }
+func (r *family) tree() tree { return tree{r.leader.pid} }
 
-func (r *run) gone() bool {
+func (r *family) gone() bool {
 	r.look(context.Background())
 	return r.leader.ended && !r.tree().alive()
 }

@@ -6,29 +6,19 @@ import (
 	"time"
 )
 
-// run is the state of a running command. One goroutine owns it.
+// run is a running command. One goroutine owns it. Its parts stand on one another: what
+// all of them share, the guard, job control and the family of processes. On the family
+// stand the stopper and the pauser.
 type run struct {
-	c        *Command
-	leader   leader
-	children <-chan os.Signal // SIGCHLD
-	signals  <-chan os.Signal
-	guardDue <-chan time.Time // when to start the guard; nil: there is one, or never
-	verified chan error       // receives Verify's answer; nil: it has not been asked
-	ends     ends
-	terminal terminal
-	status   Status
+	*family
+	stopper
+	pauser
+}
 
-	stopping bool          // The tree is being stopped.
-	frozen   *freezer      // The tree is paused. nil: it is not.
-	paused   bool          // The guard knows that it is.
-	tstp     time.Duration // When SIGTSTP was passed on. 0: none follows.
-	wants    bool          // The command gets the terminal when it goes on.
-
-	resumed bool // we sent a SIGCONT that is still to be read
-	hangs   bool // the command does not die of SIGKILL
-	unarmed bool // a warning says that there is no guard
-
-	unrelated memory // of the stop
+func newRun(c *Command, children <-chan os.Signal) *run {
+	f := &family{children: children, signals: c.Signals}
+	f.c = c
+	return &run{f, stopper{sweeper{family: f}}, pauser{f}}
 }
 
 // supervise is the event loop of a command that runs normally.
@@ -50,7 +40,7 @@ func (r *run) supervise(ctx context.Context) error {
 		case <-r.guardDue:
 			r.startGuard()
 		case <-r.c.Changed:
-			r.hangUp()
+			r.leader.hangUp()
 		case s := <-r.signals:
 			if r.forward(ctx, s) {
 				r.logf("second SIGTERM: killing the command")
@@ -91,7 +81,7 @@ func (r *run) ended(ctx context.Context) error {
 		}
 	}
 	if r.leaseIsOver() { // and the guard has killed the command
-		r.awaitLoss(ctx)
+		awaitLoss(ctx)
 	}
 	if ctx.Err() != nil && (r.c.Orphans != Wait || r.gone()) { // else a pause may save the rest
 		return r.lost(context.Cause(ctx))

@@ -38,7 +38,7 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
 	reserveThreads(spareThreads)
-	r := &run{c: c, children: children, signals: c.Signals}
+	r := newRun(c, children)
 	defer r.terminal.close()
 	release, err := r.start()
 	if err != nil {

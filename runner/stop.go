@@ -8,10 +8,13 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
+// stopper ends the tree.
+type stopper struct{ sweeper }
+
 // stopTree ends every process of the tree: the stop signal, the grace, SIGKILL. It
 // returns when all are dead, or when Until is over and something does not die. Without a
 // grace it sends nothing but SIGKILL.
-func (r *run) stopTree(grace time.Duration) {
+func (r *stopper) stopTree(grace time.Duration) {
 	r.stopping = true
 	r.ends = ends{} // earlier signals were for the command, and do not end the grace
 	begun := sys.Boottime()
@@ -19,8 +22,8 @@ func (r *run) stopTree(grace time.Duration) {
 	if grace > 0 {
 		stop := r.c.stopSignal()
 		// A stopped process acts on no signal but SIGKILL, hence the SIGCONT.
-		r.signalGroup(stop)
-		r.signalGroup(syscall.SIGCONT)
+		r.leader.signalGroup(stop)
+		r.leader.signalGroup(syscall.SIGCONT)
 		inTime := r.killGroupAt(r.bounded(begun + grace))
 		r.startGuard() // which a grace needs, however young the command is
 		r.tree().signal(stop, syscall.SIGCONT)
@@ -33,13 +36,13 @@ func (r *run) stopTree(grace time.Duration) {
 
 // killGroupAt kills the group at that instant, whatever else is being done. On a
 // starved machine one look through /proc can take longer than the grace.
-func (r *run) killGroupAt(at time.Duration) (cancel func()) {
+func (r *stopper) killGroupAt(at time.Duration) (cancel func()) {
 	canceled, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
 		case <-time.After(at - sys.Boottime()):
-			r.signalGroup(syscall.SIGKILL)
+			r.leader.signalGroup(syscall.SIGKILL)
 		case <-canceled:
 		}
 	}()
@@ -54,7 +57,7 @@ func (r *run) killGroupAt(at time.Duration) (cancel func()) {
 // gets the stop signal when the command has ended, or after a quarter of the grace. All
 // of /proc has to be read for that. Where one broker dies, hundreds of amqpruns do so
 // at the same time, and the commands must have their signals before.
-func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
+func (r *stopper) grace(begun, grace time.Duration, stop syscall.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for signalled := false; !r.gone() && sys.Boottime() < r.bounded(begun+grace); {
@@ -77,7 +80,7 @@ func (r *run) grace(begun, grace time.Duration, stop syscall.Signal) {
 }
 
 // bounded returns the earlier of end and Until.
-func (r *run) bounded(end time.Duration) time.Duration {
+func (r *stopper) bounded(end time.Duration) time.Duration {
 	if until := r.until(); until != 0 {
 		return min(end, until)
 	}

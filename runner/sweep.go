@@ -7,6 +7,12 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
+// sweeper kills what is left of the tree.
+type sweeper struct {
+	*family
+	hangs bool // the command does not die of SIGKILL
+}
+
 // lookEvery is how often amqprun looks at the tree for what no SIGCHLD announces: the end
 // of processes that are not its descendants.
 const lookEvery = 20 * time.Millisecond
@@ -20,7 +26,7 @@ const unfinishedAfter = time.Second
 // overdue reports whether to give up on a tree that got SIGKILL at killed. While the
 // command itself lives, or after a loss, it is worth trying until the lock is somebody
 // else's. Other processes that the command has left behind are in nobody's way.
-func (r *run) overdue(killed time.Duration) bool {
+func (r *sweeper) overdue(killed time.Duration) bool {
 	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {
 		return now > killed+unfinishedAfter
@@ -34,7 +40,7 @@ func (r *run) overdue(killed time.Duration) bool {
 }
 
 // giveUp reports that some processes do not die.
-func (r *run) giveUp(left int) {
+func (r *sweeper) giveUp(left int) {
 	r.status.Unfinished = true
 	if !r.leader.collected {
 		r.status.wait = syscall.WaitStatus(syscall.SIGKILL) // of which it will die
@@ -43,7 +49,7 @@ func (r *run) giveUp(left int) {
 }
 
 // waitForChild returns when a child has ended, and after d at the latest.
-func (r *run) waitForChild(d time.Duration) {
+func (r *sweeper) waitForChild(d time.Duration) {
 	select {
 	case <-r.children:
 	case <-time.After(d):

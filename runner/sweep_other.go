@@ -10,7 +10,7 @@ import (
 )
 
 // sweep kills the group. It does not find what has left it.
-func (r *run) sweep() {
+func (r *sweeper) sweep() {
 	killed := sys.Boottime()
 	for pause := time.Millisecond; !r.gone(); pause = min(2*pause, lookEvery) {
 		_ = syscall.Kill(-r.leader.pid, syscall.SIGKILL)
