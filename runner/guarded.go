@@ -9,9 +9,9 @@ import (
 // guarded keeps a guard beside the command.
 type guarded struct {
 	shared
-	guardDue <-chan time.Time // when to start the guard; nil: there is one, or never
-	paused   bool             // the guard knows that the tree is paused
-	unarmed  bool             // a warning says that there is no guard
+	guardDue <-chan time.Time // When to start the guard. Nil: there is one, or never.
+	paused   bool             // The guard knows that the tree is paused.
+	unarmed  bool             // A warning says that there is no guard.
 }
 
 // guardAfter is when the guard is started. A shorter command does not pay for its start,

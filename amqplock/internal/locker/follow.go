@@ -43,8 +43,8 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	return waited, err
 }
 
-// following reads the log for a holder, until close. It goes on when the lock is lost: the
-// work may still be stopping.
+// following reads the log for a holder, until close. It goes on when the lock is lost:
+// the work may still be stopping.
 type following struct {
 	*keeper
 	from      *history.Follower
