@@ -48,11 +48,11 @@ func ask(
 		return nil, err
 	}
 	c, begun := link.Publish(), time.Now()
-	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
-		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
-	})
+	asking, asked := context.WithTimeout(ctx, link.Broker.ConnectTimeout)
+	defer asked()
+	q, err := inquire(asking, c, whoExchange, key, amqp.Publishing{})
 	if err != nil {
-		return nil, err
+		return nil, wire.Refused(link.Lock.Broker, "ask who holds", err)
 	}
 	defer q.channel.CloseLater()
 	took := time.Since(begun)
@@ -167,7 +167,8 @@ type inquiry struct {
 }
 
 // inquire publishes the question to exchange with key. The answers come by direct
-// reply-to, so the asker needs no queue.
+// reply-to, so the asker needs no queue. It leaves nothing behind when it fails, or ctx
+// ends: the connection may be that of a waiter, which asks again and again.
 func inquire(
 	ctx context.Context, c *wire.Conn, exchange, key string, question amqp.Publishing,
 ) (*inquiry, error) {
@@ -180,11 +181,19 @@ func inquire(
 		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
 		alarms:  c.Alarms(),
 	}
-	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
+	question.ContentType, question.ReplyTo = "application/json", replyPrefix
+	q.answers, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		answers, err := channel.Consume(replyPrefix, "", true, false, false, false, nil)
+		if err == nil {
+			err = channel.Publish(exchange, key, true, false, question)
+		}
+		return answers, err
+	})
+	if err != nil {
+		channel.CloseLater()
 		return nil, err
 	}
-	question.ContentType, question.ReplyTo = "application/json", replyPrefix
-	return q, channel.Publish(exchange, key, true, false, question)
+	return q, nil
 }
 
 var (
