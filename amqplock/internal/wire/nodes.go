@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -148,11 +149,14 @@ func (o outspoken) Response() string {
 	return o.Authentication.Response()
 }
 
-// label names a node in messages, without credentials.
+// label names a node in messages, without credentials, as a URL that parseURL reads.
 func label(uri amqp.URI) string {
 	l := uri.Scheme + "://" + net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
 	if uri.Vhost != "/" {
-		l += "/" + uri.Vhost
+		l += "/" + inURL.Replace(uri.Vhost)
 	}
 	return l
 }
+
+// inURL escapes what a virtual host in a URL cannot have.
+var inURL = strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "@", "%40", " ", "%20")

@@ -18,6 +18,7 @@ func TestParseURL(t *testing.T) {
 		"amqp://host//":                            {"guest", "guest", "host", "/"},
 		"amqp://host/%2F":                          {"guest", "guest", "host", "/"},
 		"amqp://host/%2f":                          {"guest", "guest", "host", "/"},
+		"amqp://host/%252F":                        {"guest", "guest", "host", "%2F"},
 		"amqp://host/a%2Fb":                        {"guest", "guest", "host", "a/b"},
 		"amqp://host/a%40b":                        {"guest", "guest", "host", "a@b"},
 		"amqp:///v":                                {"guest", "guest", "localhost", "v"},
@@ -36,6 +37,9 @@ func TestParseURL(t *testing.T) {
 			uri.Host != want.host ||
 			uri.Vhost != want.vhost {
 			t.Errorf("parseURL(%q) = %+v, %q", raw, uri, why)
+		}
+		if again, why := parseURL(label(uri)); why != "" || again.Vhost != want.vhost {
+			t.Errorf("%q is shown as %q, which is read as %+v, %q", raw, label(uri), again, why)
 		}
 	}
 }
@@ -136,7 +140,7 @@ func TestBrokerNamesHaveNoCredentials(t *testing.T) {
 	b := Broker{URLs: []string{"amqp://user:secret@[::1]:5673/team%2Fci", "amqps://host"}}
 	if got := b.Names(); !slices.Equal(
 		got,
-		[]string{"amqp://[::1]:5673/team/ci", "amqps://host:5671"},
+		[]string{"amqp://[::1]:5673/team%2Fci", "amqps://host:5671"},
 	) {
 		t.Errorf("got %q", got)
 	}
