@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Tail stands at the end of a log to give out one token. It is opened while the lock is
@@ -81,9 +83,7 @@ func (t *Tail) stand(ctx context.Context) error {
 		if !isGone(err) || time.Since(begun) > standTime {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pause) != nil {
 			return err
 		}
 	}

@@ -22,10 +22,8 @@ func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
 ) (*contender, error) {
 	if !first {
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := wire.Pause(ctx, pace.NextBackOff()); err != nil {
+			return nil, err
 		}
 	}
 	dial := connectOnce
@@ -106,10 +104,7 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 			refused = true
 			cfg.Debugf("%v; asking once more", err)
 			cfg.Forgive()
-			select {
-			case <-time.After(secondThought):
-			case <-ctx.Done():
-			}
+			_ = wire.Pause(ctx, secondThought)
 		default:
 			return false
 		}

@@ -1,10 +1,9 @@
 package locker
 
 import (
-	"time"
-
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
@@ -40,10 +39,7 @@ func grow(k *keeper) {
 		}
 		more.link.AbortPublish() // and the place in the queue with it
 		if err != nil {
-			select {
-			case <-time.After(waitq.LastRetry):
-			case <-k.checking.Done():
-			}
+			_ = wire.Pause(k.checking, waitq.LastRetry)
 		}
 	}
 }

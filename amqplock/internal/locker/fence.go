@@ -75,9 +75,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pause) != nil {
 			return err
 		}
 		if err = c.link.OpenPublish(ctx); err != nil {

@@ -28,9 +28,7 @@ func (h *handover) prepare() {
 	if h.link.Publish() != nil { // others may wait: the hint shall not wait for its channel
 		_ = h.link.OpenProber(h.checking)
 	}
-	select {
-	case <-time.After(presence.Delay):
-	case <-h.checking.Done():
+	if wire.Pause(h.checking, presence.Delay) != nil {
 		return
 	}
 	if h.cfg.Elastic {
@@ -66,9 +64,7 @@ func (h *handover) prepare() {
 		case <-h.checking.Done():
 			return
 		}
-		select {
-		case <-time.After(again.NextBackOff()):
-		case <-h.checking.Done():
+		if wire.Pause(h.checking, again.NextBackOff()) != nil {
 			return
 		}
 	}
@@ -115,7 +111,7 @@ func (h *handover) handBack(ctx context.Context) error {
 	h.cfg.Debugf("released %s in %s", h, wire.Took(begun))
 	if h.link.Publish() != nil || waited {
 		if waitq.WakeNext(ctx, h.link, h.cfg.Name) {
-			stepAside(ctx)
+			_ = wire.Pause(ctx, aside)
 		}
 	}
 	h.link.Close()
@@ -185,13 +181,6 @@ func (h *handover) checkStand(ctx context.Context) {
 // command. The end of two connections, and of what they have declared, would make that
 // half as long again.
 const aside = 5 * time.Millisecond
-
-func stepAside(ctx context.Context) {
-	select {
-	case <-time.After(aside):
-	case <-ctx.Done():
-	}
-}
 
 // inUse recognises the answer that queue was not deleted. The broker may cut off the
 // name.

@@ -100,12 +100,10 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	err := r.append(ctx, link, record)
 	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
 	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
-		select {
-		case <-time.After(neededRetry):
-			err = r.append(ctx, link, record)
-		case <-ctx.Done():
-			needed = false
+		if wire.Pause(ctx, neededRetry) != nil {
+			break
 		}
+		err = r.append(ctx, link, record)
 	}
 	r.report(err)
 }

@@ -51,9 +51,7 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 			return nil, h.notRegained(ctx, err)
 		}
 		h.cfg.Debugf("could not take %s again yet: %v", h, err)
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pace.NextBackOff()) != nil {
 			return nil, h.notRegained(ctx, err)
 		}
 	}
@@ -125,9 +123,7 @@ func (c *claims) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) 
 		case !isBusy(err) || c.link.Lock.IsClosed():
 			return err
 		}
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pace.NextBackOff()) != nil {
 			return err
 		}
 	}
@@ -144,9 +140,7 @@ func (r *recorder) regain(ctx context.Context, c *contender) error {
 			return err
 		}
 		r.cfg.Debugf("%v; asking again", err) // a stream has no leader at once after a restart
-		select {
-		case <-time.After(regainLast):
-		case <-ctx.Done():
+		if wire.Pause(ctx, regainLast) != nil {
 			return err
 		}
 	}

@@ -229,9 +229,7 @@ func probedFor[T any](
 		if Code(err) != amqp.InternalError || try == maxProbes {
 			return found, err
 		}
-		select {
-		case <-time.After(time.Duration(try) * probePause):
-		case <-ctx.Done():
+		if Pause(ctx, time.Duration(try)*probePause) != nil {
 			return found, err
 		}
 	}
