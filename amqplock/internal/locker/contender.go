@@ -24,14 +24,14 @@ const comparing = time.Second
 
 // compareSize warns if the semaphore has another number of slots than it would have been
 // created with. It asks the broker only if nobody has counted the slots.
-func (c *contender) compareSize() {
+func (c *contender) compareSize(ctx context.Context) {
 	want := c.cfg.Slots
 	if want == 0 || c.size == want {
 		return
 	}
 	how := fmt.Sprintf("%d slots, not", c.size)
 	if c.size == 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), comparing)
+		ctx, cancel := context.WithTimeout(ctx, comparing)
 		defer cancel()
 		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
 		switch {

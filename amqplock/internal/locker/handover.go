@@ -17,8 +17,22 @@ import (
 // after a crash.
 type handover struct {
 	*keeper
-	publishing sync.WaitGroup // what uses the publish connection, and ends with the checks
+	publishing sync.WaitGroup     // what uses the publish connection, and ends with the checks
+	preparing  context.Context    // of what does not end with the checks
+	hurry      context.CancelFunc // ends preparing
 	will       will
+}
+
+func newHandover(k *keeper) handover {
+	preparing, hurry := context.WithCancel(context.Background())
+	return handover{keeper: k, preparing: preparing, hurry: hurry}
+}
+
+// finish blocks until nothing uses the publish connection. The end of ctx hurries that.
+func (h *handover) finish(ctx context.Context) {
+	defer context.AfterFunc(ctx, h.hurry)()
+	h.publishing.Wait()
+	h.hurry()
 }
 
 // prepare makes the hand-over fast. It is not needed for correctness, so a failure is

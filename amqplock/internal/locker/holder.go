@@ -28,7 +28,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{handover: handover{keeper: k}, who: c.who, log: c.log, ours: c.ours}
+	h := &Holder{handover: newHandover(k), who: c.who, log: c.log, ours: c.ours}
 	h.ending.Store(&Ending{})
 	if c.cfg.History && !c.cfg.Fence {
 		h.log.begin()
@@ -42,14 +42,14 @@ func newHolder(c *contender) (*Holder, error) {
 		Evict: func(reason error) { h.lose(h.String(), reason) },
 	})
 	if c.size > 0 {
-		c.compareSize() // before the work prints anything
+		c.compareSize(h.preparing) // before the work prints anything
 	}
 	h.following = follow(h.keeper, h.log)
 	h.publishing.Go(func() {
 		if c.size == 0 {
-			c.compareSize() // the work does not wait for an answer
+			c.compareSize(h.preparing) // the work does not wait for an answer
 		}
-		h.log.prepare(h.link) // also if the work ends meanwhile
+		h.log.prepare(h.preparing, h.link) // also if the work ends meanwhile
 		h.prepare()
 	})
 	c.cfg.Debugf("acquired %s", h)
@@ -107,7 +107,7 @@ func (h *Holder) release(ctx context.Context) error {
 	h.stop()
 	h.expiry.Stop()
 	h.expire() // what the alarm has not reported yet
-	h.publishing.Wait()
+	h.finish(ctx)
 	h.following.close()
 	err := context.Cause(h.ctx)
 	h.log.end(ctx, h.link, *h.ending.Load(), err != nil)

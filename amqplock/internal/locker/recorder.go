@@ -73,8 +73,8 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 }
 
 // prepare writes the grant, or if that is in the log makes the end fast.
-func (r *recorder) prepare(link *wire.Link) {
-	ctx, cancel := context.WithTimeout(context.Background(), recordTime)
+func (r *recorder) prepare(ctx context.Context, link *wire.Link) {
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	if r.written && r.reach(ctx, link) == nil {
 		_ = r.log.Prepare(ctx)

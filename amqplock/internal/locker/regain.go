@@ -67,6 +67,7 @@ func (e *finalError) Unwrap() error { return e.error }
 func (h *Holder) disconnect() {
 	h.stop()
 	h.expiry.Stop()
+	h.hurry() // a grant that is in the log is all that is needed
 	h.publishing.Wait()
 	h.following.close()
 	h.link.Close()
