@@ -63,10 +63,8 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	defer cancel()
 	begun, err := time.Now(), o.err
 	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
-		if c.link.Lock.IsClosed() { // another may have the lock, and would stop for this grant
-			<-c.link.Lock.Ended
-			return wire.Refused(c.link.Lock.Broker, "take a token for "+c.cfg.Ref.String(),
-				wire.ConnectionLost(c.link.Lock.Why))
+		if cut := c.cutOff("take a token for"); cut != nil { // another would stop for this grant
+			return cut
 		}
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
@@ -86,6 +84,16 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		<-again.done
 		*o, err = *again, again.err
 	}
+}
+
+// cutOff returns an error if the lock connection has ended: another may have the lock.
+func (c *contender) cutOff(doing string) error {
+	if !c.link.Lock.IsClosed() {
+		return nil
+	}
+	<-c.link.Lock.Ended
+	return wire.Refused(c.link.Lock.Broker, doing+" "+c.cfg.Ref.String(),
+		wire.ConnectionLost(c.link.Lock.Why))
 }
 
 // fence appends the grant of these slots.

@@ -19,11 +19,20 @@ import (
 // broker's version cannot grant twice nothing of this happens.
 
 // awaitRivals waits for the runs that may still be alive in our slots. waited says that
-// the proof of the grant is older by that.
+// the proof of the grant is older by that. It ends early with the lock connection.
 func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	if c.log.follower == nil {
 		return false, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.link.Lock.Ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	lease := 2 * c.link.Lock.Config.Heartbeat
 	waited, err = c.log.follower.AwaitRivals(ctx, lease, func(whose string) error {
 		c.busy = &fault.Error{
@@ -39,6 +48,9 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	if newer := (*history.SupersededError)(nil); errors.As(err, &newer) {
 		c.busy = &fault.Error{Kind: fault.ErrBusy, Text: newer.Error(), Err: newer}
 		err = c.busy
+	}
+	if cut := c.cutOff("wait for an earlier run under"); cut != nil {
+		err = cut
 	}
 	return waited, err
 }
