@@ -18,7 +18,8 @@ import (
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
 // none is. It waits for as long as the broker took to take the question, if that is more.
-// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
+// Where none is missing it waits for as long as the newest answer took, up to the former:
+// those who wait may be slower than those who hold. askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
@@ -55,17 +56,18 @@ func ask(
 		return nil, wire.Refused(link.Lock.Broker, "ask who holds", err)
 	}
 	defer q.channel.CloseLater()
-	took := time.Since(begun)
+	took, latest := time.Since(begun), time.Duration(0)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	all, claimed := map[string]Answer{}, 0
 	for len(all) < maxAnswers && err == nil {
 		patience := missing
 		if claimed >= enough {
-			patience = quietPatience
+			patience = max(quietPatience, min(latest, missing))
 		}
 		var a Answer
 		if a, err = q.next(bounded, max(patience, took)); err == nil {
+			latest = time.Since(begun)
 			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
