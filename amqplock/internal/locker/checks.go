@@ -21,6 +21,7 @@ type check struct {
 	judge func(error) wire.Verdict
 	each  bool  // asked for each slot held; else once for all
 	also  []int // and for these
+	width int   // so many slots of a large set at the same time
 }
 
 // abreast is how many slots of a large set are asked about at the same time. One after
@@ -30,6 +31,10 @@ type check struct {
 // Each request channel has one question at a time. Questions behind one another would
 // cross with the closing of their channel, see wire.RequestChannel.Claim.
 const abreast = 16
+
+// otherChannels are more than either connection has beside two for each slot that is
+// asked about. Operators are advised to allow a connection few channels (channel_max).
+const otherChannels = 12
 
 // fewSlots are asked about one after the other.
 const fewSlots = 32
@@ -45,8 +50,8 @@ func (c check) run(ctx context.Context, slots []int) error {
 		return c.askInTurn(ctx, slots, 0, 1)
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	for channel := range abreast {
-		all.Go(func() error { return c.askInTurn(ctx, slots, channel, abreast) })
+	for channel := range c.width {
+		all.Go(func() error { return c.askInTurn(ctx, slots, channel, c.width) })
 	}
 	return all.Wait()
 }
@@ -95,6 +100,7 @@ func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 // its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
+	width    int // see check
 	own      [abreast]*wire.RequestChannel
 	slots    [abreast]*wire.RequestChannel
 	majority *wire.RequestChannel
@@ -102,7 +108,10 @@ type checker struct {
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
-	c := &checker{lock: lock, majority: wire.NewRequestChannel(link.Lock)}
+	width := (int(link.Lock.Config.ChannelMax) - otherChannels) / 2
+	c := &checker{
+		lock: lock, width: min(max(width, 1), abreast), majority: wire.NewRequestChannel(link.Lock),
+	}
 	for channel := range abreast { // most are never opened
 		c.own[channel] = wire.NewRequestChannel(link.Lock)
 		c.slots[channel] = wire.NewRequestChannel(link.Lock)
@@ -127,6 +136,7 @@ func (c *checker) checks(ours bool) []check {
 		},
 		judge: wire.Ownership,
 		each:  true,
+		width: c.width,
 	}}
 	if c.lock.Kind == wire.Semaphore {
 		list = append(list, check{
@@ -142,6 +152,7 @@ func (c *checker) checks(ours bool) []check {
 			},
 			judge: wire.SlotStands,
 			each:  true,
+			width: c.width,
 		})
 	}
 	if c.lock.Kind == wire.Mutex || !ours {
