@@ -45,10 +45,12 @@ secret_file() { # NAME CONTENTS
     'is RabbitMQ running there'
   assert_hidden
   [ ! -e started ]
-  sane_run -78 --separate-stderr amqprun --url "$NOWHERE" --url "${AMQPRUN_URL}missing" -n --mutex "$LOCK" touch started
+  sane_run -78 --separate-stderr amqprun --url "${NOWHERE}missing" --url "${AMQPRUN_URL}missing" -n --mutex "$LOCK" touch started
   assert_error 'none of 2 brokers took the connection: cannot reach .*; the broker [^ ]* has no virtual host "missing"' 'create it'
   sane_run -64 --separate-stderr amqprun --url "$AMQPRUN_URL" --url "amqp://u:s3cret/@h/" --mutex "$LOCK" touch started
   assert_error 'broker URL 2: there is a "/" before an @'
+  sane_run -64 --separate-stderr amqprun --url "$AMQPRUN_URL" --url "${AMQPRUN_URL}other" --mutex "$LOCK" touch started
+  assert_error 'broker URL 2: its virtual host is "other", and that of the first URL "/"'
   assert_hidden
 }
 

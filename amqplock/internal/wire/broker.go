@@ -84,6 +84,10 @@ func (b Broker) resolve() (*nodes, error) {
 			}
 			return nil, err
 		}
+		if i > 0 && at.uri.Vhost != list[0].uri.Vhost { // each would grant the lock
+			return nil, fault.Config("broker URL %d: its virtual host is %q, and that of the first URL %q",
+				i+1, at.uri.Vhost, list[0].uri.Vhost)
+		}
 		list = append(list, at)
 		passwordUsed, secure = passwordUsed || used, secure || at.tls != nil
 	}

@@ -148,3 +148,21 @@ func TestBrokerNamesHaveNoCredentials(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Each of two virtual hosts would grant the lock.
+func TestURLsOfTwoVirtualHosts(t *testing.T) {
+	for _, test := range []struct {
+		urls []string
+		ok   bool
+	}{
+		{[]string{"amqp://a", "amqp://b/", "amqp://c/%2F"}, true},
+		{[]string{"amqp://a/x", "amqps://u:p@b:1/x"}, true},
+		{[]string{"amqp://a/x", "amqp://b/"}, false},
+		{[]string{"amqp://a", "amqp://b/%252F"}, false},
+	} {
+		_, err := Broker{URLs: test.urls}.Resolve()
+		if test.ok != (err == nil) || err != nil && !errors.Is(err, fault.ErrConfig) {
+			t.Errorf("%q: %v", test.urls, err)
+		}
+	}
+}
