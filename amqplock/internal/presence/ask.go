@@ -19,12 +19,14 @@ import (
 // For how long an asker waits for the next answer: where a holder is missing, and where
 // none is. It waits for as long as the broker took to take the question, if that is more.
 // Where none is missing it waits for as long as the newest answer took, up to the former:
-// those who wait may be slower than those who hold. askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
+// those who wait may be slower than those who hold. askAtMost bounds it all, maxAnswers
+// and maxBytes what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
 	askAtMost       = 5 * time.Second
 	maxAnswers      = 20_000
+	maxBytes        = 16 << 20
 )
 
 // Ask collects the answers of the participants to whom key leads, the newest of each.
@@ -59,15 +61,15 @@ func ask(
 	took, latest := time.Since(begun), time.Duration(0)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
-	all, claimed := map[string]Answer{}, 0
-	for len(all) < maxAnswers && err == nil {
+	all, claimed, bytes := map[string]Answer{}, 0, 0
+	for len(all) < maxAnswers && bytes < maxBytes && err == nil {
 		patience := missing
 		if claimed >= enough {
 			patience = max(quietPatience, min(latest, missing))
 		}
 		var a Answer
 		if a, err = q.next(bounded, max(patience, took)); err == nil {
-			latest = time.Since(begun)
+			latest, bytes = time.Since(begun), bytes+a.bytes
 			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
@@ -218,7 +220,7 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 			if err != nil {
 				continue
 			}
-			a.arrived = time.Now()
+			a.arrived, a.bytes = time.Now(), len(d.Body)
 			return a, nil
 		case <-q.returns:
 			return Answer{}, errNobody

@@ -62,6 +62,7 @@ type Answer struct {
 	Evicted   bool  `json:"evicted,omitempty"` // it stops its work on request
 
 	arrived time.Time
+	bytes   int // of the message
 }
 
 // Lock is the lock that the participant holds or waits for.
