@@ -23,7 +23,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			node(t, "start", strconv.Itoa(i))
-			whole(t)
+			begin(t)
 			return 1
 		}},
 		{Name: "restart", Strike: func(t *testing.T, random *rand.Rand) int {
