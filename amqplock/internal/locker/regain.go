@@ -51,6 +51,7 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 			return nil, h.notRegained(ctx, err)
 		}
 		h.cfg.Debugf("could not take %s again yet: %v", h, err)
+		h.cfg.Skip()
 		select {
 		case <-time.After(pace.NextBackOff()):
 		case <-ctx.Done():

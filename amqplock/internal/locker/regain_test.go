@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,31 @@ func TestSilenceCanBeRegained(t *testing.T) {
 		t.Fatal(context.Cause(lock.Context()))
 	}
 	mustRegain(t, lock)
+}
+
+// TestRegainAtAnotherNode: the node that we know takes connections, and does not answer
+// afterwards.
+func TestRegainAtAnotherNode(t *testing.T) {
+	t.Parallel()
+	cfg := regainable(t, wire.Mutex)
+	known := address(t)
+	cfg.URLs = []string{testURL(t), strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)}
+	cfg.ConnectTimeout = 3 * time.Second
+	var silent atomic.Bool
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialWire(ctx, network, addr)
+		if err == nil && addr == known && silent.Load() {
+			w := conn.(*wireConn)
+			w.onMethod = func() { w.blackHole.Store(w.sent(20, 10) > 0) } // channel.open
+		}
+		return conn, err
+	}
+	lock := mustAcquire(t, cfg)
+	silent.Store(true)
+	cutOff(t, lock)
+	if lock = mustRegain(t, lock); !strings.Contains(lock.Node(), "localhost") {
+		t.Errorf("held at %s", lock.Node())
+	}
 }
 
 // TestRegainFindsAnotherHolder who holds the lock, and then one who held it.
