@@ -33,7 +33,7 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if err == nil {
 		err = c.ranAlready(ctx)
 	}
-	if err == nil && (waited || c.leaseIsOver()) {
+	if err == nil && (waited || c.isOld()) {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {

@@ -93,7 +93,7 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 	if err == nil {
 		err = h.log.regain(ctx, c)
 	}
-	if err == nil && c.leaseIsOver() {
+	if err == nil && c.isOld() {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {
