@@ -15,6 +15,10 @@ type Reserved struct {
 	Left time.Duration // for so long
 }
 
+// settle is how long the newest records may take to come, once the first of their chunk is
+// there.
+const settle = 50 * time.Millisecond
+
 // Reserved lists such runs, as far as Open has found them. It waits for that until ctx
 // ends.
 func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
@@ -22,6 +26,11 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	case <-t.warmed:
 	case <-ctx.Done():
 		return nil
+	}
+	for err := t.err; err == nil; { // what else is in the last chunk
+		bounded, cancel := context.WithTimeout(ctx, settle)
+		_, _, err = t.read(bounded)
+		cancel()
 	}
 	if !t.known.complete() {
 		return nil
