@@ -7,9 +7,11 @@ import (
 
 // Others returns the grants of other runs that share a slot with own, a grant of ours.
 // It looks behind own, up to an offset that the log has reached. A run whose grant
-// needed several tries is in it several times. One that has withdrawn is not, nor one that
-// had to, because the slots were reserved for own: it may have been cut off before it could
-// write that. own and the offset come from Tail.Grant, which leaves the offset of a grant in its mark
+// needed several tries is in it several times. One that has withdrawn is not. One
+// that had to withdraw is not either, because the slots were reserved for own: its
+// connection may have ended before it could write that.
+//
+// own and the offset come from Tail.Grant, which leaves the offset of a grant in its mark
 // (Read.Offset). The error matches ErrNotFound if own is no longer in the log: then
 // nobody knows.
 func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, error) {

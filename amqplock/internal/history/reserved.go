@@ -16,8 +16,8 @@ type Reserved struct {
 	Left time.Duration // for so long
 }
 
-// settle is how long the newest records may take to come, once the first of their chunk is
-// there.
+// settle is how long the newest records may take to come, once the first of their chunk
+// is there.
 const settle = 50 * time.Millisecond
 
 // Reserved lists such runs, as far as Open has found them. It waits for that until ctx

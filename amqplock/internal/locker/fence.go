@@ -22,9 +22,9 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	}
 }
 
-// tryFenced opens the log beside the claim. It reports whether it has met a reserved slot,
-// and there are others to try. met is what the try just before has reported: the log may
-// not show yet which slots those were.
+// tryFenced opens the log beside the claim. It reports whether it has met a reserved
+// slot, and there are others to try. met is what the try just before has reported: the
+// log may not show yet which slots those were.
 func (c *contender) tryFenced(ctx context.Context, first, met bool) (meets bool, err error) {
 	if err := c.link.OpenPublish(ctx); err != nil {
 		return false, err

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Trial has contenders with --on-loss pause take a mutex, and as many a semaphore with two
-// slots, in turn while faults hit their broker. Not one of their commands may be stopped,
-// and no two of a slot may overlap: they leave each other's locks alone.
+// Trial has contenders with --on-loss pause take a mutex in turn, and as many a semaphore
+// with two slots, while faults hit their broker. Not one of their commands may be
+// stopped, and no two of a slot may overlap: they leave each other's locks alone.
 type Trial struct {
 	URLs   []string // of the nodes
 	Faults []Fault
