@@ -238,7 +238,7 @@ func TestBlip(t *testing.T) {
 // blip has the first node lose the others for a moment.
 func blip(t *testing.T) {
 	t.Helper()
-	node(t, "ctl", "1", "eval", "[erlang:disconnect_node(N) || N <- nodes()].")
+	node(t, "eval", "1", "[erlang:disconnect_node(N) || N <- nodes()].")
 }
 
 // The same with --fence: both grants are in the log, and the holder makes room for the

@@ -83,7 +83,7 @@ func pid(t *testing.T, node int) int {
 }
 
 // isWhole reports whether every node sees all three, and no partition. saw is the last
-// answer, for the log. One node asks all: each rabbitmqctl is an Erlang that starts.
+// answer, for the log.
 func isWhole() (whole bool, saw string) {
 	running, partitions := "list_running", "rpc:call(N, rabbit_node_monitor, partitions, [])"
 	switch {
@@ -92,7 +92,7 @@ func isWhole() (whole bool, saw string) {
 	case os.Getenv("AMQPRUN_LAB_VERSION") == "3.10":
 		running = "all_running"
 	}
-	out, err := exec.Command("lab-cluster-node", "ctl", "1", "eval", fmt.Sprintf(
+	out, err := exec.Command("lab-cluster-node", "eval", "1", fmt.Sprintf(
 		`lists:usort([{catch length(rpc:call(N, rabbit_nodes, %s, [])), %s} ||
 			N <- ['rabbit@n1', 'rabbit@n2', 'rabbit@n3']]).`, running, partitions)).CombinedOutput()
 	saw = strings.TrimSpace(string(out))
@@ -118,5 +118,6 @@ func whole(t *testing.T) {
 			}
 			restarted = true
 		}
+		rig.Pass(100 * time.Millisecond)
 	}
 }

@@ -31,7 +31,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 			return 1
 		}},
 		{Name: "forced close", Strike: func(t *testing.T, random *rand.Rand) int {
-			node(t, "ctl", strconv.Itoa(any(random)), "eval", rig.CloseAll)
+			node(t, "eval", strconv.Itoa(any(random)), rig.CloseAll)
 			return rig.Closes
 		}},
 	}

@@ -35,7 +35,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 			{Name: "restart", Strike: again(syscall.SIGTERM)},
 			{Name: "death", Strike: again(syscall.SIGKILL)},
 			{Name: "forced close", Strike: func(*testing.T, *rand.Rand) int {
-				broker.Ctl("eval", rig.CloseAll)
+				broker.Eval(rig.CloseAll)
 				return rig.Closes
 			}},
 		},

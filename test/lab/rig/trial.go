@@ -31,7 +31,7 @@ type Fault struct {
 	Strike func(t *testing.T, random *rand.Rand) int
 }
 
-// CloseAll is for rabbitmqctl eval. It closes all connections, and then three times each
+// CloseAll is an Erlang expression. It closes all connections, and then three times each
 // with a probability of a half. Contenders are then in the middle of taking a lock again.
 const CloseAll = `Close = fun(Which) ->
 	[catch rabbit_networking:close_connection(P, "by a test") ||
