@@ -66,6 +66,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			return nil, err
 		}
 		s.lost(err)
+		cfg.Skip()
 		waiter.Report(err)
 		if time.Since(begun) > cfg.ConnectTimeout {
 			pace.Reset()

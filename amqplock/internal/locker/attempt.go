@@ -54,7 +54,7 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	}
 	err = take(ctx)
 	a.newcomer = false
-	if err == nil && a.leaseIsOver() { // the answers took that long, or the machine was suspended
+	if err == nil && a.isOld() { // the answers took that long, or the machine was suspended
 		err = a.proveAgain(ctx)
 	}
 	reason := err

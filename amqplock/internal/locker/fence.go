@@ -9,22 +9,35 @@ import (
 )
 
 // try is that of the attempt. With Config.Fence its success is a grant that is in the
-// log, and has a token. The log is opened beside the claim.
+// log, and has a token.
 func (c *contender) try(ctx context.Context, first bool) error {
 	if !c.cfg.Fence {
 		return c.attempt.try(ctx, first)
 	}
+	for met := false; ; {
+		var err error
+		if met, err = c.tryFenced(ctx, first, met); !met {
+			return err
+		}
+	}
+}
+
+// tryFenced opens the log beside the claim. It reports whether it has met a reserved
+// slot, and there are others to try. met is what the try just before has reported: the
+// log may not show yet which slots those were.
+func (c *contender) tryFenced(ctx context.Context, first, met bool) (meets bool, err error) {
 	if err := c.link.OpenPublish(ctx); err != nil {
-		return err
+		return false, err
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
-	if err := c.avoidReserved(ctx, o); err != nil {
-		return err
+	if !met {
+		if err := c.avoidReserved(ctx, o); err != nil {
+			return false, err
+		}
 	}
-	err := c.attempt.try(ctx, first)
-	if err != nil {
-		return c.whyBusy(err)
+	if err = c.attempt.try(ctx, first); err != nil {
+		return false, c.whyBusy(err)
 	}
 	waited := false
 	if err = c.fence(ctx, o); err == nil {
@@ -33,19 +46,19 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if err == nil {
 		err = c.ranAlready(ctx)
 	}
-	if err == nil && (waited || c.leaseIsOver()) {
+	if err == nil && (waited || c.isOld()) {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {
 		c.log.withdraw(ctx, c.link)
 		switch {
 		case c.yield(ctx, err):
-			return c.try(ctx, first)
+			return true, err
 		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
 		}
 	}
-	return err
+	return false, err
 }
 
 // fence opens the publish connection again for reopenTime, after pauses. RabbitMQ closes

@@ -51,6 +51,7 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 			return nil, h.notRegained(ctx, err)
 		}
 		h.cfg.Debugf("could not take %s again yet: %v", h, err)
+		h.cfg.Skip()
 		if wire.Pause(ctx, pace.NextBackOff()) != nil {
 			return nil, h.notRegained(ctx, err)
 		}
@@ -91,7 +92,7 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 	if err == nil {
 		err = h.log.regain(ctx, c)
 	}
-	if err == nil && c.leaseIsOver() {
+	if err == nil && c.isOld() {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {

@@ -54,6 +54,10 @@ type tenure struct {
 type command struct {
 	party  *party
 	queues []string
+	paused bool
+
+	// These have begun in one of its slots meanwhile.
+	robbers []*party
 }
 
 func newOracle(p *Plan, c clock) *oracle {
@@ -193,6 +197,7 @@ func (o *oracle) uses(c *command, slots []int) {
 			continue
 		}
 		if other := o.alive[queue]; other != nil && other.party != c.party {
+			other.robbers = append(other.robbers, c.party)
 			o.overlap(c, other, queue)
 		}
 		o.alive[queue] = c
@@ -226,6 +231,39 @@ func (o *oracle) loses(p *party, why error) {
 	o.result.Seen["loss noticed"]++
 	if strings.Contains(why.Error(), "running out") {
 		o.result.Seen["lease ran out"]++
+	}
+}
+
+// pauses is called when a command is stopped by SIGSTOP, because its lock was lost.
+func (o *oracle) pauses(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = true
+}
+
+// resumes is called when the command goes on, or is killed because of err. It may be
+// killed only if its lock was another's, or could not be had in time. It may go on only if
+// no other has had the lock that keeps a history.
+func (o *oracle) resumes(c *command, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = false
+	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.plan.Fence })
+	switch {
+	case err == nil && recorded:
+		o.violate("%s goes on although %s had its lock", c.party, c.robbers)
+	case err == nil:
+		o.result.Seen["lock taken again"]++
+		for _, queue := range c.queues {
+			if other := o.alive[queue]; other != nil && other != c {
+				o.overlap(c, other, queue)
+			}
+			o.alive[queue] = c
+		}
+	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"):
+		o.note("%s: %v", c.party, err)
+	default:
+		o.violate("%s must not go on, and nobody has had its lock: %v", c.party, err)
 	}
 }
 
@@ -284,6 +322,12 @@ func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
 
 // overlap judges that a command begins while another one is alive.
 func (o *oracle) overlap(c, other *command, queue string) {
+	if other.paused {
+		if o.plan.Reserved {
+			o.violate("%s got %s while the command of %s is paused", c.party, queue, other.party)
+		}
+		return
+	}
 	excused, why := o.without(other.party, queue)
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)

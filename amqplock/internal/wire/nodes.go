@@ -91,6 +91,13 @@ func (n *nodes) refuses(at *node, err error) error {
 	return err
 }
 
+// skip has the next connection begin with the node behind that of the newest.
+func (n *nodes) skip() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.start = (n.start + 1) % len(n.list)
+}
+
 func (n *nodes) forgive() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
