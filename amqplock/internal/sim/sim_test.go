@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 )
@@ -80,6 +81,14 @@ func run(t *testing.T, p *Plan) (r Result) {
 	if replays && p.Seed%8 == 0 {
 		runtime.GC() // and not in the middle
 	}
+	return inBubble(t, p)
+}
+
+// inBubble runs a schedule. What crypto/rand draws comes from its seed too: names that
+// are sorted, and no system call, during which another goroutine may go on.
+func inBubble(t *testing.T, p *Plan) (r Result) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, p.Seed)
 	synctest.Test(t, func(t *testing.T) { r = Run(t.Context(), p) })
 	return r
 }
@@ -89,7 +98,7 @@ func warmUp(t *testing.T) {
 	t.Helper()
 	for n := range uint64(40) {
 		if replays {
-			synctest.Test(t, func(t *testing.T) { Run(t.Context(), Draw(n)) })
+			inBubble(t, Draw(n))
 		}
 	}
 }
@@ -102,10 +111,7 @@ func TestReplay(t *testing.T) {
 	warmUp(t)
 	for n := range uint64(30) {
 		p := Draw(*first + n)
-		var once, again []string
-		for _, notes := range []*[]string{&once, &again} {
-			synctest.Test(t, func(t *testing.T) { *notes = Run(t.Context(), p).Notes })
-		}
+		once, again := inBubble(t, p).Notes, inBubble(t, p).Notes
 		if !slices.Equal(once, again) {
 			t.Errorf("%snot the same again:\n%s\n\n%s", p, strings.Join(once, "\n"),
 				strings.Join(again, "\n"))
