@@ -151,6 +151,7 @@ func (q *party) changed(slots []int) {
 
 // run is the life of the process.
 func (q *party) run() {
+	q.belong()
 	if !q.sleep(q.plan.Begin) {
 		return
 	}
@@ -196,16 +197,16 @@ func (q *party) round(r Round) bool {
 		}
 	})
 	select {
-	case <-time.After(r.Work):
+	case <-time.After(q.working(r.Work)):
 	case <-h.Context().Done():
 		q.oracle.loses(q, context.Cause(h.Context()))
-		q.sleep(r.Stop)
+		q.sleep(min(r.Stop, max(h.Until()-q.clock.Now(), 0))) // at the end of the lease it is killed
 	case <-q.ctx.Done():
 	}
-	q.oracle.end(c)
 	q.mu.Lock()
 	q.command = nil
 	q.mu.Unlock()
+	q.oracle.end(c)
 	_ = h.Release(context.WithoutCancel(q.ctx))
 	return true
 }
