@@ -103,6 +103,24 @@ func warmUp(t *testing.T) {
 	}
 }
 
+// TestOracle runs schedules in which commands take longer to stop than they say, until
+// the oracle notices that two are alive at once.
+func TestOracle(t *testing.T) {
+	for seed := range uint64(2000) {
+		p := Draw(seed)
+		if !p.has("reset") {
+			continue
+		}
+		p.Stop = time.Millisecond
+		found := strings.Join(inBubble(t, p).Violations, "\n")
+		if strings.Contains(found, "while the command of") {
+			t.Logf("seed %d: %s", seed, found)
+			return
+		}
+	}
+	t.Error("nobody notices two commands at once")
+}
+
 // TestReplay runs seeds twice: the same happens at the same instants.
 func TestReplay(t *testing.T) {
 	if !replays {
