@@ -21,6 +21,7 @@ type oracle struct {
 	whose   map[*broker.Socket]*party
 	tenures map[place]*tenure
 	alive   map[string]*command // by the queue that it holds
+	frozen  map[*party]bool     // its command is not alive
 	joins   map[*party]int      // places in the wait queue, in this wait
 	tokens  map[int64]*party
 	floors  map[*party]int64 // the largest token at the beginning of this wait
@@ -64,8 +65,8 @@ func newOracle(p *Plan, c clock) *oracle {
 	return &oracle{
 		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
 		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
-		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
-		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		alive: map[string]*command{}, frozen: map[*party]bool{}, tokens: map[int64]*party{},
+		floors: map[*party]int64{}, talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
 		result: Result{Seen: map[string]int{}},
 	}
 }
@@ -196,16 +197,47 @@ func (o *oracle) uses(c *command, slots []int) {
 			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
 			continue
 		}
-		if other := o.alive[queue]; other != nil && other.party != c.party {
-			other.robbers = append(other.robbers, c.party)
-			o.overlap(c, other, queue)
-		}
-		o.alive[queue] = c
+		o.takes(c, queue)
 	}
 	for _, queue := range before {
 		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
 			delete(o.alive, queue)
 		}
+	}
+}
+
+// takes notes that a command uses a queue. The caller has the mutex.
+func (o *oracle) takes(c *command, queue string) {
+	if other := o.alive[queue]; other != nil && other.party != c.party {
+		other.robbers = append(other.robbers, c.party)
+		if !o.frozen[other.party] && !o.frozen[c.party] {
+			o.overlap(c, other, queue)
+		}
+	}
+	o.alive[queue] = c
+}
+
+// freeze is called when the process of a party stops.
+func (o *oracle) freeze(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = true
+	o.result.Seen["process frozen"]++
+}
+
+// thaw is called when it goes on, and has had the time to kill its command.
+func (o *oracle) thaw(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = false
+	p.mu.Lock()
+	c := p.command
+	p.mu.Unlock()
+	if c == nil || c.paused || p.isDead() {
+		return
+	}
+	for _, queue := range c.queues {
+		o.takes(c, queue)
 	}
 }
 
@@ -365,7 +397,7 @@ func (o *oracle) excuse(t *tenure) time.Duration {
 	case t.how != broker.BrokerClosed && t.how != broker.BrokerKilled && t.how != broker.NetworkReset:
 		return 0
 	}
-	if t.socket.IsDeaf() { // it does not hear of that
+	if t.socket.IsDeaf(t.freed) { // it does not hear of that, or late
 		return o.plan.lease()
 	}
 	return within

@@ -157,6 +157,7 @@ func (q *party) changed(slots []int) {
 
 // run is the life of the process.
 func (q *party) run() {
+	q.belong()
 	if !q.sleep(q.plan.Begin) {
 		return
 	}
@@ -197,10 +198,10 @@ func (q *party) round(r Round) bool {
 		q.oracle.end(c)
 	}
 	h = q.work(r, h, c)
-	q.oracle.end(c)
 	q.mu.Lock()
 	q.command = nil
 	q.mu.Unlock()
+	q.oracle.end(c)
 	_ = h.Release(context.WithoutCancel(q.ctx))
 	return true
 }
@@ -215,7 +216,7 @@ func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
 			}
 		})
 		select {
-		case <-time.After(left):
+		case <-time.After(q.working(left)):
 			return h
 		case <-q.ctx.Done():
 			return h
@@ -223,7 +224,7 @@ func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
 		}
 		q.oracle.loses(q, context.Cause(h.Context()))
 		if !h.MayRegain() {
-			q.sleep(r.Stop)
+			q.sleep(min(r.Stop, max(h.Until()-q.clock.Now(), 0))) // it is killed when the lease is over
 			return h
 		}
 		left = max(left-time.Since(begun), 1)
