@@ -22,6 +22,23 @@ func commands(t *testing.T, heading, begin string) []string {
 	return lines
 }
 
+// TestReadmeThirtySeconds runs the first commands of a newcomer, with a shorter sleep.
+func TestReadmeThirtySeconds(t *testing.T) {
+	s := open(t, true)
+	_, section, _ := strings.Cut(read(t, "README.md"), "\n    export AMQPRUN_URL=")
+	script, _, _ := strings.Cut("export AMQPRUN_URL="+section, "\n\n")
+	if !strings.Contains(script, " sleep 10 &\n") || !strings.Contains(script, `echo "my turn"`) {
+		t.Fatalf("not the lines that are meant here:\n%s", script)
+	}
+	script = strings.Replace(s.here(script), "sleep 10", "sh -c 'sleep 2; echo first'", 1)
+	r := s.start(nil, "sh", "-e", "-c", script).ends(0)
+	said := r.out.String()
+	if !strings.HasPrefix(said, "mutex \"hello\": held\n") ||
+		!strings.HasSuffix(said, "\nfirst\nmy turn\n") || r.err.Len() > 0 {
+		t.Errorf("they print\n%s%s", said, &r.err)
+	}
+}
+
 // TestReadmeSemaphore runs the life of a semaphore.
 func TestReadmeSemaphore(t *testing.T) {
 	s := open(t, true)
