@@ -106,7 +106,7 @@ func TestJenkins(t *testing.T) {
 func TestBats(t *testing.T) {
 	bats := lookPath(t, "bats")
 	s := open(t, true)
-	file := blocks(t, howTo+"bats.md", "Bats", "bats")[0]
+	file := blocks(t, howTo+"bats.md", "From inside the file", "bats")[0]
 	s.write(filepath.Join(s.home, "database.bats"), file, 0o600)
 	r := s.start(s.broker(), bats, "--tap", "database.bats").ends(0)
 	if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
