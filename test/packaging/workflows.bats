@@ -1,4 +1,4 @@
-# The release workflow: the shell of its steps runs here, with programs that only write down how they
+# The workflows: the shell of the release's steps runs here, with programs that only write down how they
 # were called.
 # shellcheck shell=bash
 # shellcheck disable=SC2030,SC2031 # a test is a subshell
@@ -64,4 +64,18 @@ pushed() { # TAG-OF-IMAGE...
   GITHUB_REF_NAME=v0.3.0 sane_run -1 bash -e <("$BATS_TEST_DIRNAME/extract" \
     "$ROOT/.github/workflows/release.yml" secrets.GITHUB_TOKEN=secret)
   [[ ! -e calls ]]
+}
+
+@test "the steps of the ci workflow are targets and scripts that there are" {
+  local step steps=0
+  while read -r step; do
+    steps=$((steps + 1))
+    case $step in
+      make\ *) PATH=${PATH#"$PWD/bin:"} make -C "$ROOT" -n "${step#make }" >/dev/null ;;
+      git\ * | amqprun\ *) ;;
+      *) [[ -x $ROOT/${step%% *} ]] ;;
+    esac || { echo "no such step: $step" && return 1; }
+  done < <("$BATS_TEST_DIRNAME/extract" "$ROOT/.github/workflows/ci.yml" github.workspace=/w |
+    sed -n "s/^bash -ec '\{0,1\}\([^']*\).*/\1/p")
+  ((steps > 8))
 }
