@@ -32,8 +32,7 @@ type Command struct {
 	Changed <-chan struct{}
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
-	// KillAfter is the grace between Stop and SIGKILL, in which a build removes its
-	// half-written files; 0 is none.
+	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
 	KillAfter time.Duration
 	// Orphans says what becomes of the processes that a command leaves behind when it
 	// ends by itself.
