@@ -1,6 +1,9 @@
 package docs
 
 import (
+	"encoding/xml"
+	"io"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -78,4 +81,32 @@ func TestReadmeScript(t *testing.T) {
 	s.start(s.broker(), "sh", "-c", script).ends(0).silent()
 	s.journalHas("make", "make ends")
 	s.start(s.broker(), "amqprun", "--mutex", "deploy", "-n", "--", "true").ends(0)
+}
+
+// TestPictureShowsTheDemo fails when scripts/demo has other headings than the recording.
+func TestPictureShowsTheDemo(t *testing.T) {
+	var shown strings.Builder
+	for d := xml.NewDecoder(strings.NewReader(read(t, "docs/demo.svg"))); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok := token.(xml.CharData); ok {
+			shown.Write(text)
+		}
+	}
+	headings := regexp.MustCompile(`printf '\\n(.+)\\n\\n'`).
+		FindAllStringSubmatch(read(t, "scripts/demo"), -1)
+	if len(headings) != 2 {
+		t.Fatalf("%d headings found in scripts/demo", len(headings))
+	}
+	for _, heading := range headings {
+		// freeze draws spaces that do not break.
+		if want := strings.ReplaceAll(heading[1], " ", "\u00a0"); !strings.Contains(shown.String(), want) {
+			t.Errorf("docs/demo.svg does not show %q: make picture", heading[1])
+		}
+	}
 }
