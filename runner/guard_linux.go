@@ -44,6 +44,9 @@ func (g *Guard) KeepSocket(c syscall.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = c
+	if g.pid != 0 {
+		g.killIfFull(g.sendAll())
+	}
 }
 
 // Renew sets the instants, in sys.Boottime, at which the guard sends the stop signal and
@@ -84,7 +87,8 @@ func (g *Guard) start(o orders, id string) error {
 	if g.pid != 0 {
 		return nil
 	}
-	o.StopAt, o.KillAt = g.orders.StopAt, g.orders.KillAt
+	now := g.orders
+	o.StopAt, o.KillAt, o.Stopping, o.Paused = now.StopAt, now.KillAt, now.Stopping, now.Paused
 	g.orders, g.id = o, id
 	// SEQPACKET keeps the bounds of messages, and shows the end of this process.
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -148,8 +152,15 @@ func (g *Guard) send(rights []byte) error {
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 
-// pausing says that the tree has been paused.
-func (g *Guard) pausing() { g.update(func(o *orders) { o.Paused = true }) }
+// pausing says whether the tree is paused. At the beginning of a pause the process closes
+// its duplicate, which would keep the lost connection, and so the lock from us.
+func (g *Guard) pausing(paused bool) {
+	g.update(func(o *orders) {
+		if o.Paused = paused; paused {
+			g.kept = nil
+		}
+	})
+}
 
 // dismiss says that nothing is left to guard. It does not end the process: that would
 // take a processor from amqprun, which releases the lock next.
@@ -165,26 +176,14 @@ func (g *Guard) update(change func(*orders)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.orders)
-	if g.pid != 0 && errors.Is(g.send(nil), unix.EAGAIN) {
-		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	if g.pid != 0 {
+		g.killIfFull(g.send(nil))
 	}
 }
 
-// retire makes room for another process. The one before goes on until end is called.
-func (g *Guard) retire() (end func()) {
-	if g == nil {
-		return func() {}
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	pid, socket := g.pid, g.socket
-	g.pid = 0
-	return func() {
-		if pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			_, _ = collect(pid)
-			unix.Close(socket)
-		}
+func (g *Guard) killIfFull(err error) {
+	if errors.Is(err, unix.EAGAIN) {
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
 	}
 }
 

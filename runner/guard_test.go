@@ -178,7 +178,7 @@ func TestNoGuard(t *testing.T) {
 	g.dismiss()
 	g.abandon()
 	g.stopping()
-	g.retire()()
+	g.pausing(true)
 	if err := g.Done(); err != nil {
 		t.Error(err)
 	}

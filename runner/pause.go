@@ -77,13 +77,14 @@ func (r *run) pause(ctx context.Context) (context.Context, error) {
 // before the first process goes on.
 func (r *run) untilHeld(lost error) (context.Context, error) {
 	for {
-		r.c.Guard.KeepSocket(nil) // which would keep the old connection, and so the lock from us
-		r.replaceGuard(true)
+		r.c.Guard.pausing(true)
+		r.startGuard() // the command may be too young to have one
 		next, err := r.regain(lost)
 		if err != nil {
 			return nil, err
 		}
-		r.replaceGuard(false)
+		r.c.Guard.pausing(false)
+		r.startGuard()
 		if next.Err() == nil && !r.leaseIsOver() {
 			return next, nil
 		}
@@ -98,18 +99,6 @@ func (r *run) untilHeld(lost error) (context.Context, error) {
 }
 
 var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
-
-// replaceGuard starts a guard that has the newest connection, and ends the one before. A
-// guard of a paused tree kills that at once when amqprun is killed.
-func (r *run) replaceGuard(paused bool) {
-	r.paused = paused
-	if paused { // amqprun may be killed before the new one stands
-		r.c.Guard.pausing()
-	}
-	end := r.c.Guard.retire()
-	defer end()
-	r.startGuard()
-}
 
 // regain calls Regain, and serves what happens meanwhile.
 func (r *run) regain(lost error) (context.Context, error) {

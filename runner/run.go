@@ -23,7 +23,6 @@ type run struct {
 
 	stopping bool          // The tree is being stopped.
 	frozen   *freezer      // The tree is paused. nil: it is not.
-	paused   bool          // The guard knows that it is.
 	tstp     time.Duration // When SIGTSTP was passed on. 0: none follows.
 	wants    bool          // The command gets the terminal when it goes on.
 
@@ -84,9 +83,7 @@ func (r *run) startGuard() {
 		Born:      r.born(),
 		Signal:    int32(r.c.stopSignal()),
 		KillAfter: r.c.KillAfter,
-		Stopping:  r.stopping,
 		Pauses:    r.c.Pause != nil,
-		Paused:    r.paused,
 	}, r.c.ID)
 	if err != nil {
 		r.guardFailed(err)

@@ -14,6 +14,7 @@ import (
 // connection is what the guard keeps open: the test's end of it sees the end of file when
 // all holders have let go.
 type connection struct {
+	listener net.Listener
 	address  string
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -25,7 +26,11 @@ func listen(t *testing.T) *connection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &connection{l.Addr().String(), make(chan net.Conn, 1), make(chan struct{})}
+	return accept(t, l)
+}
+
+func accept(t *testing.T, l net.Listener) *connection {
+	c := &connection{l, l.Addr().String(), make(chan net.Conn, 1), make(chan struct{})}
 	go func() {
 		defer close(c.closed)
 		conn, err := l.Accept()
@@ -41,6 +46,9 @@ func listen(t *testing.T) *connection {
 	})
 	return c
 }
+
+// next is the connection that is made when this one has ended.
+func (c *connection) next(t *testing.T) *connection { return accept(t, c.listener) }
 
 // end is the end of the connection as a broker makes it.
 func (c *connection) end() { _ = (<-c.accepted).(*net.TCPConn).CloseWrite() }

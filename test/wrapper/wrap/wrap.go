@@ -172,7 +172,9 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.regain != "" {
 		c.Pause = &runner.Pause{
 			Possible: func(lost error) bool { return errors.Is(lost, errLost) },
-			Regain:   o.regained,
+			Regain: func(ctx context.Context) (context.Context, error) {
+				return o.regained(ctx, c.Guard)
+			},
 		}
 	}
 	if o.lose != "" {
@@ -228,7 +230,7 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 var errLost = errors.New("lost by order")
 
 // regained is for runner.Pause.
-func (o options) regained(ctx context.Context) (context.Context, error) {
+func (o options) regained(ctx context.Context, g *runner.Guard) (context.Context, error) {
 	fmt.Fprintln(os.Stderr, "wrap: paused")
 	if kept != nil {
 		_ = kept.Close()
@@ -245,6 +247,9 @@ func (o options) regained(ctx context.Context) (context.Context, error) {
 	}
 	if _, err := os.Stat(o.regain + ".never"); err == nil {
 		return nil, errLost
+	}
+	if err := o.connect(g); err != nil {
+		return nil, err
 	}
 	next, lose := context.WithCancelCause(context.Background())
 	if _, err := os.Stat(o.regain + ".again"); err == nil {
@@ -285,15 +290,18 @@ func startGuard(o options) (*runner.Guard, error) {
 		return nil, nil
 	}
 	g := runner.NewGuard()
+	return g, o.connect(g)
+}
+
+// connect makes the connection of -keep.
+func (o options) connect(g *runner.Guard) (err error) {
 	if o.keep == "" {
-		return g, nil
+		return nil
 	}
-	var err error
-	if kept, err = net.Dial("tcp", o.keep); err != nil {
-		return nil, err
+	if kept, err = net.Dial("tcp", o.keep); err == nil {
+		g.KeepSocket(lateConn{kept.(syscall.Conn), o.keepWhen})
 	}
-	g.KeepSocket(lateConn{kept.(syscall.Conn), o.keepWhen})
-	return g, nil
+	return err
 }
 
 // lateConn keeps the guard from its start, which needs the connection, until a file
