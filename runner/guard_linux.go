@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -137,6 +138,9 @@ func (g *Guard) sendAll() error {
 	}
 	var sendErr error
 	err = raw.Control(func(fd uintptr) { sendErr = g.send(unix.UnixRights(int(fd))) })
+	if errors.Is(err, net.ErrClosed) { // the lock is lost, and the tree has its grace
+		return g.send(nil)
+	}
 	if err = errors.Join(err, sendErr); err != nil {
 		return fmt.Errorf("hand the connection to the guard: %w", err)
 	}
