@@ -208,6 +208,39 @@ func (g *Guard) forget() {
 	g.pid = 0
 }
 
+// mayHaveStopped reports whether the process had a reason to stop the tree: it is time for
+// that, or the connection has ended.
+func (g *Guard) mayHaveStopped() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pid == 0 {
+		return false
+	}
+	return g.orders.StopAt != 0 && sys.Boottime() >= g.orders.StopAt || g.cut()
+}
+
+// cut reports whether either side has closed the connection.
+func (g *Guard) cut() (cut bool) {
+	if g.kept == nil {
+		return false
+	}
+	raw, err := g.kept.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { cut = hungUp(int(fd)) })
+	}
+	return cut || err != nil
+}
+
+// hungUp reports whether the other side of a connection has closed it.
+func hungUp(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
 // is reports whether pid is the guard's process.
 func (g *Guard) is(pid int) bool {
 	if g == nil {

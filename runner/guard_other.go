@@ -21,6 +21,7 @@ func (g *Guard) Done() error              { return nil }
 func (g *Guard) start(orders, string) error { return nil }
 func (g *Guard) stopping()                  {}
 func (g *Guard) pausing(bool)               {}
+func (g *Guard) mayHaveStopped() bool       { return false }
 func (g *Guard) dismiss()                   {}
 func (g *Guard) abandon()                   {}
 

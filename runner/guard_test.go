@@ -179,6 +179,9 @@ func TestNoGuard(t *testing.T) {
 	g.abandon()
 	g.stopping()
 	g.pausing(true)
+	if g.mayHaveStopped() {
+		t.Error("it has done something")
+	}
 	if err := g.Done(); err != nil {
 		t.Error(err)
 	}

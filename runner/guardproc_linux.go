@@ -212,19 +212,12 @@ func (g *guardProcess) wait(until time.Duration) {
 	}
 	for !g.watch.abandoned && g.receive(unix.MSG_DONTWAIT) {
 	}
-	// After the messages: one of them may say that amqprun knows.
-	if fds[2].Revents != 0 && g.cut() {
+	// After the messages: one of them may say that amqprun knows, or have brought another
+	// connection under the same number.
+	if fds[2].Revents != 0 && hungUp(g.kept) {
 		g.letGo()
 		g.watch.disconnected(sys.Boottime())
 	}
-}
-
-// cut reports whether the broker has closed the connection. A message may have brought
-// another one since the last poll, under the number of the one before.
-func (g *guardProcess) cut() bool {
-	fds := []unix.PollFd{{Fd: int32(g.kept), Events: unix.POLLRDHUP}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0
 }
 
 // receive takes a message. It reports whether to try again.

@@ -133,7 +133,7 @@ func (r *run) ended(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	if r.leaseIsOver() { // and the guard has killed the command
+	if r.leaseIsOver() || r.c.Guard.mayHaveStopped() {
 		r.awaitLoss(ctx)
 	}
 	if ctx.Err() != nil && (r.c.Orphans != Wait || r.gone()) { // else a pause may save the rest
@@ -163,8 +163,8 @@ func (r *run) leaseIsOver() bool {
 	return until != 0 && sys.Boottime() >= until
 }
 
-// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only
-// just woken up too.
+// awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only just
+// woken up too.
 func (r *run) awaitLoss(ctx context.Context) {
 	select {
 	case <-ctx.Done():

@@ -245,6 +245,35 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	p.endsLost()
 }
 
+// TestEndByTheGuardIsALoss: amqprun has to notice the loss too, which can take it longer
+// than the command's end. Then it stops the rest of the tree.
+func TestEndByTheGuardIsALoss(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"it is time to stop", "the connection has ended"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker := listen(t)
+			options, now := lose(t)
+			options = append(options, "-guard", "-keep", broker.address, "-kill-after", "3s")
+			if strings.Contains(name, "time") {
+				options = append(options, "-until", "10s", "-stop-after", "1s")
+			}
+			p := start(t, append(options, "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; `+
+				`trap "exit 0" TERM; while :; do sleep 0.01; done`)...)
+			leader := p.pid("leader")
+			p.guard()
+			if !strings.Contains(name, "time") {
+				broker.end()
+			}
+			eventually(t, func() bool { return !alive(leader) }, "the command to end")
+			passes(50 * time.Millisecond) // so late amqprun notices the loss
+			now()
+			p.endsLost()
+			p.await("log", "got")
+		})
+	}
+}
+
 // TestGuardReachesCarriersOfTheID: also a process that is no descendant of the stopped
 // amqprun.
 func TestGuardReachesCarriersOfTheID(t *testing.T) {

@@ -49,6 +49,7 @@ type options struct {
 	lease      time.Duration
 	renew      time.Duration
 	until      time.Duration
+	stopAfter  time.Duration
 	lose       string
 	verify     string
 	verifyFIFO string
@@ -75,6 +76,8 @@ func parse(args []string) (options, []string, error) {
 	f.DurationVar(&o.renew, "renew", 0, "but it is renewed that often")
 	f.DurationVar(&o.until, "until", 0,
 		"the tree has to be dead by then, but the lock is not lost before -lose")
+	f.DurationVar(&o.stopAfter, "stop-after", 0,
+		"with -until: the guard stops the command after that time")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
 	f.StringVar(&o.verify, "verify", "",
 		"verification fails while this file exists, and leaves a FILE.asked")
@@ -195,6 +198,9 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.until != 0 {
 		end := sys.Boottime() + o.until
 		c.Until = func() time.Duration { return end }
+		if o.stopAfter != 0 {
+			c.Guard.Renew(sys.Boottime()+o.stopAfter, end)
+		}
 	}
 	if o.lease == 0 {
 		return
