@@ -156,8 +156,8 @@ func (g *Guard) send(rights []byte) error {
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 
-// pausing says whether the tree is paused. At the beginning of a pause the process closes
-// its duplicate, which would keep the lost connection, and so the lock from us.
+// pausing says whether the tree is paused. At the beginning of a pause the process
+// closes its duplicate, which would keep the lost connection, and so the lock from us.
 func (g *Guard) pausing(paused bool) {
 	g.update(func(o *orders) {
 		if o.Paused = paused; paused {
@@ -208,8 +208,8 @@ func (g *Guard) forget() {
 	g.pid = 0
 }
 
-// mayHaveStopped reports whether the process had a reason to stop the tree: it is time for
-// that, or the connection has ended.
+// mayHaveStopped reports whether the process had a reason to stop the tree: it is time
+// for that, or the connection has ended.
 func (g *Guard) mayHaveStopped() bool {
 	if g == nil {
 		return false

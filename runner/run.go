@@ -163,8 +163,8 @@ func (r *run) leaseIsOver() bool {
 	return until != 0 && sys.Boottime() >= until
 }
 
-// awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only just
-// woken up too.
+// awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only
+// just woken up too.
 func (r *run) awaitLoss(ctx context.Context) {
 	select {
 	case <-ctx.Done():
