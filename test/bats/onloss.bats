@@ -123,6 +123,7 @@ is_paused() {
     ends_with "$((128 + $(kill -l $s)))"
     file_has "bg.$n.err" "^amqprun: warning: SIG$s while the command was paused: it was killed$"
     reported 'r["result"] == "interrupted" and r["command"]["signal"] == "SIGKILL"'
+    reported "r['error'] == 'SIG$s while the command was paused'"
     release "$other"
   done
   tick --on-loss pause --regain 1 --mutex "$LOCK"
