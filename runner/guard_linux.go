@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -44,6 +45,9 @@ func (g *Guard) KeepSocket(c syscall.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = c
+	if g.pid != 0 {
+		g.killIfFull(g.sendAll())
+	}
 }
 
 // Renew sets the instants, in sys.Boottime, at which the guard sends the stop signal and
@@ -84,7 +88,8 @@ func (g *Guard) start(o orders, id string) error {
 	if g.pid != 0 {
 		return nil
 	}
-	o.StopAt, o.KillAt = g.orders.StopAt, g.orders.KillAt
+	now := g.orders
+	o.StopAt, o.KillAt, o.Stopping, o.Paused = now.StopAt, now.KillAt, now.Stopping, now.Paused
 	g.orders, g.id = o, id
 	// SEQPACKET keeps the bounds of messages, and shows the end of this process.
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -133,6 +138,9 @@ func (g *Guard) sendAll() error {
 	}
 	var sendErr error
 	err = raw.Control(func(fd uintptr) { sendErr = g.send(unix.UnixRights(int(fd))) })
+	if errors.Is(err, net.ErrClosed) { // the lock is lost, and the tree has its grace
+		return g.send(nil)
+	}
 	if err = errors.Join(err, sendErr); err != nil {
 		return fmt.Errorf("hand the connection to the guard: %w", err)
 	}
@@ -148,8 +156,15 @@ func (g *Guard) send(rights []byte) error {
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
 
-// pausing says that the tree has been paused.
-func (g *Guard) pausing() { g.update(func(o *orders) { o.Paused = true }) }
+// pausing says whether the tree is paused. At the beginning of a pause the process
+// closes its duplicate, which would keep the lost connection, and so the lock from us.
+func (g *Guard) pausing(paused bool) {
+	g.update(func(o *orders) {
+		if o.Paused = paused; paused {
+			g.kept = nil
+		}
+	})
+}
 
 // dismiss says that nothing is left to guard. It does not end the process: that would
 // take a processor from amqprun, which releases the lock next.
@@ -165,26 +180,14 @@ func (g *Guard) update(change func(*orders)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.orders)
-	if g.pid != 0 && errors.Is(g.send(nil), unix.EAGAIN) {
-		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	if g.pid != 0 {
+		g.killIfFull(g.send(nil))
 	}
 }
 
-// retire makes room for another process. The one before goes on until end is called.
-func (g *Guard) retire() (end func()) {
-	if g == nil {
-		return func() {}
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	pid, socket := g.pid, g.socket
-	g.pid = 0
-	return func() {
-		if pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			_, _ = collect(pid)
-			unix.Close(socket)
-		}
+func (g *Guard) killIfFull(err error) {
+	if errors.Is(err, unix.EAGAIN) {
+		_ = syscall.Kill(g.pid, syscall.SIGKILL)
 	}
 }
 
@@ -203,6 +206,39 @@ func (g *Guard) abandon() {
 func (g *Guard) forget() {
 	unix.Close(g.socket)
 	g.pid = 0
+}
+
+// mayHaveStopped reports whether the process had a reason to stop the tree: it is time
+// for that, or the connection has ended.
+func (g *Guard) mayHaveStopped() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pid == 0 {
+		return false
+	}
+	return g.orders.StopAt != 0 && sys.Boottime() >= g.orders.StopAt || g.cut()
+}
+
+// cut reports whether either side has closed the connection.
+func (g *Guard) cut() (cut bool) {
+	if g.kept == nil {
+		return false
+	}
+	raw, err := g.kept.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { cut = hungUp(int(fd)) })
+	}
+	return cut || err != nil
+}
+
+// hungUp reports whether the other side of a connection has closed it.
+func hungUp(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
 }
 
 // is reports whether pid is the guard's process.

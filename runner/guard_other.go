@@ -20,8 +20,8 @@ func (g *Guard) Done() error              { return nil }
 
 func (g *Guard) start(orders, string) error { return nil }
 func (g *Guard) stopping()                  {}
-func (g *Guard) pausing()                   {}
-func (g *Guard) retire() (end func())       { return func() {} }
+func (g *Guard) pausing(bool)               {}
+func (g *Guard) mayHaveStopped() bool       { return false }
 func (g *Guard) dismiss()                   {}
 func (g *Guard) abandon()                   {}
 

@@ -178,7 +178,10 @@ func TestNoGuard(t *testing.T) {
 	g.dismiss()
 	g.abandon()
 	g.stopping()
-	g.retire()()
+	g.pausing(true)
+	if g.mayHaveStopped() {
+		t.Error("it has done something")
+	}
 	if err := g.Done(); err != nil {
 		t.Error(err)
 	}

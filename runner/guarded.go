@@ -30,9 +30,7 @@ func (r *guarded) startGuard() {
 		Born:      r.leader.born(),
 		Signal:    int32(r.c.stopSignal()),
 		KillAfter: r.c.KillAfter,
-		Stopping:  r.stopping,
 		Pauses:    r.c.Pause != nil,
-		Paused:    r.paused,
 	}, r.c.ID)
 	if err != nil {
 		r.guardFailed(err)
@@ -55,18 +53,6 @@ func (r *guarded) guardFailed(err error) {
 	}
 	r.unarmed = true
 	r.guardDue = time.After(guardAgain)
-}
-
-// replaceGuard starts a guard that has the newest connection, and ends the one before. A
-// guard of a paused tree kills that at once when amqprun is killed.
-func (r *guarded) replaceGuard(paused bool) {
-	r.paused = paused
-	if paused { // amqprun may be killed before the new one stands
-		r.c.Guard.pausing()
-	}
-	end := r.c.Guard.retire()
-	defer end()
-	r.startGuard()
 }
 
 // dismiss lets the guard go, unless something has survived the loss of the lock: then the

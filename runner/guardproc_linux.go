@@ -75,8 +75,7 @@ type guardProcess struct {
 	watch watch
 	id    string
 	timer int
-	kept  int  // the duplicate of the connection's socket, -1 for none
-	cut   bool // the broker has closed the connection
+	kept  int // the duplicate of the connection's socket, -1 for none
 
 	tick time.Duration // until the next look at a tree that is to end by itself
 
@@ -203,18 +202,20 @@ func (g *guardProcess) wait(until time.Duration) {
 	fds := []unix.PollFd{{Fd: int32(g.timer), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
 	if !g.watch.abandoned { // after it, the end of file would end every wait
 		fds[1].Fd = guardSocket // no events: only its end
-		if !g.cut {
-			fds[2] = unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP}
+		if g.watch.Pauses {     // orders can take the connection, or bring another
+			fds[1].Events = unix.POLLIN
 		}
+		fds[2] = unix.PollFd{Fd: int32(g.kept), Events: unix.POLLRDHUP}
 	}
 	if _, err := unix.Poll(fds, -1); err != nil {
 		return
 	}
 	for !g.watch.abandoned && g.receive(unix.MSG_DONTWAIT) {
 	}
-	// After the messages: one of them may say that amqprun knows.
-	if fds[2].Revents != 0 {
-		g.cut = true
+	// After the messages: one of them may say that amqprun knows, or have brought another
+	// connection under the same number.
+	if fds[2].Revents != 0 && hungUp(g.kept) {
+		g.letGo()
 		g.watch.disconnected(sys.Boottime())
 	}
 }
@@ -233,10 +234,13 @@ func (g *guardProcess) receive(flags int) (more bool) {
 		g.watch.abandoned, g.watch.abandonedAt = true, sys.Boottime()
 		return false
 	}
-	g.keep(rights[:nr])
 	if o, id, err := decodeOrders(message[:n]); err == nil {
+		if o.Paused && !g.watch.Paused {
+			g.letGo()
+		}
 		g.watch.orders, g.id = o, id
 	}
+	g.keep(rights[:nr])
 	return true
 }
 
@@ -247,6 +251,15 @@ func (g *guardProcess) keep(rights []byte) {
 		return
 	}
 	if fds, err := unix.ParseUnixRights(&messages[0]); err == nil && len(fds) == 1 {
+		g.letGo()
 		g.kept = fds[0]
+	}
+}
+
+// letGo closes the duplicate of the connection's socket, if there is one.
+func (g *guardProcess) letGo() {
+	if g.kept >= 0 {
+		unix.Close(g.kept)
+		g.kept = -1
 	}
 }

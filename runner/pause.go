@@ -64,13 +64,14 @@ func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 // before the first process goes on.
 func (r *pauser) untilHeld(lost error) (context.Context, error) {
 	for {
-		r.c.Guard.KeepSocket(nil) // which would keep the old connection, and so the lock from us
-		r.replaceGuard(true)
+		r.c.Guard.pausing(true)
+		r.startGuard() // the command may be too young to have one
 		next, err := r.regain(lost)
 		if err != nil {
 			return nil, err
 		}
-		r.replaceGuard(false)
+		r.c.Guard.pausing(false)
+		r.startGuard()
 		if next.Err() == nil && !r.leaseIsOver() {
 			return next, nil
 		}
@@ -86,7 +87,7 @@ func (r *pauser) untilHeld(lost error) (context.Context, error) {
 
 var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
 
-// awaitLoss waits for the end of ctx after the lease. The timer that ends it has only
+// awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only
 // just woken up too.
 func awaitLoss(ctx context.Context) {
 	select {

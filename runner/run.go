@@ -80,7 +80,7 @@ func (r *run) ended(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	if r.leaseIsOver() { // and the guard has killed the command
+	if r.leaseIsOver() || r.c.Guard.mayHaveStopped() {
 		awaitLoss(ctx)
 	}
 	if ctx.Err() != nil && (r.c.Orphans != Wait || r.gone()) { // else a pause may save the rest

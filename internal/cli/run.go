@@ -121,29 +121,47 @@ func checkRun(o *options) error {
 			o.Slots)
 	case o.given["once"] && (o.Once <= 0 || o.Lock.Kind != amqplock.KindMutex):
 		return exit.Usagef("--once %s: only a mutex, and a time of more than 0", o.Once)
-	case o.OnLoss == job.Pause && !runner.CanPause:
-		return exit.Usagef("--on-loss pause: only Linux lets amqprun find all processes of a command")
-	case o.OnLoss == job.Pause && (o.Greedy || o.Count > 1 || o.Count == amqplock.All):
-		return exit.Usagef("--on-loss pause is for a mutex or one slot, without --count and --greedy")
-	case o.OnLoss == job.Keep && o.Elastic:
-		return exit.Usagef("--on-loss keep and --elastic exclude each other")
-	case o.OnLoss == job.Keep && (o.Fence || o.Once > 0):
-		return exit.Usagef("--on-loss keep excludes --fence and --once: two commands may run at once")
 	case o.given["regain"] && o.OnLoss != job.Pause:
 		return exit.Usagef("--regain needs --on-loss pause")
-	case o.Elastic && o.Fence:
-		e := exit.Usagef("--elastic and --fence exclude each other")
-		if !o.given["fence"] {
-			e.Hint = "AMQPRUN_FENCE is set; --fence=false takes it back"
-		}
-		return e
 	case o.Elastic && !o.Greedy:
 		return exit.Usagef("--elastic needs --greedy")
+	}
+	if text := refused(o); text != "" {
+		return &exit.UsageError{Text: text, Hint: takeBack(o)}
 	}
 	if o.given["report"] {
 		return report.Check(o.Report)
 	}
 	return nil
+}
+
+// refused says why --on-loss or --fence does not go with the rest; empty if it does.
+func refused(o *options) string {
+	switch {
+	case o.OnLoss == job.Pause && !runner.CanPause:
+		return "--on-loss pause: only Linux lets amqprun find all processes of a command"
+	case o.OnLoss == job.Pause && (o.Greedy || o.Count > 1 || o.Count == amqplock.All):
+		return "--on-loss pause is for a mutex or one slot, without --count and --greedy"
+	case o.OnLoss == job.Keep && o.Elastic:
+		return "--on-loss keep and --elastic exclude each other"
+	case o.OnLoss == job.Keep && (o.Fence || o.Once > 0):
+		return "--on-loss keep excludes --fence and --once: two commands may run at once"
+	case o.Elastic && o.Fence:
+		return "--elastic and --fence exclude each other"
+	}
+	return ""
+}
+
+// takeBack is a hint for an option that the command line does not have: a variable has
+// set it, perhaps far away.
+func takeBack(o *options) string {
+	switch {
+	case o.OnLoss != job.Stop && !o.given["on-loss"]:
+		return "AMQPRUN_ON_LOSS is set; --on-loss stop takes it back"
+	case o.Fence && !o.given["fence"]:
+		return "AMQPRUN_FENCE is set; --fence=false takes it back"
+	}
+	return ""
 }
 
 // newID returns an identifier that no other run has.

@@ -20,11 +20,15 @@ func Usagef(format string, args ...any) *UsageError {
 
 func (e *UsageError) Error() string { return e.Text }
 
-// Interrupted says that a signal ended the wait for the lock.
-type Interrupted struct{ Signal syscall.Signal }
+// Interrupted says that a signal ended a run without the lock: its wait for that, or its
+// pause.
+type Interrupted struct {
+	Signal syscall.Signal
+	While  string
+}
 
 func (i *Interrupted) Error() string {
-	return fmt.Sprintf("%s while waiting for the lock", signals.Name(i.Signal))
+	return fmt.Sprintf("%s while %s", signals.Name(i.Signal), i.While)
 }
 
 // hinted is an error with a hint.

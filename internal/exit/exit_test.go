@@ -56,8 +56,8 @@ func TestOutcome(t *testing.T) {
 		{nil, Outcome{}},
 		{held, Outcome{Code: 3}},
 		{&amqplock.Error{Kind: amqplock.ErrAccess}, Outcome{Code: 77}},
-		{&Interrupted{syscall.SIGTERM}, Outcome{Code: 143}},
-		{&Interrupted{syscall.SIGINT}, Outcome{Code: 130, Signal: syscall.SIGINT}},
+		{&Interrupted{Signal: syscall.SIGTERM}, Outcome{Code: 143}},
+		{&Interrupted{Signal: syscall.SIGINT}, Outcome{Code: 130, Signal: syscall.SIGINT}},
 	} {
 		if got := Of(c.err, 3); got != c.want {
 			t.Errorf("%v ends as %+v, want %+v", c.err, got, c.want)

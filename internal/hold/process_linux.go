@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -83,25 +84,47 @@ func Args(pid int) []string {
 // Caller is the process that called us: the nearest ancestor with another standard
 // output. A shell forks itself for $(...). That copy ends with us, and has our pipe for
 // its output; the shell that reads the pipe has another one.
+//
+// In $(amqprun hold | tee log) the copy has a pipe of its own, and ends with us too.
 func Caller() int {
 	pid := os.Getppid()
-	ours, _ := os.Readlink("/proc/self/fd/1")
+	ours := output(os.Getpid())
 	if !strings.HasPrefix(ours, "pipe:") {
 		return pid
 	}
-	for pid > 1 {
-		theirs, err := os.Readlink(proc(pid, "fd/1"))
-		stat := statOf(pid)
-		if err != nil || theirs != ours || len(stat) < 2 {
-			break
-		}
-		parent, _ := strconv.Atoi(stat[1])
-		if parent == 0 {
-			break
-		}
-		pid = parent
+	for output(pid) == ours && parentOf(pid) > 0 {
+		pid = parentOf(pid)
+	}
+	shell := parentOf(pid)
+	if !reads(pid, ours) && reads(shell, output(pid)) && slices.Equal(Args(pid), Args(shell)) {
+		return shell
 	}
 	return pid
+}
+
+func output(pid int) string {
+	file, _ := os.Readlink(proc(pid, "fd/1"))
+	return file
+}
+
+// parentOf returns 0 where there is none to see.
+func parentOf(pid int) int {
+	stat := statOf(pid)
+	if len(stat) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(stat[1])
+	return parent
+}
+
+// reads reports whether a process has a pipe open for reading.
+func reads(pid int, pipe string) bool {
+	fds, _ := os.ReadDir(proc(pid, "fd"))
+	return slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+		file, _ := os.Readlink(proc(pid, "fd/"+fd.Name()))
+		info, err := fd.Info()
+		return file == pipe && err == nil && info.Mode()&0o400 != 0
+	})
 }
 
 // nameProcess shows our name instead of that of the file that was executed.

@@ -12,7 +12,6 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 	"github.com/amqprun/amqprun/internal/held"
 	"github.com/amqprun/amqprun/runner"
-	"github.com/amqprun/amqprun/signals"
 )
 
 // holding is the lock that a run holds, or has lost. With Pause and Keep another Lock may
@@ -159,8 +158,8 @@ func (h *holding) acquire(ctx context.Context) (*amqplock.Lock, error) {
 func (h *holding) ended(status runner.Status, err error) error {
 	var by *runner.Interrupted
 	if errors.As(err, &by) {
-		h.c.Warnf("%s while the command was paused: it was killed", signals.Name(by.Signal))
-		err = &exit.Interrupted{Signal: by.Signal}
+		err = &exit.Interrupted{Signal: by.Signal, While: "the command was paused"}
+		h.c.Warnf("%v: it was killed", err)
 	}
 	lock := h.current()
 	lock.SetEnding(endingOf(status, err))

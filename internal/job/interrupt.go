@@ -29,7 +29,9 @@ func untilSignal(sigs <-chan os.Signal, deadline time.Time) (
 			select {
 			case s := <-sigs:
 				if interrupts(s) {
-					taken := &exit.Interrupted{Signal: s.(syscall.Signal)}
+					taken := &exit.Interrupted{
+						Signal: s.(syscall.Signal), While: "waiting for the lock",
+					}
 					cancelCause(taken)
 					got <- taken
 					return

@@ -52,6 +52,17 @@ teardown() {
   done
 }
 
+@test "what hold prints can pass through a filter, in bash, dash and zsh" {
+  for shell in bash dash zsh; do
+    sane_run -0 "$shell" -c 'eval "$(amqprun hold --mutex "$1" | tee log)"
+      amqprun check --mutex "$1"; echo "check $?"; amqprun release' - "$LOCK"
+    [[ $output == *'check 75'* ]]
+    # A script whose own output is read holds for itself.
+    sane_run -0 "$shell" -c 'out=$("$1" -c "amqprun hold --mutex $2 | tee log"); exec amqprun --mutex "$2" -w 20 true' \
+      - "$shell" "$LOCK"
+  done
+}
+
 @test "a failure ends the script with the status of hold, in bash, dash and zsh" {
   hold --mutex "$LOCK"
   for shell in bash dash zsh; do

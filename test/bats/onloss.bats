@@ -18,11 +18,13 @@ teardown() {
 }
 
 # Starts a command that writes a line to the file ticks all the time, until there is a file end. Then it
-# exits with 7. Sets $n to its number.
+# exits with 7. Sets $n to its number. The guard kills the command of an amqprun that is stopped until the
+# lease is over, or for the grace after the connection's end. On a busy machine rabbitmqctl takes longer
+# than either is unless an option says so.
 tick() { # OPTION...
   rm -f end ticks
   # shellcheck disable=SC2016 # for the inner shell
-  start_bg amqprun "$@" -- sh -c 'until echo "$AMQPRUN_ID" >id; do :; done; until [ -e end ]; do echo >>ticks; sleep 0.01; done; exit 7'
+  start_bg amqprun --heartbeat 60 --kill-after 60 "$@" -- sh -c 'until echo "$AMQPRUN_ID" >id; do :; done; until [ -e end ]; do echo >>ticks; sleep 0.01; done; exit 7'
   n=${#BACKGROUND[@]}
   wait_until 20 test -s ticks
 }
@@ -54,13 +56,15 @@ reported() { /usr/bin/python3 -c 'import json, sys; r = json.load(open("report.j
 # Closes the connections of the command of tick, which notices that when another has the lock. That other
 # run holds the lock until it gets TERM.
 lose_to() { # OPTION...
-  local pid=${BACKGROUND[n - 1]}
+  local pid=${BACKGROUND[n - 1]} close
   start_waiter 1 "$@" -- sh -c 'echo got; exec sleep 600'
   other=$bg_pid
   kill -STOP "$pid"
-  broker_close_connections "$LOCK: sh -c 'until"
-  wait_until 20 file_has "bg.${#BACKGROUND[@]}.out" got
+  broker_close_connections "$LOCK: sh -c 'until" >ctl.out &
+  close=$!
+  wait_until 60 file_has "bg.${#BACKGROUND[@]}.out" got
   kill -CONT "$pid"
+  wait "$close"
 }
 
 # Waits until the command is paused.
@@ -119,6 +123,7 @@ is_paused() {
     ends_with "$((128 + $(kill -l $s)))"
     file_has "bg.$n.err" "^amqprun: warning: SIG$s while the command was paused: it was killed$"
     reported 'r["result"] == "interrupted" and r["command"]["signal"] == "SIGKILL"'
+    reported "r['error'] == 'SIG$s while the command was paused'"
     release "$other"
   done
   tick --on-loss pause --regain 1 --mutex "$LOCK"
@@ -188,4 +193,10 @@ is_paused() {
   sane_run -64 --separate-stderr amqprun --on-loss keep --once 1h --mutex "$LOCK" true
   assert_error 'keep excludes --fence and --once'
   sane_run -64 amqprun hold --on-loss pause --mutex "$LOCK"
+  for conflict in 'pause --count 2' 'keep --greedy --elastic' 'keep --fence'; do
+    read -r variable options <<<"$conflict"
+    # shellcheck disable=SC2086 # several words
+    AMQPRUN_ON_LOSS=$variable sane_run -64 --separate-stderr amqprun $options --semaphore "$LOCK" true
+    assert_error on-loss 'AMQPRUN_ON_LOSS is set; --on-loss stop takes it back'
+  done
 }

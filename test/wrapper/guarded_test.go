@@ -14,6 +14,7 @@ import (
 // connection is what the guard keeps open: the test's end of it sees the end of file when
 // all holders have let go.
 type connection struct {
+	listener net.Listener
 	address  string
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -25,7 +26,11 @@ func listen(t *testing.T) *connection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &connection{l.Addr().String(), make(chan net.Conn, 1), make(chan struct{})}
+	return accept(t, l)
+}
+
+func accept(t *testing.T, l net.Listener) *connection {
+	c := &connection{l, l.Addr().String(), make(chan net.Conn, 1), make(chan struct{})}
 	go func() {
 		defer close(c.closed)
 		conn, err := l.Accept()
@@ -41,6 +46,9 @@ func listen(t *testing.T) *connection {
 	})
 	return c
 }
+
+// next is the connection that is made when this one has ended.
+func (c *connection) next(t *testing.T) *connection { return accept(t, c.listener) }
 
 // end is the end of the connection as a broker makes it.
 func (c *connection) end() { _ = (<-c.accepted).(*net.TCPConn).CloseWrite() }
@@ -235,6 +243,35 @@ func TestGuardEnforcesTheLeaseOnAStoppedAmqprun(t *testing.T) {
 	}
 	p.send(syscall.SIGCONT)
 	p.endsLost()
+}
+
+// TestEndByTheGuardIsALoss: amqprun has to notice the loss too, which can take it longer
+// than the command's end. Then it stops the rest of the tree.
+func TestEndByTheGuardIsALoss(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"it is time to stop", "the connection has ended"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker := listen(t)
+			options, now := lose(t)
+			options = append(options, "-guard", "-keep", broker.address, "-kill-after", "3s")
+			if strings.Contains(name, "time") {
+				options = append(options, "-until", "10s", "-stop-after", "1s")
+			}
+			p := start(t, append(options, "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; `+
+				`trap "exit 0" TERM; while :; do sleep 0.01; done`)...)
+			leader := p.pid("leader")
+			p.guard()
+			if !strings.Contains(name, "time") {
+				broker.end()
+			}
+			eventually(t, func() bool { return !alive(leader) }, "the command to end")
+			passes(50 * time.Millisecond) // so late amqprun notices the loss
+			now()
+			p.endsLost()
+			p.await("log", "got")
+		})
+	}
 }
 
 // TestGuardReachesCarriersOfTheID: also a process that is no descendant of the stopped

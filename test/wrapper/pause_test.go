@@ -291,6 +291,62 @@ func TestKillOfAmqprunWhilePaused(t *testing.T) {
 	}
 }
 
+// TestGuardLivesThroughAPause: at the limit of processes there could be no other one. It
+// lets go of the lost connection, and keeps the next one open.
+func TestGuardLivesThroughAPause(t *testing.T) {
+	t.Parallel()
+	broker := listen(t)
+	l := newPausable(t)
+	p := l.start([]string{"-keep", broker.address, "-kill-after", "1h"}, "sh", "-c",
+		stubborn+`stubborn env; echo $$ >leader; `+looping("log"))
+	daemon, leader := p.pid("pid"), p.pid("leader")
+	p.goesOn("log")
+	guard := p.guard()
+	for round := 1; round <= 2; round++ {
+		l.pause()
+		p.awaitPaused(round)
+		broker.awaitClosed(t)
+		broker = broker.next(t)
+		l.regain()
+		p.goesOn("log")
+		if now := p.guard(); now != guard {
+			t.Errorf("the guard is %v", describe([]int{now}))
+		}
+	}
+	p.send(syscall.SIGKILL)
+	p.await("log", "got")
+	if broker.isClosed() {
+		t.Error("the lock is free while the command has its grace")
+	}
+	touch(t, p.path("release"))
+	broker.awaitClosed(t, daemon, leader)
+}
+
+// TestPauseThatCannotStopAllKills: a set-uid program gets no SIGSTOP of amqprun.
+func TestPauseThatCannotStopAllKills(t *testing.T) {
+	t.Parallel()
+	l := newPausable(t)
+	accessible(t, l.options[1])
+	accessible(t, l.fifo)
+	p, command := unkillable(t, append(l.options, "-until", "2s", "-status", "status")...)
+	child := p.pid("child")
+	l.pause()
+	if got := p.end(); got != wrap.ExitLost {
+		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
+	}
+	if got := p.stderr.String(); !strings.Contains(got, "cannot be stopped by SIGSTOP") ||
+		strings.Contains(got, "wrap: paused") {
+		t.Error(got)
+	}
+	if got := p.read("status"); !strings.Contains(got, "stopped=true unfinished=true") ||
+		!strings.Contains(got, "paused=false") {
+		t.Errorf("status %q", got)
+	}
+	if !alive(command) || alive(child) {
+		t.Error(describe([]int{command, child}))
+	}
+}
+
 // TestPauseOutlivesTheLease: neither amqprun nor its guard ends a paused command when the
 // lease is over, nor when the broker closes the connection. Without a grace the guard
 // leaves amqprun the time to pause.

@@ -12,14 +12,15 @@ import (
 )
 
 // unkillable starts a wrapper that runs as nobody, and whose command, by a set-uid copy
-// of perl, is root's.
+// of perl, is root's. A child of it is not.
 func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to have a process that the wrapper may not kill")
 	}
 	p = prepare(t, append(options, "--", "./root", "-e",
-		`$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
+		`unless (fork) { $> = $<; open my $f, ">", "child"; print $f "$$\n"; close $f; sleep 300 }
+		$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
 	perl, err := os.ReadFile(mustLook(t, "perl"))
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ type options struct {
 	lease      time.Duration
 	renew      time.Duration
 	until      time.Duration
+	stopAfter  time.Duration
 	lose       string
 	verify     string
 	verifyFIFO string
@@ -75,6 +76,8 @@ func parse(args []string) (options, []string, error) {
 	f.DurationVar(&o.renew, "renew", 0, "but it is renewed that often")
 	f.DurationVar(&o.until, "until", 0,
 		"the tree has to be dead by then, but the lock is not lost before -lose")
+	f.DurationVar(&o.stopAfter, "stop-after", 0,
+		"with -until: the guard stops the command after that time")
 	f.StringVar(&o.lose, "lose", "", "a FIFO: the lock is lost when it is opened for writing")
 	f.StringVar(&o.verify, "verify", "",
 		"verification fails while this file exists, and leaves a FILE.asked")
@@ -172,7 +175,9 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.regain != "" {
 		c.Pause = &runner.Pause{
 			Possible: func(lost error) bool { return errors.Is(lost, errLost) },
-			Regain:   o.regained,
+			Regain: func(ctx context.Context) (context.Context, error) {
+				return o.regained(ctx, c.Guard)
+			},
 		}
 	}
 	if o.lose != "" {
@@ -193,6 +198,9 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 	if o.until != 0 {
 		end := sys.Boottime() + o.until
 		c.Until = func() time.Duration { return end }
+		if o.stopAfter != 0 {
+			c.Guard.Renew(sys.Boottime()+o.stopAfter, end)
+		}
 	}
 	if o.lease == 0 {
 		return
@@ -228,7 +236,7 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 var errLost = errors.New("lost by order")
 
 // regained is for runner.Pause.
-func (o options) regained(ctx context.Context) (context.Context, error) {
+func (o options) regained(ctx context.Context, g *runner.Guard) (context.Context, error) {
 	fmt.Fprintln(os.Stderr, "wrap: paused")
 	if kept != nil {
 		_ = kept.Close()
@@ -245,6 +253,9 @@ func (o options) regained(ctx context.Context) (context.Context, error) {
 	}
 	if _, err := os.Stat(o.regain + ".never"); err == nil {
 		return nil, errLost
+	}
+	if err := o.connect(g); err != nil {
+		return nil, err
 	}
 	next, lose := context.WithCancelCause(context.Background())
 	if _, err := os.Stat(o.regain + ".again"); err == nil {
@@ -285,15 +296,18 @@ func startGuard(o options) (*runner.Guard, error) {
 		return nil, nil
 	}
 	g := runner.NewGuard()
+	return g, o.connect(g)
+}
+
+// connect makes the connection of -keep.
+func (o options) connect(g *runner.Guard) (err error) {
 	if o.keep == "" {
-		return g, nil
+		return nil
 	}
-	var err error
-	if kept, err = net.Dial("tcp", o.keep); err != nil {
-		return nil, err
+	if kept, err = net.Dial("tcp", o.keep); err == nil {
+		g.KeepSocket(lateConn{kept.(syscall.Conn), o.keepWhen})
 	}
-	g.KeepSocket(lateConn{kept.(syscall.Conn), o.keepWhen})
-	return g, nil
+	return err
 }
 
 // lateConn keeps the guard from its start, which needs the connection, until a file
