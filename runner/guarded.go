@@ -10,7 +10,6 @@ import (
 type guarded struct {
 	shared
 	guardDue <-chan time.Time // When to start the guard. Nil: there is one, or never.
-	paused   bool             // The guard knows that the tree is paused.
 	unarmed  bool             // A warning says that there is no guard.
 }
 

@@ -39,7 +39,8 @@ func isProcess(term []byte) bool {
 	if len(term) < 5 || term[0] != 131 || term[1] != 88 {
 		return false
 	}
-	length, rest := 0, []byte(nil)
+	var length int
+	var rest []byte
 	switch term[2] {
 	case 118:
 		length, rest = int(binary.BigEndian.Uint16(term[3:])), term[5:]

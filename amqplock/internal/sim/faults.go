@@ -234,11 +234,6 @@ func (q *party) faults(name string) (all []Fault) {
 	return all
 }
 
-// awake is when a timer fires: the process may be stopped at its instant.
-func (q *party) awake(at int64) int64 {
-	return q.over("freeze", time.Unix(0, at)).UnixNano()
-}
-
 // working is how long a command takes from now on: it does nothing while it is stopped.
 func (q *party) working(work time.Duration) time.Duration {
 	for _, f := range q.faults("freeze") {

@@ -4,6 +4,7 @@ package sim
 
 import (
 	"runtime"
+	"time"
 	"unsafe"
 )
 
@@ -28,3 +29,8 @@ func (q *party) belong() { simBelong(unsafe.Pointer(q)) }
 
 func seedRuntime(seed uint64) { simDice = seed | 1 }
 func unseedRuntime()          { simDice = 0 }
+
+// awake is when a timer fires: the process may be stopped at its instant.
+func (q *party) awake(at int64) int64 {
+	return q.over("freeze", time.Unix(0, at)).UnixNano()
+}
