@@ -165,10 +165,10 @@ func (c *claims) leaseIsOver() bool {
 	return c.cfg.clock.Now() >= end-c.cfg.StopTime
 }
 
-// isOld reports whether half of the lease is over: the work under the lock may not live to
-// see an answer to the next check, where the broker is that slow.
-func (a *attempt) isOld() bool {
-	return a.cfg.clock.Now()-a.sent > a.link.Lock.Config.Heartbeat || a.leaseIsOver()
+// isOld reports whether half of the lease is over. Where a broker is that slow, the work
+// may not live to see the answer to the next check.
+func (c *claims) isOld() bool {
+	return c.cfg.clock.Now()-c.sent > c.link.Lock.Config.Heartbeat || c.leaseIsOver()
 }
 
 // proveAgain is for what was granted too long ago to be handed out. What it cannot prove

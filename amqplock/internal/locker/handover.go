@@ -18,7 +18,7 @@ import (
 type handover struct {
 	*keeper
 	publishing sync.WaitGroup     // what uses the publish connection, and ends with the checks
-	preparing  context.Context    // of what does not end with the checks
+	preparing  context.Context    // for preparations that may outlast the checks
 	hurry      context.CancelFunc // ends preparing
 	will       will
 }

@@ -137,8 +137,8 @@ func TestSilenceCanBeRegained(t *testing.T) {
 	mustRegain(t, lock)
 }
 
-// twoNodes names the broker twice, in the order known, other. The first falls silent behind
-// the login when mute is set.
+// twoNodes names the broker twice, in the order known, other. The first falls silent
+// after the login when mute is set.
 func twoNodes(t *testing.T, cfg *Config) (mute *atomic.Bool) {
 	t.Helper()
 	known := address(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// The lock connection of a newcomer may end while it waits for an earlier run. Then it has
-// nothing to wait for.
+// The lock connection of a newcomer may end while it waits for an earlier run. Then it
+// has nothing to wait for.
 func TestTheWaitForARivalEndsWithTheLockConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -72,8 +72,8 @@ func TestSuspendWhileAcquiring(t *testing.T) {
 	}
 }
 
-// The broker need not be asleep for that: it may take longer than a lease to grant the
-// lock, or so long that little of the lease is left.
+// A broker that is awake may also take longer than a lease to grant the lock. Or it takes
+// so long that little of the lease is left.
 func TestSlowGrantIsProvenAgain(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{2500 * time.Millisecond, 5 * time.Second} {

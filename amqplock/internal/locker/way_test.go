@@ -11,8 +11,8 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// A queue that is in the way of the history costs no time: it is nothing that a stream may
-// be made of yet, nor a broker that does not answer.
+// A queue that is in the way of the history costs no time. The broker has answered, and
+// no stream can come of that queue.
 func TestAQueueInTheWayCostsNoTime(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -18,9 +18,9 @@ import (
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
 // none is. It waits for as long as the broker took to take the question, if that is more.
-// Where none is missing it waits for as long as the newest answer took, up to the former:
-// those who wait may be slower than those who hold. askAtMost bounds it all, maxAnswers
-// and maxBytes what untrusted participants can make it keep.
+// Where none is missing it waits for as long as the newest answer took, up to the former,
+// because waiters may be slower than holders. askAtMost bounds it all.
+// maxAnswers and maxBytes bound what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond

@@ -46,8 +46,8 @@ func TestForgedAddresses(t *testing.T) {
 	}
 }
 
-// Who may ask must not be able to end the connections of those who answer. Those have
-// places in wait queues.
+// An asker must not be able to end the connections of participants that answer. Waiters
+// among them would lose their places.
 func TestForgedAddressesEndNoConnection(t *testing.T) {
 	t.Parallel()
 	h := newHolder(t, "forged-"+rand.Text())
@@ -68,7 +68,7 @@ func TestForgedAddressesEndNoConnection(t *testing.T) {
 	}
 }
 
-// What a broker gives itself for an address is genuine, whatever its version.
+// The addresses that brokers make are genuine, whatever the version.
 func TestGenuineAddress(t *testing.T) {
 	t.Parallel()
 	channel, err := testLink(t).Lock.Channel()

@@ -274,8 +274,8 @@ func (o *oracle) pauses(c *command) {
 }
 
 // resumes is called when the command goes on, or is killed because of err. It may be
-// killed only if its lock was another's, or could not be had in time. It may go on only if
-// no other has had the lock that keeps a history.
+// killed only if its lock was another's, or could not be had in time. It may go on only
+// if no other that keeps a history has had the lock.
 func (o *oracle) resumes(c *command, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

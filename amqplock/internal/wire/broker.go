@@ -173,8 +173,8 @@ func (b Broker) urls() []string {
 // Forgive lets Open ask again the nodes that have refused us.
 func (b Broker) Forgive() { b.nodes.forgive() }
 
-// Skip has Open begin with another node than that of the newest connection. A node that is
-// cut off from the others takes connections, and may grant nothing.
+// Skip has Open begin with another node than that of the newest connection. A node that
+// is cut off from the others takes connections, and may grant nothing.
 func (b Broker) Skip() { b.nodes.skip() }
 
 // Debugf logs a step.

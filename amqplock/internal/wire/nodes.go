@@ -166,4 +166,5 @@ func label(uri amqp.URI) string {
 }
 
 // inURL escapes what a virtual host in a URL cannot have.
-var inURL = strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "@", "%40", " ", "%20")
+var inURL = strings.NewReplacer(
+	"%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "@", "%40", " ", "%20")
