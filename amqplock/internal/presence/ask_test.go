@@ -24,12 +24,13 @@ func TestQuestionsThatWereGivenUpLeaveNoChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slow = 10 * time.Millisecond
 		const channels = 30
-		b := broker.New(broker.Options{Channels: channels, Cost: func(_ *rand.Rand, method, _ string) time.Duration {
+		cost := func(_ *rand.Rand, method, _ string) time.Duration {
 			if method == "basic.consume" {
 				return slow
 			}
 			return 0
-		}})
+		}
+		b := broker.New(broker.Options{Channels: channels, Cost: cost})
 		defer b.Close()
 		link, err := wire.Connect(t.Context(), wire.Broker{Dial: b.DialContext})
 		if err != nil {

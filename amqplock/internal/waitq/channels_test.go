@@ -40,7 +40,9 @@ func simulated(t *testing.T, cost time.Duration) (*Waiter, *wire.Link) {
 	return &Waiter{
 		Queue: Queue{Lock: wire.Ref{Kind: wire.Mutex, Name: "x"}, Link: connect(), Look: LookEvery},
 		Retry: FirstRetry,
-		Try:   func(context.Context, bool) error { return fault.ErrBusy }, PutBack: func(context.Context) {},
+		Try:   func(context.Context, bool) error { return fault.ErrBusy },
+
+		PutBack: func(context.Context) {},
 	}, connect()
 }
 
@@ -69,7 +71,7 @@ func TestLostPlacesLeaveNoChannels(t *testing.T) {
 	})
 }
 
-// Nor does a broker that takes too long to declare it.
+// A broker that takes too long to declare it costs none either.
 func TestQueuesThatWereGivenUpLeaveNoChannels(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
