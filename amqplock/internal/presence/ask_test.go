@@ -18,17 +18,19 @@ import (
 )
 
 // A waiter asks again and again, over one connection, and gives up where the broker is
-// slow. A connection has 2,047 channels.
+// slow. A connection has a limit of channels.
 func TestQuestionsThatWereGivenUpLeaveNoChannels(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const slow = 10 * time.Millisecond
-		b := broker.New(broker.Options{Cost: func(_ *rand.Rand, method, _ string) time.Duration {
+		const channels = 30
+		cost := func(_ *rand.Rand, method, _ string) time.Duration {
 			if method == "basic.consume" {
 				return slow
 			}
 			return 0
-		}})
+		}
+		b := broker.New(broker.Options{Channels: channels, Cost: cost})
 		defer b.Close()
 		link, err := wire.Connect(t.Context(), wire.Broker{Dial: b.DialContext})
 		if err != nil {
@@ -41,7 +43,7 @@ func TestQuestionsThatWereGivenUpLeaveNoChannels(t *testing.T) {
 		if err := declareExchanges(link.Publish()); err != nil {
 			t.Fatal(err)
 		}
-		for range 2100 {
+		for range 2 * channels {
 			ctx, cancel := context.WithTimeout(t.Context(), slow/2)
 			if _, err := Ask(ctx, link, Everybody, 1); err == nil {
 				t.Fatal("asked, although the broker has not answered")

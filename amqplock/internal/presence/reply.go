@@ -17,6 +17,9 @@ const replyPrefix = "amq.rabbitmq.reply-to"
 // mayAnswer reports whether an answer may go to an address. RabbitMQ before 4.2 fails
 // (541) at one that it has not made, and closes the connection of whoever publishes to
 // it. That would cost a waiter its place. Later ones take it for a queue that is gone.
+//
+// 3.10 also fails at an address that is well made and names a node that is not there. We
+// cannot know the nodes.
 func mayAnswer(c *wire.Conn, address string) bool {
 	return strings.HasPrefix(address, replyPrefix) && (!c.Before(4, 2) || isGenuine(address))
 }

@@ -34,27 +34,33 @@ type Queue struct {
 // is all there is. q.ahead is how many wait in it.
 func (q *Queue) open(ctx context.Context) *amqp.Channel {
 	q.ahead = 0
-	channel, err := (*amqp.Channel)(nil), q.Link.OpenPublish(ctx)
+	channel, err := (*wire.Channel)(nil), q.Link.OpenPublish(ctx)
 	if err == nil {
-		publish, messages := q.Link.Publish().Connection, q.Link.Messages()
+		publish, messages := q.Link.Publish(), q.Link.Messages()
 		channel, err = wire.TimedFor(ctx, q.Link, "open the wait queue",
-			func(context.Context) (*amqp.Channel, error) {
-				channel, err := publish.Channel()
-				if err == nil {
-					err = messages.Open() // for the hint on leaving the queue
+			func(ctx context.Context) (*wire.Channel, error) {
+				if err := messages.Open(); err != nil { // for the hint on leaving the queue
+					return nil, err
 				}
-				return channel, err
+				return wire.OpenChannel(ctx, publish)
 			})
 	}
 	if err == nil {
 		q.ahead, err = wire.TimedFor(ctx, q.Link, "declare the wait queue",
-			func(context.Context) (int, error) { return Declare(channel, q.Lock.Name) })
+			func(ctx context.Context) (int, error) {
+				return wire.CallOn(ctx, channel, func() (int, error) {
+					return Declare(channel.Channel, q.Lock.Name)
+				})
+			})
+		if err != nil {
+			channel.CloseLater()
+		}
 	}
 	if err != nil {
 		q.Link.Broker.Debugf("no wait queue: %v", err)
 		return nil
 	}
-	return channel
+	return channel.Channel
 }
 
 // join takes the place in the queue; nil where there is no queue.

@@ -130,6 +130,7 @@ func (w *Waiter) stand(
 			if !ok {
 				// Not back at once: whatever removed the queue may do so again.
 				hints, w.first, w.soon = nil, false, nil
+				w.drop(place) // its channel stands if only the queue was removed
 				w.PutBack(ctx)
 				w.report(nil)
 				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
@@ -192,7 +193,7 @@ func (w *Waiter) heed(
 	case err == nil:
 		w.pass(place, hint)
 	case errors.Is(err, fault.ErrTooFew):
-		_ = place.leave() // with the hint, which goes to the next: that may want less
+		w.drop(place) // with the hint, which goes to the next: that may want less
 	case errors.Is(err, fault.ErrBusy):
 		_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 		w.report(place)
@@ -287,6 +288,11 @@ func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
 		}
 		_ = place.leave()
 	})
+}
+
+// drop leaves the queue. The answer is not waited for.
+func (w *Waiter) drop(place *Place) {
+	w.leaving.Go(func() { _ = place.leave() }) // ends with the publish connection at the latest
 }
 
 // leave leaves the queue after a try without a hint in hand that has succeeded. It
