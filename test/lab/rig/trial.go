@@ -46,7 +46,7 @@ const Closes = 4
 const (
 	trialContenders = 20 // for each lock
 	// trialRegain is longer than a node may be away, on a busy machine too.
-	trialRegain = "300"
+	trialRegain = "120"
 )
 
 // Run makes AMQPRUN_LAB_FAULTS faults, or 10.
