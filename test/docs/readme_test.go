@@ -104,8 +104,8 @@ func TestPictureShowsTheDemo(t *testing.T) {
 		t.Fatalf("%d headings found in scripts/demo", len(headings))
 	}
 	for _, heading := range headings {
-		// freeze draws spaces that do not break.
-		if want := strings.ReplaceAll(heading[1], " ", "\u00a0"); !strings.Contains(shown.String(), want) {
+		want := strings.ReplaceAll(heading[1], " ", "\u00a0") // so freeze draws spaces
+		if !strings.Contains(shown.String(), want) {
 			t.Errorf("docs/demo.svg does not show %q: make picture", heading[1])
 		}
 	}
