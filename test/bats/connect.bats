@@ -102,7 +102,7 @@ secret_file() { # NAME CONTENTS
 
 @test "a file with a password" {
   requires_broker_ctl
-  new_user "filed-$LOCK" "$SECRET"
+  broker_add_user "filed-$LOCK" "$SECRET" '.*' '.*' '.*'
   at=${AMQPRUN_URL/guest:guest/filed-$LOCK}
   secret_file password "$SECRET"$'\n'
   succeeds --url "$at" --password-file password
@@ -115,7 +115,7 @@ secret_file() { # NAME CONTENTS
   fails 64 'password file: open /nowhere' --url "$at" --password-file /nowhere
   chmod 644 password
   fails 64 'password file password: others may read or write it' --url "$at" --password-file password
-  broker_ctl delete_user "filed-$LOCK"
+  broker_delete_user "filed-$LOCK"
 }
 
 @test "a file of somebody else is as open as its owner wants it" {
@@ -128,7 +128,7 @@ secret_file() { # NAME CONTENTS
 
 @test "ps shows no password of a URL" {
   requires_broker_ctl
-  new_user "shown-$LOCK" "$SECRET"
+  broker_add_user "shown-$LOCK" "$SECRET" '.*' '.*' '.*'
   at=${AMQPRUN_URL/guest:guest/shown-$LOCK:$ENCODED}
   export -n AMQPRUN_URL
   start_bg amqprun -v --url "$NOWHERE" --url="$at" --mutex "$LOCK" sh -c 'env >env; echo ready; exec sleep 600' "$at"
@@ -147,7 +147,7 @@ secret_file() { # NAME CONTENTS
   command=$(pgrep -P "$bg_pid" sleep)
   sane_run -1 grep -zsF s3cret "/proc/$command/environ"
   release "$bg_pid"
-  broker_ctl delete_user "shown-$LOCK"
+  broker_delete_user "shown-$LOCK"
 }
 
 @test "no mistake makes it show a password" {

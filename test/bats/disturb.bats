@@ -164,7 +164,7 @@ alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
 }
 
 @test "a password that is wrong after a restart ends the wait" {
-  new_user "$LOCK" old
+  broker_add_user "$LOCK" old '.*' '.*' '.*'
   hold --mutex "$LOCK"
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 4 --mutex "$LOCK" touch started
   broker_ctl change_password "$LOCK" new

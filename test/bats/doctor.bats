@@ -6,9 +6,6 @@ load locks
 
 VHOST=doctor-vhost
 
-# erl PATTERN: as an Erlang binary
-erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
-
 # Each of these users lacks one permission on the mutex "nightly.x".
 lacking() {
   cat <<'USERS'

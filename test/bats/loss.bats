@@ -59,7 +59,7 @@ delete_queue() { # NAME: as an administrator who does not care whose it is
 }
 
 @test "the mutex is granted again" {
-  broker_eval 'rabbit_misc:version().' | grep -qE '^"(3|4\.[0-2])\.' || skip "this broker grants nothing twice"
+  broker_has_mnesia || skip "this broker grants nothing twice"
   slow_hold --fence --mutex "$LOCK"
   foreign append "$LOCK-L" '{"version":1,"type":"grant","kind":"mutex","id":"other","at":"2020-03-02T01:00:00Z",
     "token":4000000000000,"host":"there","user":"me"}'

@@ -4,9 +4,6 @@
 load helpers
 load locks
 
-# erl PATTERN: as an Erlang binary
-erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
-
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   local users='' name user
@@ -224,7 +221,7 @@ all_are_seen() {
     as "$user" sane_run -0 amqprun status --mutex nightly
     [ "$output" = 'mutex "nightly": free' ]
   done
-  if broker_eval 'rabbit_misc:version().' | grep -qE '^"(3|4\.[0-2])\.'; then
+  if broker_has_mnesia; then
     as nothing sane_run -0 amqprun status --mutex nightly
   else
     denied nothing nightly status --mutex nightly
