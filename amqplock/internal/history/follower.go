@@ -42,6 +42,9 @@ func (f *Follower) Close() {
 	f.beacon.dim()
 }
 
+// Dim takes the beacon away: the work has ended.
+func (f *Follower) Dim() { f.beacon.dim() }
+
 // Renew has the broker begin to send anew, behind the record that was read last. When the
 // nodes of a cluster have lost each other a reader may get nothing any more, for ever and
 // without an error. A new one does.

@@ -96,6 +96,7 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	record := r.endOf(ending, lost)
 	if r.follower != nil {
 		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
+		r.follower.Dim()
 	}
 	err := r.append(ctx, link, record)
 	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
