@@ -144,7 +144,7 @@ func (h *Holder) handBack(ctx context.Context) error {
 	h.will.revoke()
 	h.checker.preCheck.Store(nil) // the work has ended: no answer can hurt
 	queue := ""
-	if h.link.Publish() == nil { // then a hint costs something: see first whether somebody waits
+	if !h.link.Probes() { // then a hint costs something: see first whether somebody waits
 		queue = wire.WaitQueue(h.cfg.Name)
 	}
 	waited, err := h.delete(ctx, queue)
@@ -156,7 +156,7 @@ func (h *Holder) handBack(ctx context.Context) error {
 		return nil
 	}
 	h.cfg.Debugf("released %s in %s", h, wire.Took(begun))
-	if h.link.Publish() != nil || waited {
+	if queue == "" || waited {
 		if waitq.WakeNext(ctx, h.link, h.cfg.Name) {
 			stepAside(ctx)
 		}
