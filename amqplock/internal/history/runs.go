@@ -126,7 +126,7 @@ const skew = time.Hour
 // Succeeded finds the newest end of a run that ended with status 0 after an instant. It
 // looks among the records up to an offset, and returns nil if there is none.
 func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
-	for back := int64(lookBack); ; back *= 8 {
+	for back := int64(256); ; back *= 8 {
 		begin := max(0, upTo-back)
 		entries, err := l.collect(ctx, begin, upTo)
 		if err != nil {

@@ -16,6 +16,7 @@ type Tail struct {
 	reader
 	clock  clock
 	beacon *beacon
+	back   int64 // how far reread has gone back
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -27,7 +28,7 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{reader: reader{log: l}, beacon: newBeacon(l.follows), warmed: make(chan struct{})}
+	t := &Tail{reader: reader{log: l}, beacon: newBeacon(l.follows), back: 1, warmed: make(chan struct{})}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
@@ -107,13 +108,25 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 			return
 		}
 		if err == nil && !t.known.complete() {
-			err = t.attach(ctx, t.known.start(), t.log.find) // not stopped: Grant reads where this begins
+			err = t.reread(ctx) // not stopped: Grant reads where this begins
 		}
 		if err != nil {
 			t.err = err
 			return
 		}
 	}
+}
+
+// farther is by how much more reread goes back each time. A run that is not fenced writes
+// two records that vouch for nothing. The broker takes some 0.1 ms to send a record.
+const farther = 8
+
+// reread begins to read where nothing is missing, as far as it knows.
+func (t *Tail) reread(ctx context.Context) error {
+	if t.back < maxBytes { // no log has more records
+		t.back *= farther
+	}
+	return t.attach(ctx, t.known.start(t.back), t.log.find)
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -171,7 +184,7 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 			return false, err
 		case id != mine:
 		case !before.complete() && (before.any || !t.known.whole):
-			if err := t.attach(ctx, t.known.start(), t.log.find); err != nil {
+			if err := t.reread(ctx); err != nil {
 				return false, err
 			}
 		default:

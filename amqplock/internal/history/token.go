@@ -91,19 +91,13 @@ func (k *known) mark() *Mark {
 	return m
 }
 
-// lookBack is how far a reader goes back that has met no record which vouches for
-// anything.
-const lookBack = 256
-
-// start is the offset at which reading has to begin so that nothing is missing.
-func (k *known) start() int64 {
+// start is the offset at which reading has to begin so that nothing is missing. A reader
+// that has met no record which vouches for anything goes that far back.
+func (k *known) start(back int64) int64 {
 	if k.marked >= 0 {
 		return k.marked + 1
 	}
-	if k.to-k.from >= lookBack {
-		return 0
-	}
-	return max(0, k.from-lookBack)
+	return max(0, k.from-back)
 }
 
 // newLogLift is how much later than its time the first token of a log is. What a log that
