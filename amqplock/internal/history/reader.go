@@ -80,10 +80,9 @@ func (rd *reader) read(ctx context.Context) (e entry, id string, err error) {
 	if err != nil {
 		return e, "", err
 	}
-	if e.offset, err = offsetOf(message); err != nil {
+	if e, err = entryOf(message); err != nil {
 		return e, "", err
 	}
-	e.record, _ = decode(message.Body)
 	rd.known.add(e.offset, e.record)
 	rd.last = string(message.Body)
 	return e, message.MessageId, rd.channel.Reason(message.Ack(false))
@@ -105,11 +104,12 @@ func (rd *reader) publish(ctx context.Context, id string, r Record) error {
 	})
 }
 
-// offsetOf is the place of a message in the stream.
-func offsetOf(message amqp.Delivery) (int64, error) {
+// entryOf finds the record and its place in a message of the stream.
+func entryOf(message amqp.Delivery) (entry, error) {
 	offset, ok := message.Headers["x-stream-offset"].(int64)
 	if !ok || offset < 0 {
-		return 0, errNoStream
+		return entry{}, errNoStream
 	}
-	return offset, nil
+	r, _ := decode(message.Body)
+	return entry{offset, r}, nil
 }

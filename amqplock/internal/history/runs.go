@@ -6,6 +6,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -73,7 +74,7 @@ const maxOpen = 100_000
 
 // runs also returns the offset behind what it has read.
 func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
-	entries, err := l.collect(ctx, -1, -1)
+	entries, err := l.lastChunk(ctx)
 	for back := int64(3*n + 30); err == nil && len(entries) > 0; back *= 4 {
 		first, last := entries[0].offset, entries[len(entries)-1].offset
 		runs := l.pair(entries)
@@ -164,20 +165,59 @@ func (r Run) Began() time.Time {
 	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
 }
 
-// collect reads the log from an offset up to another one, at which there is a record.
-// With -1 it reads the last chunk, and returns nothing for a log that is empty.
-func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
+// atOnce is how many pieces of a log are read at the same time. Most chunks of a log have
+// one record, because each run appends alone. RabbitMQ 3.10 takes 0.1 ms for a chunk, and
+// spends that waiting: eight readers are not slower than one.
+const atOnce = 8
+
+// collect reads the log from an offset up to another one, at which there is a record. If
+// the broker has deleted the beginning it returns what is left.
+func (l *Log) collect(ctx context.Context, begin, upTo int64) ([]entry, error) {
+	first, err := l.piece(ctx, begin, upTo) // alone: it shows where the log begins
+	if err != nil {
+		return nil, err
+	}
+	next := first[len(first)-1].offset + 1
+	pieces := make([][]entry, max(0, upTo-next+prefetch)/prefetch)
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(atOnce)
+	for i := range pieces {
+		from := next + int64(i)*prefetch
+		all.Go(func() error {
+			read, err := l.piece(ctx, from, upTo)
+			beyond := func(e entry) bool { return e.offset >= from+prefetch }
+			pieces[i] = slices.DeleteFunc(read, beyond) // if this piece has just been deleted
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	return append(first, slices.Concat(pieces...)...), nil
+}
+
+// piece reads at most prefetch records from an offset on, up to another one at which there
+// is a record. It returns the next record if the broker has deleted all these.
+func (l *Log) piece(ctx context.Context, from, upTo int64) (entries []entry, err error) {
+	to := min(from+prefetch-1, upTo)
+	channel, messages, err := l.consume(ctx, from, int(to-from+1))
+	if err != nil {
+		return nil, err
+	}
+	defer channel.CloseLater()
 	for {
-		batch, err := l.batch(ctx, begin)
-		if err != nil || len(batch) == 0 {
+		message, err := receive(ctx, channel, messages)
+		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, batch...)
-		last := batch[len(batch)-1].offset
-		if last >= upTo {
+		e, err := entryOf(message)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+		if e.offset >= to {
 			return entries, nil
 		}
-		begin = last + 1
 	}
 }
 
@@ -188,21 +228,17 @@ const emptyTime = 5 * time.Second
 // maxBatch is the largest prefetch that there is. No chunk has more records.
 const maxBatch = 65535
 
-// batch reads what the broker has from an offset on, at most maxBatch records. The broker
+// lastChunk reads the last chunk of the log, and what is behind it by now. The broker
 // sends all of it in one go. We stop consuming when the first record is there, and the
-// other records come before the answer to that. Only the last chunk (-1) may be empty.
-func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
-	channel, messages, err := l.consume(ctx, begin, maxBatch)
+// other records come before the answer to that. It returns nothing for an empty log.
+func (l *Log) lastChunk(ctx context.Context) ([]entry, error) {
+	channel, messages, err := l.consume(ctx, -1, maxBatch)
 	if err != nil {
 		return nil, err
 	}
 	defer channel.CloseLater()
-	firstCtx := ctx
-	if begin < 0 {
-		var cancel context.CancelFunc
-		firstCtx, cancel = context.WithTimeout(ctx, emptyTime)
-		defer cancel()
-	}
+	firstCtx, cancel := context.WithTimeout(ctx, emptyTime)
+	defer cancel()
 	message, err := receive(firstCtx, channel, messages)
 	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
 		return nil, nil
@@ -216,12 +252,11 @@ func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
 	}()
 	var entries []entry
 	for {
-		offset, err := offsetOf(message)
+		e, err := entryOf(message)
 		if err != nil {
 			return nil, err
 		}
-		r, _ := decode(message.Body)
-		entries = append(entries, entry{offset, r})
+		entries = append(entries, e)
 		var ok bool
 		select {
 		case message, ok = <-messages:
@@ -246,12 +281,11 @@ func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
 		if err != nil {
 			return err
 		}
-		offset, err := offsetOf(message)
+		e, err := entryOf(message)
 		if err != nil {
 			return err
 		}
-		r, _ := decode(message.Body)
-		f(entry{offset, r})
+		f(e)
 		if err := message.Ack(false); err != nil {
 			return channel.Reason(err)
 		}
