@@ -23,6 +23,9 @@ type reader struct {
 // prefetch bounds what the broker sends ahead of our acknowledgements.
 const prefetch = 512
 
+// consumer is the tag of the one consumer of a channel.
+const consumer = "log"
+
 // attach begins to read at an offset, or with -1 at the last chunk. find proves that
 // there is a log.
 //
