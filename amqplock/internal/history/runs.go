@@ -63,21 +63,22 @@ const maxOpen = 100_000
 
 // runs also returns the offset behind what it has read.
 func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
-	entries, err := l.lastChunk(ctx)
-	for back := int64(3*n + 30); err == nil && len(entries) > 0; back *= 4 {
-		first, last := entries[0].offset, entries[len(entries)-1].offset
+	newest, err := l.lastChunk(ctx)
+	if err != nil || len(newest) == 0 {
+		return nil, 0, l.explain("read", err)
+	}
+	last := newest[len(newest)-1].offset
+	for back := int64(3*n + 30); ; back *= 4 {
+		begin := max(0, last-back)
+		entries, err := l.collect(ctx, begin, last)
+		if err != nil {
+			return nil, 0, l.explain("read", err)
+		}
 		runs := l.pair(entries)
-		if len(runs) >= n+margin || first == 0 || back > 4*maxBytes {
+		if len(runs) >= n+margin || isAll(entries, begin) {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
-		begin := max(0, last-back)
-		entries, err = l.collect(ctx, begin, last)
-		if err == nil && entries[0].offset > begin {
-			runs := l.pair(entries) // the broker has deleted what was before
-			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
-		}
 	}
-	return nil, 0, l.explain("read", err)
 }
 
 // margin is how many runs before the last n are read too: one that began before them may
@@ -132,8 +133,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			}
 			oldest = e.record.At
 		}
-		all := begin == 0 || entries[0].offset > begin // the rest is deleted
-		if all || oldest.Before(since.Add(-skew)) {
+		if isAll(entries, begin) || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}
 	}
