@@ -23,17 +23,17 @@ type Follower struct {
 	renews int
 }
 
-// Follow makes a follower of a tail that has given out own. It takes over the tail's
-// channels: from then on only the follower is used, and closed. Follow returns nil where
-// the broker grants nothing twice.
-func (t *Tail) Follow(own Record) *Follower {
+// Follow makes a follower of a tail that has given out own, and a log that appends on the
+// tail's channel, so that the end costs no other. From then on only these are used. The
+// follower is nil where the broker grants nothing twice.
+func (t *Tail) Follow(own Record) (*Follower, *Log) {
+	t.followed = true
 	if !t.log.follows {
-		return nil
+		t.leave()
+		t.beacon.dim()
+		return nil, t.log
 	}
-	lit := *t.beacon
-	f := &Follower{reader: t.reader, own: own, beacon: &lit}
-	t.channel, t.beacon.channel = nil, nil
-	return f
+	return &Follower{reader: t.reader, own: own, beacon: t.beacon}, t.log
 }
 
 // Close ends the reading.
@@ -51,7 +51,8 @@ func (f *Follower) Dim() { f.beacon.dim() }
 func (f *Follower) Renew(ctx context.Context) error {
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
-	channel, queue, old, begin := f.channel, f.log.queue, f.tag, from(f.known.to+1) // for a late call
+	channel, queue := f.log.writer.channel, f.log.queue // for a late call
+	old, begin := f.tag, from(f.known.to+1)
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		messages, err := channel.Consume(queue, tag, false, false, false, true, begin)
 		if err != nil {
@@ -96,11 +97,8 @@ func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
 // SignBlind is Sign for a follower that cannot read, on any publish connection.
 func (f *Follower) SignBlind(ctx context.Context, conn *wire.Conn, upTo time.Duration) error {
 	log := f.log.on(conn)
-	err := log.Append(ctx, f.life(upTo))
-	if log.writer != nil {
-		log.writer.channel.CloseLater()
-	}
-	return err
+	defer log.close()
+	return log.Append(ctx, f.life(upTo))
 }
 
 func (f *Follower) life(upTo time.Duration) Record {
@@ -128,6 +126,7 @@ const sameTime = time.Second
 // the same. It begins at the record that was read last. If that does not come the log was
 // deleted, and the follower reads the new one from its beginning.
 func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
+	f.detach()
 	f.log = f.log.on(conn)
 	if err := f.beacon.light(ctx, conn); err != nil {
 		return f.log.explain("follow", err)

@@ -77,9 +77,8 @@ func (l *Log) Append(ctx context.Context, r Record) error {
 	if err == nil {
 		err = w.append(ctx, l.queue, r)
 	}
-	if err != nil && w != nil { // its answer may still come, and be taken for that to the next
-		w.channel.CloseLater()
-		l.writer = nil
+	if err != nil { // its answer may still come, and be taken for that to the next
+		l.close()
 	}
 	return l.explain("write to", err)
 }
@@ -97,17 +96,32 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 	if l.writer != nil && !l.writer.channel.IsClosed() {
 		return l.writer, nil
 	}
+	w, err := l.connect(ctx)
+	if err == nil {
+		err = w.channel.Call(ctx, func() error { return w.channel.Confirm(false) })
+	}
+	if err != nil {
+		l.close()
+	}
+	return w, err
+}
+
+// connect opens a writer that gets no confirms yet.
+func (l *Log) connect(ctx context.Context) (*writer, error) {
 	channel, err := open(ctx, l.conn)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{channel, channel.NotifyReturn(make(chan amqp.Return, 1))}
-	if err := channel.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
-		channel.CloseLater()
-		return nil, err
+	l.writer = &writer{channel, channel.NotifyReturn(make(chan amqp.Return, 1))}
+	return l.writer, nil
+}
+
+// close closes the writer if there is one.
+func (l *Log) close() {
+	if l.writer != nil {
+		l.writer.channel.CloseLater()
+		l.writer = nil
 	}
-	l.writer = w
-	return w, nil
 }
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
@@ -172,17 +186,9 @@ type writer struct {
 	returned <-chan amqp.Return
 }
 
+// append returns when the broker has confirmed the record.
 func (w *writer) append(ctx context.Context, queue string, r Record) error {
-	body, err := r.encode()
-	if err != nil {
-		return err
-	}
-	message := amqp.Publishing{
-		ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body,
-	}
-	confirm, err := wire.CallOn(ctx, w.channel, func() (*amqp.DeferredConfirmation, error) {
-		return w.channel.PublishWithDeferredConfirm("", queue, true, false, message)
-	})
+	confirm, err := w.publish(ctx, queue, "", true, r)
 	if err != nil {
 		return err
 	}
@@ -203,4 +209,21 @@ func (w *writer) append(ctx context.Context, queue string, r Record) error {
 		return errRefused
 	}
 	return nil
+}
+
+// publish sends a record in a message with that ID. With mandatory the broker returns one
+// that it cannot route.
+func (w *writer) publish(
+	ctx context.Context, queue, id string, mandatory bool, r Record,
+) (*amqp.DeferredConfirmation, error) {
+	body, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	message := amqp.Publishing{
+		ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
+	}
+	return wire.CallOn(ctx, w.channel, func() (*amqp.DeferredConfirmation, error) {
+		return w.channel.PublishWithDeferredConfirm("", queue, mandatory, false, message)
+	})
 }

@@ -18,6 +18,8 @@ type Tail struct {
 	beacon *beacon
 	back   int64 // how far reread has gone back
 
+	followed bool // the reader and the beacon belong to others now
+
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
 	err    error              // of Open, then of warm
@@ -28,15 +30,26 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{reader: reader{log: l}, beacon: newBeacon(l.follows), back: 1, warmed: make(chan struct{})}
+	stopped, stop := context.WithCancel(ctx)
+	t := &Tail{
+		reader: reader{log: l.on(l.conn)}, beacon: newBeacon(l.follows), back: 1,
+		stop: stop, warmed: make(chan struct{}),
+	}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
 	both.Go(func() error {
-		if t.err = t.attach(bothCtx, -1, l.find); isGone(t.err) {
+		err := t.attach(bothCtx, -1, t.log.find)
+		if err == nil {
+			go t.warm(ctx, stopped)
 			return nil
 		}
-		return t.err
+		t.err = err
+		close(t.warmed)
+		if isGone(err) {
+			return nil
+		}
+		return err
 	})
 	both.Go(func() (err error) {
 		if err = t.beacon.light(bothCtx, l.conn); err == nil {
@@ -48,16 +61,8 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 		return err
 	})
 	if err := both.Wait(); err != nil {
-		t.detach()
-		t.beacon.dim()
+		t.Close()
 		return nil, l.explain("read", err)
-	}
-	stopped, stop := context.WithCancel(ctx)
-	t.stop = stop
-	if t.err == nil {
-		go t.warm(ctx, stopped)
-	} else {
-		close(t.warmed)
 	}
 	return t, nil
 }
@@ -76,9 +81,6 @@ func (t *Tail) stand(ctx context.Context) error {
 	begun := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := t.attach(ctx, -1, t.log.declare)
-		if err == nil {
-			err = t.attached(ctx)
-		}
 		if !isGone(err) || time.Since(begun) > standTime {
 			return err
 		}
@@ -94,8 +96,10 @@ func (t *Tail) stand(ctx context.Context) error {
 func (t *Tail) Close() {
 	t.stop()
 	<-t.warmed
-	t.detach()
-	t.beacon.dim()
+	if !t.followed {
+		t.detach()
+		t.beacon.dim()
+	}
 }
 
 // warm reads what is in the log, so that Grant does not have to. It ends when it knows

@@ -74,6 +74,9 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 
 // prepare writes the grant, or if that is in the log makes the end fast.
 func (r *recorder) prepare(link *wire.Link) {
+	if r.follower != nil { // which uses the log, and has it open
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), recordTime)
 	defer cancel()
 	if r.written && r.reach(ctx, link) == nil {
