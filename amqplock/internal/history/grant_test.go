@@ -111,6 +111,19 @@ func TestTokensGrowWhateverTheClocksSay(t *testing.T) {
 	}
 }
 
+// A reader that has to go back to the beginning of a log knows little of it at first.
+func TestOnlyTheFirstTokenOfALogIsAheadOfTheClock(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	first := mustGrant(t, l, "a")
+	unfenced := end(first)
+	unfenced.Token, unfenced.Read = 0, nil
+	mustAppend(t, l, unfenced)
+	if second := mustGrant(t, l, "b"); second.Token != first.Token+1 {
+		t.Errorf("token %d after %d", second.Token, first.Token)
+	}
+}
+
 // awaitLog returns when there is a log, or done has something.
 func awaitLog(t *testing.T, l *Log, done <-chan error) {
 	t.Helper()

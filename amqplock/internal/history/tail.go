@@ -130,7 +130,10 @@ func (t *Tail) reread(ctx context.Context) error {
 	if t.back < maxBytes { // no log has more records
 		t.back *= farther
 	}
-	return t.attach(ctx, t.known.start(t.back), t.log.find)
+	met := max(t.known.met, t.known.to)
+	err := t.attach(ctx, t.known.start(t.back), t.log.find)
+	t.known.met = met
+	return err
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -192,6 +195,7 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 				return false, err
 			}
 		default:
+			t.known.met = 0
 			return t.known.valid(before, r.Token, now), nil
 		}
 	}

@@ -18,6 +18,7 @@ type known struct {
 	any      bool  // It has read a record.
 	from, to int64 // The offsets it has read, without a gap.
 	whole    bool  // There is nothing before from.
+	met      int64 // An earlier reading has come to this offset.
 
 	marked int64 // The largest offset that a record read vouches for; -1 if none does.
 	top    int64 // The largest token that it has met.
@@ -121,9 +122,14 @@ func (k *known) floor(now int64) int64 {
 // errNoToken says that a record holds a token which amqprun cannot have given out.
 var errNoToken = errors.New("it holds a token so large that none can follow")
 
-// next is the token for a grant at the time now.
+// next is the token for a grant at the time now. While it is known that there is more to
+// read, it is not that of a new log. Otherwise the tokens of an old log would be ahead of
+// the clock too.
 func (k *known) next(now int64) (int64, error) {
-	token := max(k.top+1, k.floor(now))
+	token := max(k.top+1, now)
+	if k.to >= k.met {
+		token = max(token, k.floor(now))
+	}
 	if token > maxToken {
 		return 0, errNoToken
 	}
