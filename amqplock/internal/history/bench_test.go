@@ -67,8 +67,8 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// BenchmarkRuns measures how amqprun history reads a long history. Its runs have ended one
-// after the other, so each record is a chunk of its own.
+// BenchmarkRuns measures how amqprun history reads a long history. Its runs have ended
+// one after the other, so each record is a chunk of its own.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)

@@ -46,8 +46,8 @@ func (l *Log) collect(ctx context.Context, begin, upTo int64) ([]entry, error) {
 // the log still has.
 func isAll(entries []entry, begin int64) bool { return begin == 0 || entries[0].offset > begin }
 
-// piece reads at most prefetch records from an offset on, up to another one at which there
-// is a record. It returns the next record if the broker has deleted all these.
+// piece reads at most prefetch records from an offset on, up to another one at which
+// there is a record. It returns the next record if the broker has deleted all these.
 func (l *Log) piece(ctx context.Context, from, upTo int64) (entries []entry, err error) {
 	to := min(from+prefetch-1, upTo)
 	channel, messages, err := l.consume(ctx, from, int(to-from+1))

@@ -24,8 +24,8 @@ type Follower struct {
 }
 
 // Follow makes a follower of a tail that has given out own, and a log that appends on the
-// tail's channel, so that the end costs no other. From then on only these are used. The
-// follower is nil where the broker grants nothing twice.
+// channel of the tail. From then on only these are used. The follower is nil where the
+// broker grants nothing twice.
 func (t *Tail) Follow(own Record) (*Follower, *Log) {
 	t.followed = true
 	if !t.log.follows {

@@ -126,9 +126,9 @@ func TestOnlyTheFirstTokenOfALogIsAheadOfTheClock(t *testing.T) {
 	}
 }
 
-// awaitLog returns when a log has its first token since an instant, or done has something.
-// On a busy machine a log exists for seconds before that, and one that is deleted can be
-// read for a while. The broker's time is known to 1.5 s.
+// awaitLog returns when a log has its first token since an instant, or done has
+// something. On a busy machine a log exists for seconds before that, and one that is
+// deleted can be read for a while. The broker's time is known to 1.5 s.
 func awaitLog(t *testing.T, l *Log, since time.Time, done <-chan error) {
 	t.Helper()
 	isFirst := func(run Run) bool {
