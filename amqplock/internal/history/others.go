@@ -45,18 +45,3 @@ func isGrantOf(e entry, offset int64, own Record) bool {
 	return e.offset == offset && e.record != nil && e.record.Type == TypeGrant &&
 		e.record.ID == own.ID && e.record.Token == own.Token
 }
-
-// rivals reports whether r grants another run what own grants. Grants of one ID are one
-// run.
-func (r *Record) rivals(own *Record) bool {
-	return r.Type == TypeGrant && r.ID != own.ID && overlap(r.Slots, own.Slots)
-}
-
-// overlap reports whether two grants have a slot in common. A mutex has no slots in its
-// records, and a semaphore has some.
-func overlap(a, b []int) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) == len(b)
-	}
-	return slices.ContainsFunc(a, func(slot int) bool { return slices.Contains(b, slot) })
-}

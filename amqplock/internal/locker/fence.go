@@ -118,7 +118,7 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 		err = r.reservedFrom(ctx, tail)
 	}
 	if err == nil {
-		r.follower = tail.Follow(granted)
+		r.follower, r.log = tail.Follow(granted)
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}
 	return err

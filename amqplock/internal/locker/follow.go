@@ -87,7 +87,7 @@ func (f *following) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		r, err := f.next(ctx)
 		switch {
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			f.moveOn(ctx, err)
 		case r == nil:
 		case f.from.Supersedes(r):

@@ -111,7 +111,7 @@ func (h *handover) handBack(ctx context.Context) error {
 	h.will.revoke()
 	h.checker.preCheck.Store(nil) // the work has ended: no answer can hurt
 	queue := ""
-	if h.link.Publish() == nil { // then a hint costs something: see first whether somebody waits
+	if !h.link.Probes() { // then a hint costs something: see first whether somebody waits
 		queue = wire.WaitQueue(h.cfg.Name)
 	}
 	waited, err := h.delete(ctx, queue)
@@ -123,7 +123,7 @@ func (h *handover) handBack(ctx context.Context) error {
 		return nil
 	}
 	h.cfg.Debugf("released %s in %s", h, wire.Took(begun))
-	if h.link.Publish() != nil || waited {
+	if queue == "" || waited {
 		if waitq.WakeNext(ctx, h.link, h.cfg.Name) {
 			_ = wire.Pause(ctx, aside)
 		}

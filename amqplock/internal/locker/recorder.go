@@ -74,6 +74,9 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 
 // prepare writes the grant, or if that is in the log makes the end fast.
 func (r *recorder) prepare(ctx context.Context, link *wire.Link) {
+	if r.follower != nil { // which uses the log, and has it open
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	if r.written && r.reach(ctx, link) == nil {
@@ -96,6 +99,7 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	record := r.endOf(ending, lost)
 	if r.follower != nil {
 		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
+		r.follower.Dim()
 	}
 	err := r.append(ctx, link, record)
 	needed := r.cfg.Once > 0 || r.cfg.Regain > 0

@@ -176,7 +176,7 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 	if r.follower != nil {
 		r.follower.Close()
 	}
-	r.follower = tail.Follow(again)
+	r.follower, r.log = tail.Follow(again)
 	again.At = r.grant.At
 	r.grant = again
 	return nil
