@@ -35,6 +35,12 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	sigs, caught := signals.Notify()
+	reserved := make(chan struct{})
+	go func() {
+		<-caught
+		runner.ReserveThreads()
+		close(reserved)
+	}()
 	// A waiter does not learn after an hour that its command does not exist.
 	if _, err := runner.Lookup(s.Command[0]); err != nil {
 		return runner.Status{}, err
@@ -47,7 +53,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	defer file.close()
 	lock, err := acquire(s, c, sigs, file.change)
-	<-caught // long since
+	<-reserved // long since
 	if err != nil {
 		return runner.Status{}, err
 	}
@@ -66,6 +72,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		ID:        s.ID,
 		Signals:   sigs,
 		Changed:   file.changes(),
+		Reserved:  true,
 		Stop:      s.StopSignal,
 		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,
