@@ -156,7 +156,8 @@ const mostGuessed = 64
 
 // guess is begin for a semaphore that probably has n slots. It asks about the last of
 // them, not about each: a message to a slot that exists costs the broker half a
-// millisecond. right reports whether there are n slots at least.
+// millisecond. right reports whether there are n slots at least. Without slot 0, which is
+// made last, there may be holes.
 func (p *prober) guess(
 	ctx context.Context, name string, n int,
 ) (s Slots, all, right bool, err error) {
@@ -167,10 +168,10 @@ func (p *prober) guess(
 		queues = append(queues, HeldQueue(name, i+1))
 	}
 	missing, err := p.probe(ctx, queues)
-	if err != nil || missing[2] {
+	if err != nil || missing[0] || missing[2] {
 		return s, false, false, err
 	}
-	s = Slots{Known: true, Ours: !missing[0], drain: !missing[1], Count: n}
+	s = Slots{Known: true, Ours: true, drain: !missing[1], Count: n}
 	for i, free := range missing[4:] {
 		if free {
 			s.Free = append(s.Free, i+1)
