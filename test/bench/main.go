@@ -1,15 +1,16 @@
 // Command bench measures amqprun, as whole processes, beside other ways to run the same
-// command under a lock. They are flock(1), etcdctl lock, and the least that a Go program
-// could do with RabbitMQ. scripts/bench builds and starts the programs. bench prints
-// Markdown, and judges no time. It does check that locks exclude, that nobody is left
-// out, and that a wait queue keeps its order.
+// command under a lock. They are flock(1), etcdctl lock, consul lock, the original script,
+// and the least that a Go program could do with RabbitMQ. scripts/bench builds and starts
+// the programs, and runs bench for each release of RabbitMQ. bench prints Markdown, and
+// judges no time. It does check that locks exclude, that nobody is left out, and that a
+// wait queue keeps its order.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -20,18 +21,21 @@ import (
 // part is a measurement that can be run alone.
 type part struct {
 	name    string
-	measure func(*bench) error
+	measure func(*bench) (*table, error)
+	once    bool // on one release, with -all
 }
 
 var parts = []part{
-	{"start", (*bench).uncontended},
-	{"handover", (*bench).handOver},
-	{"crash", (*bench).crash},
-	{"slots", (*bench).slots},
-	{"burst", (*bench).burst},
-	{"line", (*bench).line},
-	{"idle", (*bench).idle},
-	{"many", (*bench).many},
+	{"start", (*bench).uncontended, false},
+	{"handover", (*bench).handOver, false},
+	{"steps", (*bench).steps, false},
+	{"crash", (*bench).crash, false},
+	{"slots", (*bench).slots, true},
+	{"burst", (*bench).burst, false},
+	{"line", (*bench).line, false},
+	{"growth", (*bench).growth, false},
+	{"idle", (*bench).idle, true},
+	{"many", (*bench).many, true},
 }
 
 func main() {
@@ -43,9 +47,15 @@ func main() {
 
 func run() error {
 	b := &bench{}
+	var o others
+	one := release{}
 	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
-	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
-	versions := flag.String("versions", "", "`text` about the servers for the first line")
+	flag.StringVar(&o.etcd, "etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
+	flag.StringVar(&o.consul, "consul", "", "`endpoint` of a consul; without it consul is left out")
+	flag.StringVar(&o.python, "python", "", "a Python `program` that has pika")
+	flag.StringVar(&one.Name, "release", "", "`name` of this RabbitMQ; without it nothing is measured")
+	flag.StringVar(&one.Servers, "servers", "", "`text` about the other servers")
+	results := flag.String("results", "", "`file` for the results of all releases")
 	docs := flag.String("docs", "",
 		"`directory` whose benchmarks.md and benchmarks.svg are written anew")
 	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
@@ -53,9 +63,11 @@ func run() error {
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
 	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
 	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
-	flag.IntVar(&b.rounds, "rounds", 100, "`number` of uncontended runs of each")
-	flag.IntVar(&b.handovers, "handovers", 4, "`number` of queues of waiters for each")
-	flag.IntVar(&b.crashes, "crashes", 20, "`number` of holders of each kind that are killed")
+	flag.BoolVar(&b.all, "all", false,
+		"measure what depends on no release of RabbitMQ too, and large numbers")
+	flag.IntVar(&b.rounds, "rounds", 60, "`number` of uncontended runs of each")
+	flag.IntVar(&b.handovers, "handovers", 3, "`number` of queues of waiters for each")
+	flag.IntVar(&b.crashes, "crashes", 10, "`number` of holders of each kind that are killed")
 	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
 	flag.IntVar(&b.most, "most", 1000,
 		"`number` of waiters, slots and processes where there are many")
@@ -68,24 +80,43 @@ func run() error {
 			return fmt.Errorf("there is no part %q", name)
 		}
 	}
-	b.peers = peers(b.dir, b.amqprun, b.minimal, *etcd)
+	b.choosePeers(o)
+	all, err := readResults(*results)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if one.Name != "" {
+		one.Tables, failed = b.run(one.Name, flag.Args())
+		if err := all.add(one); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
+	if *docs != "" {
+		failed = errors.Join(failed, all.write(*docs, b.dir))
+	}
+	return failed
+}
 
-	report := newReport(*docs)
-	b.out = io.MultiWriter(os.Stdout, &report.text)
-	fmt.Fprintf(b.out, "%s; %s.\n", machine(), *versions)
-	err := report.section("machine")
+// run measures the parts, all if only is empty. One that fails does not end the others.
+func (b *bench) run(release string, only []string) (map[string]*table, error) {
+	fmt.Printf("# %s, on %s\n", release, machine())
+	tables, failed := map[string]*table{}, error(nil)
 	for _, p := range parts {
-		if err != nil || flag.NArg() > 0 && !slices.Contains(flag.Args(), p.name) {
+		if p.once && !b.all || len(only) > 0 && !slices.Contains(only, p.name) {
 			continue
 		}
-		if err = p.measure(b); err == nil {
-			err = report.section(p.name)
+		begun := time.Now()
+		t, err := p.measure(b)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench: error: %s on %s: %v\n", p.name, release, err)
+			failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", p.name, release, err))
+			continue
 		}
+		tables[p.name] = t
+		fmt.Printf("\n%s\n(%s took %.0f s)\n", t.markdown(), p.name, time.Since(begun).Seconds())
 	}
-	if err == nil {
-		err = report.plot(b.dir)
-	}
-	return err
+	return tables, failed
 }
 
 func usage() {
