@@ -91,23 +91,17 @@ func (r *results) merged(part string) *table {
 	return all
 }
 
-// write puts all tables into docs/internals/benchmarks.md, each between
-// "<!-- bench: PART -->" and "<!-- end -->", and draws the picture.
+// allFigures is the file of all tables. docs/internals/benchmarks.md has some of them.
+const allFigures = "test/bench/FIGURES.md"
+
+// write writes allFigures, puts the tables for which docs/internals/benchmarks.md has a
+// place there, each between "<!-- bench: PART -->" and "<!-- end -->", and draws the
+// picture.
 func (r *results) write(docs, dir string) error {
 	file := filepath.Join(docs, "benchmarks.md")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
-	}
-	page := string(text)
-	for _, p := range parts {
-		t := r.merged(p.name)
-		if t == nil {
-			continue
-		}
-		if page, err = put(page, p.name, t.markdown()); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
 	}
 	var servers []string
 	for _, one := range r.Releases {
@@ -117,23 +111,31 @@ func (r *results) write(docs, dir string) error {
 		}
 	}
 	about := fmt.Sprintf("%s; %s.\n", machine(), strings.Join(servers, ", "))
-	if page, err = put(page, "machine", about); err != nil {
-		return err
+	page, figures := put(string(text), "machine", about), "# Figures of make bench\n\n"+about
+	for _, p := range parts {
+		if t := r.merged(p.name); t != nil {
+			page = put(page, p.name, t.markdown())
+			figures += "\n## " + p.name + "\n\n" + t.markdown()
+		}
 	}
 	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(allFigures, []byte(figures), 0o644); err != nil {
 		return err
 	}
 	return r.plot(docs, dir)
 }
 
-func put(page, name, text string) (string, error) {
+// put puts text into its place on a page, if it has one.
+func put(page, name, text string) string {
 	begin := "<!-- bench: " + name + " -->\n"
 	before, rest, found := strings.Cut(page, begin)
 	_, after, ended := strings.Cut(rest, "<!-- end -->\n")
 	if !found || !ended {
-		return "", fmt.Errorf("there is no place for %q", name)
+		return page
 	}
-	return before + begin + text + "<!-- end -->\n" + after, nil
+	return before + begin + text + "<!-- end -->\n" + after
 }
 
 // plotted are the parts that the picture shows.
