@@ -31,6 +31,8 @@ var parts = []part{
 	{"steps", (*bench).steps, false},
 	{"crash", (*bench).crash, false},
 	{"slots", (*bench).slots, true},
+	{"history", (*bench).history, false},
+	{"listed", (*bench).listed, true},
 	{"burst", (*bench).burst, false},
 	{"line", (*bench).line, false},
 	{"growth", (*bench).growth, false},
