@@ -1,9 +1,9 @@
 // Command bench measures amqprun, as whole processes, beside other ways to run the same
-// command under a lock. They are flock(1), etcdctl lock, consul lock, the original script,
-// and the least that a Go program could do with RabbitMQ. scripts/bench builds and starts
-// the programs, and runs bench for each release of RabbitMQ. bench prints Markdown, and
-// judges no time. It does check that locks exclude, that nobody is left out, and that a
-// wait queue keeps its order.
+// command under a lock. They are flock(1), etcdctl lock, consul lock, the original's
+// mutex, and the least that a Go program could do with RabbitMQ. scripts/bench builds and
+// starts the programs, and runs bench for each release of RabbitMQ. bench prints
+// Markdown, and judges no time. It does check that locks exclude, that nobody is left
+// out, and that a wait queue keeps its order.
 package main
 
 import (
@@ -48,33 +48,11 @@ func main() {
 }
 
 func run() error {
-	b := &bench{}
-	var o others
-	one := release{}
-	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
-	flag.StringVar(&o.etcd, "etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
-	flag.StringVar(&o.consul, "consul", "", "`endpoint` of a consul; without it consul is left out")
-	flag.StringVar(&o.python, "python", "", "a Python `program` that has pika")
-	flag.StringVar(&one.Name, "release", "", "`name` of this RabbitMQ; without it nothing is measured")
-	flag.StringVar(&one.Servers, "servers", "", "`text` about the other servers")
+	b, o, one := &bench{}, others{}, release{}
 	results := flag.String("results", "", "`file` for the results of all releases")
 	docs := flag.String("docs", "",
 		"`directory` whose benchmarks.md and benchmarks.svg are written anew")
-	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
-	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
-	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
-	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
-	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
-	flag.BoolVar(&b.all, "all", false,
-		"measure what depends on no release of RabbitMQ too, and large numbers")
-	flag.IntVar(&b.rounds, "rounds", 60, "`number` of uncontended runs of each")
-	flag.IntVar(&b.handovers, "handovers", 3, "`number` of queues of waiters for each")
-	flag.IntVar(&b.crashes, "crashes", 10, "`number` of holders of each kind that are killed")
-	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
-	flag.IntVar(&b.most, "most", 1000,
-		"`number` of waiters, slots and processes where there are many")
-	flag.DurationVar(&b.idleFor, "idle", time.Minute,
-		"how long holders and waiters are watched that do nothing")
+	b.options(&o, &one)
 	flag.Usage = usage
 	flag.Parse()
 	for _, name := range flag.Args() {
@@ -98,6 +76,31 @@ func run() error {
 		failed = errors.Join(failed, all.write(*docs, b.dir))
 	}
 	return failed
+}
+
+// options defines those of bench, of the other programs, and of the release.
+func (b *bench) options(o *others, one *release) {
+	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
+	flag.StringVar(&o.etcd, "etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
+	flag.StringVar(&o.consul, "consul", "", "`endpoint` of a consul; without it consul is left out")
+	flag.StringVar(&o.python, "python", "", "a Python `program` that has pika")
+	flag.StringVar(&one.Name, "release", "", "`name` of this RabbitMQ; without it nothing is measured")
+	flag.StringVar(&one.Servers, "servers", "", "`text` about the other servers")
+	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
+	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
+	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
+	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
+	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
+	flag.BoolVar(&b.all, "all", false,
+		"measure what depends on no release of RabbitMQ too, and large numbers")
+	flag.IntVar(&b.rounds, "rounds", 60, "`number` of uncontended runs of each")
+	flag.IntVar(&b.handovers, "handovers", 3, "`number` of queues of waiters for each")
+	flag.IntVar(&b.crashes, "crashes", 10, "`number` of holders of each kind that are killed")
+	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
+	flag.IntVar(&b.most, "most", 1000,
+		"`number` of waiters, slots and processes where there are many")
+	flag.DurationVar(&b.idleFor, "idle", time.Minute,
+		"how long holders and waiters are watched that do nothing")
 }
 
 // run measures the parts, all if only is empty. One that fails does not end the others.

@@ -54,7 +54,8 @@ func (b *bench) growth() (_ *table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, connection.Close()) }()
-	_, err = channel.QueueDeclare(witness, true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
+	_, err = channel.QueueDeclare(witness, true, false, false, false,
+		amqp.Table{"x-queue-type": "quorum"})
 	if err != nil {
 		return nil, err
 	}

@@ -60,18 +60,24 @@ func (b *bench) slots() (_ *table, err error) {
 			}
 		}
 	}
-	t := newTable(fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
-		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()),
-		"`true` under", "median ms", "p90", "/ mutex")
+	title := fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
+		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds())
+	return slotsTable(title, b.most, mutex, took), nil
+}
+
+func slotsTable(
+	title string, most int, mutex []time.Duration, took map[string][]time.Duration,
+) *table {
+	t := newTable(title, "`true` under", "median ms", "p90", "/ mutex")
 	row := func(what string, values []time.Duration) {
 		middle, _, p90 := spread(values)
 		t.add(what, middle, p90, ratio(median(values), median(mutex)))
 	}
 	row("a free mutex", mutex)
 	for _, where := range []string{"the first", "in the middle", "the last"} {
-		row(fmt.Sprintf("the only free slot, %s of %d", where, b.most), took[where])
+		row(fmt.Sprintf("the only free slot, %s of %d", where, most), took[where])
 	}
-	return t, nil
+	return t
 }
 
 // timed runs a command to its end.

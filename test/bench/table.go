@@ -33,10 +33,10 @@ func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)
 
 // table is what a part has found out on one release of RabbitMQ.
 type table struct {
-	Title   string     // how it was measured
-	Columns []string   // the first is that of the rows' names
-	Rows    [][]string // each begins with its name
-	Points  [][]string // for the picture: name, median, 10th and 90th percentile
+	Title   string     // How it was measured.
+	Columns []string   // The first is that of the rows' names.
+	Rows    [][]string // Each begins with its name.
+	Points  [][]string // For the picture: name, median, 10th and 90th percentile.
 }
 
 func newTable(title string, columns ...string) *table {

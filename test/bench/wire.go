@@ -33,9 +33,8 @@ type stream struct {
 // method is an AMQP method.
 type method struct {
 	stream
-	at      time.Duration // on CLOCK_MONOTONIC
-	channel uint16
-	name    string // such as queue.declare
+	at   time.Duration // on CLOCK_MONOTONIC
+	name string        // such as queue.declare
 }
 
 // listen begins to keep what passes, up to 16 MiB of packets.
@@ -52,8 +51,8 @@ func listen() (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := int(htons(unix.ETH_P_ALL))
-	socket, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, all)
+	all := htons(unix.ETH_P_ALL)
+	socket, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all))
 	if err != nil {
 		return nil, fmt.Errorf("capture packets: %w", err)
 	}
@@ -68,7 +67,7 @@ func listen() (*wire, error) {
 		unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 		unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20),
 		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}),
-		unix.Bind(socket, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: lo.Index}))
+		unix.Bind(socket, &unix.SockaddrLinklayer{Protocol: all, Ifindex: lo.Index}))
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(socket))
 	}
@@ -91,7 +90,9 @@ func (w *wire) filter() []unix.SockFilter {
 	}
 }
 
-func htons(n uint16) uint16 { return n<<8 | n>>8 } // on a little-endian machine
+func htons(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
 
 func clockOffset() time.Duration {
 	var monotonic, real unix.Timespec
@@ -157,28 +158,18 @@ func (w *wire) frames(s stream, at time.Duration, data []byte) []byte {
 		if len(data) < size {
 			break
 		}
-		if data[0] == 1 {
-			m := method{stream: s, at: at, channel: binary.BigEndian.Uint16(data[1:])}
-			m.name = methods[binary.BigEndian.Uint32(data[7:])]
-			if m.name == "" {
-				m.name = fmt.Sprintf("%x", data[7:11])
-			}
-			w.seen = append(w.seen, m)
+		if name := methods[binary.BigEndian.Uint32(data[7:])]; data[0] == 1 && name != "" {
+			w.seen = append(w.seen, method{stream: s, at: at, name: name})
 		}
 		data = data[size:]
 	}
 	return data
 }
 
-// methods are the names of those that a hand-over needs, by class and method.
+// methods are the names of those that part_steps.go reads, by class and method.
 var methods = map[uint32]string{
-	10<<16 | 10: "connection.start", 10<<16 | 11: "connection.start-ok", 10<<16 | 30: "connection.tune",
-	10<<16 | 31: "connection.tune-ok", 10<<16 | 40: "connection.open", 10<<16 | 41: "connection.open-ok",
-	10<<16 | 50: "connection.close", 10<<16 | 51: "connection.close-ok",
-	20<<16 | 10: "channel.open", 20<<16 | 11: "channel.open-ok",
-	20<<16 | 40: "channel.close", 20<<16 | 41: "channel.close-ok",
 	50<<16 | 10: "queue.declare", 50<<16 | 11: "queue.declare-ok",
 	50<<16 | 40: "queue.delete", 50<<16 | 41: "queue.delete-ok",
-	60<<16 | 40: "basic.publish", 60<<16 | 50: "basic.return", 60<<16 | 60: "basic.deliver",
-	60<<16 | 70: "basic.get", 60<<16 | 72: "basic.get-empty", 60<<16 | 80: "basic.ack",
+	60<<16 | 60: "basic.deliver",
+	60<<16 | 70: "basic.get", 60<<16 | 72: "basic.get-empty",
 }

@@ -147,7 +147,9 @@ func TimedFor[T any](
 // a long row.
 func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
 	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
-		func(ctx context.Context, p *prober) (Slots, error) { return p.find(ctx, name, want, most, l.Expect) })
+		func(ctx context.Context, p *prober) (Slots, error) {
+			return p.find(ctx, name, want, most, l.Expect)
+		})
 }
 
 // Survey looks at all slots of a semaphore.
