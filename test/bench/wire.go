@@ -108,6 +108,8 @@ func (w *wire) collect() ([]method, error) {
 	for {
 		n, c, _, from, err := unix.Recvmsg(w.socket, packet, control, 0)
 		switch {
+		case errors.Is(err, unix.EINTR): // a signal of the Go runtime
+			continue
 		case errors.Is(err, unix.EAGAIN):
 			return w.seen, unix.Close(w.socket)
 		case err != nil:
