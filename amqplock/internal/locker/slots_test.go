@@ -80,8 +80,8 @@ func TestNewcomerGlances(t *testing.T) {
 	}
 }
 
-// A message to a slot that exists costs the broker a Raft command, so a contender does not
-// ask about each. The last of those that are expected says enough.
+// A message to a slot that exists costs the broker a Raft command. So a contender asks
+// about few: the last of those that are expected says enough.
 func TestSearchAsksAboutFewSlots(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ slots, expected, most int }{
