@@ -3,6 +3,7 @@
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+COMPOSE       = go run github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 TOOL          = go tool -modfile=tools/go.mod
 GORELEASER    = v2.15.1
 FREEZE        = v0.2.2
@@ -60,7 +61,7 @@ test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
 	@scripts/lab clock
 
-test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
+test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; 45 minutes
 	@scripts/lab cluster
 
 test-nemesis: ## draw faults at random for half an hour, ten minutes for each kind of lock
@@ -97,6 +98,7 @@ lint: lint-tools ## check all that needs no run: formats, types, linters, shell,
 	shellcheck -x $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	$(ACTIONLINT)
+	$(COMPOSE) compose.yaml >/dev/null
 	@scripts/diagrams check
 	@scripts/lint-prose
 

@@ -117,14 +117,10 @@ func TestNoTokenNoLock(t *testing.T) {
 	t.Parallel()
 	c, lock := testClient(t), testMutex()
 	block(t, wire.LogQueue(lock.Name))
-	begun := time.Now()
 	_, err := c.Acquire(t.Context(), lock, WithFence())
 	var known *Error
 	if !errors.As(err, &known) || !errors.Is(err, ErrNotALock) {
 		t.Errorf("got %v", err)
-	}
-	if took := time.Since(begun); took > 5*time.Second { // for which it would stand in for a log
-		t.Errorf("it took %s", took)
 	}
 	after, err := c.TryAcquire(t.Context(), lock)
 	if err != nil {

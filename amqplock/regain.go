@@ -3,14 +3,19 @@ package amqplock
 import (
 	"context"
 	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
 )
 
 // WithRegain is WithFence, and lets Lock.Regain take a lost lock again within that time.
 // Others with WithFence leave such a lock alone for so long, if they find it free and
 // the history has no end of its holder. So a holder that is killed keeps them waiting
 // for that long. WithRegain excludes WithGreedy, and WithCount of more than one. The
-// time is at most an hour; anything else is an error of kind ErrConfig.
+// time is at most MaxRegain; anything else is an error of kind ErrConfig.
 func WithRegain(within time.Duration) Option { return func(r *request) { r.Regain = within } }
+
+// MaxRegain bounds WithRegain: for so long nobody else takes the lock.
+const MaxRegain = locker.MaxRegain
 
 // MayRegain reports whether a lock with WithRegain was lost, and Regain may take it
 // again. That is so if its connection has ended, or the broker fell silent. After an

@@ -9,40 +9,10 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// ends counts the requests to end, SIGINT and SIGTERM, that came from outside.
-type ends struct {
-	terms, all int
-	last       map[os.Signal]time.Time
-}
-
-// togetherWithin is how close two equal requests are one: systemd signals the main
-// process and then everything in its group.
-const togetherWithin = 100 * time.Millisecond
-
-// add reports whether s is a request of its own, and no echo of the one before.
-func (e *ends) add(s os.Signal, now time.Time) bool {
-	if s != syscall.SIGINT && s != syscall.SIGTERM {
-		return true
-	}
-	last, seen := e.last[s]
-	if seen && now.Sub(last) < togetherWithin {
-		return false
-	}
-	if e.last == nil {
-		e.last = make(map[os.Signal]time.Time)
-	}
-	e.last[s] = now
-	e.all++
-	if s == syscall.SIGTERM {
-		e.terms++
-	}
-	return true
-}
-
 // forward passes s to the command's group. It reports whether s was a second SIGTERM,
 // which means: kill it. A second SIGINT has a meaning of its own for interactive
 // programs, and for those that clean up after the first.
-func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
+func (r *jobControl) forward(ctx context.Context, s os.Signal) (kill bool) {
 	sig, ok := s.(syscall.Signal)
 	if !ok || sig == syscall.SIGPIPE || !r.ends.add(s, time.Now()) {
 		return false
@@ -67,7 +37,7 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	case sig == syscall.SIGTSTP && r.leader.ended:
 		// No SIGCHLD announces the stop of processes that the command has left behind.
 		if Resumable() {
-			r.signalGroup(sig)
+			r.leader.signalGroup(sig)
 			r.suspend(ctx, sig, false, true)
 		}
 		return false
@@ -76,21 +46,6 @@ func (r *run) forward(ctx context.Context, s os.Signal) (kill bool) {
 	case sig == syscall.SIGCONT:
 		r.tstp = 0
 	}
-	r.signalGroup(sig)
+	r.leader.signalGroup(sig)
 	return false
-}
-
-// hangUp sends SIGHUP to the leader if it expects one. The rest of its group may not.
-func (r *run) hangUp() {
-	if handles(r.leader.pid, syscall.SIGHUP) {
-		_ = syscall.Kill(r.leader.pid, syscall.SIGHUP)
-	}
-}
-
-// signalGroup is safe as long as the leader has not been collected. A group that has gone
-// is no error: the signal lost the race.
-func (r *run) signalGroup(s syscall.Signal) {
-	if !r.leader.collected {
-		_ = syscall.Kill(-r.leader.pid, s)
-	}
 }

@@ -41,12 +41,12 @@ func TestBounded(t *testing.T) {
 		{105 * second, 103 * second, 103 * second},
 		{105 * second, 50 * second, 50 * second}, // long over, as after a suspend: no grace at all
 	} {
-		r := &run{c: &Command{Until: func() time.Duration { return c.until }}}
+		r := newRun(&Command{Until: func() time.Duration { return c.until }}, nil)
 		if got := r.bounded(c.grace); got != c.want {
 			t.Errorf("grace to %v, lease to %v: %v, want %v", c.grace, c.until, got, c.want)
 		}
 	}
-	if got := (&run{c: &Command{}}).bounded(second); got != second {
+	if got := newRun(&Command{}, nil).bounded(second); got != second {
 		t.Errorf("without Until: %v", got)
 	}
 }

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"slices"
 	"syscall"
 	"time"
 
@@ -11,28 +10,17 @@ import (
 // CanPause says that Command.Pause works on this system.
 const CanPause = true
 
-// spareTime bounds the look for processes that somebody else has stopped. It comes before
-// the first SIGSTOP, and nobody can see them after it. It takes some milliseconds, and
-// more only on a machine that is short of processors.
-const spareTime = 250 * time.Millisecond
-
-// freezer stops a tree by SIGSTOP, and continues what it has stopped.
-type freezer struct {
-	stopped []proc         // by us
-	spared  map[int]uint64 // stopped by others: pid, and when it was started
-}
-
 // freeze returns when no process of the tree runs any more. It returns false if one still
 // does after freezeTime. It can be called again.
 //
 // The group comes first: the kernel lets no fork slip past a signal to a group. A process
 // outside it can fork before it has its signal, so freeze looks until nothing runs. The
 // descendants are quick to find, which a chain of processes that fork and end needs.
-func (r *run) freeze() bool {
+func (r *family) freeze() bool {
 	begun := sys.Boottime()
 	if r.frozen == nil {
 		r.frozen = &freezer{spared: stoppedWithin(r.tree(), spareTime)}
-		r.signalGroup(syscall.SIGSTOP)
+		r.leader.signalGroup(syscall.SIGSTOP)
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, lookEvery) {
 		t := r.tree()
@@ -55,80 +43,3 @@ func (r *run) freeze() bool {
 		<-time.After(pause)
 	}
 }
-
-// stoppedWithin returns the descendants that are stopped, or none if to look takes longer
-// than d.
-func stoppedWithin(t tree, d time.Duration) map[int]uint64 {
-	found := make(chan map[int]uint64, 1)
-	go func() {
-		stopped := make(map[int]uint64)
-		for _, p := range t.descendants() {
-			if p.stopped() {
-				stopped[p.pid] = p.start
-			}
-		}
-		found <- stopped
-	}()
-	select {
-	case stopped := <-found:
-		return stopped
-	case <-time.After(d):
-		return make(map[int]uint64)
-	}
-}
-
-// stop sends SIGSTOP to those that run, and reports whether there are any. The group has
-// it already.
-func (f *freezer) stop(processes []proc, group int) (runs bool) {
-	for _, p := range processes {
-		same := func(q proc) bool { return q.pid == p.pid && q.start == p.start }
-		ours := slices.ContainsFunc(f.stopped, same)
-		spared := f.spared[p.pid] == p.start
-		switch {
-		case ours && (p.stopped() || p.cannotShow()), spared && p.stopped():
-		case p.stopped() && p.pgrp == group:
-			f.stopped = append(f.stopped, p)
-		case p.stopped():
-			f.spared[p.pid] = p.start
-		default:
-			runs = true
-			p.signal(syscall.SIGSTOP)
-			if delete(f.spared, p.pid); !ours {
-				f.stopped = append(f.stopped, p)
-			}
-		}
-	}
-	return runs
-}
-
-// thaw continues what we have stopped, children before their parents. A shell that goes
-// on first would take a child that is still stopped for one that was stopped by Ctrl-Z.
-func (f *freezer) thaw() {
-	parents := make(map[int]int)
-	for _, p := range f.stopped {
-		now, _ := readProc(p.pid)
-		parents[p.pid] = now.ppid
-	}
-	depth := func(p proc) (n int) {
-		for pid := p.pid; n <= len(parents); n++ { // a pid used again could close a circle
-			parent, seen := parents[pid]
-			if !seen {
-				break
-			}
-			pid = parent
-		}
-		return n
-	}
-	slices.SortStableFunc(f.stopped, func(a, b proc) int { return depth(b) - depth(a) })
-	for _, p := range f.stopped {
-		p.signal(syscall.SIGCONT)
-	}
-}
-
-// stopped reports whether the process is stopped by a signal, or by a debugger.
-func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
-
-// cannotShow reports whether the process shows another state although it has SIGSTOP. It
-// is in an uninterruptible sleep, or its first thread has ended. It executes no more of
-// its own.
-func (p proc) cannotShow() bool { return p.state == 'D' || p.state == 'Z' }

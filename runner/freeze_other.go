@@ -6,8 +6,4 @@ package runner
 // processes that have left the group.
 const CanPause = false
 
-type freezer struct{}
-
-func (r *run) freeze() bool { return false }
-
-func (f *freezer) thaw() {}
+func (r *family) freeze() bool { return false }

@@ -14,6 +14,10 @@ const guardName = "lock-guard"
 // guard by it. Without AMQPRUN_ID a guard belongs to no tree.
 var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
 
+// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
+// milliseconds. A process that still runs after that is not ours to stop (sudo).
+const freezeTime = time.Second
+
 // orders is all that a guard knows. Every message carries all of it, so the newest
 // message is all that a guard, also one that replaces another, has to read.
 type orders struct {

@@ -8,12 +8,22 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
+// jobControl shares the terminal with the command, and stops and continues with it.
+type jobControl struct {
+	guarded
+	verified chan error // receives Verify's answer; nil: it has not been asked
+	ends     ends
+	tstp     time.Duration // When SIGTSTP was passed on. 0: none follows.
+	wants    bool          // The command gets the terminal when it goes on.
+	resumed  bool          // We sent a SIGCONT that is still to be read.
+}
+
 // commandStopped is called when the command was stopped by s.
-func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
+func (r *jobControl) commandStopped(ctx context.Context, s syscall.Signal) {
 	asks := s == syscall.SIGTTIN || s == syscall.SIGTTOU
 	if asks && r.terminal.give(r.leader.pid) {
 		r.tstp = 0
-		r.signalGroup(syscall.SIGCONT)
+		r.leader.signalGroup(syscall.SIGCONT)
 		return
 	}
 	echo := isEcho(r.tstp, sys.Boottime())
@@ -24,7 +34,7 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		// A command has its grace to clean up, and not to lie still. One that wants the
 		// terminal would only ask again.
 		if !asks {
-			r.signalGroup(syscall.SIGCONT)
+			r.leader.signalGroup(syscall.SIGCONT)
 		}
 	case !asks && s != syscall.SIGTSTP && !echo:
 		// SIGSTOP: its sender has reasons, and sends SIGCONT when they are gone.
@@ -36,9 +46,9 @@ func (r *run) commandStopped(ctx context.Context, s syscall.Signal) {
 		// to a stopped group that loses its shell.
 		if asks {
 			r.warnf("the command wants the terminal, and no shell can give it: sending SIGHUP")
-			r.signalGroup(syscall.SIGHUP)
+			r.leader.signalGroup(syscall.SIGHUP)
 		}
-		r.signalGroup(syscall.SIGCONT)
+		r.leader.signalGroup(syscall.SIGCONT)
 	default:
 		r.suspend(ctx, s, asks, echo)
 	}
@@ -56,7 +66,7 @@ func isEcho(then, now time.Duration) bool { return then != 0 && now-then < echoW
 // suspend stops amqprun as its command was, so that the shell takes its terminal back,
 // and asks for verification when it is resumed. With echo the signal came to our group
 // first, so the rest of a pipeline has it already.
-func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, echo bool) {
+func (r *jobControl) suspend(ctx context.Context, s syscall.Signal, asks, echo bool) {
 	r.startGuard() // while we are stopped, the guard alone enforces the lease
 	r.wants = asks || r.terminal.foreground() == r.leader.pid
 	if until := r.until(); until != 0 {
@@ -78,7 +88,7 @@ func (r *run) suspend(ctx context.Context, s syscall.Signal, asks, echo bool) {
 
 // suspendLate suspends when Ctrl-Z came while the command was ending: the processes that
 // it has left behind have stopped.
-func (r *run) suspendLate(ctx context.Context) {
+func (r *jobControl) suspendLate(ctx context.Context) {
 	if isEcho(r.tstp, sys.Boottime()) && Resumable() {
 		r.suspend(ctx, syscall.SIGTSTP, false, true)
 	}
@@ -86,7 +96,7 @@ func (r *run) suspendLate(ctx context.Context) {
 
 // answered takes Verify's answer. It resumes the command, or returns why it must not go
 // on. A loss in the same instant must not resume anything.
-func (r *run) answered(ctx context.Context, err error) error {
+func (r *jobControl) answered(ctx context.Context, err error) error {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
@@ -100,17 +110,17 @@ func (r *run) answered(ctx context.Context, err error) error {
 
 // resume lets the command go on after a shell has resumed us in the foreground. The
 // command gets the terminal if it had it or asked for it.
-func (r *run) resume() {
+func (r *jobControl) resume() {
 	if r.wants {
 		r.terminal.give(r.leader.pid)
 	}
-	r.signalGroup(syscall.SIGCONT)
+	r.leader.signalGroup(syscall.SIGCONT)
 }
 
 // takeTerminalBack settles what a command with the terminal leaves open. A command that
 // was killed could not restore the settings. And Ctrl-C has reached its group alone: a
 // shell that runs a script in our group ends that only if it gets SIGINT too.
-func (r *run) takeTerminalBack() {
+func (r *jobControl) takeTerminalBack() {
 	if !r.terminal.takeBack(r.leader.pid) {
 		return
 	}

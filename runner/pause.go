@@ -13,17 +13,8 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-// Pause is what Run does at the end of its context instead of a stop. It stops the whole
-// tree by SIGSTOP, and continues it when the lock is held again.
-type Pause struct {
-	// Possible reports whether to pause where the context has ended for this reason. It must
-	// not block.
-	Possible func(lost error) bool
-	// Regain returns the context under which the command goes on, or why it must not. It may
-	// block for long, and ends soon after ctx. Before it returns a context it has called
-	// KeepSocket and Renew of the Guard for the new lock, and Until knows that lock.
-	Regain func(ctx context.Context) (context.Context, error)
-}
+// pauser stops the tree by SIGSTOP while the lock is lost.
+type pauser struct{ *family }
 
 // Interrupted says that a signal to end came while the command was paused. The command
 // was killed: without the lock it may not even act on the signal.
@@ -33,17 +24,13 @@ func (i *Interrupted) Error() string {
 	return fmt.Sprintf("%s while the command was paused", unix.SignalName(i.Signal))
 }
 
-// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
-// milliseconds. A process that still runs after that is not ours to stop (sudo).
-const freezeTime = time.Second
-
 // freezeEvery is between two looks for processes of a paused tree that run: somebody may
 // have started or continued one.
 const freezeEvery = time.Second
 
 // pause is called when ctx has ended. It returns the context under which the command goes
 // on, or why it must not: then lost kills what is still stopped.
-func (r *run) pause(ctx context.Context) (context.Context, error) {
+func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 	lost := context.Cause(ctx)
 	if r.c.Pause == nil || !r.c.Pause.Possible(lost) {
 		return nil, lost
@@ -75,7 +62,7 @@ func (r *run) pause(ctx context.Context) (context.Context, error) {
 // untilHeld regains the lock, and again if it is lost before the command goes on. The
 // guard does not act on the end of a lease meanwhile. It acts on that of the new lock
 // before the first process goes on.
-func (r *run) untilHeld(lost error) (context.Context, error) {
+func (r *pauser) untilHeld(lost error) (context.Context, error) {
 	for {
 		r.c.Guard.pausing(true)
 		r.startGuard() // the command may be too young to have one
@@ -88,7 +75,7 @@ func (r *run) untilHeld(lost error) (context.Context, error) {
 		if next.Err() == nil && !r.leaseIsOver() {
 			return next, nil
 		}
-		r.awaitLoss(next)
+		awaitLoss(next)
 		if next.Err() == nil {
 			return nil, errLeaseOver
 		}
@@ -100,8 +87,17 @@ func (r *run) untilHeld(lost error) (context.Context, error) {
 
 var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
 
+// awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only
+// just woken up too.
+func awaitLoss(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(unfinishedAfter):
+	}
+}
+
 // regain calls Regain, and serves what happens meanwhile.
-func (r *run) regain(lost error) (context.Context, error) {
+func (r *pauser) regain(lost error) (context.Context, error) {
 	type answer struct {
 		ctx context.Context
 		err error
@@ -147,7 +143,7 @@ func (r *run) regain(lost error) (context.Context, error) {
 
 // signalPaused passes s on, to be acted on when the command goes on. It reports whether s
 // asks for the end.
-func (r *run) signalPaused(s os.Signal) (end bool) {
+func (r *pauser) signalPaused(s os.Signal) (end bool) {
 	sig, ok := s.(syscall.Signal)
 	switch {
 	case !ok:
@@ -162,7 +158,7 @@ func (r *run) signalPaused(s os.Signal) (end bool) {
 	case sig == syscall.SIGCONT:
 		r.resumed = false
 	case sig != syscall.SIGPIPE:
-		r.signalGroup(sig)
+		r.leader.signalGroup(sig)
 	}
 	return false
 }

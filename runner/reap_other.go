@@ -7,16 +7,7 @@ import (
 	"syscall"
 )
 
-// leader is the command's own process. It is collected as soon as it ends: these systems
-// cannot look at a dead child without collecting it. So its group could, in theory, have
-// a new owner when it is signalled after that.
-type leader struct {
-	pid       int
-	ended     bool
-	collected bool
-}
-
-func (r *run) look(ctx context.Context) {
+func (r *family) look(ctx context.Context) {
 	for !r.leader.collected {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(r.leader.pid, &status, syscall.WNOHANG|syscall.WUNTRACED, nil)
@@ -33,15 +24,17 @@ func (r *run) look(ctx context.Context) {
 	}
 }
 
-func (r *run) born() uint64 { return 0 }
-
-func (r *run) collect() {}
+func (r *family) collect() {}
 
 // reap has nothing to do: orphans are not our children here.
-func (r *run) reap() {}
+func (r *family) reap() {}
+
+func (r *family) tree() tree { return tree{r.leader.pid} }
+
+func (r *family) gone() bool {
+	r.look(context.Background())
+	return r.leader.ended && !r.tree().alive()
+}
 
 // ReapOthers has nothing to do.
 func ReapOthers() (stop func()) { return func() {} }
-
-// handles cannot be known here.
-func handles(int, syscall.Signal) bool { return true }

@@ -12,7 +12,8 @@ func TestLossBesideTheAnswer(t *testing.T) {
 	loss := errors.New("lost")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(loss)
-	r := &run{c: &Command{}, verified: make(chan error), leader: leader{collected: true}}
+	r := newRun(&Command{}, nil)
+	r.verified, r.leader.collected = make(chan error), true
 	if err := r.answered(ctx, nil); !errors.Is(err, loss) {
 		t.Errorf("the answer resumes the command: %v", err)
 	}

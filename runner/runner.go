@@ -13,58 +13,6 @@ import (
 	"time"
 )
 
-// Command is a command to run. Run may be called once.
-type Command struct {
-	// Args are the program, which is looked up in PATH, and its arguments. No shell is
-	// involved. It must not be empty.
-	Args []string
-	// Env is the complete environment, AMQPRUN_ID included.
-	Env []string
-	// ID is the value of AMQPRUN_ID in Env. Every process that carries it belongs to the
-	// tree of the command.
-	ID string
-	// Signals delivers what to forward (package signals). The caller owns it. Nil
-	// forwards nothing.
-	Signals <-chan os.Signal
-	// Changed delivers a value when something has changed of which the command's own
-	// process gets a SIGHUP, if it catches or ignores that. The default action would
-	// kill it. Run does not always read, so send without blocking. Nil delivers nothing.
-	Changed <-chan struct{}
-	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
-	Stop syscall.Signal
-	// KillAfter is the grace between Stop and SIGKILL; 0 is none.
-	KillAfter time.Duration
-	// Orphans says what becomes of the processes that a command leaves behind when it
-	// ends by itself.
-	Orphans Orphans
-	// Until returns the instant, in sys.Boottime, by which the tree has to be dead. Run
-	// asks again and again, because a lease is renewed while the command runs. Nil, or
-	// 0: there is no such instant. The grace ends at the earlier of KillAfter and Until.
-	Until func() time.Duration
-	// Verify is called when amqprun was stopped (Ctrl-Z) and resumed, before the command
-	// goes on. An error means that the command must not: Run kills it. The context ends
-	// with Run's. Nil verifies nothing.
-	Verify func(context.Context) error
-	// Pause is for a command that may be paused instead of stopped; nil for others.
-	// CanPause says whether this system can.
-	Pause *Pause
-	// Guard stops the tree when this process is killed; nil for none. The caller calls
-	// its Done after Run.
-	Guard *Guard
-	// Logf receives details, Warnf what everybody should see. Both may be nil. Run's own
-	// goroutine calls them, so they have to return soon.
-	Logf, Warnf func(format string, args ...any)
-}
-
-// Orphans is what to do with processes that the command leaves behind.
-type Orphans int
-
-const (
-	Leave Orphans = iota // let them live on, without the lock
-	Wait                 // keep the lock until they have ended too
-	Kill                 // stop them as on a loss: signal, grace, SIGKILL
-)
-
 // spareThreads is how many threads Run makes before the command can use up its limit of
 // processes. No more block at once. One is in a system call of Run. One writes to a
 // terminal or a pipe. One is in the timer of the grace. One goes on beside these.
@@ -90,7 +38,7 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
 	reserveThreads(spareThreads)
-	r := &run{c: c, children: children, signals: c.Signals}
+	r := newRun(c, children)
 	defer r.terminal.close()
 	release, err := r.start()
 	if err != nil {
@@ -107,11 +55,4 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	err = r.supervise(ctx)
 	r.takeTerminalBack()
 	return r.status, err
-}
-
-func (c *Command) stopSignal() syscall.Signal {
-	if c.Stop == 0 {
-		return syscall.SIGTERM
-	}
-	return c.Stop
 }

@@ -14,7 +14,7 @@ import (
 // background and get it when they ask for it, by stopping on SIGTTIN or SIGTTOU. To
 // give the foreground at the start would take it from the rest of a pipeline, and
 // `amqprun seq 5000 | less` would hang.
-func (r *run) start() (release func(), err error) {
+func (r *shared) start() (release func(), err error) {
 	path, err := search(r.c.Args[0]) // execve itself finds out about an interpreter
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (r *run) start() (release func(), err error) {
 
 // execute executes a program from a thread that lives until release is called: the
 // parent-death signal comes when the *thread* that started the child dies.
-func (r *run) execute(path string, args []string) (pid int, release func(), err error) {
+func (r *shared) execute(path string, args []string) (pid int, release func(), err error) {
 	foreground := r.terminal.offer()
 	type answer struct {
 		pid int

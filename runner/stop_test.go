@@ -17,7 +17,8 @@ func TestGroupIsKilledInTime(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		r := &run{leader: leader{pid: cmd.Process.Pid}}
+		r := newRun(&Command{}, nil)
+		r.leader.pid = cmd.Process.Pid
 		at := sys.Boottime() + 10*time.Millisecond
 		if canceled {
 			at += time.Hour

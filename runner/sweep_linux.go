@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"context"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -10,41 +8,15 @@ import (
 	"github.com/amqprun/amqprun/internal/sys"
 )
 
-func (r *run) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, born: r.born()}
-	if r.stopping {
-		t.unrelated = r.unrelated.recent()
-	}
-	if !r.leader.collected {
-		t.pgid = r.leader.pid
-	}
-	return t
-}
-
-// gone reports whether the command has ended and no process of its tree can be seen.
-func (r *run) gone() bool {
-	r.look(context.Background())
-	r.reap()
-	if !r.leader.ended {
-		return false
-	}
-	for _, pid := range children() {
-		if pid != r.leader.pid && !isGuard(pid) && !r.older(pid) {
-			return false
-		}
-	}
-	return len(r.tree().members()) == 0
-}
-
 // sweep kills the tree until nothing is left. ECHILD proves that: we have no children,
 // and orphaned descendants become our children. Against a chain of processes that fork,
 // setsid and exit no reading of /proc is fast enough. But a link whose parent has ended
 // is our child, and so is the next.
-func (r *run) sweep() {
+func (r *sweeper) sweep() {
 	killed := sys.Boottime()
-	r.born() // before the leader is collected
+	r.leader.born() // before the leader is collected
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
-	r.signalGroup(syscall.SIGKILL)
+	r.leader.signalGroup(syscall.SIGKILL)
 	hit := make(map[int]bool)
 	pause := time.Millisecond
 	for {
@@ -76,9 +48,9 @@ func (r *run) sweep() {
 // killChildren kills all children but those from before the command, and guards. Ours is
 // still needed. That of another amqprun in the tree ends when what it guards is dead.
 // killChildren returns how many children there are, and whether one of them is new.
-func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
+func (r *sweeper) killChildren(hit map[int]bool) (left int, fresh bool) {
 	for _, pid := range children() {
-		if isGuard(pid) || r.older(pid) {
+		if isGuard(pid) || r.leader.older(pid) {
 			continue
 		}
 		left++
@@ -91,15 +63,15 @@ func (r *run) killChildren(hit map[int]bool) (left int, fresh bool) {
 
 // onlyOthers reports whether our guard and those from before the command are all our
 // children.
-func (r *run) onlyOthers() bool {
+func (r *sweeper) onlyOthers() bool {
 	return !slices.ContainsFunc(children(), func(pid int) bool {
-		return !r.c.Guard.is(pid) && !r.older(pid)
+		return !r.c.Guard.is(pid) && !r.leader.older(pid)
 	})
 }
 
 // killMembers kills the members of the tree that it sees, also those that are no
 // descendants.
-func (r *run) killMembers() (found bool) {
+func (r *sweeper) killMembers() (found bool) {
 	members := r.tree().members()
 	for _, p := range members {
 		p.signal(syscall.SIGKILL)
@@ -109,7 +81,7 @@ func (r *run) killMembers() (found bool) {
 
 // reapAll collects all that has ended, the leader too, and reports whether no child is
 // left.
-func (r *run) reapAll() (none bool) {
+func (r *sweeper) reapAll() (none bool) {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG|syscall.WALL, nil)

@@ -7,8 +7,6 @@ import "syscall"
 // tree is the group alone. Nothing else can be found here.
 type tree struct{ pgid int }
 
-func (r *run) tree() tree { return tree{r.leader.pid} }
-
 func (t tree) alive() bool { return syscall.Kill(-t.pgid, 0) != syscall.ESRCH }
 
 // members returns nil, or one entry that stands for a group that is not empty.

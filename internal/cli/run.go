@@ -48,7 +48,7 @@ func runOptions(o *options) []*option {
 		toggle("elastic", &o.Elastic),
 		value("command c", &o.shellCommand, text),
 		value("on-loss", &o.OnLoss, onLoss).orVariable(),
-		value("regain", &o.Regain, atLeast).orVariable(),
+		value("regain", &o.Regain, regain).orVariable(),
 		value("orphans", &o.Orphans, orphans),
 		value("report", &o.Report, nonEmpty),
 		value("once", &o.Once, duration),

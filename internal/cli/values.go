@@ -116,6 +116,15 @@ func atLeast(value string) (time.Duration, error) {
 	return d, err
 }
 
+// regain is atLeast with the bound of amqplock.WithRegain.
+func regain(value string) (time.Duration, error) {
+	d, err := atLeast(value)
+	if err == nil && d > amqplock.MaxRegain {
+		err = fmt.Errorf("must be at most %s", amqplock.MaxRegain)
+	}
+	return d, err
+}
+
 // zeroOr is atLeast that also takes 0.
 func zeroOr(value string) (time.Duration, error) {
 	if d, err := duration(value); err == nil && d == 0 {

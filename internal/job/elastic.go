@@ -20,8 +20,6 @@ type slotsFile struct {
 	warnf   func(string, ...any)
 }
 
-const slotsFileVariable = "AMQPRUN_SLOTS_FILE"
-
 func newSlotsFile(elastic bool, warnf func(string, ...any)) (*slotsFile, error) {
 	if !elastic {
 		return nil, nil

@@ -70,6 +70,8 @@ func numbered(slots []int) []int {
 // tokenVariable holds the fencing token.
 const tokenVariable = "AMQPRUN_TOKEN"
 
+const slotsFileVariable = "AMQPRUN_SLOTS_FILE"
+
 // lockVariables describe the lock. A token of 0 is none.
 func lockVariables(s Spec, slots []int, token int64) []string {
 	variables := []string{

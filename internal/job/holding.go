@@ -14,16 +14,6 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// OnLoss is what becomes of the command when the lock connection ends, or the
-// broker falls silent.
-type OnLoss int
-
-const (
-	Stop  OnLoss = iota // stop the command
-	Pause               // stop it by SIGSTOP until the lock is held again
-	Keep                // let it go on without the lock, and take that again
-)
-
 // holding is the lock that a run holds, or has lost. With Pause and Keep another Lock may
 // take the place of the first. Its methods may be called at the same time.
 type holding struct {

@@ -42,3 +42,13 @@ type Spec struct {
 	Once     time.Duration // and fence; 0: as often as wanted
 	Verbose  bool
 }
+
+// OnLoss is what becomes of the command when the lock connection ends, or the
+// broker falls silent.
+type OnLoss int
+
+const (
+	Stop  OnLoss = iota // stop the command
+	Pause               // stop it by SIGSTOP until the lock is held again
+	Keep                // let it go on without the lock, and take that again
+)

@@ -10,7 +10,6 @@ ID=${BATS_RUN_TMPDIR##*/}
 SECRET="s3cret/&$ID"
 ENCODED="s3cret%2F%26$ID"
 
-# One call makes all users, permissions and virtual hosts, because each call takes a second.
 setup() {
   requires_broker_ctl
   new_lock
@@ -18,7 +17,7 @@ setup() {
 
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
-  broker_ctl eval '
+  broker_eval '
     User = fun(Name, Conf, Write, Read) ->
       catch rabbit_auth_backend_internal:delete_user(Name, <<"test">>),
       rabbit_auth_backend_internal:add_user(Name, <<"'"$SECRET"'">>, <<"test">>),
@@ -33,7 +32,7 @@ setup_file() {
 }
 
 teardown_file() {
-  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
+  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_eval '
     [catch rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [<<"outsider">>, <<"reader">>, <<"holder">>, <<"mute">>]],
     rabbit_vhost:delete(<<"elsewhere">>, <<"test">>).'
 }

@@ -45,10 +45,12 @@ secret_file() { # NAME CONTENTS
     'is RabbitMQ running there'
   assert_hidden
   [ ! -e started ]
-  sane_run -78 --separate-stderr amqprun --url "$NOWHERE" --url "${AMQPRUN_URL}missing" -n --mutex "$LOCK" touch started
+  sane_run -78 --separate-stderr amqprun --url "${NOWHERE}missing" --url "${AMQPRUN_URL}missing" -n --mutex "$LOCK" touch started
   assert_error 'none of 2 brokers took the connection: cannot reach .*; the broker [^ ]* has no virtual host "missing"' 'create it'
   sane_run -64 --separate-stderr amqprun --url "$AMQPRUN_URL" --url "amqp://u:s3cret/@h/" --mutex "$LOCK" touch started
   assert_error 'broker URL 2: there is a "/" before an @'
+  sane_run -64 --separate-stderr amqprun --url "$AMQPRUN_URL" --url "${AMQPRUN_URL}other" --mutex "$LOCK" touch started
+  assert_error 'broker URL 2: its virtual host is "other", and that of the first URL "/"'
   assert_hidden
 }
 
@@ -100,8 +102,7 @@ secret_file() { # NAME CONTENTS
 
 @test "a file with a password" {
   requires_broker_ctl
-  broker_ctl add_user "filed-$LOCK" "$SECRET"
-  broker_ctl set_permissions "filed-$LOCK" '.*' '.*' '.*'
+  broker_add_user "filed-$LOCK" "$SECRET" '.*' '.*' '.*'
   at=${AMQPRUN_URL/guest:guest/filed-$LOCK}
   secret_file password "$SECRET"$'\n'
   succeeds --url "$at" --password-file password
@@ -114,7 +115,7 @@ secret_file() { # NAME CONTENTS
   fails 64 'password file: open /nowhere' --url "$at" --password-file /nowhere
   chmod 644 password
   fails 64 'password file password: others may read or write it' --url "$at" --password-file password
-  broker_ctl delete_user "filed-$LOCK"
+  broker_delete_user "filed-$LOCK"
 }
 
 @test "a file of somebody else is as open as its owner wants it" {
@@ -127,8 +128,7 @@ secret_file() { # NAME CONTENTS
 
 @test "ps shows no password of a URL" {
   requires_broker_ctl
-  broker_ctl add_user "shown-$LOCK" "$SECRET"
-  broker_ctl set_permissions "shown-$LOCK" '.*' '.*' '.*'
+  broker_add_user "shown-$LOCK" "$SECRET" '.*' '.*' '.*'
   at=${AMQPRUN_URL/guest:guest/shown-$LOCK:$ENCODED}
   export -n AMQPRUN_URL
   start_bg amqprun -v --url "$NOWHERE" --url="$at" --mutex "$LOCK" sh -c 'env >env; echo ready; exec sleep 600' "$at"
@@ -147,7 +147,7 @@ secret_file() { # NAME CONTENTS
   command=$(pgrep -P "$bg_pid" sleep)
   sane_run -1 grep -zsF s3cret "/proc/$command/environ"
   release "$bg_pid"
-  broker_ctl delete_user "shown-$LOCK"
+  broker_delete_user "shown-$LOCK"
 }
 
 @test "no mistake makes it show a password" {
@@ -171,7 +171,11 @@ secret_file() { # NAME CONTENTS
   assert_hidden
 }
 
-names() { broker_ctl list_connections client_properties | grep -oE '"connection_name","[^"]*' | cut -d'"' -f4; }
+names() {
+  broker_eval '
+    [binary_to_list(Name) || [{client_properties, T}] <- rabbit_networking:connection_info_all([client_properties]),
+      is_list(T), {<<"connection_name">>, _, Name} <- T].' | grep -oE '"[^"]*"' | tr -d '"'
+}
 
 named() { [[ $(names) == *"$1"* ]]; }
 

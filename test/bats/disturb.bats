@@ -20,6 +20,9 @@ setup_file() {
   export AMQPRUN_URL
 }
 
+# The broker is in an alarm when it uses more of the machine's memory.
+limit_memory() { broker_eval "vm_memory_monitor:set_vm_memory_high_watermark($1)."; } # FRACTION
+
 teardown_file() {
   [[ ! -e ${AMQPRUN_BROKER_DIR:-}/disturbed ]] || "$BATS_TEST_DIRNAME/../../scripts/broker" stop disturbed
 }
@@ -32,7 +35,7 @@ teardown_file() {
   for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
   start_waiter 1 --semaphore "$LOCK" --connect-timeout 3 echo now
 
-  broker_ctl stop_app
+  broker_eval "rabbit:stop()."
   for n in 1 2 3; do
     wait_bg 20 "${BACKGROUND[n - 1]}"
     [ "$status" -eq 76 ]
@@ -45,7 +48,7 @@ teardown_file() {
   sane_run -69 --separate-stderr amqprun --mutex "$LOCK" -n true
   assert_error 'cannot reach the broker'
 
-  broker_ctl start_app
+  broker_eval "rabbit:start()."
   wait_bg 60 "${BACKGROUND[3]}"
   [ "$status" -eq 0 ]
   [ "$(<bg.4.out)" = now ]
@@ -64,14 +67,14 @@ teardown_file() {
   for file in mutex slot keep; do wait_until 20 test -s $file; done
   start_waiter 1 --fence --mutex "$LOCK" touch next
 
-  broker_ctl stop_app
+  broker_eval "rabbit:stop()."
   for n in 1 2; do wait_until 20 file_has "bg.$n.err" 'the command is paused'; done
   wait_until 20 file_has bg.3.err 'the command goes on without the lock'
   before=$(cat mutex slot | wc -l)
   wait_until 20 file_lines keep "$(($(wc -l <keep) + 20))"
   [ "$(cat mutex slot | wc -l)" -eq "$before" ]
 
-  broker_ctl start_app
+  broker_eval "rabbit:start()."
   for n in 1 2; do wait_until 60 file_has "bg.$n.err" 'the command goes on; it was paused for'; done
   wait_until 60 file_has bg.3.err 'holds mutex .* again, after .* without it'
   for file in mutex slot keep; do wait_until 20 file_lines $file "$(($(wc -l <$file) + 1))"; done
@@ -88,11 +91,11 @@ teardown_file() {
 
 @test "a job that starts while the broker restarts waits for it, and says so" {
   amqprun change --semaphore "$LOCK" 1
-  broker_ctl stop_app
+  broker_eval "rabbit:stop()."
   start_bg amqprun --connect-timeout 60 --mutex "$LOCK" echo now
   start_bg amqprun --connect-timeout 60 -q --semaphore "$LOCK" echo now
   wait_until 20 file_has bg.1.err '^amqprun: warning: cannot reach the broker .*connection refused; trying again for 1m0s$'
-  broker_ctl start_app
+  broker_eval "rabbit:start()."
   for n in 1 2; do
     wait_bg 60 "${BACKGROUND[n - 1]}"
     [ "$status" -eq 0 ]
@@ -103,9 +106,9 @@ teardown_file() {
 }
 
 @test "the broker insists on a heartbeat that leaves no time" {
-  broker_ctl eval 'application:set_env(rabbit, heartbeat, 3).'
+  broker_eval 'application:set_env(rabbit, heartbeat, 3).'
   sane_run --separate-stderr amqprun --mutex "$LOCK" touch started
-  broker_ctl eval 'application:set_env(rabbit, heartbeat, 60).'
+  broker_eval 'application:set_env(rabbit, heartbeat, 60).'
   [ "$status" -eq 69 ]
   assert_error 'heartbeat of 3s that the broker amqp://[^ ]* insists on'
   [ ! -e started ]
@@ -116,53 +119,52 @@ teardown_file() {
   wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
   local id
   id=$(id_of sleep --mutex "$LOCK")
-  broker_ctl set_vm_memory_high_watermark 0.0001
+  limit_memory 0.0001
   sane_run -0 json "s['held'] == 1" --mutex "$LOCK" # the first answer may have slipped through
   sane_run -0 json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
-  broker_ctl set_vm_memory_high_watermark 0.4
+  limit_memory 0.4
   wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
   kill -0 "$bg_pid"
-  broker_ctl set_vm_memory_high_watermark 0.0001
+  limit_memory 0.0001
   sane_run -69 --separate-stderr amqprun evict --connect-timeout 4 --mutex "$LOCK" --holder "$id"
-  broker_ctl set_vm_memory_high_watermark 0.4
+  limit_memory 0.4
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
 }
 
 @test "doctor finds an alarm" {
-  broker_ctl set_vm_memory_high_watermark 0
+  limit_memory 0
   wait_until 20 alarm_is_seen
   sane_run -69 amqprun doctor --semaphore "$LOCK"
   [[ $output == *"failure  alarm "*"to do: rabbitmqctl alarms"* ]]
   sane_run -0 amqprun doctor --mutex "$LOCK"
   [[ $output == *"warning  alarm "* ]]
-  broker_ctl set_vm_memory_high_watermark 0.4
+  limit_memory 0.4
 }
 alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }
 
 @test "an alarm costs the record" {
   amqprun --history --mutex "$LOCK" true
-  broker_ctl set_vm_memory_high_watermark 0.0001
+  limit_memory 0.0001
   sane_run -3 amqprun --history --mutex "$LOCK" -- sh -c 'exit 3'
-  broker_ctl set_vm_memory_high_watermark 0.4
+  limit_memory 0.4
   [[ $output == *"warning: the history of "*"alarm"* && ${#lines[@]} -eq 1 ]]
   history_is 'all("ended" not in r for r in runs[1:])' # RabbitMQ reads one message before it notices
 }
 
 @test "in an alarm --fence -n fails, and a waiter for a token waits" {
   amqprun --fence --mutex "$LOCK" true
-  broker_ctl set_vm_memory_high_watermark 0.0001
+  limit_memory 0.0001
   sane_run -69 amqprun --fence -n --mutex "$LOCK" touch started
   start_bg amqprun --fence --mutex "$LOCK" true
   wait_until 20 file_has bg.1.err "alarm"
-  broker_ctl set_vm_memory_high_watermark 0.4
+  limit_memory 0.4
   wait_bg 30 "$bg_pid"
   [ "$status" -eq 0 ]
   [ ! -e started ]
 }
 
 @test "a password that is wrong after a restart ends the wait" {
-  broker_ctl add_user "$LOCK" old
-  broker_ctl set_permissions "$LOCK" '.*' '.*' '.*'
+  broker_add_user "$LOCK" old '.*' '.*' '.*'
   hold --mutex "$LOCK"
   AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 4 --mutex "$LOCK" touch started
   broker_ctl change_password "$LOCK" new

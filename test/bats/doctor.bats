@@ -6,9 +6,6 @@ load locks
 
 VHOST=doctor-vhost
 
-# erl PATTERN: as an Erlang binary
-erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
-
 # Each of these users lacks one permission on the mutex "nightly.x".
 lacking() {
   cat <<'USERS'
@@ -35,7 +32,7 @@ setup_file() {
   while read -r user configure write read; do
     users+="User(<<\"doctor-$user\">>, $(erl "$configure"), $(erl "$write"), $(erl "$read")),"
   done < <(lacking)
-  broker_ctl eval '
+  broker_eval '
     rabbit_vhost:add(<<"'$VHOST'">>, <<"test">>),
     User = fun(Name, Conf, Write, Read) ->
       catch rabbit_auth_backend_internal:delete_user(Name, <<"test">>),
@@ -46,7 +43,7 @@ setup_file() {
 }
 
 teardown_file() {
-  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
+  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_eval '
     [rabbit_auth_backend_internal:delete_user(N, <<"test">>) || U <- rabbit_auth_backend_internal:list_users(),
       N <- [proplists:get_value(user, U)], binary:part(N, 0, min(7, size(N))) =:= <<"doctor-">>],
     rabbit_vhost:delete(<<"'$VHOST'">>, <<"test">>).'

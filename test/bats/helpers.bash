@@ -101,13 +101,25 @@ requires_broker_ctl() {
 }
 
 broker_ctl() { "$ROOT/scripts/broker" ctl -n "$AMQPRUN_TEST_BROKER" -q "$@" 3>&-; }
+broker_eval() { "$ROOT/scripts/broker" eval "$AMQPRUN_TEST_BROKER" "$1" 3>&-; } # ERLANG
 broker_pid() { "$ROOT/scripts/broker" pid "$AMQPRUN_TEST_BROKER"; }
+
+erl() { printf '<<"%s">>' "${1//\\/\\\\}"; } # TEXT without quotes
+
+# A user of the virtual host /.
+broker_add_user() { # NAME PASSWORD CONFIGURE WRITE READ
+  broker_eval "
+    ok = rabbit_auth_backend_internal:add_user($(erl "$1"), $(erl "$2"), <<\"test\">>),
+    rabbit_auth_backend_internal:set_permissions($(erl "$1"), <<\"/\">>, $(erl "$3"), $(erl "$4"), $(erl "$5"), <<\"test\">>)."
+}
+broker_delete_user() { broker_eval "rabbit_auth_backend_internal:delete_user($(erl "$1"), <<\"test\">>)."; } # NAME
+broker_has_mnesia() { broker_eval 'rabbit_misc:version().' | grep -qE '^"(3|4\.[0-2])\.'; }
 
 # Closes every connection whose name has WORD in it, as an operator would. A connection of another
 # test that is still logging in has no list of properties. One that ends by itself meanwhile cannot be
 # closed.
 broker_close_connections() { # WORD
-  broker_ctl eval "
+  broker_eval "
     [(catch rabbit_networking:close_connection(P, \"closed by a test\")) ||
       [{pid, P}, {client_properties, T}] <- rabbit_networking:connection_info_all([pid, client_properties]),
       is_list(T), {<<\"connection_name\">>, _, Name} <- T, binary:match(Name, <<\"$1\">>) =/= nomatch]."

@@ -188,7 +188,7 @@ is_paused() {
     '--on-loss keep --fence' '--on-loss keep --greedy --elastic' '--regain 5' '--on-loss pause --regain 2h' '--on-loss go'; do
     # shellcheck disable=SC2086 # several words
     sane_run -64 --separate-stderr amqprun $options --semaphore "$LOCK" true
-    assert_error 'on-loss|regain'
+    assert_error '--on-loss|--regain'
   done
   sane_run -64 --separate-stderr amqprun --on-loss keep --once 1h --mutex "$LOCK" true
   assert_error 'keep excludes --fence and --once'

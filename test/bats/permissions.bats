@@ -4,9 +4,6 @@
 load helpers
 load locks
 
-# erl PATTERN: as an Erlang binary
-erl() { printf '<<"%s">>' "${1//\\/\\\\}"; }
-
 setup_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   local users='' name user
@@ -39,7 +36,7 @@ admin-no-drain ^builds(-A-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
 ask-only ^$ ^amqprun\.who$ ^$
 admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
 USERS
-  broker_ctl eval '
+  broker_eval '
     rabbit_vhost:add(<<"rights">>, <<"test">>),
     User = fun(Name, Conf, Write, Read) ->
       catch rabbit_auth_backend_internal:delete_user(Name, <<"test">>),
@@ -51,7 +48,7 @@ USERS
 }
 
 teardown_file() {
-  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_ctl eval '
+  [[ -z ${AMQPRUN_TEST_BROKER:-} ]] || broker_eval '
     [rabbit_auth_backend_internal:delete_user(N, <<"test">>) || U <- rabbit_auth_backend_internal:list_users(),
       N <- [proplists:get_value(user, U)], binary:part(N, 0, min(4, size(N))) =:= <<"may-">>],
     rabbit_vhost:delete(<<"rights">>, <<"test">>).'
@@ -86,7 +83,11 @@ hand_over() { # USER OPTION...
 }
 
 will_is_armed() {
-  broker_ctl list_queues -p rights name messages_unacknowledged | grep -qE -- '-H[[:space:]]1$'
+  # shellcheck disable=SC2016 # $H is the character, in Erlang
+  broker_eval '
+    [1 || [{name, {resource, _, _, Name}}, {messages_unacknowledged, 1}] <-
+      rabbit_amqqueue:info_all(<<"rights">>, [name, messages_unacknowledged]),
+      binary:last(Name) =:= $H].' | grep -q 1
 }
 
 denied() { # USER PATTERN ARGUMENT...
@@ -220,7 +221,7 @@ all_are_seen() {
     as "$user" sane_run -0 amqprun status --mutex nightly
     [ "$output" = 'mutex "nightly": free' ]
   done
-  if broker_ctl version | grep -qE '^(3|4\.[0-2])\.'; then
+  if broker_has_mnesia; then
     as nothing sane_run -0 amqprun status --mutex nightly
   else
     denied nothing nightly status --mutex nightly

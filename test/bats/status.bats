@@ -9,19 +9,19 @@ export AMQPRUN_SHOW_COMMAND=1 # the tests know their runs by it
 setup_file() { # the users of docs/how-to/permissions.md, whose lock is called builds
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   export SECRET=s3cret
-  for user in ci operator silent; do
-    broker_ctl add_user "$user" "$SECRET"
+  for user in ci operator; do
+    broker_add_user "$user" "$SECRET" '' '' ''
   done
   # shellcheck disable=SC2317 # the lines of the page call it
   rabbitmqctl() { broker_ctl "$@"; }
   eval "$(sed -n '/^For .status. and .evict. there/,/^A holder or waiter with/ { /^    /p }' "$ROOT/docs/how-to/permissions.md")"
-  broker_ctl set_permissions silent '^builds-(B-[0-9]+|[WH])$' '^amq\.default$' '^builds-(A-[0-9]+|[WH])$'
+  broker_add_user silent "$SECRET" '^builds-(B-[0-9]+|[WH])$' '^amq\.default$' '^builds-(A-[0-9]+|[WH])$'
 }
 
 teardown_file() {
   [[ -n ${AMQPRUN_TEST_BROKER:-} ]] || return 0
   for user in ci operator silent; do
-    broker_ctl delete_user "$user"
+    broker_delete_user "$user"
   done
   amqprun destroy --semaphore builds
 }

@@ -28,6 +28,7 @@ var parts = []part{
 	{"handover", (*bench).handOver},
 	{"crash", (*bench).crash},
 	{"slots", (*bench).slots},
+	{"history", (*bench).history},
 	{"burst", (*bench).burst},
 	{"line", (*bench).line},
 	{"idle", (*bench).idle},

@@ -36,6 +36,28 @@ func TestVersionOfABuild(t *testing.T) {
 	}
 }
 
+// TestDocumentsNameTheVersion finds what a user would copy with an older version in it.
+func TestDocumentsNameTheVersion(t *testing.T) {
+	t.Parallel()
+	version := strings.Fields(program.Run(t, nil, "--version").Stdout)[1]
+	named := regexp.MustCompile(`amqprun/amqprun\S*[@:#/]v?(\d+\.\d+\.\d+)`)
+	found := 0
+	for _, page := range []string{"README.md", "docs/how-to/ci.md", "docs/how-to/kubernetes.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			if found++; m[1] != version {
+				t.Errorf("%s has %s, and the version is %s", page, m[0], version)
+			}
+		}
+	}
+	if found < 6 {
+		t.Errorf("only %d places found", found)
+	}
+}
+
 func TestVersionIsThatOfTheChangelog(t *testing.T) {
 	t.Parallel()
 	changelog, err := os.ReadFile("../../CHANGELOG.md")

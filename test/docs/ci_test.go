@@ -18,22 +18,18 @@ func shellSteps(t *testing.T, commands []string, journal ...string) {
 	t.Helper()
 	s := open(t, true, "make")
 	const install = "go install github.com/amqprun/amqprun@latest"
-	installed := false
 	for _, command := range commands {
 		if strings.TrimSpace(command) == install {
-			installed = true // `make package` does it
-			continue
+			continue // `make package` does it
 		}
 		s.start(s.broker(), "bash", "-e", "-c", command).ends(0).silent()
-	}
-	if !installed {
-		t.Error("where does amqprun come from?")
 	}
 	s.journalHas(journal...)
 }
 
-func TestGitHubActions(t *testing.T) {
-	workflow := []byte(blocks(t, howTo+"ci.md", "GitHub Actions", "yaml")[0])
+// githubSteps are the commands of the job deploy of a workflow that actionlint accepts.
+func githubSteps(t *testing.T, workflow []byte) (commands []string) {
+	t.Helper()
 	linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -51,14 +47,23 @@ func TestGitHubActions(t *testing.T) {
 	if err := yaml.Unmarshal(workflow, &steps); err != nil {
 		t.Fatal(err)
 	}
-	var commands []string
 	for _, step := range steps.Jobs["deploy"].Steps {
 		if step.Run != "" {
 			commands = append(commands, step.Run)
 		}
 	}
-	if len(commands) != 3 {
-		t.Fatalf("%d commands, want 3", len(commands))
+	return commands
+}
+
+func TestGitHubActions(t *testing.T) {
+	workflow := blocks(t, howTo+"ci.md", "GitHub Actions", "yaml")[0]
+	commands := githubSteps(t, []byte(workflow))
+	if len(commands) != 2 {
+		t.Fatalf("%d commands, want 2", len(commands))
+	}
+	// `make test-packaging` runs the action.
+	if !strings.Contains(workflow, "uses: amqprun/amqprun/.github/actions/setup@") {
+		t.Error("where does amqprun come from?")
 	}
 	// Which of four free slots it gets is chance.
 	for i := range commands {
@@ -103,15 +108,49 @@ func TestJenkins(t *testing.T) {
 	s.journalHas("make deploy", "make ends")
 }
 
+// TestSeveralSteps runs each step in a shell of its own, as GitHub's runner does.
+func TestSeveralSteps(t *testing.T) {
+	s := open(t, true, "make")
+	job := "on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n" +
+		blocks(t, howTo+"ci.md", "A job of several steps", "yaml")[0]
+	steps := githubSteps(t, []byte(job))
+	if len(steps) != 3 {
+		t.Fatalf("%d commands, want 3", len(steps))
+	}
+	file := filepath.Join(s.home, "env")
+	free := func(status int) {
+		s.start(s.broker(), "amqprun", "check", "--mutex", "deploy").ends(status)
+	}
+	env := append(s.broker(), "GITHUB_ENV="+file)
+	for i, step := range steps {
+		s.start(env, "bash", "-e", "-c", step).ends(0).silent()
+		if i == 0 {
+			free(75)
+			env = append(env, strings.TrimSpace(read(t, file)))
+		}
+	}
+	free(0)
+	s.journalHas("make deploy", "make ends")
+}
+
+// TestBats runs the file with the helper, and the one without.
 func TestBats(t *testing.T) {
 	bats := lookPath(t, "bats")
-	s := open(t, true)
-	file := blocks(t, howTo+"bats.md", "Bats", "bats")[0]
-	s.write(filepath.Join(s.home, "database.bats"), file, 0o600)
-	r := s.start(s.broker(), bats, "--tap", "database.bats").ends(0)
-	if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
-		t.Errorf("bats says %q, want %q", &r.out, want)
+	files := blocks(t, howTo+"bats.md", "From inside the file", "bats")
+	_, test, _ := strings.Cut(files[1], "\n@test ")
+	files[0] += "@test " + test
+	for _, file := range files {
+		s := open(t, true)
+		lib := filepath.Join(s.home, "amqprun")
+		s.write(filepath.Join(s.home, "database.bats"), file, 0o600)
+		s.start(nil, "mkdir", lib).ends(0)
+		s.write(filepath.Join(lib, "load.bash"), read(t, "share/bats/amqprun.bash"), 0o600)
+		env := append(s.broker(), "BATS_LIB_PATH="+s.home)
+		r := s.start(env, bats, "--tap", "database.bats").ends(0)
+		if want := "1..1\nok 1 the database is ours\n"; r.out.String() != want {
+			t.Errorf("bats says %q, want %q", &r.out, want)
+		}
+		s.start(s.broker(), "amqprun", "--mutex", "test-database", "-w", "10", "--", "true").
+			ends(0).silent()
 	}
-	s.start(s.broker(), "amqprun", "--mutex", "test-database", "-w", "10", "--", "true").
-		ends(0).silent()
 }

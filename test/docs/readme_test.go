@@ -1,6 +1,9 @@
 package docs
 
 import (
+	"encoding/xml"
+	"io"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -20,6 +23,23 @@ func commands(t *testing.T, heading, begin string) []string {
 		t.Fatalf("README, %s: no line begins with %q", heading, begin)
 	}
 	return lines
+}
+
+// TestReadmeThirtySeconds runs the first commands of a newcomer, with a shorter sleep.
+func TestReadmeThirtySeconds(t *testing.T) {
+	s := open(t, true)
+	_, section, _ := strings.Cut(read(t, "README.md"), "\n    export AMQPRUN_URL=")
+	script, _, _ := strings.Cut("export AMQPRUN_URL="+section, "\n\n")
+	if !strings.Contains(script, " sleep 10 &\n") || !strings.Contains(script, `echo "my turn"`) {
+		t.Fatalf("not the lines that are meant here:\n%s", script)
+	}
+	script = strings.Replace(s.here(script), "sleep 10", "sh -c 'sleep 2; echo first'", 1)
+	r := s.start(nil, "sh", "-e", "-c", script).ends(0)
+	said := r.out.String()
+	if !strings.HasPrefix(said, "mutex \"hello\": held\n") ||
+		!strings.HasSuffix(said, "\nfirst\nmy turn\n") || r.err.Len() > 0 {
+		t.Errorf("they print\n%s%s", said, &r.err)
+	}
 }
 
 // TestReadmeSemaphore runs the life of a semaphore.
@@ -61,4 +81,32 @@ func TestReadmeScript(t *testing.T) {
 	s.start(s.broker(), "sh", "-c", script).ends(0).silent()
 	s.journalHas("make", "make ends")
 	s.start(s.broker(), "amqprun", "--mutex", "deploy", "-n", "--", "true").ends(0)
+}
+
+// TestPictureShowsTheDemo fails when scripts/demo has other headings than the recording.
+func TestPictureShowsTheDemo(t *testing.T) {
+	var shown strings.Builder
+	for d := xml.NewDecoder(strings.NewReader(read(t, "docs/demo.svg"))); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok := token.(xml.CharData); ok {
+			shown.Write(text)
+		}
+	}
+	headings := regexp.MustCompile(`printf '\\n(.+)\\n\\n'`).
+		FindAllStringSubmatch(read(t, "scripts/demo"), -1)
+	if len(headings) != 2 {
+		t.Fatalf("%d headings found in scripts/demo", len(headings))
+	}
+	for _, heading := range headings {
+		want := strings.ReplaceAll(heading[1], " ", "\u00a0") // freeze draws such spaces
+		if !strings.Contains(shown.String(), want) {
+			t.Errorf("docs/demo.svg does not show %q: make picture", heading[1])
+		}
+	}
 }

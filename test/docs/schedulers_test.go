@@ -19,7 +19,7 @@ import (
 // its lock.
 func TestCron(t *testing.T) {
 	for _, source := range []struct{ page, heading string }{
-		{howTo + "cron.md", "Cron"}, {"README.md", "Recipes"},
+		{howTo + "cron.md", "The crontab"}, {"README.md", "Recipes"},
 		{"docs/how-to/connecting.md", "Passwords"}} {
 		for _, crontab := range blocks(t, source.page, source.heading, "crontab") {
 			t.Run(source.page, func(t *testing.T) { testCrontab(t, crontab) })
@@ -143,7 +143,7 @@ func TestSystemd(t *testing.T) {
 // TestKubernetes decodes the manifest as the API server does, refusing what it does not
 // know, and runs the container's command.
 func TestKubernetes(t *testing.T) {
-	manifest := []byte(blocks(t, howTo+"kubernetes.md", "Kubernetes", "yaml")[0])
+	manifest := []byte(blocks(t, howTo+"kubernetes.md", "The manifest", "yaml")[0])
 	var job batchv1.CronJob
 	if err := yaml.UnmarshalStrict(manifest, &job); err != nil {
 		t.Fatal(err)

@@ -122,7 +122,8 @@ func build(ctx context.Context, dir string) (string, error) {
 }
 
 // sight is a line of TestSchedules about what happened, and how often.
-var sight = regexp.MustCompile(`(?m)sim_test.go:\d+: +(\d+) (command|lock|loss|lease|overlap)(.*)$`)
+var sight = regexp.MustCompile(
+	`(?m)sim_test.go:\d+: +(\d+) (command|lock|loss|lease|overlap|process)(.*)$`)
 
 // slow is a line about a schedule that was no failure, and took long.
 var slow = regexp.MustCompile(`seed \d+ took .*`)

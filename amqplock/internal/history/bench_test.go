@@ -67,29 +67,12 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// BenchmarkRuns measures how amqprun history reads a long history.
+// BenchmarkRuns measures how amqprun history reads a long history. Its runs have ended
+// one after the other, so each record is a chunk of its own.
 func BenchmarkRuns(b *testing.B) {
 	const runs = 10_000
 	l := testLog(b)
-	first := mustGrant(b, l, "first")
-	channel, err := l.conn.Channel()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := range runs {
-		r := first
-		r.ID = fmt.Sprint(i)
-		for _, r := range []Record{r, end(r)} {
-			body, err := r.encode()
-			if err == nil {
-				err = channel.Publish("", l.queue, false, false, amqp.Publishing{Body: body})
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	mustAppend(b, l, end(first)) // everything is there when this is
+	fill(b, l, runs, func(confirm *amqp.DeferredConfirmation) { confirm.Wait() })
 	for _, n := range []int{20, runs} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for b.Loop() {
@@ -100,4 +83,31 @@ func BenchmarkRuns(b *testing.B) {
 			}
 		})
 	}
+}
+
+// fill adds runs with the IDs 0, 1, 2... to a log. It calls sent after each record.
+func fill(t testing.TB, l *Log, runs int, sent func(*amqp.DeferredConfirmation)) {
+	t.Helper()
+	first := mustGrant(t, l, "first")
+	w, err := l.open(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range runs {
+		r := first
+		r.ID = fmt.Sprint(i)
+		for _, r := range []Record{r, end(r)} {
+			body, err := r.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			confirm, err := w.channel.PublishWithDeferredConfirm("", l.queue, false, false,
+				amqp.Publishing{Body: body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent(confirm)
+		}
+	}
+	mustAppend(t, l, end(first)) // everything is there when this is
 }

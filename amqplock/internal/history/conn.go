@@ -3,13 +3,11 @@ package history
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -81,44 +79,4 @@ func isGone(err error) bool {
 // for a moment while the stream is deleted.
 func isWithoutReplica(err error) bool {
 	return wire.Code(err) == amqp.PreconditionFailed && strings.Contains(err.Error(), "replica")
-}
-
-// explain makes an error for the caller. It leaves nil, and errors that say enough.
-func (l *Log) explain(doing string, err error) error {
-	var known *fault.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	refusal := &fault.Error{
-		Kind: fault.ErrNotALock,
-		Text: fmt.Sprintf("cannot %s the history %q on %s: %s",
-			doing, l.queue, l.conn.Broker, wire.OneLine(err)),
-		Err: err,
-	}
-	switch code := wire.Code(err); {
-	case code == amqp.NotFound || errors.Is(err, errGone):
-		refusal.Kind = fault.ErrNotFound
-		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
-		refusal.Hint = "a lock has one once a run with --history has held it"
-	case errors.Is(err, errNoToken):
-		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
-			"with its history, rabbitmqctl delete_queue %q the history alone: %s",
-			l.queue, wire.Manual+"explanation/history.md#what-is-promised")
-	case isWithoutReplica(err):
-		refusal.Kind = fault.ErrUnreachable
-		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
-	case code == amqp.PreconditionFailed && isWithoutStreams(err):
-		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
-	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
-		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
-			"or name the lock differently"
-	default:
-		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
-	}
-	return refusal
-}
-
-func isWithoutStreams(err error) bool {
-	return strings.Contains(err.Error(), "invalid arg 'x-queue-type'") ||
-		strings.Contains(err.Error(), "feature flag")
 }

@@ -23,17 +23,17 @@ type Follower struct {
 	renews int
 }
 
-// Follow makes a follower of a tail that has given out own. It takes over the tail's
-// channels: from then on only the follower is used, and closed. Follow returns nil where
-// the broker grants nothing twice.
-func (t *Tail) Follow(own Record) *Follower {
+// Follow makes a follower of a tail that has given out own, and a log that appends on the
+// channel of the tail. From then on only these are used. The follower is nil where the
+// broker grants nothing twice.
+func (t *Tail) Follow(own Record) (*Follower, *Log) {
+	t.followed = true
 	if !t.log.follows {
-		return nil
+		t.leave()
+		t.beacon.dim()
+		return nil, t.log
 	}
-	lit := *t.beacon
-	f := &Follower{reader: t.reader, own: own, beacon: &lit}
-	t.channel, t.beacon.channel = nil, nil
-	return f
+	return &Follower{reader: t.reader, own: own, beacon: t.beacon}, t.log
 }
 
 // Close ends the reading.
@@ -42,13 +42,17 @@ func (f *Follower) Close() {
 	f.beacon.dim()
 }
 
+// Dim takes the beacon away: the work has ended.
+func (f *Follower) Dim() { f.beacon.dim() }
+
 // Renew has the broker begin to send anew, behind the record that was read last. When the
 // nodes of a cluster have lost each other a reader may get nothing any more, for ever and
 // without an error. A new one does.
 func (f *Follower) Renew(ctx context.Context) error {
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
-	channel, queue, old, begin := f.channel, f.log.queue, f.tag, from(f.known.to+1) // for a late call
+	channel, queue := f.log.writer.channel, f.log.queue // for a late call
+	old, begin := f.tag, from(f.known.to+1)
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		messages, err := channel.Consume(queue, tag, false, false, false, true, begin)
 		if err != nil {
@@ -93,11 +97,8 @@ func (f *Follower) Sign(ctx context.Context, upTo time.Duration) error {
 // SignBlind is Sign for a follower that cannot read, on any publish connection.
 func (f *Follower) SignBlind(ctx context.Context, conn *wire.Conn, upTo time.Duration) error {
 	log := f.log.on(conn)
-	err := log.Append(ctx, f.life(upTo))
-	if log.writer != nil {
-		log.writer.channel.CloseLater()
-	}
-	return err
+	defer log.close()
+	return log.Append(ctx, f.life(upTo))
 }
 
 func (f *Follower) life(upTo time.Duration) Record {
@@ -125,6 +126,7 @@ const sameTime = time.Second
 // the same. It begins at the record that was read last. If that does not come the log was
 // deleted, and the follower reads the new one from its beginning.
 func (f *Follower) Move(ctx context.Context, conn *wire.Conn) error {
+	f.detach()
 	f.log = f.log.on(conn)
 	if err := f.beacon.light(ctx, conn); err != nil {
 		return f.log.explain("follow", err)

@@ -20,7 +20,7 @@ func follow(t *testing.T, l *Log, id string, slots ...int) *Follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := tail.Follow(own)
+	f, _ := tail.Follow(own)
 	if f == nil {
 		t.Skip("nothing is granted twice here")
 	}

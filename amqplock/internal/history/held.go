@@ -6,26 +6,11 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Held is a fenced grant that has no end yet.
-type Held struct {
-	ID     string  `json:"id"`              // of the run
-	Slots  []int   `json:"slots,omitempty"` // none of a mutex
-	Regain float64 `json:"regain,omitempty"`
-	Beacon string  `json:"beacon,omitempty"`
-	// Gone is when another run has seen that it does not hold its slots, in Unix
-	// milliseconds; 0 if none has.
-	Gone int64 `json:"gone,omitempty"`
-}
-
 // isOf reports whether the record is one of that run. A mutex and a semaphore of one name
 // share a log, and a run may hold both.
 func (h Held) isOf(r *Record) bool {
 	return h.ID == r.ID && (len(h.Slots) == 0) == (r.Kind == wire.Mutex)
 }
-
-// held are the fenced grants without an end, in the order of the log. A value is never
-// changed.
-type held []Held
 
 // after is the list behind one more record.
 //

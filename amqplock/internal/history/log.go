@@ -8,10 +8,14 @@ package history
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -73,9 +77,8 @@ func (l *Log) Append(ctx context.Context, r Record) error {
 	if err == nil {
 		err = w.append(ctx, l.queue, r)
 	}
-	if err != nil && w != nil { // its answer may still come, and be taken for that to the next
-		w.channel.CloseLater()
-		l.writer = nil
+	if err != nil { // its answer may still come, and be taken for that to the next
+		l.close()
 	}
 	return l.explain("write to", err)
 }
@@ -93,17 +96,32 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 	if l.writer != nil && !l.writer.channel.IsClosed() {
 		return l.writer, nil
 	}
+	w, err := l.connect(ctx)
+	if err == nil {
+		err = w.channel.Call(ctx, func() error { return w.channel.Confirm(false) })
+	}
+	if err != nil {
+		l.close()
+	}
+	return w, err
+}
+
+// connect opens a writer that gets no confirms yet.
+func (l *Log) connect(ctx context.Context) (*writer, error) {
 	channel, err := open(ctx, l.conn)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{channel, channel.NotifyReturn(make(chan amqp.Return, 1))}
-	if err := channel.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
-		channel.CloseLater()
-		return nil, err
+	l.writer = &writer{channel, channel.NotifyReturn(make(chan amqp.Return, 1))}
+	return l.writer, nil
+}
+
+// close closes the writer if there is one.
+func (l *Log) close() {
+	if l.writer != nil {
+		l.writer.channel.CloseLater()
+		l.writer = nil
 	}
-	l.writer = w
-	return w, nil
 }
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
@@ -122,23 +140,55 @@ func (l *Log) find(channel *wire.Channel) error {
 	return l.declare(channel)
 }
 
+// explain makes an error for the caller. It leaves nil, and errors that say enough.
+func (l *Log) explain(doing string, err error) error {
+	var known *fault.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	refusal := &fault.Error{
+		Kind: fault.ErrNotALock,
+		Text: fmt.Sprintf("cannot %s the history %q on %s: %s",
+			doing, l.queue, l.conn.Broker, wire.OneLine(err)),
+		Err: err,
+	}
+	switch code := wire.Code(err); {
+	case code == amqp.NotFound || errors.Is(err, errGone):
+		refusal.Kind = fault.ErrNotFound
+		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
+		refusal.Hint = "a lock has one once a run with --history has held it"
+	case errors.Is(err, errNoToken):
+		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
+			"with its history, rabbitmqctl delete_queue %q the history alone: %s",
+			l.queue, wire.Manual+"explanation/history.md#what-is-promised")
+	case isWithoutReplica(err):
+		refusal.Kind = fault.ErrUnreachable
+		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
+	case code == amqp.PreconditionFailed && isWithoutStreams(err):
+		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
+	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
+		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
+			"or name the lock differently"
+	default:
+		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
+	}
+	return refusal
+}
+
+func isWithoutStreams(err error) bool {
+	return strings.Contains(err.Error(), "invalid arg 'x-queue-type'") ||
+		strings.Contains(err.Error(), "feature flag")
+}
+
 // writer is a channel that appends records.
 type writer struct {
 	channel  *wire.Channel
 	returned <-chan amqp.Return
 }
 
+// append returns when the broker has confirmed the record.
 func (w *writer) append(ctx context.Context, queue string, r Record) error {
-	body, err := r.encode()
-	if err != nil {
-		return err
-	}
-	message := amqp.Publishing{
-		ContentType: "application/json", DeliveryMode: amqp.Persistent, Body: body,
-	}
-	confirm, err := wire.CallOn(ctx, w.channel, func() (*amqp.DeferredConfirmation, error) {
-		return w.channel.PublishWithDeferredConfirm("", queue, true, false, message)
-	})
+	confirm, err := w.publish(ctx, queue, "", true, r)
 	if err != nil {
 		return err
 	}
@@ -159,4 +209,21 @@ func (w *writer) append(ctx context.Context, queue string, r Record) error {
 		return errRefused
 	}
 	return nil
+}
+
+// publish sends a record in a message with that ID. With mandatory the broker returns one
+// that it cannot route.
+func (w *writer) publish(
+	ctx context.Context, queue, id string, mandatory bool, r Record,
+) (*amqp.DeferredConfirmation, error) {
+	body, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	message := amqp.Publishing{
+		ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
+	}
+	return wire.CallOn(ctx, w.channel, func() (*amqp.DeferredConfirmation, error) {
+		return w.channel.PublishWithDeferredConfirm("", queue, mandatory, false, message)
+	})
 }

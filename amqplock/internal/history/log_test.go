@@ -110,6 +110,22 @@ func TestOthersGarbageIsNoObstacle(t *testing.T) {
 	}
 }
 
+func TestALongLogIsReadInOrder(t *testing.T) {
+	t.Parallel()
+	const runs = prefetch + 100 // of two records each
+	l := testLog(t)
+	fill(t, l, runs, func(*amqp.DeferredConfirmation) {})
+	got := mustRuns(t, l, runs)
+	for i := range runs {
+		if i >= len(got) || got[i] != fmt.Sprint(i) {
+			t.Fatalf("%d runs, number %d is not in its place", len(got), i)
+		}
+	}
+	if len(got) != runs {
+		t.Errorf("%d runs, want %d", len(got), runs)
+	}
+}
+
 func TestNoLogIsNotFound(t *testing.T) {
 	l := testLog(t)
 	if _, err := l.Runs(deadline(t), 1); !errors.Is(err, fault.ErrNotFound) {

@@ -7,8 +7,11 @@ import (
 
 // Others returns the grants of other runs that share a slot with own, a grant of ours.
 // It looks behind own, up to an offset that the log has reached. A run whose grant
-// needed several tries is in it several times, and one that has withdrawn is not. own
-// and the offset come from Tail.Grant, which leaves the offset of a grant in its mark
+// needed several tries is in it several times. One that has withdrawn is not. One
+// that had to withdraw is not either, because the slots were reserved for own: its
+// connection may have ended before it could write that.
+//
+// own and the offset come from Tail.Grant, which leaves the offset of a grant in its mark
 // (Read.Offset). The error matches ErrNotFound if own is no longer in the log: then
 // nobody knows.
 func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, error) {
@@ -21,14 +24,18 @@ func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, err
 		return nil, l.explain("read", errGone)
 	}
 	var others []Record
+	open := held(nil).after(&own)
 	for _, e := range entries[1:] {
-		switch {
-		case !l.concerns(e) || e.offset > upTo:
-		case e.record.rivals(&own):
-			others = append(others, *e.record)
-		case e.record.Type == TypeEnd && e.record.Result == ResultWithdrawn:
-			others = slices.DeleteFunc(others, func(r Record) bool { return r.ID == e.record.ID })
+		if e.record == nil || e.record.Kind != l.kind || e.offset > upTo {
+			continue
 		}
+		switch r := e.record; {
+		case r.rivals(&own) && (r.Token == 0 || !open.isReserved(&own, r.At)):
+			others = append(others, *r)
+		case r.Type == TypeEnd && r.Result == ResultWithdrawn:
+			others = slices.DeleteFunc(others, func(o Record) bool { return o.ID == r.ID })
+		}
+		open = open.after(e.record)
 	}
 	return others, nil
 }
@@ -37,19 +44,4 @@ func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, err
 func isGrantOf(e entry, offset int64, own Record) bool {
 	return e.offset == offset && e.record != nil && e.record.Type == TypeGrant &&
 		e.record.ID == own.ID && e.record.Token == own.Token
-}
-
-// rivals reports whether r grants another run what own grants. Grants of one ID are one
-// run.
-func (r *Record) rivals(own *Record) bool {
-	return r.Type == TypeGrant && r.ID != own.ID && overlap(r.Slots, own.Slots)
-}
-
-// overlap reports whether two grants have a slot in common. A mutex has no slots in its
-// records, and a semaphore has some.
-func overlap(a, b []int) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) == len(b)
-	}
-	return slices.ContainsFunc(a, func(slot int) bool { return slices.Contains(b, slot) })
 }

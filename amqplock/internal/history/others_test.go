@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -63,6 +64,41 @@ func TestOthersAreThoseOfOurSlotSinceOurGrant(t *testing.T) {
 		if r.ID != "other" {
 			t.Errorf("a grant of %s", r.ID)
 		}
+	}
+}
+
+// A run that meets reserved slots has to withdraw. It may be cut off before it can write
+// that.
+func TestOthersThatHadToWithdrawAreNone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		regain time.Duration
+		token  bool
+		want   bool
+	}{
+		"reserved":          {time.Hour, true, false},
+		"over":              {time.Millisecond, true, true},
+		"without a fence":   {time.Hour, false, true},
+		"not to be resumed": {0, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := testLog(t)
+			own, _ := grantFor(t, l, Record{ID: "own", Regain: test.regain.Seconds()})
+			grantFor(t, l, Record{ID: "first"}) // which notes that own is gone
+			mustAppend(t, l, Record{Type: TypeEnd, Kind: l.kind, ID: "first", Result: ResultWithdrawn})
+			<-time.After(1100 * time.Millisecond) // the broker's time is known to the second
+			if test.token {
+				grantFor(t, l, Record{ID: "second"})
+			} else {
+				mustAppend(t, l, Record{Type: TypeGrant, Kind: l.kind, ID: "second", At: time.Now()})
+			}
+			again, _ := grantFor(t, l, Record{ID: "own", Regain: test.regain.Seconds(), Regained: true})
+			others, err := l.Others(deadline(t), own, again.Read.Offset)
+			if err != nil || (len(others) > 0) != test.want {
+				t.Errorf("others: %+v, %v", others, err)
+			}
+		})
 	}
 }
 

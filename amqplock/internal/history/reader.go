@@ -8,20 +8,22 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// reader reads a log on a channel, on which it also appends. Its methods may not be
-// called at the same time.
+// reader reads a log on the channel on which that appends. Its methods may not be called
+// at the same time.
 type reader struct {
 	log   *Log
 	known known
 	last  string // the body of the newest message
 
-	channel  *wire.Channel
 	tag      string // of the consumer
 	messages <-chan amqp.Delivery
 }
 
 // prefetch bounds what the broker sends ahead of our acknowledgements.
 const prefetch = 512
+
+// consumer is the tag of the one consumer of a channel.
+const consumer = "log"
 
 // attach begins to read at an offset, or with -1 at the last chunk. find proves that
 // there is a log.
@@ -32,13 +34,12 @@ func (rd *reader) attach(
 	ctx context.Context, offset int64, find func(*wire.Channel) error,
 ) error {
 	rd.detach()
-	channel, err := open(ctx, rd.log.conn)
+	w, err := rd.log.connect(ctx)
 	if err != nil {
 		return err
 	}
-	rd.channel, rd.known = channel, newKnown(offset)
-	rd.tag = consumer
-	queue := rd.log.queue
+	rd.tag, rd.known = consumer, newKnown(offset)
+	channel, queue := w.channel, rd.log.queue // for a late call
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		if err := channel.Qos(prefetch, 0, false); err != nil {
 			return nil, err
@@ -46,16 +47,16 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		return channel.Consume(queue, consumer, false, false, false, true, from(offset))
+		messages, err := channel.Consume(queue, consumer, false, false, false, false, from(offset))
+		if err != nil {
+			return nil, err
+		}
+		return messages, channel.Confirm(false)
 	})
+	if err != nil {
+		rd.detach()
+	}
 	return err
-}
-
-// attached waits until the broker has begun to send: attach does not. The answer to a
-// later request on the channel comes behind a refusal.
-func (rd *reader) attached(ctx context.Context) error {
-	channel := rd.channel // which detach sets to nil, also beside a late call
-	return channel.Call(ctx, func() error { return channel.Qos(prefetch, 0, false) })
 }
 
 // from are the arguments of a consumer that begins at an offset, or with -1 at the last
@@ -67,49 +68,45 @@ func from(offset int64) amqp.Table {
 	return amqp.Table{"x-stream-offset": offset}
 }
 
-func (rd *reader) detach() {
-	if rd.channel != nil {
-		rd.channel.CloseLater()
-		rd.channel = nil
-	}
+func (rd *reader) detach() { rd.log.close() }
+
+// leave ends the reading, and leaves the channel to the log.
+func (rd *reader) leave() {
+	channel, tag := rd.log.writer.channel, rd.tag
+	go func() { // the answer is not worth a round trip
+		_ = channel.Call(context.Background(), func() error { return channel.Cancel(tag, false) })
+	}()
 }
 
 // read takes in one record. id is that of the message.
 func (rd *reader) read(ctx context.Context) (e entry, id string, err error) {
-	message, err := receive(ctx, rd.channel, rd.messages)
+	channel := rd.log.writer.channel
+	message, err := receive(ctx, channel, rd.messages)
 	if err != nil {
 		return e, "", err
 	}
-	if e.offset, err = offsetOf(message); err != nil {
+	if e, err = entryOf(message); err != nil {
 		return e, "", err
 	}
-	e.record, _ = decode(message.Body)
 	rd.known.add(e.offset, e.record)
 	rd.last = string(message.Body)
-	return e, message.MessageId, rd.channel.Reason(message.Ack(false))
+	return e, message.MessageId, channel.Reason(message.Ack(false))
 }
 
 func (rd *reader) publish(ctx context.Context, id string, r Record) error {
-	body, err := r.encode()
-	if err != nil {
-		return err
-	}
 	if rd.log.conn.Blocked() {
 		return errAlarm
 	}
-	channel := rd.channel
-	return channel.Call(ctx, func() error {
-		return channel.Publish("", rd.log.queue, false, false, amqp.Publishing{
-			ContentType: "application/json", DeliveryMode: amqp.Persistent, MessageId: id, Body: body,
-		})
-	})
+	_, err := rd.log.writer.publish(ctx, rd.log.queue, id, false, r)
+	return err
 }
 
-// offsetOf is the place of a message in the stream.
-func offsetOf(message amqp.Delivery) (int64, error) {
+// entryOf finds the record and its place in a message of the stream.
+func entryOf(message amqp.Delivery) (entry, error) {
 	offset, ok := message.Headers["x-stream-offset"].(int64)
 	if !ok || offset < 0 {
-		return 0, errNoStream
+		return entry{}, errNoStream
 	}
-	return offset, nil
+	r, _ := decode(message.Body)
+	return entry{offset, r}, nil
 }

@@ -68,9 +68,39 @@ type Mark struct {
 	Open held `json:"open,omitzero"`
 }
 
+// Held is a fenced grant that has no end yet.
+type Held struct {
+	ID     string  `json:"id"`              // of the run
+	Slots  []int   `json:"slots,omitempty"` // none of a mutex
+	Regain float64 `json:"regain,omitempty"`
+	Beacon string  `json:"beacon,omitempty"`
+	// Gone is when another run has seen that it does not hold its slots, in Unix
+	// milliseconds; 0 if none has.
+	Gone int64 `json:"gone,omitempty"`
+}
+
+// held are the fenced grants without an end, in the order of the log. A value is never
+// changed.
+type held []Held
+
 // succeeded reports whether it is the end of a command that exited with 0.
 func (r *Record) succeeded() bool {
 	return r.Type == TypeEnd && r.Result == "ended" && r.Status != nil && *r.Status == 0
+}
+
+// rivals reports whether r grants another run what own grants. Grants of one ID are one
+// run.
+func (r *Record) rivals(own *Record) bool {
+	return r.Type == TypeGrant && r.ID != own.ID && overlap(r.Slots, own.Slots)
+}
+
+// overlap reports whether two grants have a slot in common. A mutex has no slots in its
+// records, and a semaphore has some.
+func overlap(a, b []int) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return slices.ContainsFunc(a, func(slot int) bool { return slices.Contains(b, slot) })
 }
 
 // Writer names the writer of a record in messages.
@@ -79,6 +109,12 @@ func (r *Record) Writer() string {
 		return "somebody unknown"
 	}
 	return r.User + "@" + r.Host
+}
+
+// entry is a record and where it is.
+type entry struct {
+	offset int64
+	record *Record // nil for one that cannot be read
 }
 
 // The bounds of a record. A reader takes longer ones for garbage.

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,10 @@ type Reserved struct {
 	Left time.Duration // for so long
 }
 
+// settle is how long the newest records may take to come, once the first of their chunk
+// is there.
+const settle = 50 * time.Millisecond
+
 // Reserved lists such runs, as far as Open has found them. It waits for that until ctx
 // ends.
 func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
@@ -23,19 +28,25 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	case <-ctx.Done():
 		return nil
 	}
+	for err := t.err; err == nil; { // what else is in the last chunk
+		bounded, cancel := context.WithTimeout(ctx, settle)
+		_, _, err = t.read(bounded)
+		cancel()
+	}
 	if !t.known.complete() {
 		return nil
 	}
 	for _, h := range t.known.open {
 		if h.Gone != 0 {
-			list = t.reserve(list, h)
+			list = reserve(list, h, t.now())
 		}
 	}
 	return list
 }
 
 // ReservedFrom lists the runs that share a slot with own, a grant that Grant has
-// returned. It notes for all others that these runs do not hold their slots.
+// returned. It notes for all others that these runs do not hold their slots. What is in
+// the log decides, and not when this is called: see Others.
 func (t *Tail) ReservedFrom(ctx context.Context, own Record) (list []Reserved, err error) {
 	for _, h := range t.known.open.rivals(&own) {
 		if h.Regain > 0 && h.Gone == 0 {
@@ -49,19 +60,30 @@ func (t *Tail) ReservedFrom(ctx context.Context, own Record) (list []Reserved, e
 				return nil, t.log.explain("write to", err)
 			}
 		}
-		list = t.reserve(list, h)
+		list = reserve(list, h, own.At)
 	}
 	return list, nil
 }
 
-// reserve adds a run that is gone, if its time is not over.
-func (t *Tail) reserve(list []Reserved, h Held) []Reserved {
+// left is for how long the slots of a run that is gone are still reserved at that time.
+func (h Held) left(at time.Time) time.Duration {
 	most := time.Duration(min(h.Regain, mostSeconds) * float64(time.Second))
-	left := min(time.UnixMilli(h.Gone).Add(most).Sub(t.now()), most)
-	if left <= 0 {
-		return list
+	return min(time.UnixMilli(h.Gone).Add(most).Sub(at), most)
+}
+
+// reserve adds a run that is gone, if its time is not over.
+func reserve(list []Reserved, h Held, at time.Time) []Reserved {
+	if left := h.left(at); left > 0 {
+		return append(list, Reserved{h, left})
 	}
-	return append(list, Reserved{h, left})
+	return list
+}
+
+// isReserved reports whether a grant at that time had to be given back again, because own
+// was in the list before it.
+func (h held) isReserved(own *Record, at time.Time) bool {
+	i := slices.IndexFunc(h, func(one Held) bool { return one.isOf(own) })
+	return i >= 0 && h[i].Regain > 0 && (h[i].Gone == 0 || h[i].left(at) > 0)
 }
 
 // now is the time of the broker.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -61,9 +63,43 @@ func TestALostSlotIsReservedUntilItsRunEnds(t *testing.T) {
 		grantFor(t, l, Record{ID: "lost", Slots: []int{1, 2}, Regain: 1000, Regained: true})
 	}
 	grantFor(t, l, Record{ID: "second", Slots: []int{2}})
-	mustAppend(t, l, end(lost))
+	over := end(lost)
+	over.Kind = l.kind
+	mustAppend(t, l, over)
 	if by := reserved(t, l); len(by) > 0 {
 		t.Errorf("reserved for a run that has ended: %+v", by)
+	}
+}
+
+// The newest record of all decides, and not the first of the last chunk.
+func TestTheEndOfTheLastChunkCounts(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	lost, _ := grantFor(t, l, Record{ID: "lost", Regain: 1000})
+	channel, err := l.conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []Record{ // at once, so that they are one chunk
+		{Type: TypeGrant, ID: "first", Token: lost.Token + 1, Read: lost.Read},
+		{Type: TypeGone, ID: "lost", At: time.Now()},
+		{Type: TypeEnd, ID: "first", Result: ResultWithdrawn},
+	} {
+		r.Kind = l.kind
+		body, err := r.encode()
+		if err == nil {
+			err = channel.Publish("", l.queue, false, false, amqp.Publishing{Body: body})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := channel.Confirm(false); err != nil { // its answer comes behind them
+		t.Fatal(err)
+	}
+
+	if by := reserved(t, l); len(by) != 1 {
+		t.Errorf("reserved for %+v", by)
 	}
 }
 

@@ -4,22 +4,12 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Run is what the log says of one run: the last grant with its ID, and its end.
 type Run struct {
 	Grant *Record // nil if it is no longer in the log
 	End   *Record // nil if there is none
-}
-
-// entry is a record and where it is.
-type entry struct {
-	offset int64
-	record *Record // nil for one that cannot be read
 }
 
 // Runs returns the last n runs under the lock, those first that began first. It reads,
@@ -73,21 +63,22 @@ const maxOpen = 100_000
 
 // runs also returns the offset behind what it has read.
 func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
-	entries, err := l.collect(ctx, -1, -1)
-	for back := int64(3*n + 30); err == nil && len(entries) > 0; back *= 4 {
-		first, last := entries[0].offset, entries[len(entries)-1].offset
+	newest, err := l.lastChunk(ctx)
+	if err != nil || len(newest) == 0 {
+		return nil, 0, l.explain("read", err)
+	}
+	last := newest[len(newest)-1].offset
+	for back := int64(3*n + 30); ; back *= 4 {
+		begin := max(0, last-back)
+		entries, err := l.collect(ctx, begin, last)
+		if err != nil {
+			return nil, 0, l.explain("read", err)
+		}
 		runs := l.pair(entries)
-		if len(runs) >= n+margin || first == 0 || back > 4*maxBytes {
+		if len(runs) >= n+margin || isAll(entries, begin) {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
-		begin := max(0, last-back)
-		entries, err = l.collect(ctx, begin, last)
-		if err == nil && entries[0].offset > begin {
-			runs := l.pair(entries) // the broker has deleted what was before
-			return runs[max(0, len(runs)-n):], entries[len(entries)-1].offset + 1, nil
-		}
 	}
-	return nil, 0, l.explain("read", err)
 }
 
 // margin is how many runs before the last n are read too: one that began before them may
@@ -126,7 +117,7 @@ const skew = time.Hour
 // Succeeded finds the newest end of a run that ended with status 0 after an instant. It
 // looks among the records up to an offset, and returns nil if there is none.
 func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
-	for back := int64(lookBack); ; back *= 8 {
+	for back := int64(256); ; back *= 8 {
 		begin := max(0, upTo-back)
 		entries, err := l.collect(ctx, begin, upTo)
 		if err != nil {
@@ -142,8 +133,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			}
 			oldest = e.record.At
 		}
-		all := begin == 0 || entries[0].offset > begin // the rest is deleted
-		if all || oldest.Before(since.Add(-skew)) {
+		if isAll(entries, begin) || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}
 	}
@@ -162,125 +152,4 @@ func (r Run) Began() time.Time {
 		return r.Grant.At
 	}
 	return r.End.At.Add(-time.Duration(r.End.Seconds * float64(time.Second)))
-}
-
-// collect reads the log from an offset up to another one, at which there is a record.
-// With -1 it reads the last chunk, and returns nothing for a log that is empty.
-func (l *Log) collect(ctx context.Context, begin, upTo int64) (entries []entry, err error) {
-	for {
-		batch, err := l.batch(ctx, begin)
-		if err != nil || len(batch) == 0 {
-			return nil, err
-		}
-		entries = append(entries, batch...)
-		last := batch[len(batch)-1].offset
-		if last >= upTo {
-			return entries, nil
-		}
-		begin = last + 1
-	}
-}
-
-// emptyTime is how long the first record of a log may take to come. No answer of the
-// broker shows that a log is empty. Whoever makes one then writes to it.
-const emptyTime = 5 * time.Second
-
-// maxBatch is the largest prefetch that there is. No chunk has more records.
-const maxBatch = 65535
-
-// batch reads what the broker has from an offset on, at most maxBatch records. The broker
-// sends all of it in one go. We stop consuming when the first record is there, and the
-// other records come before the answer to that. Only the last chunk (-1) may be empty.
-func (l *Log) batch(ctx context.Context, begin int64) ([]entry, error) {
-	channel, messages, err := l.consume(ctx, begin, maxBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer channel.CloseLater()
-	firstCtx := ctx
-	if begin < 0 {
-		var cancel context.CancelFunc
-		firstCtx, cancel = context.WithTimeout(ctx, emptyTime)
-		defer cancel()
-	}
-	message, err := receive(firstCtx, channel, messages)
-	if err != nil && firstCtx.Err() != nil && ctx.Err() == nil {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- channel.Call(ctx, func() error { return channel.Cancel(consumer, false) })
-	}()
-	var entries []entry
-	for {
-		offset, err := offsetOf(message)
-		if err != nil {
-			return nil, err
-		}
-		r, _ := decode(message.Body)
-		entries = append(entries, entry{offset, r})
-		var ok bool
-		select {
-		case message, ok = <-messages:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		if !ok {
-			return entries, <-stopped
-		}
-	}
-}
-
-// each calls f with each record from an offset on, until ctx or the channel ends.
-func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
-	channel, messages, err := l.consume(ctx, begin, prefetch)
-	if err != nil {
-		return err
-	}
-	defer channel.CloseLater()
-	for {
-		message, err := receive(ctx, channel, messages)
-		if err != nil {
-			return err
-		}
-		offset, err := offsetOf(message)
-		if err != nil {
-			return err
-		}
-		r, _ := decode(message.Body)
-		f(entry{offset, r})
-		if err := message.Ack(false); err != nil {
-			return channel.Reason(err)
-		}
-	}
-}
-
-// consumer is the tag of the one consumer of a channel.
-const consumer = "log"
-
-// consume begins to read a log that exists.
-func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
-	*wire.Channel, <-chan amqp.Delivery, error,
-) {
-	channel, err := open(ctx, l.conn)
-	if err != nil {
-		return nil, nil, err
-	}
-	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
-		if err := l.find(channel); err != nil {
-			return nil, err
-		}
-		if err := channel.Qos(ahead, 0, false); err != nil {
-			return nil, err
-		}
-		return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
-	})
-	if err != nil {
-		channel.CloseLater()
-		return nil, nil, err
-	}
-	return channel, messages, nil
 }

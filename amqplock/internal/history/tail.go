@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Tail stands at the end of a log to give out one token. It is opened while the lock is
@@ -16,6 +18,9 @@ type Tail struct {
 	reader
 	clock  clock
 	beacon *beacon
+	back   int64 // how far reread has gone back
+
+	followed bool // the reader and the beacon belong to others now
 
 	stop   context.CancelFunc // ends warm
 	warmed chan struct{}      // closed when warm has ended
@@ -27,15 +32,26 @@ type Tail struct {
 //
 // A goroutine reads the records that are in the log, until Grant.
 func (l *Log) Open(ctx context.Context) (*Tail, error) {
-	t := &Tail{reader: reader{log: l}, beacon: newBeacon(l.follows), warmed: make(chan struct{})}
+	stopped, stop := context.WithCancel(ctx)
+	t := &Tail{
+		reader: reader{log: l.on(l.conn)}, beacon: newBeacon(l.follows), back: 1,
+		stop: stop, warmed: make(chan struct{}),
+	}
 	noAlarm, cancel := untilAlarm(ctx, l.conn)
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
 	both.Go(func() error {
-		if t.err = t.attach(bothCtx, -1, l.find); isGone(t.err) {
+		err := t.attach(bothCtx, -1, t.log.find)
+		if err == nil {
+			go t.warm(ctx, stopped)
 			return nil
 		}
-		return t.err
+		t.err = err
+		close(t.warmed)
+		if isGone(err) {
+			return nil
+		}
+		return err
 	})
 	both.Go(func() (err error) {
 		if err = t.beacon.light(bothCtx, l.conn); err == nil {
@@ -47,16 +63,8 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 		return err
 	})
 	if err := both.Wait(); err != nil {
-		t.detach()
-		t.beacon.dim()
+		t.Close()
 		return nil, l.explain("read", err)
-	}
-	stopped, stop := context.WithCancel(ctx)
-	t.stop = stop
-	if t.err == nil {
-		go t.warm(ctx, stopped)
-	} else {
-		close(t.warmed)
 	}
 	return t, nil
 }
@@ -75,15 +83,10 @@ func (t *Tail) stand(ctx context.Context) error {
 	begun := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := t.attach(ctx, -1, t.log.declare)
-		if err == nil {
-			err = t.attached(ctx)
-		}
 		if !isGone(err) || time.Since(begun) > standTime {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pause) != nil {
 			return err
 		}
 	}
@@ -93,8 +96,10 @@ func (t *Tail) stand(ctx context.Context) error {
 func (t *Tail) Close() {
 	t.stop()
 	<-t.warmed
-	t.detach()
-	t.beacon.dim()
+	if !t.followed {
+		t.detach()
+		t.beacon.dim()
+	}
 }
 
 // warm reads what is in the log, so that Grant does not have to. It ends when it knows
@@ -107,13 +112,28 @@ func (t *Tail) warm(ctx, stopped context.Context) {
 			return
 		}
 		if err == nil && !t.known.complete() {
-			err = t.attach(ctx, t.known.start(), t.log.find) // not stopped: Grant reads where this begins
+			err = t.reread(ctx) // not stopped: Grant reads where this begins
 		}
 		if err != nil {
 			t.err = err
 			return
 		}
 	}
+}
+
+// farther is by how much more reread goes back each time. A run that is not fenced writes
+// two records that vouch for nothing. The broker takes some 0.1 ms to send a record.
+const farther = 8
+
+// reread begins to read where nothing is missing, as far as it knows.
+func (t *Tail) reread(ctx context.Context) error {
+	if t.back < maxBytes { // no log has more records
+		t.back *= farther
+	}
+	met := max(t.known.met, t.known.to)
+	err := t.attach(ctx, t.known.start(t.back), t.log.find)
+	t.known.met = met
+	return err
 }
 
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
@@ -171,10 +191,11 @@ func (t *Tail) try(ctx context.Context, r *Record) (valid bool, err error) {
 			return false, err
 		case id != mine:
 		case !before.complete() && (before.any || !t.known.whole):
-			if err := t.attach(ctx, t.known.start(), t.log.find); err != nil {
+			if err := t.reread(ctx); err != nil {
 				return false, err
 			}
 		default:
+			t.known.met = 0
 			return t.known.valid(before, r.Token, now), nil
 		}
 	}

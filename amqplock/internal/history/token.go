@@ -18,6 +18,7 @@ type known struct {
 	any      bool  // It has read a record.
 	from, to int64 // The offsets it has read, without a gap.
 	whole    bool  // There is nothing before from.
+	met      int64 // An earlier reading has come to this offset.
 
 	marked int64 // The largest offset that a record read vouches for; -1 if none does.
 	top    int64 // The largest token that it has met.
@@ -91,19 +92,13 @@ func (k *known) mark() *Mark {
 	return m
 }
 
-// lookBack is how far a reader goes back that has met no record which vouches for
-// anything.
-const lookBack = 256
-
-// start is the offset at which reading has to begin so that nothing is missing.
-func (k *known) start() int64 {
+// start is the offset at which reading has to begin so that nothing is missing. A reader
+// that has met no record which vouches for anything goes that far back.
+func (k *known) start(back int64) int64 {
 	if k.marked >= 0 {
 		return k.marked + 1
 	}
-	if k.to-k.from >= lookBack {
-		return 0
-	}
-	return max(0, k.from-lookBack)
+	return max(0, k.from-back)
 }
 
 // newLogLift is how much later than its time the first token of a log is. What a log that
@@ -127,9 +122,14 @@ func (k *known) floor(now int64) int64 {
 // errNoToken says that a record holds a token which amqprun cannot have given out.
 var errNoToken = errors.New("it holds a token so large that none can follow")
 
-// next is the token for a grant at the time now.
+// next is the token for a grant at the time now. While it is known that there is more to
+// read, it is not that of a new log. Otherwise the tokens of an old log would be ahead of
+// the clock too.
 func (k *known) next(now int64) (int64, error) {
-	token := max(k.top+1, k.floor(now))
+	token := max(k.top+1, now)
+	if k.to >= k.met {
+		token = max(token, k.floor(now))
+	}
 	if token > maxToken {
 		return 0, errNoToken
 	}

@@ -29,8 +29,8 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 	}
 	cfg.Broker = cfg.Afresh()
 	waiter := &waitq.Waiter{
-		Lock: cfg.Ref, OnWaiting: cfg.OnWaiting, Retry: cfg.retry, Look: cfg.look,
-		Priority: cfg.Priority,
+		Queue:     waitq.Queue{Lock: cfg.Ref, Priority: cfg.Priority, Look: cfg.look},
+		OnWaiting: cfg.OnWaiting, Retry: cfg.retry,
 	}
 	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
@@ -66,6 +66,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			return nil, err
 		}
 		s.lost(err)
+		cfg.Skip()
 		waiter.Report(err)
 		if time.Since(begun) > cfg.ConnectTimeout {
 			pace.Reset()
@@ -118,17 +119,6 @@ func (s *search) failed(ctx context.Context, why error) error {
 	return notAcquired(ctx, s.cfg, s.broker, s.why)
 }
 
-// contender wants the lock: an attempt, the participant that shows itself meanwhile, and
-// the history of what it gets.
-type contender struct {
-	*attempt
-	who   *presence.Participant
-	log   *recorder
-	waits bool // while others hold the lock
-
-	reserved *reservedError // the newest, while there is reason to look out for others
-}
-
 // mayPass reports whether a wait may follow a try that ended with err: others hold the
 // lock, or the broker does not answer well now. On the first connection that is an alarm,
 // no answer in time, or an end of the publish connection. Other answers would come again.
@@ -168,46 +158,6 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
 	}
 	return err
-}
-
-// comparing bounds compareSize: the end of a short command waits for it.
-const comparing = time.Second
-
-// compareSize warns if the semaphore has another number of slots than it would have been
-// created with. It asks the broker only if nobody has counted the slots.
-func (c *contender) compareSize() {
-	want := c.cfg.Slots
-	if want == 0 || c.size == want {
-		return
-	}
-	how := fmt.Sprintf("%d slots, not", c.size)
-	if c.size == 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), comparing)
-		defer cancel()
-		fewer, more, err := c.link.Compare(ctx, c.cfg.Name, want)
-		switch {
-		case err != nil || !fewer && !more:
-			return
-		case fewer:
-			how = "fewer slots than"
-		case more:
-			how = "more slots than"
-		}
-	}
-	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
-		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
-}
-
-// abandon ends a contender that did not get the lock. Where the broker does not answer it
-// takes a second for that, and one more for what was collected. The caller's context has
-// often ended by then.
-func (c *contender) abandon() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	c.log.withdraw(ctx, c.link)
-	c.putBack(ctx)
-	c.link.Close()
-	c.who.Wait()
 }
 
 // notAcquired is the error when the caller's patience, ctx, has ended, or there was none.

@@ -2,8 +2,8 @@ package locker
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -143,7 +143,7 @@ func administerLock(
 }
 
 // withAdmin connects for f. It closes the connections in the protocol's way also after an
-// error: see attempt.giveBack.
+// error: see claims.giveBack.
 func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin) error) error {
 	if err := lock.Check(); err != nil {
 		return err
@@ -216,6 +216,7 @@ func (a *admin) create(ctx context.Context, n int) error {
 		}
 		for i := n; i >= 0; i-- {
 			if err := a.ensure(ctx, i); err != nil {
+				a.undo(ctx, n, i)
 				return err
 			}
 		}
@@ -223,6 +224,19 @@ func (a *admin) create(ctx context.Context, n int) error {
 		waitq.WakeNext(ctx, a.link, a.ref.Name)
 		return nil
 	})
+}
+
+// undoTime bounds undo. The caller's patience has often ended by then.
+const undoTime = time.Second
+
+// undo removes the slots of a creation that has failed, from the last to the first, best
+// effort. They are no semaphore, and only one that makes as many would find them.
+func (a *admin) undo(ctx context.Context, last, first int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if err := a.deleteDown(ctx, last, first); err != nil {
+		a.link.Broker.Debugf("some slots of %s are left: %v", a.ref, err)
+	}
 }
 
 // deleteUp removes the slots from first to the one before a hole.
@@ -252,6 +266,34 @@ func (a *admin) grow(ctx context.Context, count, n int) error {
 		}
 		return nil
 	})
+}
+
+// addAlone runs f, which adds slots, unless all slots are held by one that shall be
+// alone. An administrator that may not claim NAME-B-0 adds them all the same.
+func (a *admin) addAlone(ctx context.Context, f func() error) error {
+	queue := a.ref.Held(0)
+	err := a.claimPatiently(ctx, queue)
+	switch {
+	case isBusy(err):
+		return &fault.Error{
+			Kind: fault.ErrNotAcquired,
+			Text: fmt.Sprintf("%s on %s gets no more slots now: a run has all of them for itself",
+				a.ref, a.link.Lock.Broker),
+			Hint: fmt.Sprintf("try again when that run has ended; amqprun status --semaphore %s shows it",
+				shellWord(a.ref.Name)),
+		}
+	case errors.Is(err, fault.ErrAccess):
+		a.link.Broker.Debugf("adding slots beside a holder of all of them, if there is one: %v", err)
+		return f()
+	case err != nil:
+		return err
+	}
+	err = f()
+	if given := a.delete(ctx, queue); err == nil {
+		err = given
+	}
+	waitq.WakeNext(ctx, a.link, a.ref.Name) // somebody may have wanted all
+	return err
 }
 
 // shrink removes the last n slots, and leaves a paused semaphore rather than none.
@@ -293,32 +335,4 @@ func (a *admin) ensure(ctx context.Context, i int) error {
 func (a *admin) delete(ctx context.Context, queue string) error {
 	remove := func() error { return a.link.Requests.Remove(queue) }
 	return a.link.Timed(ctx, "delete queue "+queue, remove)
-}
-
-// NoSemaphore is the error where a semaphore does not exist.
-func NoSemaphore(name, broker string) error {
-	return &fault.Error{
-		Kind: fault.ErrNotFound,
-		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
-		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --create N",
-			shellWord(name)),
-	}
-}
-
-// NotALock is the error where a queue of that name is none of ours.
-func NotALock(queue, broker string) error {
-	return &fault.Error{
-		Kind: fault.ErrNotALock,
-		Text: fmt.Sprintf("queue %q on %s is not exclusive: it is a work queue, no lock", queue, broker),
-		Hint: "name the lock differently",
-	}
-}
-
-// shellWord is the name as one word of a command line.
-func shellWord(name string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,-"
-	if strings.Trim(name, plain) == "" {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

@@ -15,49 +15,30 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// maxRounds bounds how often in a row others may be faster before we stand in the wait
+// queue.
+const maxRounds = 20
+
 // attempt claims a lock over one link, as often as it is tried.
 type attempt struct {
-	cfg     Config
-	link    *wire.Link
-	checker *checker
-	held    *collection
-	// set is that of a Holder whose lock connection we share, nil for an attempt of its
-	// own. Only the end of that Holder closes the connection.
-	set *collection
+	*claims
 
-	newcomer bool // The next try is the first of one that may wait.
-	looked   bool // A queue that refused us has been seen to be a lock.
-
-	first   bool         // In the wait queue, and may keep a part.
-	owed    []int        // Slots of a set that could not be given back yet.
-	avoided map[int]bool // Slots that are reserved for others.
+	newcomer bool         // The next try is the first of one that may wait.
+	first    bool         // In the wait queue, and may keep a part.
+	avoided  map[int]bool // Slots that are reserved for others.
 
 	// The newest try has found this out.
 
-	busy error         // Why the lock was taken; nil before.
-	half bool          // Another connection was just making the witness.
-	sent time.Duration // A success: when the proofs were asked for.
-	last int           // The slot whose claim they belong to, 0 if they were asked for all.
-
-	ours  bool // the slots are quorum queues
-	size  int  // how many slots there are, 0 where they were not counted
-	alone bool // nobody can add slots, see All
+	busy error // Why the lock was taken; nil before.
+	half bool  // Another connection was just making the witness.
+	size int   // How many slots there are, 0 where they were not counted.
 }
 
-// newAttempt makes an attempt over link; newcomer says that it is the first of one that
-// may wait.
-func newAttempt(cfg Config, link *wire.Link, newcomer bool) *attempt {
-	return &attempt{
-		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{}, newcomer: newcomer,
-	}
-}
-
-// newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
-func newSetAttempt(k *keeper) *attempt {
-	return &attempt{
-		cfg: k.cfg, link: k.link.Sibling(), checker: k.checker, held: &collection{},
-		set: k.held, looked: true,
-	}
+// newAttempt makes an attempt over link.
+func newAttempt(cfg Config, link *wire.Link) *attempt {
+	return &attempt{claims: &claims{
+		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{},
+	}}
 }
 
 // try makes one attempt; first says that we are first in the wait queue. The error
@@ -73,7 +54,7 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 	}
 	err = take(ctx)
 	a.newcomer = false
-	if err == nil && a.leaseIsOver() { // the answers took that long, or the machine was suspended
+	if err == nil && a.isOld() { // the answers took that long, or the machine was suspended
 		err = a.proveAgain(ctx)
 	}
 	reason := err
@@ -126,16 +107,6 @@ func (a *attempt) takeMutex(ctx context.Context) error {
 		return fault.ErrBusy
 	}
 	return a.claim(ctx, 0)
-}
-
-// seenHeld reports whether a claim of queue would be refused. It asks only where a
-// refusal could end the connection.
-func seenHeld(ctx context.Context, link *wire.Link, queue string) bool {
-	if !wire.Fragile(link.Lock.Config.Vhost, queue) {
-		return false
-	}
-	missing, err := link.Missing(ctx, queue)
-	return err == nil && !missing
 }
 
 // takeSlots collects the slots that the configuration asks for: Count, all or none, or
@@ -197,6 +168,73 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 	}
 }
 
+// A set of all slots shall be alone, so nobody may add one while it is held. The holder
+// has the exclusive queue NAME-B-0, of the slot 0 that nobody holds, beside its slots. An
+// administrator that adds slots has it meanwhile.
+
+// takeAll takes all slots of the semaphore, also those that are being drained. As with
+// takeSlots only the first in the wait queue keeps a part.
+func (a *attempt) takeAll(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
+			a.putBack(ctx)
+		}
+	}()
+	for round := 1; ; round++ {
+		found, err := a.survey(ctx)
+		if err != nil {
+			return err
+		}
+		a.ours, a.size = found.Ours, found.Count
+		a.dropRemoved(ctx, found.Count)
+		if found.Count == 0 {
+			return errPaused
+		}
+		if a.first || len(found.Free)+len(a.held.list()) >= found.Count {
+			if _, err := a.claimFree(ctx, found, found.Count); err != nil {
+				return err
+			}
+		}
+		got := len(a.held.list())
+		if got < found.Count {
+			return &fault.Error{Kind: fault.ErrBusy, Text: fmt.Sprintf(
+				"%d of the %d slots were free, all are wanted", got+len(found.Free), found.Count)}
+		}
+		again, err := a.keepAlone(ctx, found.Count)
+		if err != nil || !again {
+			return err
+		}
+		if round == maxRounds {
+			return &fault.Error{Kind: fault.ErrBusy, Text: "slots are being added"}
+		}
+	}
+}
+
+// keepAlone keeps others from adding slots to the count that are held, and proves these;
+// again says that there are more by now.
+func (a *attempt) keepAlone(ctx context.Context, count int) (again bool, err error) {
+	claimCtx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	queue := a.cfg.Held(0)
+	err = wire.Call(claimCtx, func() error { return a.link.Requests.Claim(queue) })
+	if err != nil {
+		if wire.Code(err) == 0 { // perhaps it is granted, and would keep others from adding
+			a.giveBack(ctx, 0)
+		}
+		return false, notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
+	}
+	_, more, err := a.link.Compare(ctx, a.cfg.Name, count)
+	if err == nil && !more {
+		a.alone = true
+		if err = a.prove(ctx); err == nil {
+			return false, nil
+		}
+		a.alone = false
+	}
+	a.giveBack(ctx, 0)
+	return more, err
+}
+
 // find looks for the slots that are still wanted, and creates the semaphore where that
 // is asked for. An own slot that is missing was lost. An attempt forgets it, and may
 // claim it like any other. That of a set is for the checks to find, and nothing to take
@@ -223,6 +261,31 @@ func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
 	}
 	found.Free = slices.DeleteFunc(found.Free, func(slot int) bool { return a.avoided[slot] })
 	return found, err
+}
+
+// survey looks at all slots, and creates the semaphore where that is asked for. An own
+// slot that is missing was lost, see attempt.find.
+func (a *attempt) survey(ctx context.Context) (wire.Slots, error) {
+	found, err := a.link.Survey(ctx, a.cfg.Name)
+	if err == nil && !found.Known {
+		if found, err = a.create(ctx, wire.MaxSlots); err == nil {
+			found, err = a.link.Survey(ctx, a.cfg.Name)
+		}
+	}
+	for _, slot := range found.Free {
+		a.held.drop(slot)
+	}
+	return found, err
+}
+
+// dropRemoved gives back the slots beyond count, which do not exist any more.
+func (a *attempt) dropRemoved(ctx context.Context, count int) {
+	for _, slot := range a.held.list() {
+		if slot > count {
+			a.held.drop(slot)
+			a.giveBack(ctx, slot)
+		}
+	}
 }
 
 // create makes the semaphore that was not found, with Config.Slots slots.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,7 @@ type check struct {
 	judge func(error) wire.Verdict
 	each  bool  // asked for each slot held; else once for all
 	also  []int // and for these
+	width int   // so many slots of a large set at the same time
 }
 
 // abreast is how many slots of a large set are asked about at the same time. One after
@@ -29,6 +31,10 @@ type check struct {
 // Each request channel has one question at a time. Questions behind one another would
 // cross with the closing of their channel, see wire.RequestChannel.Claim.
 const abreast = 16
+
+// otherChannels are more than either connection has beside two for each slot that is
+// asked about. Operators are advised to allow a connection few channels (channel_max).
+const otherChannels = 12
 
 // fewSlots are asked about one after the other.
 const fewSlots = 32
@@ -44,8 +50,8 @@ func (c check) run(ctx context.Context, slots []int) error {
 		return c.askInTurn(ctx, slots, 0, 1)
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	for channel := range abreast {
-		all.Go(func() error { return c.askInTurn(ctx, slots, channel, abreast) })
+	for channel := range c.width {
+		all.Go(func() error { return c.askInTurn(ctx, slots, channel, c.width) })
 	}
 	return all.Wait()
 }
@@ -94,6 +100,7 @@ func (e *goneError) Is(target error) bool { return target == fault.ErrBusy }
 // its own, so that one that hangs holds up no other.
 type checker struct {
 	lock     wire.Ref
+	width    int // see check
 	own      [abreast]*wire.RequestChannel
 	slots    [abreast]*wire.RequestChannel
 	majority *wire.RequestChannel
@@ -101,7 +108,10 @@ type checker struct {
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
-	c := &checker{lock: lock, majority: wire.NewRequestChannel(link.Lock)}
+	width := (int(link.Lock.Config.ChannelMax) - otherChannels) / 2
+	c := &checker{
+		lock: lock, width: min(max(width, 1), abreast), majority: wire.NewRequestChannel(link.Lock),
+	}
 	for channel := range abreast { // most are never opened
 		c.own[channel] = wire.NewRequestChannel(link.Lock)
 		c.slots[channel] = wire.NewRequestChannel(link.Lock)
@@ -126,6 +136,7 @@ func (c *checker) checks(ours bool) []check {
 		},
 		judge: wire.Ownership,
 		each:  true,
+		width: c.width,
 	}}
 	if c.lock.Kind == wire.Semaphore {
 		list = append(list, check{
@@ -141,6 +152,7 @@ func (c *checker) checks(ours bool) []check {
 			},
 			judge: wire.SlotStands,
 			each:  true,
+			width: c.width,
 		})
 	}
 	if c.lock.Kind == wire.Mutex || !ours {
@@ -166,4 +178,89 @@ func (c *checker) askWitness(ctx context.Context) error {
 		return err
 	}
 	return c.get(ctx, c.majority, wire.Witness)
+}
+
+// get reads from a quorum queue, which is always empty, on a channel of the lock
+// connection, after the pre-check. An attempt has nothing to lose on that connection
+// and makes none.
+func (c *checker) get(ctx context.Context, channel *wire.RequestChannel, queue string) error {
+	since := time.Time{}
+	if s := c.preCheck.Load(); s != nil {
+		if _, err := s.ask(ctx, channel, queue); err != nil {
+			return err
+		}
+		since = s.opened
+	}
+	return wire.Call(ctx, func() error { return channel.Get(since, queue) })
+}
+
+// getAhead asks what get asks, and spares the lock connection where the publish
+// connection gives an answer. The answer went through the Raft log, so the queue stands.
+// It says nothing about the node of the lock connection.
+func (c *checker) getAhead(ctx context.Context, channel *wire.RequestChannel, queue string) error {
+	if s := c.preCheck.Load(); s != nil {
+		if answered, err := s.ask(ctx, channel, queue); answered || err != nil {
+			return err
+		}
+	}
+	return c.get(ctx, channel, queue)
+}
+
+// openPreCheck makes pre-checks on the publish connection of link from now on. The
+// channels of a small set are open by then: else the first question would take several
+// times as long as an answer.
+func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
+	if old := c.preCheck.Load(); old != nil && old.publish == link.Publish() {
+		return nil
+	}
+	next := c.newPreCheck(link, link.Publish())
+	var opening errgroup.Group
+	for _, behind := range []*wire.RequestChannel{c.majority, c.slots[0]} {
+		ahead, used := next.ahead[behind]
+		if !used {
+			continue
+		}
+		for _, channel := range []*wire.RequestChannel{behind, ahead} {
+			opening.Go(func() error {
+				return link.Timed(ctx, "open a channel", func() error {
+					return channel.OpenSince(next.opened)
+				})
+			})
+		}
+	}
+	if err := opening.Wait(); err != nil {
+		link.AbortPublish()
+		return err
+	}
+	c.preCheck.Store(next)
+	return nil
+}
+
+// newPreCheck makes a preCheck on publish. Where publish is nil there is no connection
+// until it is open.
+//
+// The lease of 1.9 heartbeats has to outlast three times the patience. The first is for a
+// silent publish connection, the second until the lock connection asks without it, and
+// the third for that answer. A check interval and a stop time of more than 0.7 heartbeats
+// together shorten the third. From about 1.0 on there is none, and a silent publish
+// connection costs the lock. A shorter patience would cost it where answers are slow.
+func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
+	now := time.Now()
+	next := &preCheck{
+		publish: publish, opened: now, made: now, patience: link.Lock.Config.Heartbeat * 2 / 5,
+	}
+	if old := c.preCheck.Load(); old != nil && !old.asked.Load() {
+		next.made = old.made
+	}
+	if publish != nil {
+		next.ahead = map[*wire.RequestChannel]*wire.RequestChannel{
+			c.majority: wire.NewRequestChannel(publish),
+		}
+		if c.lock.Kind == wire.Semaphore {
+			for _, behind := range c.slots {
+				next.ahead[behind] = wire.NewRequestChannel(publish)
+			}
+		}
+	}
+	return next
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// All is a Config.Count: all slots that there are at the grant.
+const All = -1
+
 // MaxPriority and its negative bound Config.Priority.
 const MaxPriority = 100
 
@@ -23,6 +26,10 @@ const MaxRegain = time.Hour
 
 // DefaultCheckInterval is that of Config.
 const DefaultCheckInterval = 3 * time.Second
+
+// rearmAfter is well within the half hour after which RabbitMQ closes the channel of a
+// consumer that does not acknowledge.
+const rearmAfter = 20 * time.Minute
 
 // Config describes a lock to take. The options of amqplock document the fields.
 type Config struct {
@@ -163,16 +170,3 @@ func (c Config) timingError(kind error, heartbeat time.Duration, whose string) e
 	e.Hint = "what fits: " + strings.Join(ways, ", or ")
 	return e
 }
-
-// errPaused matches fault.ErrBusy.
-var errPaused = &fault.Error{Kind: fault.ErrBusy, Text: "it is paused (0 slots)"}
-
-// maxRounds bounds how often in a row others may be faster before we stand in the wait
-// queue.
-const maxRounds = 20
-
-// secondThought is when to ask a broker again that has refused us: by then one that is
-// ending has ended.
-const secondThought = time.Second
-
-func isBusy(err error) bool { return errors.Is(err, fault.ErrBusy) }

@@ -22,10 +22,8 @@ func connect(
 	ctx context.Context, cfg Config, wait, first bool, pace backoff.BackOff,
 ) (*contender, error) {
 	if !first {
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := wire.Pause(ctx, pace.NextBackOff()); err != nil {
+			return nil, err
 		}
 	}
 	dial := connectOnce
@@ -72,7 +70,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		return nil, err
 	}
 	c := &contender{
-		attempt: newAttempt(cfg, link, false),
+		attempt: newAttempt(cfg, link),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
 		log:     &recorder{cfg: cfg, published: make(chan *wire.Conn, 1)},
 	}
@@ -106,10 +104,7 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 			refused = true
 			cfg.Debugf("%v; asking once more", err)
 			cfg.Forgive()
-			select {
-			case <-time.After(secondThought):
-			case <-ctx.Done():
-			}
+			_ = wire.Pause(ctx, secondThought)
 		default:
 			return false
 		}
@@ -125,6 +120,10 @@ func connectFirst(ctx context.Context, cfg Config) (*contender, error) {
 		}
 	})
 }
+
+// secondThought is when to ask a broker again that has refused us: by then one that is
+// ending has ended.
+const secondThought = time.Second
 
 // connectAgain is connectOnce, again and again until ctx ends: the broker has accepted us
 // before. It has Broker.ConnectTimeout to take back a refusal, unless another node may

@@ -144,10 +144,8 @@ func (a *admin) awaitFree(ctx context.Context, last int) error {
 		if polls == 0 {
 			a.link.Broker.Debugf("waiting for the holder of slot %d", last)
 		}
-		select {
-		case <-time.After(drainPoll):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := wire.Pause(ctx, drainPoll); err != nil {
+			return err
 		}
 	}
 }

@@ -1,11 +1,18 @@
 package locker
 
 import (
-	"time"
-
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
+
+// newSetAttempt makes an attempt to extend an elastic set, over its lock connection.
+func newSetAttempt(k *keeper) *attempt {
+	return &attempt{claims: &claims{
+		cfg: k.cfg, link: k.link.Sibling(), checker: k.checker, held: &collection{},
+		set: k.held, looked: true,
+	}}
+}
 
 // grow takes slots that come free, for an elastic set, until its checks are stopped. It
 // waits in the wait queue like everyone who wants one, over a publish connection of its
@@ -14,8 +21,10 @@ func grow(k *keeper) {
 	more := newSetAttempt(k)
 	defer more.link.AbortPublish()
 	waiter := &waitq.Waiter{
-		Lock: k.cfg.Ref, Link: more.link, Try: more.try, PutBack: more.putBack, Retry: k.cfg.retry,
-		Look: k.cfg.look, Priority: k.cfg.Priority,
+		Queue: waitq.Queue{
+			Lock: k.cfg.Ref, Link: more.link, Priority: k.cfg.Priority, Look: k.cfg.look,
+		},
+		Try: more.try, PutBack: more.putBack, Retry: k.cfg.retry,
 	}
 	for k.checking.Err() == nil {
 		err := waiter.Wait(k.checking, fault.ErrBusy)
@@ -30,10 +39,7 @@ func grow(k *keeper) {
 		}
 		more.link.AbortPublish() // and the place in the queue with it
 		if err != nil {
-			select {
-			case <-time.After(waitq.LastRetry):
-			case <-k.checking.Done():
-			}
+			_ = wire.Pause(k.checking, waitq.LastRetry)
 		}
 	}
 }

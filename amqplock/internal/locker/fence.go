@@ -9,22 +9,35 @@ import (
 )
 
 // try is that of the attempt. With Config.Fence its success is a grant that is in the
-// log, and has a token. The log is opened beside the claim.
+// log, and has a token.
 func (c *contender) try(ctx context.Context, first bool) error {
 	if !c.cfg.Fence {
 		return c.attempt.try(ctx, first)
 	}
+	for met := false; ; {
+		var err error
+		if met, err = c.tryFenced(ctx, first, met); !met {
+			return err
+		}
+	}
+}
+
+// tryFenced opens the log beside the claim. It reports whether it has met a reserved
+// slot, and there are others to try. met is what the try just before has reported: the
+// log may not show yet which slots those were.
+func (c *contender) tryFenced(ctx context.Context, first, met bool) (meets bool, err error) {
 	if err := c.link.OpenPublish(ctx); err != nil {
-		return err
+		return false, err
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
-	if err := c.avoidReserved(ctx, o); err != nil {
-		return err
+	if !met {
+		if err := c.avoidReserved(ctx, o); err != nil {
+			return false, err
+		}
 	}
-	err := c.attempt.try(ctx, first)
-	if err != nil {
-		return c.whyBusy(err)
+	if err = c.attempt.try(ctx, first); err != nil {
+		return false, c.whyBusy(err)
 	}
 	waited := false
 	if err = c.fence(ctx, o); err == nil {
@@ -33,49 +46,19 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if err == nil {
 		err = c.ranAlready(ctx)
 	}
-	if err == nil && (waited || c.leaseIsOver()) {
+	if err == nil && (waited || c.isOld()) {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {
 		c.log.withdraw(ctx, c.link)
 		switch {
 		case c.yield(ctx, err):
-			return c.try(ctx, first)
+			return true, err
 		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
 		}
 	}
-	return err
-}
-
-// opening is a log that is being opened.
-type opening struct {
-	conn   *wire.Conn // to look for a slot may replace it by another
-	done   chan struct{}
-	cancel context.CancelFunc
-	tail   *history.Tail
-	err    error
-}
-
-// open opens the log, and notes what the grant will say, in the background. close has to
-// be called.
-func (r *recorder) open(ctx context.Context, publish *wire.Conn) *opening {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
-	o := &opening{conn: publish, done: make(chan struct{}), cancel: cancel}
-	go func() {
-		defer close(o.done)
-		r.begin()
-		o.tail, o.err = history.New(publish, r.cfg.Ref).Open(ctx)
-	}()
-	return o
-}
-
-func (o *opening) close() {
-	o.cancel()
-	<-o.done
-	if o.tail != nil {
-		o.tail.Close()
-	}
+	return false, err
 }
 
 // fence opens the publish connection again for reopenTime, after pauses. RabbitMQ closes
@@ -93,10 +76,8 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	defer cancel()
 	begun, err := time.Now(), o.err
 	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
-		if c.link.Lock.IsClosed() { // another may have the lock, and would stop for this grant
-			<-c.link.Lock.Ended
-			return wire.Refused(c.link.Lock.Broker, "take a token for "+c.cfg.Ref.String(),
-				wire.ConnectionLost(c.link.Lock.Why))
+		if cut := c.cutOff("take a token for"); cut != nil { // another would stop for this grant
+			return cut
 		}
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
@@ -105,9 +86,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pause) != nil {
 			return err
 		}
 		if err = c.link.OpenPublish(ctx); err != nil {
@@ -120,6 +99,16 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	}
 }
 
+// cutOff returns an error if the lock connection has ended: another may have the lock.
+func (c *contender) cutOff(doing string) error {
+	if !c.link.Lock.IsClosed() {
+		return nil
+	}
+	<-c.link.Lock.Ended
+	return wire.Refused(c.link.Lock.Broker, doing+" "+c.cfg.Ref.String(),
+		wire.ConnectionLost(c.link.Lock.Why))
+}
+
 // fence appends the grant of these slots.
 func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
 	r.holds(slots)
@@ -129,7 +118,7 @@ func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) e
 		err = r.reservedFrom(ctx, tail)
 	}
 	if err == nil {
-		r.follower = tail.Follow(granted)
+		r.follower, r.log = tail.Follow(granted)
 		r.cfg.Debugf("the token of %s is %d", r.cfg.Describe(slots), granted.Token)
 	}
 	return err

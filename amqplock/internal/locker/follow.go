@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -18,11 +19,20 @@ import (
 // broker's version cannot grant twice nothing of this happens.
 
 // awaitRivals waits for the runs that may still be alive in our slots. waited says that
-// the proof of the grant is older by that.
+// the proof of the grant is older by that. It ends early with the lock connection.
 func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 	if c.log.follower == nil {
 		return false, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.link.Lock.Ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	lease := 2 * c.link.Lock.Config.Heartbeat
 	waited, err = c.log.follower.AwaitRivals(ctx, lease, func(whose string) error {
 		c.busy = &fault.Error{
@@ -39,39 +49,45 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 		c.busy = &fault.Error{Kind: fault.ErrBusy, Text: newer.Error(), Err: newer}
 		err = c.busy
 	}
+	if cut := c.cutOff("wait for an earlier run under"); cut != nil {
+		err = cut
+	}
 	return waited, err
 }
 
-// follow has the holder stop when its slot is granted again. It returns at once, and
-// leaves a goroutine until stopFollowing. That goes on when the lock is lost: the work
-// may still be stopping.
-func (h *Holder) follow() {
-	ctx, cancel := context.WithCancel(context.Background())
-	h.unfollow = cancel
-	if f := h.log.follower; f != nil {
-		following := &following{Holder: h, from: f}
-		h.following.Go(func() { following.run(ctx) })
-	}
-}
-
-// stopFollowing ends what follow has started.
-func (h *Holder) stopFollowing() {
-	h.unfollow()
-	h.following.Wait()
-}
-
-// following reads the log for a holder.
+// following reads the log for a holder, until close. It goes on when the lock is lost:
+// the work may still be stopping.
 type following struct {
-	*Holder
-	from   *history.Follower
-	warned bool // that nothing is read
+	*keeper
+	from      *history.Follower
+	published <-chan *wire.Conn // the newest publish connection
+	warned    bool              // that nothing is read
+
+	running sync.WaitGroup
+	cancel  context.CancelFunc
+}
+
+// follow has k lose the lock when its slot is granted again. It does nothing where nobody
+// has to read on.
+func follow(k *keeper, log *recorder) *following {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &following{keeper: k, from: log.follower, published: log.published, cancel: cancel}
+	if f.from != nil {
+		f.running.Go(func() { f.run(ctx) })
+	}
+	return f
+}
+
+func (f *following) close() {
+	f.cancel()
+	f.running.Wait()
 }
 
 func (f *following) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		r, err := f.next(ctx)
 		switch {
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			f.moveOn(ctx, err)
 		case r == nil:
 		case f.from.Supersedes(r):
@@ -132,7 +148,7 @@ func (f *following) moveOn(ctx context.Context, err error) {
 			f.cfg.Warnf("nobody would notice if %s was granted twice: %v", f, err)
 		}
 		select {
-		case conn = <-f.log.published:
+		case conn = <-f.published:
 			if tried { // a try may cost the connection
 				continue
 			}

@@ -62,7 +62,7 @@ func newRival(t *testing.T, cfg Config, id string, slots ...int) *rival {
 	if r.grant, err = tail.Grant(t.Context(), grant); err != nil {
 		t.Fatal(err)
 	}
-	if r.from = tail.Follow(r.grant); r.from == nil {
+	if r.from, _ = tail.Follow(r.grant); r.from == nil {
 		t.Skip("this broker grants nothing twice")
 	}
 	return r

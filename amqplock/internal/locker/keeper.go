@@ -54,30 +54,30 @@ type keeper struct {
 	onLost   func(error)
 }
 
-// newKeeper starts the checks of what a has claimed.
-func newKeeper(a *attempt) (*keeper, error) {
-	expiry, err := a.cfg.clock.NewAlarm()
+// newKeeper starts the checks of what was claimed.
+func newKeeper(got *claims) (*keeper, error) {
+	expiry, err := got.cfg.clock.NewAlarm()
 	if err != nil {
 		return nil, err
 	}
-	pacer, err := a.cfg.clock.NewAlarm()
+	pacer, err := got.cfg.clock.NewAlarm()
 	if err != nil {
 		expiry.Stop()
 		return nil, err
 	}
 	k := &keeper{
-		cfg: a.cfg, link: a.link, checker: a.checker, held: a.held,
-		checks: a.checks(), granted: a.cfg.clock.Now(), expiry: expiry, pacer: pacer,
+		cfg: got.cfg, link: got.link, checker: got.checker, held: got.held,
+		checks: got.checks(), granted: got.cfg.clock.Now(), expiry: expiry, pacer: pacer,
 	}
 	names := make([]string, len(k.checks))
 	for i, c := range k.checks {
 		names[i] = c.name
 	}
-	k.lease = lease.New(a.link.Lock.Config.Heartbeat, a.cfg.StopTime, names)
+	k.lease = lease.New(got.link.Lock.Config.Heartbeat, got.cfg.StopTime, names)
 	for i := range k.checks {
-		k.lease.Prove(i, a.sent)
+		k.lease.Prove(i, got.sent)
 	}
-	a.checker.preCheck.Store(a.checker.newPreCheck(a.link, nil))
+	got.checker.preCheck.Store(got.checker.newPreCheck(got.link, nil))
 	k.ctx, k.end = context.WithCancelCause(context.Background())
 	k.checking, k.stop = context.WithCancel(k.ctx)
 	k.expiry.Set(k.lease.StopAt())
@@ -290,6 +290,12 @@ func (k *keeper) expire() {
 			oldest.Check, k.lease.Heartbeat())})
 	}
 }
+
+// cutError is the reason of a loss that says nothing about the lock: the connection has
+// ended, or the broker is silent.
+type cutError struct{ error }
+
+func (e *cutError) Unwrap() error { return e.error }
 
 // lose ends the lock; the first reason counts.
 func (k *keeper) lose(what string, reason error) {

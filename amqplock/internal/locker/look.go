@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -46,11 +47,19 @@ func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 		if err != nil {
 			return seen, err
 		}
-		said, err := presence.Ask(ctx, link, presence.Key(lock), seen.Held)
+		key := presence.Key(lock)
+		said, err := presence.Ask(ctx, link, key, seen.Held)
 		if err != nil {
 			b.Debugf("the holders are not known: %v", err)
 		}
 		seen.hear(ctx, link, said)
+		if seen.Queued > seen.listed() { // on a busy machine an answer may take longer
+			more, err := presence.AskPatiently(ctx, link, key, silentPatience)
+			if err != nil {
+				b.Debugf("not all waiters are known: %v", err)
+			}
+			seen.hear(ctx, link, newest(append(said, more...)...))
+		}
 		return seen, nil
 	})
 }
@@ -209,6 +218,28 @@ func countByClaims(said []presence.Answer) func(context.Context, *wire.Link, See
 	}
 }
 
+// silentPatience is how long those that have not answered have for that, once more.
+const silentPatience = 500 * time.Millisecond
+
+// newest are the answers of all, of each the last.
+func newest(answers ...presence.Answer) []presence.Answer {
+	byID := map[string]presence.Answer{}
+	for _, a := range answers {
+		byID[a.About.ID] = a
+	}
+	return slices.Collect(maps.Values(byID))
+}
+
+// listed is how many say that they wait in the queue.
+func (s *Seen) listed() (n int) {
+	for _, a := range s.Said {
+		if a.InLine && len(a.Slots) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // hear adds what the participants say, in the order in which they are to be served, those
 // without a place in the wait queue last.
 func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
@@ -227,11 +258,8 @@ func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer
 		if a.Elastic {
 			growing++
 		}
-		if a.InLine && len(a.Slots) == 0 {
-			s.Queued++
-		}
 	}
-	if s.Queued > 0 { // then there is a queue to look at
+	if s.Queued = s.listed(); s.Queued > 0 { // then there is a queue to look at
 		s.Queued = max(s.Queued, queueLength(ctx, link, s.Lock)-growing)
 	}
 }

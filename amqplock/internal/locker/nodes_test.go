@@ -148,7 +148,7 @@ func TestNoNodeAnswers(t *testing.T) {
 	cfg := Config{
 		Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
 		Broker: wire.Broker{
-			URLs: []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@no-such-host.invalid/v"},
+			URLs: []string{"amqp://u:secret@127.0.0.1:1/v", "amqp://u:secret@no-such-host.invalid/v"},
 		},
 	}
 	_, err := TryAcquire(t.Context(), cfg)
@@ -156,8 +156,8 @@ func TestNoNodeAnswers(t *testing.T) {
 		t.Errorf("got %#v", err)
 	}
 	for _, want := range []string{
-		"none of 2 brokers took the connection: cannot reach the broker amqp://127.0.0.1:1: ",
-		"amqp://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; ",
+		"none of 2 brokers took the connection: cannot reach the broker amqp://127.0.0.1:1/v: ",
+		"amqp://127.0.0.1:1/v: dial tcp 127.0.0.1:1: connect: connection refused; ",
 		"amqp://no-such-host.invalid:5672/v: dial tcp: lookup no-such-host.invalid",
 	} {
 		if !strings.Contains(err.Error(), want) {

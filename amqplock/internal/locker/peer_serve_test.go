@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"cmp"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -25,7 +26,7 @@ func (r *request) serve() {
 	}
 	switch r.method {
 	case "start-ok":
-		r.send(0, connectionTune, uint16(2047), uint32(131072), r.heartbeat)
+		r.send(0, connectionTune, cmp.Or(r.channels, 2047), uint32(131072), r.heartbeat)
 	case "open":
 		r.send(0, connectionOpenOk, "")
 	case "close":

@@ -26,6 +26,7 @@ import (
 type peer struct {
 	t         *testing.T
 	heartbeat uint16 // seconds, in connection.tune
+	channels  uint16 // that a connection may have, 0: as many as RabbitMQ allows
 
 	mu     sync.Mutex
 	delay  time.Duration       // of every answer

@@ -73,8 +73,11 @@ func (r *recorder) record(ctx context.Context, link *wire.Link) {
 }
 
 // prepare writes the grant, or if that is in the log makes the end fast.
-func (r *recorder) prepare(link *wire.Link) {
-	ctx, cancel := context.WithTimeout(context.Background(), recordTime)
+func (r *recorder) prepare(ctx context.Context, link *wire.Link) {
+	if r.follower != nil { // which uses the log, and has it open
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	if r.written && r.reach(ctx, link) == nil {
 		_ = r.log.Prepare(ctx)
@@ -96,16 +99,15 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	record := r.endOf(ending, lost)
 	if r.follower != nil {
 		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
+		r.follower.Dim()
 	}
 	err := r.append(ctx, link, record)
 	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
 	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
-		select {
-		case <-time.After(neededRetry):
-			err = r.append(ctx, link, record)
-		case <-ctx.Done():
-			needed = false
+		if wire.Pause(ctx, neededRetry) != nil {
+			break
 		}
+		err = r.append(ctx, link, record)
 	}
 	r.report(err)
 }

@@ -12,12 +12,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// cutError is the reason of a loss that says nothing about the lock: the connection has
-// ended, or the broker is silent.
-type cutError struct{ error }
-
-func (e *cutError) Unwrap() error { return e.error }
-
 // CutOff reports whether the lock was lost with a cutError as the reason.
 func (h *Holder) CutOff() bool {
 	var cut *cutError
@@ -57,9 +51,8 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 			return nil, h.notRegained(ctx, err)
 		}
 		h.cfg.Debugf("could not take %s again yet: %v", h, err)
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
+		h.cfg.Skip()
+		if wire.Pause(ctx, pace.NextBackOff()) != nil {
 			return nil, h.notRegained(ctx, err)
 		}
 	}
@@ -75,8 +68,9 @@ func (e *finalError) Unwrap() error { return e.error }
 func (h *Holder) disconnect() {
 	h.stop()
 	h.expiry.Stop()
+	h.hurry() // a grant that is in the log is all that is needed
 	h.publishing.Wait()
-	h.stopFollowing()
+	h.following.close()
 	h.link.Close()
 	h.background.Wait()
 	h.who.Wait()
@@ -98,7 +92,7 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 	if err == nil {
 		err = h.log.regain(ctx, c)
 	}
-	if err == nil && c.leaseIsOver() {
+	if err == nil && c.isOld() {
 		err = c.proveAgain(ctx)
 	}
 	if err != nil {
@@ -119,21 +113,19 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 
 // takeAgain claims this slot, 0 for a mutex, until it has that, the connection ends, or
 // the slot is gone.
-func (a *attempt) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) error {
+func (c *claims) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) error {
 	for {
-		err := a.claim(ctx, slot)
+		err := c.claim(ctx, slot)
 		var gone *goneError
 		switch {
 		case err == nil:
 			return nil
 		case errors.As(err, &gone) && gone.check == slotCheck:
 			return &finalError{fmt.Errorf("it was removed: %w", err)}
-		case !isBusy(err) || a.link.Lock.IsClosed():
+		case !isBusy(err) || c.link.Lock.IsClosed():
 			return err
 		}
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
+		if wire.Pause(ctx, pace.NextBackOff()) != nil {
 			return err
 		}
 	}
@@ -150,9 +142,7 @@ func (r *recorder) regain(ctx context.Context, c *contender) error {
 			return err
 		}
 		r.cfg.Debugf("%v; asking again", err) // a stream has no leader at once after a restart
-		select {
-		case <-time.After(regainLast):
-		case <-ctx.Done():
+		if wire.Pause(ctx, regainLast) != nil {
 			return err
 		}
 	}
@@ -186,7 +176,7 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 	if r.follower != nil {
 		r.follower.Close()
 	}
-	r.follower = tail.Follow(again)
+	r.follower, r.log = tail.Follow(again)
 	again.At = r.grant.At
 	r.grant = again
 	return nil

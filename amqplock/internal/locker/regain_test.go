@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,57 @@ func TestSilenceCanBeRegained(t *testing.T) {
 		t.Fatal(context.Cause(lock.Context()))
 	}
 	mustRegain(t, lock)
+}
+
+// twoNodes names the broker twice, in the order known, other. The first falls silent
+// after the login when mute is set.
+func twoNodes(t *testing.T, cfg *Config) (mute *atomic.Bool) {
+	t.Helper()
+	known := address(t)
+	cfg.URLs = []string{testURL(t), strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)}
+	cfg.ConnectTimeout = 3 * time.Second
+	mute = &atomic.Bool{}
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialWire(ctx, network, addr)
+		if err == nil && addr == known && mute.Load() {
+			w := conn.(*wireConn)
+			w.onMethod = func() { w.blackHole.Store(w.sent(20, 10) > 0) } // channel.open
+		}
+		return conn, err
+	}
+	return mute
+}
+
+// TestRegainAtAnotherNode: the node that we know takes connections, and does not answer
+// afterwards.
+func TestRegainAtAnotherNode(t *testing.T) {
+	t.Parallel()
+	cfg := regainable(t, wire.Mutex)
+	mute := twoNodes(t, &cfg)
+	lock := mustAcquire(t, cfg)
+	mute.Store(true)
+	cutOff(t, lock)
+	if lock = mustRegain(t, lock); !strings.Contains(lock.Node(), "localhost") {
+		t.Errorf("held at %s", lock.Node())
+	}
+}
+
+// TestWaiterAtAnotherNode is the same for one that waits.
+func TestWaiterAtAnotherNode(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Mutex)
+	twoNodes(t, &cfg).Store(true)
+	select {
+	case lock := <-takeLater(t, cfg):
+		if !strings.Contains(lock.Node(), "localhost") {
+			t.Errorf("held at %s", lock.Node())
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it asks the one node for ever")
+	}
 }
 
 // TestRegainFindsAnotherHolder who holds the lock, and then one who held it.

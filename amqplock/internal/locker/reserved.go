@@ -3,10 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -14,21 +11,6 @@ import (
 // A run with Config.Regain may take a lost lock again. Runs with Config.Fence leave its
 // slots alone for that time. A run finds out when it has got such a slot, whose grant has
 // no end in the log. It notes that there, and gives the slot back.
-
-// reservedError says that what was granted is reserved for other runs.
-type reservedError struct{ by []history.Reserved }
-
-func (e *reservedError) Error() string {
-	left := time.Duration(0)
-	for _, r := range e.by {
-		left = max(left, r.Left)
-	}
-	return fmt.Sprintf("it is free, but the run that has lost it may take it again for %s",
-		left.Round(time.Second))
-}
-
-// Is makes it one of the reasons why others wait.
-func (e *reservedError) Is(target error) bool { return target == fault.ErrBusy }
 
 // reservedFrom returns a *reservedError if what was granted is reserved for others.
 func (r *recorder) reservedFrom(ctx context.Context, tail *history.Tail) error {
@@ -52,6 +34,7 @@ func (c *contender) avoidReserved(ctx context.Context, o *opening) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	by := o.tail.Reserved(ctx)
+	c.avoided = nil
 	c.avoid(by)
 	c.reserved = nil
 	if len(c.avoided) == 0 {
@@ -74,9 +57,11 @@ func (c *contender) whyBusy(err error) error {
 	return err
 }
 
-// avoid has the attempt leave reserved slots alone, and no others.
+// avoid has the attempt leave these slots alone too.
 func (c *contender) avoid(by []history.Reserved) {
-	c.avoided = map[int]bool{}
+	if c.avoided == nil {
+		c.avoided = map[int]bool{}
+	}
 	for _, r := range by {
 		switch {
 		case (len(r.Slots) == 0) != (c.cfg.Kind == wire.Mutex): // the other lock of this name

@@ -297,6 +297,23 @@ func TestSlotThatIsDrainedAtTheRelease(t *testing.T) {
 	})
 }
 
+// A broker may allow a connection few channels. The checks of a large set make do.
+func TestALargeSetWithFewChannels(t *testing.T) {
+	t.Parallel()
+	for _, channels := range []uint16{8, 16, 24} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			p.channels = channels
+			cfg = p.semaphore(cfg, 2*fewSlots)
+			cfg.Count = 2 * fewSlots
+			lock := mustAcquire(t, cfg)
+			pass(time.Minute)
+			if err := lock.Release(t.Context()); err != nil {
+				t.Errorf("with %d channels: %v", channels, err)
+			}
+		})
+	}
+}
+
 // The comparison with Config.Slots is for a warning. The work under the lock does not
 // wait for it, and the release waits for a second at most.
 func TestComparisonOfTheSizeIsShort(t *testing.T) {

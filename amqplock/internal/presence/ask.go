@@ -18,12 +18,15 @@ import (
 
 // For how long an asker waits for the next answer: where a holder is missing, and where
 // none is. It waits for as long as the broker took to take the question, if that is more.
-// askAtMost bounds it all, and maxAnswers what untrusted participants can make it keep.
+// Where none is missing it waits for as long as the newest answer took, up to the former,
+// because waiters may be slower than holders. askAtMost bounds it all.
+// maxAnswers and maxBytes bound what untrusted participants can make it keep.
 const (
 	missingPatience = 500 * time.Millisecond
 	quietPatience   = 150 * time.Millisecond
 	askAtMost       = 5 * time.Second
 	maxAnswers      = 20_000
+	maxBytes        = 16 << 20
 )
 
 // Ask collects the answers of the participants to whom key leads, the newest of each.
@@ -48,24 +51,25 @@ func ask(
 		return nil, err
 	}
 	c, begun := link.Publish(), time.Now()
-	q, err := wire.TimedFor(ctx, link, "ask who holds", func(ctx context.Context) (*inquiry, error) {
-		return inquire(ctx, c, whoExchange, key, amqp.Publishing{})
-	})
+	asking, asked := context.WithTimeout(ctx, link.Broker.ConnectTimeout)
+	defer asked()
+	q, err := inquire(asking, c, whoExchange, key, amqp.Publishing{})
 	if err != nil {
-		return nil, err
+		return nil, wire.Refused(link.Lock.Broker, "ask who holds", err)
 	}
 	defer q.channel.CloseLater()
-	took := time.Since(begun)
+	took, latest := time.Since(begun), time.Duration(0)
 	bounded, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
-	all, claimed := map[string]Answer{}, 0
-	for len(all) < maxAnswers && err == nil {
+	all, claimed, bytes := map[string]Answer{}, 0, 0
+	for len(all) < maxAnswers && bytes < maxBytes && err == nil {
 		patience := missing
 		if claimed >= enough {
-			patience = quietPatience
+			patience = max(quietPatience, min(latest, missing))
 		}
 		var a Answer
 		if a, err = q.next(bounded, max(patience, took)); err == nil {
+			latest, bytes = time.Since(begun), bytes+a.bytes
 			claimed += a.claims() - all[a.About.ID].claims()
 			all[a.About.ID] = a
 		}
@@ -167,7 +171,8 @@ type inquiry struct {
 }
 
 // inquire publishes the question to exchange with key. The answers come by direct
-// reply-to, so the asker needs no queue.
+// reply-to, so the asker needs no queue. It leaves nothing behind when it fails, or ctx
+// ends: the connection may be that of a waiter, which asks again and again.
 func inquire(
 	ctx context.Context, c *wire.Conn, exchange, key string, question amqp.Publishing,
 ) (*inquiry, error) {
@@ -180,11 +185,19 @@ func inquire(
 		returns: channel.NotifyReturn(make(chan amqp.Return, 1)),
 		alarms:  c.Alarms(),
 	}
-	if q.answers, err = channel.Consume(replyPrefix, "", true, false, false, false, nil); err != nil {
+	question.ContentType, question.ReplyTo = "application/json", replyPrefix
+	q.answers, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
+		answers, err := channel.Consume(replyPrefix, "", true, false, false, false, nil)
+		if err == nil {
+			err = channel.Publish(exchange, key, true, false, question)
+		}
+		return answers, err
+	})
+	if err != nil {
+		channel.CloseLater()
 		return nil, err
 	}
-	question.ContentType, question.ReplyTo = "application/json", replyPrefix
-	return q, channel.Publish(exchange, key, true, false, question)
+	return q, nil
 }
 
 var (
@@ -207,7 +220,7 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 			if err != nil {
 				continue
 			}
-			a.arrived = time.Now()
+			a.arrived, a.bytes = time.Now(), len(d.Body)
 			return a, nil
 		case <-q.returns:
 			return Answer{}, errNobody

@@ -43,11 +43,6 @@ func Key(lock wire.Ref) string { return string(lock.Kind[0]) + "/" + lock.Name }
 // priority is not 0.
 func RankedKey(lock wire.Ref) string { return "p/" + Key(lock) }
 
-// replyPrefix begins the addresses of direct reply-to. Answers go nowhere else: a
-// question must not make a participant publish, with its own permissions, to a queue of
-// the asker's choice.
-const replyPrefix = "amq.rabbitmq.reply-to"
-
 // answerVersion is that of the messages; fields are added without a new one.
 const answerVersion = 1
 
@@ -67,6 +62,7 @@ type Answer struct {
 	Evicted   bool  `json:"evicted,omitempty"` // it stops its work on request
 
 	arrived time.Time
+	bytes   int // of the message
 }
 
 // Lock is the lock that the participant holds or waits for.

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -225,7 +224,7 @@ func declareExchanges(c *wire.Conn) error {
 // answer obeys and answers one question. The broker, and not the asker, says that it came
 // through evictExchange, and so that the asker may evict us.
 func (p *Participant) answer(c *wire.Conn, channel *amqp.Channel, question amqp.Delivery) {
-	if !strings.HasPrefix(question.ReplyTo, replyPrefix) {
+	if !mayAnswer(c, question.ReplyTo) {
 		return
 	}
 	evicted := question.Exchange == evictExchange && p.evict(question)

@@ -71,8 +71,9 @@ func TestSlowAnswer(t *testing.T) {
 
 // holder is a participant that holds a mutex, as far as it says.
 type holder struct {
-	lock wire.Ref
-	id   string
+	lock    wire.Ref
+	id      string
+	publish *wire.Conn
 
 	mu      sync.Mutex
 	evicted string // why
@@ -100,6 +101,7 @@ func newHolder(t *testing.T, id string) *holder {
 	if err := link.OpenPublish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	h.publish = link.Publish()
 	t.Cleanup(func() { // before that of the link
 		link.Abort()
 		p.Wait()

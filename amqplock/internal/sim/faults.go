@@ -57,6 +57,11 @@ var kinds = map[string]func(w *world, target uint64, on bool){
 	"deafen": func(w *world, target uint64, on bool) {
 		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
 	},
+	"hang": func(w *world, target uint64, on bool) {
+		until := w.parties[target%uint64(len(w.parties))].over("hang", time.Now())
+		w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, true) })
+	},
+	"freeze": func(w *world, target uint64, on bool) { w.freeze(target, on) },
 	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
 	"by name": func(w *world, _ uint64, on bool) {
 		if on {
@@ -187,6 +192,58 @@ func (w *world) vanish(target uint64, on bool) {
 	}
 }
 
+// freeze stops a process, with its command: all timers and answers come when it goes on.
+// Timers are those of the patched runtime, so with the usual one nothing happens.
+func (w *world) freeze(target uint64, on bool) {
+	if !replays {
+		return
+	}
+	q := w.parties[target%uint64(len(w.parties))]
+	if !on {
+		time.AfterFunc(resume, func() { w.oracle.thaw(q) })
+		return
+	}
+	until := q.over("freeze", time.Now())
+	w.oracle.freeze(q)
+	w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, false) })
+}
+
+// resume is for how long the command of a process that goes on may run before it is
+// killed: docs/explanation/guarantees.md names 3.1 ms.
+const resume = 5 * time.Millisecond
+
+// over is when the faults of a name are over that a party has at an instant: that instant
+// if it has none.
+func (q *party) over(name string, at time.Time) time.Time {
+	for _, f := range q.faults(name) {
+		begin := q.clock.start.Add(f.At)
+		if !at.Before(begin) && at.Before(begin.Add(f.Lasts)) {
+			at = begin.Add(f.Lasts)
+		}
+	}
+	return at
+}
+
+// faults are those of a name that are the party's, in their order.
+func (q *party) faults(name string) (all []Fault) {
+	for _, f := range q.world.plan.Faults {
+		if f.Name == name && f.Target%uint64(len(q.world.plan.Parties)) == uint64(q.number) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// working is how long a command takes from now on: it does nothing while it is stopped.
+func (q *party) working(work time.Duration) time.Duration {
+	for _, f := range q.faults("freeze") {
+		if from := f.At - time.Since(q.clock.start); replays && from > 0 && from < work {
+			work += f.Lasts
+		}
+	}
+	return work
+}
+
 // profiles are what breaks together. Rare faults alone show what belongs to them.
 var profiles = [][]string{
 	nil,
@@ -232,7 +289,20 @@ func faults(dice *rand.Rand, p *Plan) (all []Fault) {
 		}
 		all = append(all, f)
 	}
+	if dice.IntN(5) == 0 {
+		all = append(all, pause(dice, p))
+	}
 	return apart(all, p)
+}
+
+// pause is for one party, early in its first round or later.
+func pause(dice *rand.Rand, p *Plan) Fault {
+	f := Fault{Name: pick(dice, "hang", "freeze"), Target: dice.Uint64()}
+	f.Lasts = upTo(dice, pick(dice, 100*time.Millisecond, 15*time.Second, time.Minute))
+	q := p.Parties[f.Target%uint64(len(p.Parties))]
+	f.At = q.Begin + q.Rounds[0].Think +
+		upTo(dice, pick(dice, 100*p.Base, time.Second, 20*time.Second))
+	return f
 }
 
 // apart has splits follow one another: a cluster has two sides.

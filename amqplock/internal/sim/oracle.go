@@ -21,6 +21,7 @@ type oracle struct {
 	whose   map[*broker.Socket]*party
 	tenures map[place]*tenure
 	alive   map[string]*command // by the queue that it holds
+	frozen  map[*party]bool     // its command is not alive
 	joins   map[*party]int      // places in the wait queue, in this wait
 	tokens  map[int64]*party
 	floors  map[*party]int64 // the largest token at the beginning of this wait
@@ -54,14 +55,18 @@ type tenure struct {
 type command struct {
 	party  *party
 	queues []string
+	paused bool
+
+	// These have begun in one of its slots meanwhile.
+	robbers []*party
 }
 
 func newOracle(p *Plan, c clock) *oracle {
 	return &oracle{
 		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
 		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
-		alive: map[string]*command{}, tokens: map[int64]*party{}, floors: map[*party]int64{},
-		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		alive: map[string]*command{}, frozen: map[*party]bool{}, tokens: map[int64]*party{},
+		floors: map[*party]int64{}, talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
 		result: Result{Seen: map[string]int{}},
 	}
 }
@@ -192,15 +197,47 @@ func (o *oracle) uses(c *command, slots []int) {
 			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
 			continue
 		}
-		if other := o.alive[queue]; other != nil && other.party != c.party {
-			o.overlap(c, other, queue)
-		}
-		o.alive[queue] = c
+		o.takes(c, queue)
 	}
 	for _, queue := range before {
 		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
 			delete(o.alive, queue)
 		}
+	}
+}
+
+// takes notes that a command uses a queue. The caller has the mutex.
+func (o *oracle) takes(c *command, queue string) {
+	if other := o.alive[queue]; other != nil && other.party != c.party {
+		other.robbers = append(other.robbers, c.party)
+		if !o.frozen[other.party] && !o.frozen[c.party] {
+			o.overlap(c, other, queue)
+		}
+	}
+	o.alive[queue] = c
+}
+
+// freeze is called when the process of a party stops.
+func (o *oracle) freeze(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = true
+	o.result.Seen["process frozen"]++
+}
+
+// thaw is called when it goes on, and has had the time to kill its command.
+func (o *oracle) thaw(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = false
+	p.mu.Lock()
+	c := p.command
+	p.mu.Unlock()
+	if c == nil || c.paused || p.isDead() {
+		return
+	}
+	for _, queue := range c.queues {
+		o.takes(c, queue)
 	}
 }
 
@@ -226,6 +263,39 @@ func (o *oracle) loses(p *party, why error) {
 	o.result.Seen["loss noticed"]++
 	if strings.Contains(why.Error(), "running out") {
 		o.result.Seen["lease ran out"]++
+	}
+}
+
+// pauses is called when a command is stopped by SIGSTOP, because its lock was lost.
+func (o *oracle) pauses(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = true
+}
+
+// resumes is called when the command goes on, or is killed because of err. It may be
+// killed only if its lock was another's, or could not be had in time. It may go on only
+// if no other that keeps a history has had the lock.
+func (o *oracle) resumes(c *command, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = false
+	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.plan.Fence })
+	switch {
+	case err == nil && recorded:
+		o.violate("%s goes on although %s had its lock", c.party, c.robbers)
+	case err == nil:
+		o.result.Seen["lock taken again"]++
+		for _, queue := range c.queues {
+			if other := o.alive[queue]; other != nil && other != c {
+				o.overlap(c, other, queue)
+			}
+			o.alive[queue] = c
+		}
+	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"):
+		o.note("%s: %v", c.party, err)
+	default:
+		o.violate("%s must not go on, and nobody has had its lock: %v", c.party, err)
 	}
 }
 
@@ -284,6 +354,12 @@ func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
 
 // overlap judges that a command begins while another one is alive.
 func (o *oracle) overlap(c, other *command, queue string) {
+	if other.paused {
+		if o.plan.Reserved {
+			o.violate("%s got %s while the command of %s is paused", c.party, queue, other.party)
+		}
+		return
+	}
 	excused, why := o.without(other.party, queue)
 	if !excused { // or the newcomer has lost it just after the grant
 		excused, _ = o.without(c.party, queue)
@@ -321,7 +397,7 @@ func (o *oracle) excuse(t *tenure) time.Duration {
 	case t.how != broker.BrokerClosed && t.how != broker.BrokerKilled && t.how != broker.NetworkReset:
 		return 0
 	}
-	if t.socket.IsDeaf() { // it does not hear of that
+	if t.socket.IsDeaf(t.freed) { // it does not hear of that, or late
 		return o.plan.lease()
 	}
 	return within

@@ -114,6 +114,9 @@ func (q *party) open() (all []*broker.Socket) {
 	return all
 }
 
+// regain is for how long a paused party tries to take its lock again.
+const regain = time.Minute
+
 // config is that of one round.
 func (q *party) config() locker.Config {
 	c := locker.Config{
@@ -133,6 +136,9 @@ func (q *party) config() locker.Config {
 		host := 1 + (i+q.number)%q.world.plan.Nodes
 		c.Broker.URLs = append(c.Broker.URLs, fmt.Sprintf("amqp://n%d", host))
 	}
+	if q.plan.Pause {
+		c.Regain = regain
+	}
 	if q.plan.Visible {
 		c.About = func() presence.About { return presence.About{ID: q.String()} }
 	}
@@ -151,6 +157,7 @@ func (q *party) changed(slots []int) {
 
 // run is the life of the process.
 func (q *party) run() {
+	q.belong()
 	if !q.sleep(q.plan.Begin) {
 		return
 	}
@@ -190,24 +197,45 @@ func (q *party) round(r Round) bool {
 	if dead {
 		q.oracle.end(c)
 	}
-	h.OnRenew(func(_, until time.Duration) {
-		if !q.isDead() {
-			q.oracle.renewed(q, h.Slots(), until)
-		}
-	})
-	select {
-	case <-time.After(r.Work):
-	case <-h.Context().Done():
-		q.oracle.loses(q, context.Cause(h.Context()))
-		q.sleep(r.Stop)
-	case <-q.ctx.Done():
-	}
-	q.oracle.end(c)
+	h = q.work(r, h, c)
 	q.mu.Lock()
 	q.command = nil
 	q.mu.Unlock()
+	q.oracle.end(c)
 	_ = h.Release(context.WithoutCancel(q.ctx))
 	return true
+}
+
+// work is the time of the command. It returns the lock that it has in the end.
+func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
+	for left := r.Work; ; {
+		holder, begun := h, time.Now()
+		h.OnRenew(func(_, until time.Duration) {
+			if !q.isDead() {
+				q.oracle.renewed(q, holder.Slots(), until)
+			}
+		})
+		select {
+		case <-time.After(q.working(left)):
+			return h
+		case <-q.ctx.Done():
+			return h
+		case <-h.Context().Done():
+		}
+		q.oracle.loses(q, context.Cause(h.Context()))
+		if !h.MayRegain() {
+			q.sleep(min(r.Stop, max(h.Until()-q.clock.Now(), 0))) // it is killed when the lease is over
+			return h
+		}
+		left = max(left-time.Since(begun), 1)
+		q.oracle.pauses(c)
+		next, err := h.Regain(q.ctx)
+		q.oracle.resumes(c, err)
+		if err != nil {
+			return h
+		}
+		h = next
+	}
 }
 
 func (q *party) acquire(r Round) (*locker.Holder, error) {

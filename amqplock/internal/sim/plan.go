@@ -20,6 +20,7 @@ type Plan struct {
 	Ref         wire.Ref
 	Slots       int  // of a semaphore
 	Prepared    bool // it exists at the beginning
+	Reserved    bool // all parties leave the lock of a paused one alone
 	Heartbeat   time.Duration
 	Stop        time.Duration // that a command may take to stop
 	Base        time.Duration // of the latency
@@ -40,6 +41,7 @@ type Party struct {
 	Elastic  bool
 	Fence    bool
 	History  bool
+	Pause    bool // it takes a lost lock again, before it goes on
 }
 
 // Round is one time that a party wants the lock.
@@ -92,8 +94,14 @@ func Draw(seed uint64) *Plan {
 		p.Slots = 1 + dice.IntN(4)
 		p.Prepared = dice.IntN(2) == 0
 	}
+	p.Reserved = dice.IntN(6) == 0
 	for range 2 + dice.IntN(4) {
-		p.Parties = append(p.Parties, p.party(dice))
+		q := p.party(dice)
+		if p.Reserved {
+			q.Count, q.Greedy, q.Elastic, q.Fence = 1, false, false, true
+		}
+		q.Pause = q.Fence && q.Count == 1 && dice.IntN(4) > 0
+		p.Parties = append(p.Parties, q)
 	}
 	p.Faults = faults(dice, p)
 	return p

@@ -17,7 +17,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
-	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -33,12 +32,7 @@ type Waiting struct {
 
 // Waiter waits for a lock. The exported fields are set before Wait.
 type Waiter struct {
-	Lock wire.Ref
-	Link *wire.Link // its publish connection stands in the queue
-	// Priority is that among waiters, the highest first.
-	Priority int
-	// The participant Who answers other waiters for us. It may be nil.
-	Who *presence.Participant
+	Queue
 	// Try makes an attempt to get the lock: it returns nil, an error that matches
 	// fault.ErrBusy, or one that ends the wait. The first in the queue may keep a part of
 	// what it wants.
@@ -50,20 +44,13 @@ type Waiter struct {
 	// OnWaiting is called with what is known, at each change. It may be nil.
 	OnWaiting func(Waiting)
 	Retry     time.Duration // before the first try without a hint
-	Look      time.Duration // between two looks of the second in the queue
 
 	why   error   // of the wait
 	known Waiting // what OnWaiting was called with
 
-	first  bool // in the queue
-	ahead  int  // how many in the queue are to be served before us
-	rank   rank
 	warned bool // that an alarm makes us wait
 
 	soon []time.Duration // the pauses that are left after a hint in vain
-
-	free  bool // the newest look behind the first has found it so
-	slots int  // how many it has seen
 
 	leaving sync.WaitGroup
 }
@@ -83,6 +70,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 			}
 		}
 		place, err := w.join(ctx, channel)
+		w.joined(place != nil && err == nil)
 		if wire.Absent(err) && removed < maxRemoved {
 			continue // a releaser found the queue unused and removed it: the lock may be free
 		}
@@ -96,7 +84,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 		}
 		err = w.stand(ctx, place, soon, slow)
 		for errors.Is(err, errOutranked) {
-			place = w.stepBack(ctx, place)
+			place = w.makeRoom(ctx, place)
 			err = w.stand(ctx, place, w.nextRetry(place, slow), slow)
 		}
 		w.first = false
@@ -142,6 +130,7 @@ func (w *Waiter) stand(
 			if !ok {
 				// Not back at once: whatever removed the queue may do so again.
 				hints, w.first, w.soon = nil, false, nil
+				w.drop(place) // its channel stands if only the queue was removed
 				w.PutBack(ctx)
 				w.report(nil)
 				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
@@ -165,11 +154,15 @@ func (w *Waiter) stand(
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
 		case <-look.C:
-			if hints != nil && w.neglected(ctx, place) {
-				if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
-					return w.leave(place, err)
+			if hints != nil {
+				neglected := w.neglected(ctx, place)
+				w.report(place)
+				if neglected {
+					if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+						return w.leave(place, err)
+					}
+					w.free = false
 				}
-				w.free = false
 			}
 			look.Reset(w.nextLook())
 		case <-w.Link.Lock.Ended:
@@ -200,7 +193,7 @@ func (w *Waiter) heed(
 	case err == nil:
 		w.pass(place, hint)
 	case errors.Is(err, fault.ErrTooFew):
-		_ = place.leave() // with the hint, which goes to the next: that may want less
+		w.drop(place) // with the hint, which goes to the next: that may want less
 	case errors.Is(err, fault.ErrBusy):
 		_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
 		w.report(place)
@@ -211,6 +204,34 @@ func (w *Waiter) heed(
 		return w.nextRetry(place, slow), err
 	}
 	return 0, err
+}
+
+// nextRetry is when to try without a hint.
+func (w *Waiter) nextRetry(place *Place, slow backoff.BackOff) time.Duration {
+	if len(w.soon) > 0 {
+		d := w.soon[0]
+		w.soon = w.soon[1:]
+		return d
+	}
+	d := slow.NextBackOff()
+	if place != nil && !w.first && w.ahead > 0 {
+		d = max(d, min(max(d, retryGrowth*w.Retry)*time.Duration(w.ahead+1), rareRetry))
+	}
+	return d
+}
+
+// makeRoom steps back for waiters of a higher priority. It returns nil without a place.
+func (w *Waiter) makeRoom(ctx context.Context, place *Place) *Place {
+	next, err := w.stepBack(ctx, place)
+	w.soon = nil
+	w.PutBack(ctx) // only the first in the queue may keep a part
+	if err != nil {
+		w.Link.AbortPublish() // with both places
+		w.Link.Broker.Debugf("no place in the wait queue: %v", err)
+		next = nil
+	}
+	w.report(next)
+	return next
 }
 
 // tryCautiously is try for a lock that is probably held still. RabbitMQ logs a claim that
@@ -269,6 +290,11 @@ func (w *Waiter) pass(place *Place, hint amqp.Delivery) {
 	})
 }
 
+// drop leaves the queue. The answer is not waited for.
+func (w *Waiter) drop(place *Place) {
+	w.leaving.Go(func() { _ = place.leave() }) // ends with the publish connection at the latest
+}
+
 // leave leaves the queue after a try without a hint in hand that has succeeded. It
 // sends a hint to the next waiter: more may have come free than this. A holder that
 // stayed in the queue would take the hints that are for others. It returns err, the
@@ -284,70 +310,6 @@ func (w *Waiter) leave(place *Place, err error) error {
 		}
 	})
 	return nil
-}
-
-// open declares the queue and returns the channel to join it with. It returns nil where
-// there can be no queue (no permission, a policy, no connection): then the slow retry
-// is all there is. w.ahead is how many wait in it.
-func (w *Waiter) open(ctx context.Context) *amqp.Channel {
-	w.ahead = 0
-	channel, err := (*amqp.Channel)(nil), w.Link.OpenPublish(ctx)
-	if err == nil {
-		publish, messages := w.Link.Publish().Connection, w.Link.Messages()
-		channel, err = wire.TimedFor(ctx, w.Link, "open the wait queue",
-			func(context.Context) (*amqp.Channel, error) {
-				channel, err := publish.Channel()
-				if err == nil {
-					err = messages.Open() // for the hint on leaving the queue
-				}
-				return channel, err
-			})
-	}
-	if err == nil {
-		w.ahead, err = wire.TimedFor(ctx, w.Link, "declare the wait queue",
-			func(context.Context) (int, error) { return Declare(channel, w.Lock.Name) })
-	}
-	if err != nil {
-		w.Link.Broker.Debugf("no wait queue: %v", err)
-		return nil
-	}
-	return channel
-}
-
-// join takes the place in the queue; nil where there is no queue.
-func (w *Waiter) join(ctx context.Context, channel *amqp.Channel) (*Place, error) {
-	if channel == nil {
-		w.joined(false)
-		return nil, nil
-	}
-	type joined struct {
-		*Place
-		n int
-	}
-	all, err := wire.TimedFor(ctx, w.Link, "join the wait queue",
-		func(context.Context) (joined, error) {
-			place, err := join(channel, w.Lock.Name, newcomer(w.Priority))
-			if err != nil {
-				return joined{}, err
-			}
-			n, err := Declare(channel, w.Lock.Name)    // of those who came with us nobody was there before
-			if err == nil && n > 1 && w.Priority > 0 { // as most of the others have 0
-				err = place.announce(w.Lock.Name, w.Priority)
-			}
-			return joined{place, n}, err
-		})
-	if err == nil {
-		w.ahead = max(all.n-1, 0)
-		w.rank = rank{came: w.ahead, at: time.Now(), unknown: true, mute: w.rank.mute}
-	}
-	w.joined(err == nil)
-	if err != nil && wire.Code(err) == 0 {
-		w.Link.AbortPublish() // or we may join yet, and nobody would heed the hints that come
-	}
-	if err != nil && ctx.Err() == nil {
-		w.Link.Broker.Debugf("no place in the wait queue: %v", err)
-	}
-	return all.Place, err
 }
 
 func (w *Waiter) joined(inQueue bool) {

@@ -28,8 +28,9 @@ func testWaiter(t *testing.T, name string, try func(context.Context, bool) error
 	}
 	t.Cleanup(link.Abort)
 	return &Waiter{
-		Lock: wire.Ref{Kind: wire.Mutex, Name: name}, Link: link, Retry: FirstRetry, Look: LookEvery,
-		Try: try, PutBack: func(context.Context) {}, why: fault.ErrBusy,
+		Queue: Queue{Lock: wire.Ref{Kind: wire.Mutex, Name: name}, Link: link, Look: LookEvery},
+		Retry: FirstRetry,
+		Try:   try, PutBack: func(context.Context) {}, why: fault.ErrBusy,
 	}
 }
 
@@ -51,7 +52,7 @@ func TestNextRetry(t *testing.T) {
 		{"tenth", &Place{}, false, 9, 10 * LastRetry, 10 * LastRetry},
 		{"far behind", &Place{}, false, 999, rareRetry, rareRetry},
 	} {
-		w := &Waiter{Retry: FirstRetry, first: test.first, ahead: test.ahead}
+		w := &Waiter{Retry: FirstRetry, Queue: Queue{first: test.first, ahead: test.ahead}}
 		for d, want := range map[time.Duration]time.Duration{FirstRetry: test.early,
 			LastRetry: test.late} {
 			if got := w.nextRetry(test.place, backoff.NewConstantBackOff(d)); got != want {

@@ -25,39 +25,37 @@ const (
 // a row have found it free. After the first of them the first in the queue gets a hint.
 // It is not for us while one of a higher priority answers, which looks too. An answer may
 // take as long as a look.
-func (w *Waiter) neglected(ctx context.Context, place *Place) bool {
-	if w.first || w.behind() == 0 {
+func (q *Queue) neglected(ctx context.Context, place *Place) bool {
+	if q.first || q.behind() == 0 {
 		return false
 	}
-	if w.rank.unknown {
-		w.moveUp(ctx, place, rankPatience)
-		w.report(place)
+	if q.rank.unknown {
+		q.moveUp(ctx, place, rankPatience)
 		return false
 	}
-	before := w.free
-	w.free, w.slots = w.Link.FreeNow(ctx, w.Lock)
-	if w.free && !before {
-		w.nudge(ctx)
+	before := q.free
+	q.free, q.slots = q.Link.FreeNow(ctx, q.Lock)
+	if q.free && !before {
+		q.nudge(ctx)
 	}
-	if !w.free || !before {
+	if !q.free || !before {
 		return false
 	}
-	w.moveUp(ctx, place, w.Look) // a late answer must not make us overtake
-	w.report(place)
-	return w.rank.higher == 0
+	q.moveUp(ctx, place, q.Look) // a late answer must not make us overtake
+	return q.rank.higher == 0
 }
 
 // nextLook is when to look for the next time.
-func (w *Waiter) nextLook() time.Duration {
-	ahead := min(w.behind(), 100)
+func (q *Queue) nextLook() time.Duration {
+	ahead := min(q.behind(), 100)
 	switch {
-	case w.first || ahead == 0: // the tries are for that
+	case q.first || ahead == 0: // the tries are for that
 		return rareLook
-	case w.rank.unknown:
+	case q.rank.unknown:
 		return rankAfter
-	case w.free:
-		return w.Look + time.Duration(ahead-1)*w.Look/2
+	case q.free:
+		return q.Look + time.Duration(ahead-1)*q.Look/2
 	}
-	pause := min(time.Duration(ahead*ahead*max(w.slots/manySlots, 1))*w.Look, rareLook)
+	pause := min(time.Duration(ahead*ahead*max(q.slots/manySlots, 1))*q.Look, rareLook)
 	return pause*3/4 + rand.N(pause/2+1)
 }

@@ -13,8 +13,8 @@ func TestManyWaitersLookNoMoreThanAFew(t *testing.T) {
 	t.Parallel()
 	looks := 0.0 // in a second
 	for ahead := 1; ahead < 1000; ahead++ {
-		w := &Waiter{Look: LookEvery, ahead: ahead}
-		looks += 1 / w.nextLook().Seconds()
+		q := &Queue{Look: LookEvery, ahead: ahead}
+		looks += 1 / q.nextLook().Seconds()
 	}
 	if looks > 2.5 {
 		t.Errorf("1000 waiters look %.1f times a second", looks)
@@ -26,8 +26,8 @@ func TestThoseAheadAreServedFirst(t *testing.T) {
 	t.Parallel()
 	before := time.Duration(0)
 	for ahead := 1; ahead < 20; ahead++ {
-		w := &Waiter{Look: LookEvery, ahead: ahead, free: true}
-		if got := w.nextLook(); got <= before {
+		q := &Queue{Look: LookEvery, ahead: ahead, free: true}
+		if got := q.nextLook(); got <= before {
 			t.Errorf("with %d ahead after %s, with one less after %s", ahead, got, before)
 		} else {
 			before = got

@@ -84,6 +84,10 @@ func (b Broker) resolve() (*nodes, error) {
 			}
 			return nil, err
 		}
+		if i > 0 && at.uri.Vhost != list[0].uri.Vhost { // each would grant the lock
+			return nil, fault.Config("broker URL %d: its virtual host is %q, and that of the first URL %q",
+				i+1, at.uri.Vhost, list[0].uri.Vhost)
+		}
 		list = append(list, at)
 		passwordUsed, secure = passwordUsed || used, secure || at.tls != nil
 	}
@@ -168,6 +172,10 @@ func (b Broker) urls() []string {
 
 // Forgive lets Open ask again the nodes that have refused us.
 func (b Broker) Forgive() { b.nodes.forgive() }
+
+// Skip has Open begin with another node than that of the newest connection. A node that
+// is cut off from the others takes connections, and may grant nothing.
+func (b Broker) Skip() { b.nodes.skip() }
 
 // Debugf logs a step.
 func (b Broker) Debugf(format string, args ...any) { b.logf(slog.LevelDebug, format, args) }

@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Call runs f, which blocks on the broker heedless of any context, and returns early when
 // ctx ends. Then f's goroutine lives until the connection ends; it must not touch what
@@ -30,5 +33,17 @@ func CallFor[T any](ctx context.Context, f func() (T, error)) (value T, err erro
 		return a.value, a.err
 	case <-ctx.Done():
 		return value, context.Cause(ctx)
+	}
+}
+
+// Pause waits for d. It returns early, with its cause, when ctx ends.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -45,7 +45,17 @@ func Refused(broker, doing string, err error) error {
 		}
 	}
 	text = fmt.Sprintf("%s: %s", text, OneLine(err))
-	return &fault.Error{Kind: fault.ErrUnreachable, Text: text, Err: err}
+	return &fault.Error{Kind: fault.ErrUnreachable, Text: text, Hint: startHint(err), Err: err}
+}
+
+// startHint is for a quorum queue that was not started. RabbitMQ names its process after
+// virtual host and queue, with %2F for a slash.
+func startHint(err error) string {
+	if !strings.Contains(err.Error(), "cluster_not_formed") {
+		return ""
+	}
+	return `a quorum queue of this name may be in the way that is in a virtual host called alike: ` +
+		`RabbitMQ takes "%2F" for "/"`
 }
 
 func refused(kind, err error, hint, format string, args ...any) *refusal {

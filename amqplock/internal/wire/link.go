@@ -206,6 +206,9 @@ func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
 	return err == nil && len(found.Free) > 0, found.Count
 }
 
+// Probes reports whether a question costs one round trip: all that it needs is open.
+func (l *Link) Probes() bool { return l.publish != nil && l.prober != nil }
+
 // canAsk reports whether a question can go out at once, over the connection that there
 // is.
 func (l *Link) canAsk() bool {
@@ -229,9 +232,7 @@ func probedFor[T any](
 		if Code(err) != amqp.InternalError || try == maxProbes {
 			return found, err
 		}
-		select {
-		case <-time.After(time.Duration(try) * probePause):
-		case <-ctx.Done():
+		if Pause(ctx, time.Duration(try)*probePause) != nil {
 			return found, err
 		}
 	}

@@ -90,7 +90,8 @@ const Overshoot = 100
 const maxName = 255 - len("-A-100100")
 
 // The queues of lock NAME. The names, except for slot 0, the wait queue, the last will
-// and the log, are those of amqp-locks-python.
+// and the log, are those of amqp-locks-python. How many slots there are is a number of
+// queues, because numbers that each client has in a file would disagree.
 func SlotQueue(name string, i int) string { return name + "-A-" + strconv.Itoa(i) }
 func HeldQueue(name string, i int) string { return name + "-B-" + strconv.Itoa(i) }
 func WaitQueue(name string) string        { return name + "-W" }

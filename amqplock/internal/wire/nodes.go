@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -90,6 +91,13 @@ func (n *nodes) refuses(at *node, err error) error {
 	return err
 }
 
+// skip has the next connection begin with the node behind that of the newest.
+func (n *nodes) skip() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.start = (n.start + 1) % len(n.list)
+}
+
 func (n *nodes) forgive() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -148,11 +156,15 @@ func (o outspoken) Response() string {
 	return o.Authentication.Response()
 }
 
-// label names a node in messages, without credentials.
+// label names a node in messages, without credentials, as a URL that parseURL reads.
 func label(uri amqp.URI) string {
 	l := uri.Scheme + "://" + net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
 	if uri.Vhost != "/" {
-		l += "/" + uri.Vhost
+		l += "/" + inURL.Replace(uri.Vhost)
 	}
 	return l
 }
+
+// inURL escapes what a virtual host in a URL cannot have.
+var inURL = strings.NewReplacer(
+	"%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "@", "%40", " ", "%20")

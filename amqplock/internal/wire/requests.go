@@ -60,7 +60,9 @@ func (r *RequestChannel) OpenSince(since time.Time) error {
 }
 
 // Claim declares an exclusive queue: the one operation that grants a lock, and no less a
-// proof of ownership than Look. 405 says that the queue is another's, or no lock.
+// proof of ownership than Look. 405 says that the queue is another's, or no lock. A
+// message held unacknowledged would be no lock: after 30 minutes RabbitMQ gives it to
+// another.
 //
 // Nothing may be sent behind it before its answer. A request that crosses with the
 // closing of its channel can end the whole connection (504, expected 'channel.open'), and

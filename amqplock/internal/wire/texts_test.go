@@ -81,6 +81,15 @@ func TestTextsOfConnecting(t *testing.T) {
 			"amqp://USER:PASSWORD@HOST/, or --password-file FILE",
 		},
 		{
+			"virtual hosts called alike",
+			Refused("h", "create queue x", &amqp.Error{
+				Server: true, Code: amqp.InternalError, Reason: "Cannot declare quorum queue 'x' " +
+					"in vhost '/' on node 'a' with leader on node 'a': cluster_not_formed",
+			}),
+			"cannot create queue x on h: ",
+			"a quorum queue of this name may be in the way",
+		},
+		{
 			"needless password", urlError(t, Broker{URLs: []string{"amqp://ci:x@h/"}, Password: "y"}),
 			"a password is given, and no broker URL has a user without a password",
 			"leave out --password-file, or write the URL as amqp://USER@HOST/",

@@ -18,6 +18,7 @@ func TestParseURL(t *testing.T) {
 		"amqp://host//":                            {"guest", "guest", "host", "/"},
 		"amqp://host/%2F":                          {"guest", "guest", "host", "/"},
 		"amqp://host/%2f":                          {"guest", "guest", "host", "/"},
+		"amqp://host/%252F":                        {"guest", "guest", "host", "%2F"},
 		"amqp://host/a%2Fb":                        {"guest", "guest", "host", "a/b"},
 		"amqp://host/a%40b":                        {"guest", "guest", "host", "a@b"},
 		"amqp:///v":                                {"guest", "guest", "localhost", "v"},
@@ -36,6 +37,9 @@ func TestParseURL(t *testing.T) {
 			uri.Host != want.host ||
 			uri.Vhost != want.vhost {
 			t.Errorf("parseURL(%q) = %+v, %q", raw, uri, why)
+		}
+		if again, why := parseURL(label(uri)); why != "" || again.Vhost != want.vhost {
+			t.Errorf("%q is shown as %q, which is read as %+v, %q", raw, label(uri), again, why)
 		}
 	}
 }
@@ -136,11 +140,29 @@ func TestBrokerNamesHaveNoCredentials(t *testing.T) {
 	b := Broker{URLs: []string{"amqp://user:secret@[::1]:5673/team%2Fci", "amqps://host"}}
 	if got := b.Names(); !slices.Equal(
 		got,
-		[]string{"amqp://[::1]:5673/team/ci", "amqps://host:5671"},
+		[]string{"amqp://[::1]:5673/team%2Fci", "amqps://host:5671"},
 	) {
 		t.Errorf("got %q", got)
 	}
 	if got := (Broker{}).Names(); !slices.Equal(got, []string{"amqp://localhost:5672"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Each of two virtual hosts would grant the lock.
+func TestURLsOfTwoVirtualHosts(t *testing.T) {
+	for _, test := range []struct {
+		urls []string
+		ok   bool
+	}{
+		{[]string{"amqp://a", "amqp://b/", "amqp://c/%2F"}, true},
+		{[]string{"amqp://a/x", "amqps://u:p@b:1/x"}, true},
+		{[]string{"amqp://a/x", "amqp://b/"}, false},
+		{[]string{"amqp://a", "amqp://b/%252F"}, false},
+	} {
+		_, err := Broker{URLs: test.urls}.Resolve()
+		if test.ok != (err == nil) || err != nil && !errors.Is(err, fault.ErrConfig) {
+			t.Errorf("%q: %v", test.urls, err)
+		}
 	}
 }

@@ -7,13 +7,16 @@ import (
 
 // MayGrantTwice reports whether the broker's version lets a cluster grant an exclusive
 // queue twice. Where a cluster uses Mnesia, before 4.3, its nodes may lose each other for
-// a moment. A version that we cannot read counts as one of those.
-func (c *Conn) MayGrantTwice() bool {
-	return mayGrantTwice(fmt.Sprint(c.Properties["version"]))
+// a moment.
+func (c *Conn) MayGrantTwice() bool { return c.Before(4, 3) }
+
+// Before reports whether the broker's version is earlier. One that we cannot read is.
+func (c *Conn) Before(major, minor int) bool {
+	return before(fmt.Sprint(c.Properties["version"]), major, minor)
 }
 
-func mayGrantTwice(version string) bool {
+func before(version string, major, minor int) bool {
 	var v [2]int
 	n, _ := fmt.Sscanf(version, "%d.%d", &v[0], &v[1])
-	return n < 2 || slices.Compare(v[:], []int{4, 3}) < 0
+	return n < 2 || slices.Compare(v[:], []int{major, minor}) < 0
 }

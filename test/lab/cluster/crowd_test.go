@@ -114,7 +114,7 @@ func (d *duels) figures(fault time.Duration) (worst time.Duration, overlaps int)
 // A node dies with three hundred holders, and a rival of each waits at another node.
 func TestCrowdKilled(t *testing.T) {
 	const crowd = 300
-	whole(t)
+	alone(t)
 	d := newDuels(t, crowd)
 	fault := rig.Now()
 	signal(t, syscall.SIGKILL)

@@ -84,29 +84,27 @@ func fencedToo() map[string]kind {
 // while this one has its grace. With Khepri since 4.2 the lock stays locked until the
 // node is back.
 func TestNodeKilled(t *testing.T) {
-	for name, k := range fencedToo() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			d := newDuel(t, k)
-			fault := rig.Now()
-			signal(t, syscall.SIGKILL)
-			d.holder.AwaitExit(76)
-			if kept() {
-				rig.Pass(15*time.Second - (rig.Now() - fault))
-				if d.History().Find("rival") != nil {
-					t.Error("the lock was granted while its holder's node was away")
-				}
-				node(t, "start", "1")
-			}
-			d.rival.AwaitExit(0)
-			d.figures(fault)
-			d.Verdict(rig.Grace + rig.Slack)
-			if !kept() {
-				node(t, "start", "1")
-			}
-			whole(t)
-		})
+	begin(t)
+	t.Cleanup(func() { whole(t) })
+	back := func() { node(t, "start", "1") }
+	if !kept() {
+		t.Cleanup(back)
 	}
+	together(t, fencedToo(), func(t *testing.T, k kind, at at) {
+		d := newDuel(t, k)
+		fault := at(func() { signal(t, syscall.SIGKILL) })
+		d.holder.AwaitExit(76)
+		if kept() {
+			rig.Pass(15*time.Second - (rig.Now() - fault))
+			if d.History().Find("rival") != nil {
+				t.Error("the lock was granted while its holder's node was away")
+			}
+			at(back)
+		}
+		d.rival.AwaitExit(0)
+		d.figures(fault)
+		d.Verdict(rig.Grace + rig.Slack)
+	})
 }
 
 // The holder's node is cut off from the other two, while its clients still reach it. The
@@ -116,48 +114,49 @@ func TestCutOff(t *testing.T) {
 	if kept() {
 		length = 30 * time.Second
 	}
-	for name, k := range fencedToo() {
-		t.Run(name, func(t *testing.T) { cutOff(t, k, length) })
-	}
+	cutOff(t, fencedToo(), length)
 }
 
 // The same for so long that the nodes have given each other up many times over.
-func TestCutOffLong(t *testing.T) { cutOff(t, kind{}, 120*time.Second) }
+func TestCutOffLong(t *testing.T) { cutOff(t, kinds(), 120*time.Second) }
 
-func cutOff(t *testing.T, k kind, length time.Duration) {
+func cutOff(t *testing.T, all map[string]kind, length time.Duration) {
 	t.Helper()
-	whole(t)
+	begin(t)
 	unparted(t)
-	d := newDuel(t, k)
-	node(t, "cut", "1") // takes a while itself, on a busy machine
-	fault := rig.Now()
-	t.Cleanup(func() { node(t, "heal") })
-	d.holder.AwaitExit(76)
-	if !kept() {
+	heal := func() { node(t, "heal") }
+	t.Cleanup(func() { heal(); whole(t) })
+	together(t, all, func(t *testing.T, k kind, at at) {
+		d := newDuel(t, k)
+		at(func() { node(t, "cut", "1") }) // takes a while itself, on a busy machine
+		fault := rig.Now()
+		d.holder.AwaitExit(76)
+		if !kept() {
+			d.rival.AwaitExit(0)
+		}
+		rig.Pass(length - (rig.Now() - fault))
+		if kept() && d.History().Find("rival") != nil {
+			t.Error("the lock was granted while its holder's node was away")
+		}
+		at(heal)
 		d.rival.AwaitExit(0)
-	}
-	rig.Pass(length - (rig.Now() - fault))
-	if kept() && d.History().Find("rival") != nil {
-		t.Error("the lock was granted while its holder's node was away")
-	}
-	node(t, "heal")
+		d.figures(fault)
+		if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
+			t.Errorf("the command was alive %s after the node was cut off", last)
+		}
+		d.Verdict(0)
+	})
 	parted = true
-	d.rival.AwaitExit(0)
-	d.figures(fault)
-	if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
-		t.Errorf("the command was alive %s after the node was cut off", last)
-	}
-	d.Verdict(0)
-	whole(t)
 }
 
 // The holder's node loses the other two for 5 ms, again and again for three leases. That
 // is for TCP to mend: nobody may notice.
 func TestCutOffBriefly(t *testing.T) {
-	for name, k := range kinds() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			d := newDuel(t, k)
+	begin(t)
+	t.Cleanup(func() { whole(t) })
+	together(t, kinds(), func(t *testing.T, k kind, at at) {
+		d := newDuel(t, k)
+		at(func() {
 			before := lost(t)
 			for began := rig.Now(); rig.Now()-began < 3*rig.Lease; {
 				node(t, "blink", "1", "0.005")
@@ -166,15 +165,14 @@ func TestCutOffBriefly(t *testing.T) {
 			if lost(t) == before {
 				t.Error("the nodes did not lose each other")
 			}
-			if d.holder.HasEnded() || d.History().Find("rival") != nil {
-				t.Error("the holder did not keep the lock")
-			}
-			d.KillCommand(rig.Holder)
-			d.rival.AwaitExit(0)
-			d.Verdict(0)
-			whole(t)
 		})
-	}
+		if d.holder.HasEnded() || d.History().Find("rival") != nil {
+			t.Error("the holder did not keep the lock")
+		}
+		d.KillCommand(rig.Holder)
+		d.rival.AwaitExit(0)
+		d.Verdict(0)
+	})
 }
 
 // lost is how many packets blinks have lost.
@@ -193,87 +191,78 @@ func lost(t *testing.T) int {
 
 // The holder's node is stopped for longer than the others wait for it, and continued.
 func TestNodePaused(t *testing.T) {
-	for name, k := range kinds() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			unparted(t)
-			d := newDuel(t, k)
-			fault := rig.Now()
-			signal(t, syscall.SIGSTOP)
-			t.Cleanup(func() { signal(t, syscall.SIGCONT) })
-			d.holder.AwaitExit(76)
-			rig.Pass(20*time.Second - (rig.Now() - fault))
-			signal(t, syscall.SIGCONT)
-			parted = true
-			d.rival.AwaitExit(0)
-			d.figures(fault)
-			if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
-				t.Errorf("the command was alive %s after the node was stopped", last)
-			}
-			d.Verdict(0)
-			whole(t)
-		})
-	}
+	begin(t)
+	unparted(t)
+	goOn := func() { signal(t, syscall.SIGCONT) }
+	t.Cleanup(func() { goOn(); whole(t) })
+	together(t, kinds(), func(t *testing.T, k kind, at at) {
+		d := newDuel(t, k)
+		fault := at(func() { signal(t, syscall.SIGSTOP) })
+		d.holder.AwaitExit(76)
+		rig.Pass(20*time.Second - (rig.Now() - fault))
+		at(goOn)
+		d.rival.AwaitExit(0)
+		d.figures(fault)
+		if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
+			t.Errorf("the command was alive %s after the node was stopped", last)
+		}
+		d.Verdict(0)
+	})
+	parted = true
 }
 
 // The nodes lose each other for a moment and connect again at once. No check can hang,
 // but with Mnesia the others have forgotten the lock.
 func TestBlip(t *testing.T) {
-	for name, k := range kinds() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			d := newDuelFor(t, k, 10*time.Second)
-			fault := rig.Now()
-			blip(t)
-			const watched = 15 * time.Second
-			rig.Pass(watched - (rig.Now() - fault))
-			t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
-				watched, d.holder.HasEnded(), d.History().Find("rival") != nil)
-			d.figures(fault)
-			overlap := d.History().Overlap(1)
-			if kept() && overlap > 0 {
-				t.Errorf("two commands at once for %s", overlap)
-			}
-			rig.Figure(t, "overlap", overlap)
-			if !d.holder.HasEnded() {
-				d.holder.Signal(syscall.SIGKILL)
-			}
-			whole(t)
-		})
-	}
+	begin(t)
+	t.Cleanup(func() { whole(t) })
+	together(t, kinds(), func(t *testing.T, k kind, at at) {
+		d := newDuelFor(t, k, 10*time.Second)
+		fault := at(func() { blip(t) })
+		const watched = 15 * time.Second
+		rig.Pass(watched - (rig.Now() - fault))
+		t.Logf("after %s: the holder's amqprun has ended: %v, the rival's command ran: %v",
+			watched, d.holder.HasEnded(), d.History().Find("rival") != nil)
+		d.figures(fault)
+		overlap := d.History().Overlap(1)
+		if kept() && overlap > 0 {
+			t.Errorf("two commands at once for %s", overlap)
+		}
+		rig.Figure(t, "overlap", overlap)
+		if !d.holder.HasEnded() {
+			d.holder.Signal(syscall.SIGKILL)
+		}
+	})
 }
 
 // blip has the first node lose the others for a moment.
 func blip(t *testing.T) {
 	t.Helper()
-	node(t, "ctl", "1", "eval", "[erlang:disconnect_node(N) || N <- nodes()].")
+	node(t, "eval", "1", "[erlang:disconnect_node(N) || N <- nodes()].")
 }
 
 // The same with --fence: both grants are in the log, and the holder makes room for the
 // rival. A lock that is not granted twice stays with the holder.
 func TestBlipFenced(t *testing.T) {
-	for name, k := range kinds() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			k.fenced = true
-			d := newDuelFor(t, k, 10*time.Second)
-			fault := rig.Now()
-			blip(t)
-			const watched = 20 * time.Second
-			rig.Pass(watched - (rig.Now() - fault))
-			t.Logf("after %s: the holder knows of a second grant: %v, the rival of a first: %v", watched,
-				d.holder.Said("granted again") != 0, d.rival.Said("granted twice") != 0)
-			d.figures(fault)
-			if ended, ran := d.holder.HasEnded(), d.History().Find("rival") != nil; ran && !ended {
-				t.Error("the holder has not noticed that its lock was granted again")
-			}
-			d.Verdict(0)
-			if !d.holder.HasEnded() {
-				d.holder.Signal(syscall.SIGKILL)
-			}
-			whole(t)
-		})
-	}
+	begin(t)
+	t.Cleanup(func() { whole(t) })
+	together(t, kinds(), func(t *testing.T, k kind, at at) {
+		k.fenced = true
+		d := newDuelFor(t, k, 10*time.Second)
+		fault := at(func() { blip(t) })
+		const watched = 20 * time.Second
+		rig.Pass(watched - (rig.Now() - fault))
+		t.Logf("after %s: the holder knows of a second grant: %v, the rival of a first: %v", watched,
+			d.holder.Said("granted again") != 0, d.rival.Said("granted twice") != 0)
+		d.figures(fault)
+		if ended, ran := d.holder.HasEnded(), d.History().Find("rival") != nil; ran && !ended {
+			t.Error("the holder has not noticed that its lock was granted again")
+		}
+		d.Verdict(0)
+		if !d.holder.HasEnded() {
+			d.holder.Signal(syscall.SIGKILL)
+		}
+	})
 }
 
 // Without following the log the holder of a lock that was granted twice goes on.

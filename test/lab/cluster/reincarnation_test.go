@@ -19,10 +19,16 @@ func TestReincarnation(t *testing.T) {
 	const queues, rounds = 50, 10
 	for _, next := range []int{1, 2} {
 		t.Run(fmt.Sprintf("again at node %d", next), func(t *testing.T) {
-			whole(t)
-			vanished := 0
+			begin(t)
+			var count []func() int
 			for round := range rounds {
-				vanished += reincarnate(t, next, fmt.Sprintf("again-%d-%d-", next, round), queues)
+				count = append(count,
+					reincarnate(t, next, fmt.Sprintf("again-%d-%d-", next, round), queues))
+			}
+			rig.Pass(2 * time.Second)
+			vanished := 0
+			for _, of := range count {
+				vanished += of()
 			}
 			t.Logf("%d of %d queues vanished", vanished, queues*rounds)
 			if kept() && vanished > 0 {
@@ -32,9 +38,9 @@ func TestReincarnation(t *testing.T) {
 	}
 }
 
-// reincarnate returns how many of the second connection's queues are gone after two
-// seconds.
-func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished int) {
+// reincarnate returns a function that counts how many of the second connection's queues
+// are gone.
+func reincarnate(t *testing.T, next int, prefix string, queues int) (count func() int) {
 	t.Helper()
 	var socket net.Conn
 	dial := func(network, addr string) (c net.Conn, err error) {
@@ -45,7 +51,7 @@ func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished in
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.Close()
+	t.Cleanup(func() { _ = second.Close() })
 	first, err := amqp.DialConfig(url(1), amqp.Config{Dial: dial})
 	if err != nil {
 		t.Fatal(err)
@@ -67,17 +73,18 @@ func reincarnate(t *testing.T, next int, prefix string, queues int) (vanished in
 			return err == nil && declare(channel, fmt.Sprint(prefix, i)) == nil
 		})
 	}
-	rig.Pass(2 * time.Second)
-	for i := range queues {
-		if channel, err = second.Channel(); err != nil {
-			t.Fatal(err)
+	return func() (vanished int) {
+		for i := range queues {
+			if channel, err = second.Channel(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := channel.QueueDeclarePassive(fmt.Sprint(prefix, i), false, false, true, false,
+				nil); err != nil {
+				vanished++
+			}
 		}
-		if _, err := channel.QueueDeclarePassive(fmt.Sprint(prefix, i), false, false, true, false,
-			nil); err != nil {
-			vanished++
-		}
+		return vanished
 	}
-	return vanished
 }
 
 func declare(channel *amqp.Channel, name string) error {

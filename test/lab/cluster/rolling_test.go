@@ -17,40 +17,39 @@ import (
 // served in the end.
 func TestRollingRestart(t *testing.T) {
 	const queueing = 3 // at each node
-	for name, k := range kinds() {
-		t.Run(name, func(t *testing.T) {
-			whole(t)
-			lock := k.lock(t)
-			lock.Start("first", url(1), "--", "-for", "50ms").AwaitExit(0)
-			// makes the queue while all are there
-			served := make([]int, 3*queueing)
-			stop := make(chan struct{})
-			var working sync.WaitGroup
-			for i := range served {
-				working.Go(func() { served[i] = contend(t, lock, 1+i%3, fmt.Sprint("c", i), stop) })
-			}
+	begin(t)
+	together(t, kinds(), func(t *testing.T, k kind, at at) {
+		lock := k.lock(t)
+		lock.Start("first", url(1), "--", "-for", "50ms").AwaitExit(0)
+		// makes the queue while all are there
+		served := make([]int, 3*queueing)
+		stop := make(chan struct{})
+		var working sync.WaitGroup
+		for i := range served {
+			working.Go(func() { served[i] = contend(t, lock, 1+i%3, fmt.Sprint("c", i), stop) })
+		}
+		at(func() {
 			for i := 1; i <= 3; i++ {
 				restart(t, i)
 			}
-			close(stop)
-			working.Wait()
-			t.Logf("commands that ended well, of each contender: %v", served)
-			if slices.Contains(served, 0) {
-				t.Error("somebody was not served")
-			}
-			var worst time.Duration
-			for _, p := range lock.History().Pairs() {
-				t.Logf("%s and %s at once for %s", p.First.ID, p.Second.ID, p.Length)
-				worst = max(worst, p.Length)
-			}
-			rig.Figure(t, "longest overlap", worst)
-			if worst > rig.Grace+rig.Slack {
-				t.Errorf("two commands at once for %s", worst)
-			}
-			lock.CheckGrants()
-			whole(t)
 		})
-	}
+		close(stop)
+		working.Wait()
+		t.Logf("commands that ended well, of each contender: %v", served)
+		if slices.Contains(served, 0) {
+			t.Error("somebody was not served")
+		}
+		var worst time.Duration
+		for _, p := range lock.History().Pairs() {
+			t.Logf("%s and %s at once for %s", p.First.ID, p.Second.ID, p.Length)
+			worst = max(worst, p.Length)
+		}
+		rig.Figure(t, "longest overlap", worst)
+		if worst > rig.Grace+rig.Slack {
+			t.Errorf("two commands at once for %s", worst)
+		}
+		lock.CheckGrants()
+	})
 }
 
 // contend runs one command after the other until one has ended well that began after

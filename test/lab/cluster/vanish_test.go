@@ -33,7 +33,7 @@ func TestVanishingFenced(t *testing.T) {
 func vanishing(t *testing.T, k kind, allowed time.Duration) {
 	t.Helper()
 	const crowd, contenders = 300, 12
-	whole(t)
+	begin(t)
 	locks := make([]*rig.Lock, contenders)
 	for i := range locks {
 		locks[i] = k.lock(t)

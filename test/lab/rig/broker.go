@@ -52,6 +52,12 @@ func (b *Broker) Ctl(args ...string) string {
 	return program.Broker(b.t, nil, append([]string{"ctl", "-n", b.name, "-q"}, args...)...)
 }
 
+// Eval runs an Erlang expression on the node, without the second that rabbitmqctl takes.
+func (b *Broker) Eval(erlang string) string {
+	b.t.Helper()
+	return program.Broker(b.t, nil, "eval", b.name, erlang)
+}
+
 // Address is where the broker listens.
 func (b *Broker) Address() string {
 	b.t.Helper()
@@ -92,7 +98,7 @@ func (b *Broker) pid() int {
 func (b *Broker) AwaitAlarm(resource string) {
 	b.t.Helper()
 	WaitFor(b.t, Patience, "an alarm of "+resource, func() bool {
-		return strings.Contains(b.Ctl("eval", "rabbit_alarm:get_alarms()."), resource)
+		return strings.Contains(b.Eval("rabbit_alarm:get_alarms()."), resource)
 	})
 }
 

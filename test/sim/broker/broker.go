@@ -31,6 +31,8 @@ type Options struct {
 	Release Release
 	// Heartbeat is what connection.tune suggests, in whole seconds. 0 means 60 s.
 	Heartbeat time.Duration
+	// Channels is how many a connection may have. 0 means 2047.
+	Channels uint16
 	// Latency is that of the network; nil means none.
 	Latency Latency
 	// Cost is how long a request keeps its channel busy before it has an effect. nil means
@@ -75,6 +77,9 @@ func New(options Options) *Broker {
 	}
 	if options.Heartbeat == 0 {
 		options.Heartbeat = time.Minute
+	}
+	if options.Channels == 0 {
+		options.Channels = 2047
 	}
 	if options.Latency == nil {
 		options.Latency = func(*rand.Rand) time.Duration { return 0 }

@@ -214,3 +214,35 @@ func TestAlarm(t *testing.T) {
 		}
 	})
 }
+
+// While a connection hangs nothing arrives. It arrives later.
+func TestHeldConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{})
+		defer b.Close()
+		var socket *Socket
+		c, err := amqp.DialConfig("amqp://guest:guest@broker/", amqp.Config{
+			Dial: func(string, string) (net.Conn, error) {
+				conn, err := b.Dial()
+				socket = conn.(*Socket)
+				return conn, err
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ch := openChannel(t, c)
+		for _, stuck := range []bool{false, true} {
+			begun := time.Now()
+			socket.Hold(begun.Add(5*time.Second), stuck)
+			if _, err := ch.QueueDeclare("x", false, false, false, false, nil); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begun); took != 5*time.Second {
+				t.Errorf("stuck %t: it took %s", stuck, took)
+			}
+		}
+	})
+}

@@ -212,7 +212,7 @@ func (c *conn) logIn(mechanism, response string) {
 	}
 	c.user = user
 	c.send(0, connectionTune, func(w *writer) {
-		w.short(2047)
+		w.short(c.b.options.Channels)
 		w.long(frameMax)
 		w.short(uint16(c.b.options.Heartbeat / time.Second))
 	})

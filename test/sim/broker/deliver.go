@@ -66,7 +66,7 @@ func (ch *channel) consume(r reader) {
 			ch.fail(codePreconditionFailed, "PRECONDITION_FAILED - reply consumer cannot acknowledge")
 			return
 		}
-		ch.replies, ch.replyKey = m, ch.c.b.name(replyTo+".")
+		ch.replies, ch.replyKey = m, ch.c.b.replyAddress()
 		ok()
 		return
 	}

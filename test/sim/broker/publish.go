@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 )
@@ -175,6 +176,14 @@ func (v *view) route(m *message) (targets []*queue, known bool) {
 		}
 	}
 	return targets, known
+}
+
+// replyAddress is as RabbitMQ makes them: a process in Erlang's external term format, and
+// a key. The name of the process's node is made of a hash.
+func (b *Broker) replyAddress() string {
+	const process = "\x83\x58\x77\x07reply@1\x00\x00\x01\x02\x00\x00\x00\x00\x5f\x00\x00\x01"
+	encode := base64.StdEncoding.EncodeToString
+	return replyTo + "." + encode([]byte(process)) + "." + encode([]byte(b.name("key-")))
 }
 
 // reply delivers a message to the channel that its key names.

@@ -28,6 +28,8 @@ type Socket struct {
 	lost     bool          // nothing arrives any more, in either direction
 	dead     bool          // its process is
 	deaf     bool          // nothing arrives from the broker any more
+	held     time.Time     // Nothing arrives from the broker before.
+	stuck    time.Time     // Nothing arrives at the broker before.
 	ready    chan struct{} // a read may go on
 	deadline time.Time
 	alarm    *time.Timer // at the deadline
@@ -102,11 +104,24 @@ func (s *Socket) send(f func()) {
 		at = s.last.Add(1)
 	}
 	s.last = at
-	s.loop.at(at, func() {
-		if !s.IsLost() {
+	var arrive func()
+	arrive = func() {
+		switch stuck := s.until(&s.stuck); {
+		case s.IsLost():
+		case time.Now().Before(stuck):
+			s.loop.at(stuck, arrive)
+		default:
 			f()
 		}
-	})
+	}
+	s.loop.at(at, arrive)
+}
+
+// until reads one of the instants.
+func (s *Socket) until(at *time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *at
 }
 
 // Close closes the connection. The broker learns of that when the notice arrives.
@@ -142,7 +157,11 @@ func (s *Socket) Die() {
 func (s *Socket) receive(p []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost || s.deaf || s.dead || s.closed || s.err != nil {
+	switch {
+	case s.lost, s.deaf, s.dead, s.closed, s.err != nil:
+		return
+	case time.Now().Before(s.held):
+		s.loop.at(s.held, func() { s.receive(p, err) })
 		return
 	}
 	s.in, s.err = append(s.in, p...), err
@@ -154,6 +173,19 @@ func (s *Socket) Lose() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lost = true
+}
+
+// Hold has the client get nothing until then: its process is stopped, or the network
+// sends everything again. stuck says that the broker gets nothing either.
+func (s *Socket) Hold(until time.Time, stuck bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until.After(s.held) {
+		s.held = until
+	}
+	if stuck && until.After(s.stuck) {
+		s.stuck = until
+	}
 }
 
 // IsOpen reports whether the client has it open, and the network carries it.
@@ -175,7 +207,10 @@ func (s *Socket) Deafen() {
 func (s *Socket) TimeOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if (s.lost || s.deaf) && !s.closed && !s.dead && s.err == nil {
+	switch {
+	case time.Now().Before(s.held):
+		s.loop.at(s.held, s.TimeOut)
+	case (s.lost || s.deaf) && !s.closed && !s.dead && s.err == nil:
 		s.err = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ETIMEDOUT}
 		s.signal()
 	}
@@ -188,11 +223,12 @@ func (s *Socket) IsLost() bool {
 	return s.lost
 }
 
-// IsDeaf reports whether Lose or Deafen was called.
-func (s *Socket) IsDeaf() bool {
+// IsDeaf reports whether the client may not have heard what the broker has sent since
+// then, or heard it late.
+func (s *Socket) IsDeaf(since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lost || s.deaf
+	return s.lost || s.deaf || since.Before(s.held)
 }
 
 // Reset breaks the connection: both sides get an error at once.

@@ -202,9 +202,15 @@ func (o options) hold(ctx context.Context, c *runner.Command, lose context.Cance
 			c.Guard.Renew(sys.Boottime()+o.stopAfter, end)
 		}
 	}
-	if o.lease == 0 {
-		return
+	if o.lease != 0 {
+		o.keepLease(ctx, c, lose)
 	}
+}
+
+// keepLease sets up a lease that is renewed, or runs out.
+func (o options) keepLease(
+	ctx context.Context, c *runner.Command, lose context.CancelCauseFunc,
+) {
 	var end atomic.Int64
 	c.Until = func() time.Duration { return time.Duration(end.Load()) }
 	renew := func() {

@@ -1,0 +1,19 @@
+//go:build unix && !linux
+
+package runner
+
+import "syscall"
+
+// leader is the command's own process. It is collected as soon as it ends: these systems
+// cannot look at a dead child without collecting it. So its group could, in theory, have
+// a new owner when it is signalled after that.
+type leader struct {
+	pid       int
+	ended     bool
+	collected bool
+}
+
+func (l *leader) born() uint64 { return 0 }
+
+// handles cannot be known here.
+func handles(int, syscall.Signal) bool { return true }

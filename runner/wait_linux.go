@@ -1,0 +1,44 @@
+package runner
+
+import (
+	"errors"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// collect waits for the end of a child.
+func collect(pid int) (status syscall.WaitStatus, err error) {
+	for {
+		_, err = syscall.Wait4(pid, &status, syscall.WALL, nil)
+		if err != syscall.EINTR {
+			return status, err
+		}
+	}
+}
+
+// childInfo is siginfo_t as waitid(2) fills it. Package unix does not name these fields.
+type childInfo struct {
+	signo, errno, code int32
+	child              struct {
+		_      [0]uintptr // the kernel aligns this union to a pointer
+		pid    int32
+		uid    uint32
+		status int32
+	}
+	_ [112]byte
+}
+
+// waitid never blocks. It returns pid 0 when there is no such child yet, and ECHILD when
+// there never will be.
+func waitid(kind, id, options int) (pid int, status int32, err error) {
+	for {
+		var info childInfo
+		to := (*unix.Siginfo)(unsafe.Pointer(&info))
+		err = unix.Waitid(kind, id, to, options|unix.WNOHANG|unix.WALL, nil)
+		if !errors.Is(err, syscall.EINTR) {
+			return int(info.child.pid), info.child.status, err
+		}
+	}
+}

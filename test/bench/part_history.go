@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// history measures what a record and a token cost, and how a long history is read.
+func (b *bench) history() error {
+	if err := b.recorded(); err != nil {
+		return err
+	}
+	return b.listed()
+}
+
+// recorded runs `true` with and without the options, which take turns.
+func (b *bench) recorded() error {
+	options := []string{"", "--history", "--fence"}
+	took := make([][]time.Duration, len(options))
+	more := make([][]time.Duration, len(options))
+	for n := range warmUps + b.rounds {
+		for i, option := range options {
+			argv := []string{b.amqprun, "--mutex", "history" + option, "--", "true"}
+			if option != "" {
+				argv = append(argv[:3:3], option, "--", "true")
+			}
+			d, err := timed(argv...)
+			if err != nil {
+				return err
+			}
+			if n >= warmUps {
+				took[i] = append(took[i], d)
+				more[i] = append(more[i], d-took[0][n-warmUps])
+			}
+		}
+	}
+	t := newTable("`true` under a free mutex", "median ms", "p10-p90", "/ without", "ms more")
+	for i, option := range options {
+		what := "with `" + option + "`"
+		if option == "" {
+			what = "without"
+		}
+		middle, p10, p90 := spread(took[i])
+		t.add(what, middle, p10+"-"+p90, ratio(median(took[i]), median(took[0])), ms(median(more[i])))
+	}
+	t.print(b.out, fmt.Sprintf("%d interleaved runs of each; \"more\" is the median of the "+
+		"differences.", b.rounds))
+	return nil
+}
+
+// manyRuns is how many runs the long history has.
+const manyRuns = 10_000
+
+// listed lists a long history. Its records were appended one by one, as those of runs
+// are, so each is a chunk of its own.
+func (b *bench) listed() error {
+	const lock = "listed"
+	if _, err := timed(b.amqprun, "--history", "--mutex", lock, "--", "true"); err != nil {
+		return err // it makes the log
+	}
+	if err := record(lock, manyRuns); err != nil {
+		return err
+	}
+	t := newTable(fmt.Sprintf("`amqprun history`, of %d runs", manyRuns), "median ms", "p90")
+	for _, last := range []int{20, manyRuns} {
+		var took []time.Duration
+		for range max(b.rounds/10, 1) {
+			began := time.Now()
+			output, err := exec.Command(b.amqprun, "history", "--mutex", lock, "-n",
+				fmt.Sprint(last)).Output()
+			took = append(took, time.Since(began))
+			if lines := bytes.Count(output, []byte("\n")) - 1; err != nil || lines != last {
+				return fmt.Errorf("amqprun history shows %d of %d runs: %w", lines, last, err)
+			}
+		}
+		middle, _, p90 := spread(took)
+		t.add(fmt.Sprintf("the last %d", last), middle, p90)
+	}
+	t.print(b.out, "The records were appended one by one.")
+	return nil
+}
+
+// record appends runs to the history of a mutex.
+func record(lock string, runs int) error {
+	connection, channel, err := dial()
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	if err := channel.Confirm(false); err != nil {
+		return err
+	}
+	for i := range runs {
+		const common = `{"version":1,"kind":"mutex","id":"%d","at":%q,"host":"host1","user":"root",`
+		begin := fmt.Sprintf(common, i, time.Now().UTC().Format(time.RFC3339Nano))
+		for _, rest := range []string{
+			`"type":"grant","pid":4711,"command":"backup"}`,
+			`"type":"end","result":"ended","status":0,"seconds":0.001}`,
+		} {
+			confirm, err := channel.PublishWithDeferredConfirm("", lock+"-L", true, false,
+				amqp.Publishing{Body: []byte(begin + rest)})
+			if err != nil {
+				return err
+			}
+			confirm.Wait()
+		}
+	}
+	return nil
+}

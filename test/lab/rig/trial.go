@@ -1,0 +1,167 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Trial has contenders with --on-loss pause take a mutex in turn, and as many a semaphore
+// with two slots, while faults hit their broker. Not one of their commands may be
+// stopped, and no two of a slot may overlap: they leave each other's locks alone.
+type Trial struct {
+	URLs   []string // of the nodes
+	Faults []Fault
+	// Twice says that the broker can grant a lock twice after one of the faults. The
+	// earlier run stops then.
+	Twice bool
+}
+
+// Fault is one that a Trial may draw.
+type Fault struct {
+	Name string
+	// Strike returns how many faults it has made, when the broker works again.
+	Strike func(t *testing.T, random *rand.Rand) int
+}
+
+// CloseAll is an Erlang expression. It closes all connections, and then three times each
+// with a probability of a half. Contenders are then in the middle of taking a lock again.
+const CloseAll = `Close = fun(Which) ->
+	[catch rabbit_networking:close_connection(P, "by a test") ||
+		P <- rabbit_networking:connections(), Which()] end,
+	Close(fun() -> true end),
+	[begin timer:sleep(rand:uniform(1500)), Close(fun() -> rand:uniform(2) == 1 end) end ||
+		_ <- [1, 2, 3]].`
+
+// Closes is how many faults CloseAll makes.
+const Closes = 4
+
+const (
+	trialContenders = 20 // for each lock
+	// trialRegain is longer than a node may be away, on a busy machine too.
+	trialRegain = "120"
+)
+
+// Run makes AMQPRUN_LAB_FAULTS faults, or 10.
+func (tr Trial) Run(t *testing.T) {
+	t.Helper()
+	random := Random(t)
+	locks := map[string]*Lock{"mutex": NewLock(t, 0), "semaphore": NewLock(t, 2)}
+	for kind, l := range locks {
+		tr.start(l, 0, kind, 50*time.Millisecond).AwaitExit(0) // creates a semaphore
+	}
+	// A quorum queue that is created just before the death of a node may never answer.
+	Pass(5 * time.Second)
+	going, stop := context.WithCancel(t.Context())
+	waiting, giveUp := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	defer working.Wait() // also after t.Fatal
+	defer giveUp()
+	defer stop()
+	for kind, l := range locks {
+		for i := range trialContenders {
+			working.Go(func() { tr.work(going, waiting, l, i, kind) })
+		}
+	}
+	made := map[string]int{}
+	for n, most := 0, faults(t); n < most && !t.Failed(); {
+		f := tr.Faults[random.IntN(len(tr.Faults))]
+		t.Logf("%.3f %s", Now().Seconds(), f.Name)
+		hits := f.Strike(t, random)
+		made[f.Name] += hits
+		n += hits
+		Pass(time.Duration(random.IntN(2000)) * time.Millisecond)
+	}
+	stop()
+	defer time.AfterFunc(3*Patience, giveUp).Stop()
+	working.Wait()
+	t.Logf("faults: %v", made)
+	for kind, l := range locks {
+		tr.judge(l, kind)
+	}
+}
+
+func (tr Trial) start(l *Lock, i int, id string, length time.Duration) *Contender {
+	// Each begins with another node.
+	i %= len(tr.URLs)
+	urls := strings.Join(slices.Concat(tr.URLs[i:], tr.URLs[:i]), " ")
+	return l.Start(id, urls, "--on-loss", "pause", "--regain", trialRegain, "--connect-timeout", "30",
+		"--", "-for", length.String())
+}
+
+// work runs one contender after the other until going ends. It waits for the last until
+// waiting ends.
+func (tr Trial) work(going, waiting context.Context, l *Lock, i int, kind string) {
+	for n := 0; going.Err() == nil; n++ {
+		c := tr.start(l, i, fmt.Sprintf("%s-%d-%d", kind, i, n),
+			time.Duration(200+rand.IntN(3000))*time.Millisecond)
+		select {
+		case <-c.done:
+		case <-waiting.Done():
+			l.t.Errorf("%s does not end", c.ID)
+			return
+		}
+	}
+}
+
+// judge checks that each command went on to its end, unless its lock was granted again.
+func (tr Trial) judge(l *Lock, kind string) {
+	l.t.Helper()
+	paused, twice, late := 0, 0, 0
+	for _, c := range l.all {
+		if c.Said("the command goes on; it was paused for") != 0 {
+			paused++
+		}
+		switch {
+		case !c.HasEnded() || c.Code() == 0:
+		case c.Code() == 69 && c.Said("connected to amqp") == 0: // its first connection
+		case c.Code() == 76 && c.Said("lost .*; the command had just ended$") != 0:
+			late++
+		case tr.Twice && c.Code() == 76 && c.Said("granted (again )?to a run of") != 0:
+			twice++
+		default:
+			l.t.Errorf("%s exited with %d:\n%s", c.ID, c.Code(), c.Messages())
+		}
+	}
+	l.t.Logf("%s: of %d commands %d were paused; %d stopped for a second grant, "+
+		"and %d had ended when the lock was lost", kind, len(l.all), paused, twice, late)
+	if paused == 0 {
+		l.t.Errorf("no command with the %s was paused", kind)
+	}
+	l.Verdict(0)
+}
+
+// faults is for how many a Trial goes on.
+func faults(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("AMQPRUN_LAB_FAULTS")
+	if text == "" {
+		return 10
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Random draws faults. AMQPRUN_LAB_SEED draws the same again.
+func Random(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("AMQPRUN_LAB_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("AMQPRUN_LAB_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
