@@ -56,18 +56,22 @@ func (b *bench) many() (_ *table, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return tableOfMany(slots, placed, all, after-refused, load), nil
+}
+
+func tableOfMany(slots int, placed, all time.Duration, refused int, load load) *table {
 	t := newTable(fmt.Sprintf("%d holders and %d waiters at once, on one machine with the broker.",
 		slots, slots), "many", "")
 	add := func(what, format string, value any) { t.add(what, fmt.Sprintf(format, value)) }
 	add("s until all hold or wait", "%.1f", placed.Seconds())
 	add("s until all have run, once they end", "%.1f", all.Seconds())
-	add("claims refused (405)", "%d", after-refused)
+	add("claims refused (405)", "%d", refused)
 	add("MiB of each (PSS, with guards)", "%s", mib(load.memory/int64(2*slots)))
 	add("MiB of the broker (RSS)", "%s", mib(load.broker))
 	add("% of a core that all take while nothing happens", "%.1f", load.cpu*100)
 	add("% of a core that the broker takes", "%.1f", load.brokerCPU*100)
 	add("AMQP methods a second", "%.0f", load.methods)
-	return t, nil
+	return t
 }
 
 // load is what a crowd that does nothing costs.
