@@ -45,6 +45,16 @@ members() { # NAME: the processes of that node
   [[ $output != *"$LOCK"* ]]
 }
 
+@test "many can evaluate at the same time" {
+  for n in 1 2 3 4 5; do
+    start_bg "$ROOT/scripts/broker" eval one "timer:sleep(500), $n."
+  done
+  for n in 1 2 3 4 5; do
+    wait_bg 20 "${BACKGROUND[n - 1]}"
+    [ "$(<"bg.$n.out")" = "$n" ]
+  done
+}
+
 @test "it listens on loopback only" {
   sane_run -0 broker ctl -n one -q eval '[{N, inet:sockname(P)} || P <- erlang:ports(), {ok, N} <- [inet:port(P)]].'
   [[ $output == *127,0,0,1* ]]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // Holder is a lock that the broker has granted. It is checked until Release.
@@ -116,6 +117,9 @@ func (h *Holder) release(ctx context.Context) error {
 			h.log.end(ctx, h.link, Ending{}, true)
 		}
 	}
+	if err != nil {
+		h.confirm(ctx)
+	}
 	if h.cfg.Elastic { // perhaps it was claiming one more slot: see claims.giveBack
 		h.link.Close()
 	}
@@ -124,4 +128,14 @@ func (h *Holder) release(ctx context.Context) error {
 	h.who.Wait()
 	h.end(nil)
 	return err
+}
+
+// confirm lets the answer to an eviction reach the broker: to abort the connection could
+// take it back.
+func (h *Holder) confirm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, wire.CloseTime)
+	defer cancel()
+	if h.who.Confirmed(ctx) {
+		h.link.ClosePublish()
+	}
 }

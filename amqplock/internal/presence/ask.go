@@ -222,7 +222,10 @@ func (q *inquiry) next(ctx context.Context, patience time.Duration) (Answer, err
 			}
 			a.arrived, a.bytes = time.Now(), len(d.Body)
 			return a, nil
-		case <-q.returns:
+		case _, open := <-q.returns:
+			if !open {
+				return Answer{}, q.ended()
+			}
 			return Answer{}, errNobody
 		case alarm, open := <-q.alarms:
 			switch {

@@ -4,6 +4,7 @@
 package presence
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -56,6 +57,7 @@ type Participant struct {
 	holding *Holding // nil while it waits
 	// collecting is of a waiter that may keep slots while it waits for more.
 	collecting *Holding
+	confirming chan struct{} // closed when the newest eviction is answered; nil: there is none
 
 	answering sync.WaitGroup
 }
@@ -227,11 +229,17 @@ func (p *Participant) answer(c *wire.Conn, channel *amqp.Channel, question amqp.
 	if !mayAnswer(c, question.ReplyTo) {
 		return
 	}
-	evicted := question.Exchange == evictExchange && p.evict(question)
+	var confirming chan struct{}
+	if question.Exchange == evictExchange {
+		confirming = p.evict(question)
+	}
+	if confirming != nil {
+		defer close(confirming)
+	}
 	if c.Blocked() { // the broker does not read now, and we would hang
 		return
 	}
-	body, err := json.Marshal(p.state(evicted))
+	body, err := json.Marshal(p.state(confirming != nil))
 	if err == nil {
 		err = channel.Publish("", question.ReplyTo, false, false, amqp.Publishing{
 			ContentType: "application/json", CorrelationId: question.CorrelationId, Body: body,
@@ -261,10 +269,10 @@ func (p *Participant) state(evicted bool) Answer {
 
 // evict ends the lock's context if there is a lock, and it is the one that is meant. It
 // ends the wait of a waiter that keeps slots.
-func (p *Participant) evict(question amqp.Delivery) bool {
+func (p *Participant) evict(question amqp.Delivery) (confirming chan struct{}) {
 	by, ok := readEviction(question.Body, p.lock)
 	if !ok {
-		return false
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -273,11 +281,31 @@ func (p *Participant) evict(question amqp.Delivery) bool {
 		holding = p.collecting
 	}
 	if holding == nil {
-		return false
+		return nil
 	}
 	if user := question.UserId; user != "" { // for which the broker vouches
 		by += fmt.Sprintf(" (user %q)", short(user))
 	}
+	p.confirming = make(chan struct{})
 	holding.Evict(fmt.Errorf("evicted by %s", by))
+	return p.confirming
+}
+
+// Confirmed reports whether somebody has evicted us. It waits until the answer to that is
+// written, or ctx ends. The end of the publish connection could overtake the answer.
+func (p *Participant) Confirmed(ctx context.Context) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	confirming := p.confirming
+	p.mu.Unlock()
+	if confirming == nil {
+		return false
+	}
+	select {
+	case <-confirming:
+	case <-ctx.Done():
+	}
 	return true
 }
