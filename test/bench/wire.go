@@ -160,8 +160,10 @@ func (w *wire) frames(s stream, at time.Duration, data []byte) []byte {
 		if len(data) < size {
 			break
 		}
-		if name := methods[binary.BigEndian.Uint32(data[7:])]; data[0] == 1 && name != "" {
-			w.seen = append(w.seen, method{stream: s, at: at, name: name})
+		if data[0] == 1 { // no heartbeat, which is shorter
+			if name := methods[binary.BigEndian.Uint32(data[7:])]; name != "" {
+				w.seen = append(w.seen, method{stream: s, at: at, name: name})
+			}
 		}
 		data = data[size:]
 	}
