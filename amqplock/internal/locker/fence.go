@@ -14,17 +14,29 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if !c.cfg.Fence {
 		return c.attempt.try(ctx, first)
 	}
+	again, err := c.tryFenced(ctx, first, false)
+	for again {
+		again, err = c.tryFenced(ctx, first, true)
+	}
+	return err
+}
+
+// tryFenced tries once. yielded says that the try before has just got a slot that is
+// reserved. again says that other slots may be free: each such try leaves one more alone.
+func (c *contender) tryFenced(ctx context.Context, first, yielded bool) (again bool, err error) {
 	if err := c.link.OpenPublish(ctx); err != nil {
-		return err
+		return false, err
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
-	if err := c.avoidReserved(ctx, o); err != nil {
-		return err
+	if !yielded { // else the log may not be read so far yet, and we would get the slot again
+		if err := c.avoidReserved(ctx, o); err != nil {
+			return false, err
+		}
 	}
-	err := c.attempt.try(ctx, first)
+	err = c.attempt.try(ctx, first)
 	if err != nil {
-		return c.whyBusy(err)
+		return false, c.whyBusy(err)
 	}
 	waited := false
 	if err = c.fence(ctx, o); err == nil {
@@ -40,12 +52,12 @@ func (c *contender) try(ctx context.Context, first bool) error {
 		c.log.withdraw(ctx, c.link)
 		switch {
 		case c.yield(ctx, err):
-			return c.try(ctx, first)
+			return true, err
 		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
 		}
 	}
-	return err
+	return false, err
 }
 
 // opening is a log that is being opened.

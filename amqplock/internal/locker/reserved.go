@@ -52,6 +52,7 @@ func (c *contender) avoidReserved(ctx context.Context, o *opening) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	by := o.tail.Reserved(ctx)
+	c.avoided = map[int]bool{}
 	c.avoid(by)
 	c.reserved = nil
 	if len(c.avoided) == 0 {
@@ -74,9 +75,11 @@ func (c *contender) whyBusy(err error) error {
 	return err
 }
 
-// avoid has the attempt leave reserved slots alone, and no others.
+// avoid has the attempt leave these reserved slots alone too.
 func (c *contender) avoid(by []history.Reserved) {
-	c.avoided = map[int]bool{}
+	if c.avoided == nil {
+		c.avoided = map[int]bool{}
+	}
 	for _, r := range by {
 		switch {
 		case (len(r.Slots) == 0) != (c.cfg.Kind == wire.Mutex): // the other lock of this name
