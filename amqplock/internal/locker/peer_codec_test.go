@@ -15,6 +15,7 @@ import (
 const (
 	frameMethod    = 1
 	frameHeader    = 2
+	frameBody      = 3
 	frameHeartbeat = 8
 	frameEnd       = 206
 )

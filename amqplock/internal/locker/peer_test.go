@@ -288,6 +288,7 @@ func (c *peerConn) serve() {
 		case kind == frameHeartbeat:
 			c.frame(frameHeartbeat, 0, nil)
 		case c.blocked || c.stalled[channel]:
+		case kind == frameBody: // no script asks about it
 		case kind == frameHeader:
 			publish.content = payload
 			c.handle(publish)

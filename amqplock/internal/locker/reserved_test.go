@@ -77,7 +77,7 @@ func TestReservedSlotIsFoundOnce(t *testing.T) {
 			Fence: true, Regain: time.Hour,
 		}
 		lost := mustAcquire(t, cfg)
-		lost.link.Abort()
+		_ = lost.link.Lock.Connection.Close() // the checks still use the rest of the link
 		lost.disconnect()
 		plain := newcomer(cfg)
 		plain.Fence, plain.History = false, true
