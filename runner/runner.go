@@ -13,11 +13,6 @@ import (
 	"time"
 )
 
-// spareThreads is how many threads Run makes before the command can use up its limit of
-// processes. No more block at once. One is in a system call of Run. One writes to a
-// terminal or a pipe. One is in the timer of the grace. One goes on beside these.
-const spareThreads = 4
-
 // Run starts the command and returns when it has ended or, when ctx ends first, when it
 // has stopped the whole tree. It blocks without a limit of its own in the former case.
 //
@@ -37,7 +32,9 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	if err := adoptOrphans(); err != nil {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
-	reserveThreads(spareThreads)
+	if !c.Reserved {
+		ReserveThreads()
+	}
 	r := newRun(c, children)
 	defer r.terminal.close()
 	release, err := r.start()

@@ -5,6 +5,17 @@ import (
 	"sync"
 )
 
+// spareThreads is how many threads Run needs before the command can use up its limit of
+// processes. No more block at once. One is in a system call of Run. One writes to a
+// terminal or a pipe. One is in the timer of the grace. One goes on beside these.
+const spareThreads = 4
+
+// ReserveThreads makes the threads that Run needs, see Command.Reserved. The process must
+// catch its signals before, because that takes a thread for good. A process that waits
+// for a lock calls it meanwhile. Between the grant and the command it would take a
+// seventh of a hand-over.
+func ReserveThreads() { reserveThreads(spareThreads) }
+
 // reserveThreads makes n threads that the Go runtime keeps and uses instead of new ones.
 // The runtime ends the process when it can make no thread. A command can use up the
 // limit of processes (RLIMIT_NPROC, pids.max), which counts threads of amqprun too.

@@ -35,6 +35,12 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	sigs, caught := signals.Notify()
+	reserved := make(chan struct{})
+	time.AfterFunc(reserveAfter, func() {
+		<-caught
+		runner.ReserveThreads()
+		close(reserved)
+	})
 	// A waiter does not learn after an hour that its command does not exist.
 	if _, err := runner.Lookup(s.Command[0]); err != nil {
 		return runner.Status{}, err
@@ -47,7 +53,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	defer file.close()
 	lock, err := acquire(s, c, sigs, file.change)
-	<-caught // long since
+	<-reserved // long since
 	if err != nil {
 		return runner.Status{}, err
 	}
@@ -66,6 +72,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		ID:        s.ID,
 		Signals:   sigs,
 		Changed:   file.changes(),
+		Reserved:  true,
 		Stop:      s.StopSignal,
 		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,
@@ -88,6 +95,10 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	r.Without(status.Paused, h.unheld)
 	return status, err
 }
+
+// reserveAfter is by when the process waits for the broker, for some milliseconds. Spare
+// threads that are made at once hold up the connecting, by a twentieth of a short run.
+const reserveAfter = time.Millisecond
 
 // realTimeAfter spares a short command the thirty real-time signals, a tenth of its time
 // under a free lock.

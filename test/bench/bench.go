@@ -1,9 +1,8 @@
 package main
 
 import (
-	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,17 +15,11 @@ type bench struct {
 	minimal string // test/bench/minimal
 	peers   []peer
 	broker  broker
-	out     io.Writer
+	all     bool // measure also what depends on no release of RabbitMQ, and large numbers
 
 	rounds, handovers, crashes, bursts int
 	most                               int // waiters and slots where there are many
 	idleFor                            time.Duration
-}
-
-// points leaves values for gnuplot, a line each.
-func (b *bench) points(name string, lines []string) error {
-	return os.WriteFile(filepath.Join(b.dir, name+".dat"), []byte(strings.Join(lines, "\n")+"\n"),
-		0o600)
 }
 
 // peer is one way to run a command under a lock.
@@ -49,34 +42,60 @@ func with(before ...string) func(lock string, command ...string) []string {
 	}
 }
 
-func peers(dir, amqprun, minimal, etcd string) []peer {
+// others are the programs that only some machines have; empty: none.
+type others struct {
+	etcd, consul string // endpoints
+	python       string // that has pika
+}
+
+// choosePeers takes those of RabbitMQ, and with b.all the rest too: one release of
+// RabbitMQ is enough for these.
+func (b *bench) choosePeers(o others) {
 	const all = 1 << 30
-	list := []peer{
-		{
-			name:    "flock",
-			argv:    with("flock", filepath.Join(dir, "LOCK")),
-			waits:   true,
-			crashes: all,
-			orphans: true,
-		},
-		{name: "minimal", argv: with(minimal, "LOCK")},
+	b.peers = []peer{
+		{name: "minimal", argv: with(b.minimal, "LOCK")},
 		{
 			name:    "amqprun --mutex",
-			argv:    with(amqprun, "--mutex", "LOCK", "--"),
+			argv:    with(b.amqprun, "--mutex", "LOCK", "--"),
 			waits:   true,
 			crashes: all,
 		},
 		{
 			name:    "amqprun --semaphore",
-			argv:    with(amqprun, "--semaphore", "LOCK-slots", "--slots", "1", "--"),
+			argv:    with(b.amqprun, "--semaphore", "LOCK-slots", "--slots", "1", "--"),
 			crashes: all,
 		},
 	}
-	if etcd != "" {
-		etcdctl := with("etcdctl", "--endpoints", etcd, "lock", "LOCK", "--")
+	if o.python != "" {
+		b.peers = append(b.peers, peer{
+			name: "amqp-locks-python", argv: with(o.python, "test/bench/original.py", "LOCK"),
+		})
+	}
+	if !b.all {
+		return
+	}
+	b.peers = append(b.peers, peer{
+		name:    "flock",
+		argv:    with("flock", filepath.Join(b.dir, "LOCK")),
+		waits:   true,
+		crashes: all,
+		orphans: true,
+	})
+	if o.etcd != "" {
 		// Each crash takes ten seconds.
-		list = append(list,
+		etcdctl := with("etcdctl", "--endpoints", o.etcd, "lock", "LOCK", "--")
+		b.peers = append(b.peers,
 			peer{name: "etcdctl lock", argv: etcdctl, waits: true, crashes: 3, orphans: true})
 	}
-	return list
+	if o.consul != "" {
+		b.peers = append(b.peers, peer{
+			name: "consul lock", waits: true,
+			argv: with("consul", "lock", "-http-addr="+o.consul, "-shell=false", "LOCK"),
+		})
+	}
+}
+
+// mutex is amqprun with a mutex.
+func (b *bench) mutex() peer {
+	return b.peers[slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "amqprun --mutex" })]
 }

@@ -1,15 +1,17 @@
 // Command bench measures amqprun, as whole processes, beside other ways to run the same
-// command under a lock. They are flock(1), etcdctl lock, and the least that a Go program
-// could do with RabbitMQ. scripts/bench builds and starts the programs. bench prints
+// command under a lock. They are flock(1), etcdctl lock, consul lock, the original's
+// mutex, and the least that a Go program could do with RabbitMQ. scripts/bench builds and
+// starts the programs, and runs bench for each release of RabbitMQ. bench prints
 // Markdown, and judges no time. It does check that locks exclude, that nobody is left
 // out, and that a wait queue keeps its order.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -20,19 +22,24 @@ import (
 // part is a measurement that can be run alone.
 type part struct {
 	name    string
-	measure func(*bench) error
+	measure func(*bench) (*table, error)
+	once    bool // On one release, with -all.
+	near    bool // It reads counters, log or packets of a broker that scripts/broker runs.
 }
 
 var parts = []part{
-	{"start", (*bench).uncontended},
-	{"handover", (*bench).handOver},
-	{"crash", (*bench).crash},
-	{"slots", (*bench).slots},
-	{"history", (*bench).history},
-	{"burst", (*bench).burst},
-	{"line", (*bench).line},
-	{"idle", (*bench).idle},
-	{"many", (*bench).many},
+	{"start", (*bench).uncontended, false, false},
+	{"handover", (*bench).handOver, false, false},
+	{"steps", (*bench).steps, false, true},
+	{"crash", (*bench).crash, false, false},
+	{"slots", (*bench).slots, true, false},
+	{"history", (*bench).history, false, false},
+	{"listed", (*bench).listed, true, false},
+	{"burst", (*bench).burst, false, true},
+	{"line", (*bench).line, false, true},
+	{"growth", (*bench).growth, false, false},
+	{"idle", (*bench).idle, true, true},
+	{"many", (*bench).many, true, true},
 }
 
 func main() {
@@ -43,25 +50,11 @@ func main() {
 }
 
 func run() error {
-	b := &bench{}
-	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
-	etcd := flag.String("etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
-	versions := flag.String("versions", "", "`text` about the servers for the first line")
+	b, o, one := &bench{}, others{}, release{}
+	results := flag.String("results", "", "`file` for the results of all releases")
 	docs := flag.String("docs", "",
 		"`directory` whose benchmarks.md and benchmarks.svg are written anew")
-	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
-	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
-	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
-	flag.StringVar(&b.broker.name, "broker", "", "`name` of the broker for scripts/broker")
-	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
-	flag.IntVar(&b.rounds, "rounds", 100, "`number` of uncontended runs of each")
-	flag.IntVar(&b.handovers, "handovers", 4, "`number` of queues of waiters for each")
-	flag.IntVar(&b.crashes, "crashes", 20, "`number` of holders of each kind that are killed")
-	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
-	flag.IntVar(&b.most, "most", 1000,
-		"`number` of waiters, slots and processes where there are many")
-	flag.DurationVar(&b.idleFor, "idle", time.Minute,
-		"how long holders and waiters are watched that do nothing")
+	b.options(&o, &one)
 	flag.Usage = usage
 	flag.Parse()
 	for _, name := range flag.Args() {
@@ -69,24 +62,74 @@ func run() error {
 			return fmt.Errorf("there is no part %q", name)
 		}
 	}
-	b.peers = peers(b.dir, b.amqprun, b.minimal, *etcd)
+	b.choosePeers(o)
+	all, err := readResults(*results)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if one.Name != "" {
+		one.Tables, failed = b.run(one.Name, flag.Args())
+		if err := all.add(one); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
+	if *docs != "" {
+		failed = errors.Join(failed, all.write(*docs, b.dir))
+	}
+	return failed
+}
 
-	report := newReport(*docs)
-	b.out = io.MultiWriter(os.Stdout, &report.text)
-	fmt.Fprintf(b.out, "%s; %s.\n", machine(), *versions)
-	err := report.section("machine")
+// options defines those of bench, of the other programs, and of the release.
+func (b *bench) options(o *others, one *release) {
+	flag.StringVar(&b.minimal, "minimal", "", "the `program` of test/bench/minimal")
+	flag.StringVar(&o.etcd, "etcd", "", "`endpoint` of an etcd; without it etcdctl is left out")
+	flag.StringVar(&o.consul, "consul", "", "`endpoint` of a consul; without it consul is left out")
+	flag.StringVar(&o.python, "python", "", "a Python `program` that has pika")
+	flag.StringVar(&one.Name, "release", "", "`name` of this RabbitMQ; without it nothing is measured")
+	flag.StringVar(&one.Servers, "servers", "", "`text` about the other servers")
+	flag.StringVar(&b.amqprun, "amqprun", "bin/amqprun", "the `program` to measure")
+	flag.StringVar(&b.stamp, "stamp", "", "the `program` of test/bench/stamp")
+	flag.StringVar(&b.dir, "dir", os.TempDir(), "`directory` for lock files")
+	flag.StringVar(&b.broker.name, "broker", "",
+		"`name` of the broker for scripts/broker; without it some parts are left out")
+	flag.StringVar(&b.broker.log, "log", "", "the broker's log `file`")
+	flag.BoolVar(&b.all, "all", false,
+		"measure what depends on no release of RabbitMQ too, and large numbers")
+	flag.IntVar(&b.rounds, "rounds", 60, "`number` of uncontended runs of each")
+	flag.IntVar(&b.handovers, "handovers", 3, "`number` of queues of waiters for each")
+	flag.IntVar(&b.crashes, "crashes", 10, "`number` of holders of each kind that are killed")
+	flag.IntVar(&b.bursts, "bursts", 5, "`number` of times that 50 processes start at once")
+	flag.IntVar(&b.most, "most", 1000,
+		"`number` of waiters, slots and processes where there are many")
+	flag.DurationVar(&b.idleFor, "idle", time.Minute,
+		"how long holders and waiters are watched that do nothing")
+}
+
+// run measures the parts, all if only is empty. One that fails does not end the others.
+func (b *bench) run(release string, only []string) (map[string]*table, error) {
+	fmt.Printf("# %s, on %s\n", release, machine())
+	tables, failed := map[string]*table{}, error(nil)
 	for _, p := range parts {
-		if err != nil || flag.NArg() > 0 && !slices.Contains(flag.Args(), p.name) {
+		if p.once && !b.all || p.near && b.broker.name == "" ||
+			len(only) > 0 && !slices.Contains(only, p.name) {
 			continue
 		}
-		if err = p.measure(b); err == nil {
-			err = report.section(p.name)
+		begun := time.Now()
+		t, err := p.measure(b)
+		if errors.Is(err, fs.ErrPermission) {
+			fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", p.name, err)
+			continue
 		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench: error: %s on %s: %v\n", p.name, release, err)
+			failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", p.name, release, err))
+			continue
+		}
+		tables[p.name] = t
+		fmt.Printf("\n%s\n(%s took %.0f s)\n", t.markdown(), p.name, time.Since(begun).Seconds())
 	}
-	if err == nil {
-		err = report.plot(b.dir)
-	}
-	return err
+	return tables, failed
 }
 
 func usage() {

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -113,40 +112,42 @@ func (c *crowd) disperse() {
 }
 
 // burst starts as many processes as there are free slots, all at once: each must get one.
-func (b *bench) burst() (err error) {
+func (b *bench) burst() (_ *table, err error) {
 	const name, n = "burst", 50
 	if err := b.change(name, n); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.destroy(name)) }()
 	var firsts, lasts []time.Duration
-	var refusals []string
+	var refusals []int
 	for range b.bursts {
 		before, err := b.broker.refusals()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c, err := b.gather(name, n)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := c.await(n, "+"); err != nil {
 			c.disperse()
-			return err
+			return nil, err
 		}
 		firsts, lasts = append(firsts, c.starts[0]), append(lasts, c.starts[n-1])
 		if err := errors.Join(c.letGo(n), c.await(n, "-"), c.leave()); err != nil {
-			return err
+			return nil, err
 		}
 		after, err := b.broker.refusals()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		refusals = append(refusals, strconv.Itoa(after-before))
+		refusals = append(refusals, after-before)
 	}
-	fmt.Fprintf(b.out, "\n%d processes at once, %d free slots, %d times: the first command runs "+
-		"after %s ms (median), the last after %s ms, at most %s. Claims refused (405): %s.\n",
-		n, n, b.bursts,
-		ms(median(firsts)), ms(median(lasts)), ms(slices.Max(lasts)), strings.Join(refusals, ", "))
-	return nil
+	t := newTable(fmt.Sprintf("%d processes at once, %d free slots, %d times.", n, n, b.bursts),
+		"median", "")
+	t.add("ms until the first command runs", ms(median(firsts)))
+	t.add("ms until the last command runs", ms(median(lasts)))
+	slices.Sort(refusals)
+	t.add("claims refused (405)", fmt.Sprint(refusals[len(refusals)/2]))
+	return t, nil
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -18,7 +17,7 @@ const standing = time.Second
 
 // crash measures from the death of a command, whose holder was killed with SIGKILL, to
 // the start of the next.
-func (b *bench) crash() error {
+func (b *bench) crash() (*table, error) {
 	gaps := make(map[string][]time.Duration)
 	for n := range b.crashes {
 		for _, p := range b.peers {
@@ -27,22 +26,20 @@ func (b *bench) crash() error {
 			}
 			gap, err := b.crashOnce(p, fmt.Sprintf("crash-%d", n))
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			gaps[p.name] = append(gaps[p.name], gap)
 		}
 	}
-	t := newTable("death of a command to start of the next", "times", "median ms", "p10-p90", "max")
-	var lines []string
+	t := newTable(fmt.Sprintf("`kill -9` of the holder, one waiter, %d times.", b.crashes),
+		"death of a command to start of the next, median ms (max)", "")
 	for _, p := range b.peers {
 		if gaps := gaps[p.name]; len(gaps) > 0 {
-			median, p10, p90 := spread(gaps)
-			t.add(p.name, fmt.Sprint(len(gaps)), median, p10+"-"+p90, ms(slices.Max(gaps)))
-			lines = append(lines, point(strconv.Quote(p.name), gaps))
+			t.add(p.name, pair(ms(median(gaps)), ms(slices.Max(gaps))))
+			t.point(p.name, gaps)
 		}
 	}
-	t.print(b.out, "`kill -9` of the holder, one waiter.")
-	return b.points("crash", lines)
+	return t, nil
 }
 
 func (b *bench) crashOnce(p peer, lock string) (gap time.Duration, err error) {

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -25,33 +24,28 @@ const (
 )
 
 // handOver measures from the end of one command to the start of the next.
-func (b *bench) handOver() error {
+func (b *bench) handOver() (*table, error) {
 	peers := slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return !p.waits })
-	peers = slices.Insert(peers, 1,
-		peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
+	peers = append(peers, peer{name: "minimal -line", argv: with(b.minimal, "-line", "LOCK")})
 	gaps := make(map[string][]time.Duration)
 	for n := range b.handovers {
 		for _, p := range peers {
 			ran, err := b.queue(p, fmt.Sprintf("queue-%d", n))
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			gaps[p.name] = append(gaps[p.name], gapsOf(ran)...)
 		}
 	}
-	t := newTable(fmt.Sprintf("end of a command to start of the next, %d waiters", waiters),
-		"median ms", "p10-p90", "max", "/ minimal -line")
-	var lines []string
+	t := newTable(fmt.Sprintf("%d interleaved queues of %d waiters, %d ms under the lock each.",
+		b.handovers, waiters, holdMS),
+		"end of a command to start of the next, median ms (/ minimal -line)", "")
 	for _, p := range peers {
 		own := gaps[p.name]
-		middle, p10, p90 := spread(own)
-		t.add(p.name, middle, p10+"-"+p90, ms(slices.Max(own)),
-			ratio(median(own), median(gaps["minimal -line"])))
-		lines = append(lines, point(strconv.Quote(p.name), own))
+		t.add(p.name, pair(ms(median(own)), ratio(median(own), median(gaps["minimal -line"]))))
+		t.point(p.name, own)
 	}
-	t.print(b.out, fmt.Sprintf(
-		"%d interleaved queues, %d ms under the lock each.", b.handovers, holdMS))
-	return b.points("handover", lines)
+	return t, nil
 }
 
 // queue lets all waiters line up behind a holder, then lets go, and returns when the

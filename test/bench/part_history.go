@@ -9,19 +9,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// history measures what a record and a token cost, and how a long history is read.
-func (b *bench) history() error {
-	if err := b.recorded(); err != nil {
-		return err
-	}
-	return b.listed()
-}
-
-// recorded runs `true` with and without the options, which take turns.
-func (b *bench) recorded() error {
+// history runs `true` with and without a record and a token, which take turns.
+func (b *bench) history() (*table, error) {
 	options := []string{"", "--history", "--fence"}
 	took := make([][]time.Duration, len(options))
-	more := make([][]time.Duration, len(options))
 	for n := range warmUps + b.rounds {
 		for i, option := range options {
 			argv := []string{b.amqprun, "--mutex", "history" + option, "--", "true"}
@@ -30,26 +21,23 @@ func (b *bench) recorded() error {
 			}
 			d, err := timed(argv...)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if n >= warmUps {
 				took[i] = append(took[i], d)
-				more[i] = append(more[i], d-took[0][n-warmUps])
 			}
 		}
 	}
-	t := newTable("`true` under a free mutex", "median ms", "p10-p90", "/ without", "ms more")
+	t := newTable(fmt.Sprintf("%d interleaved runs of each.", b.rounds),
+		"`true` under a free mutex, median ms (/ without)", "")
 	for i, option := range options {
 		what := "with `" + option + "`"
 		if option == "" {
 			what = "without"
 		}
-		middle, p10, p90 := spread(took[i])
-		t.add(what, middle, p10+"-"+p90, ratio(median(took[i]), median(took[0])), ms(median(more[i])))
+		t.add(what, pair(ms(median(took[i])), ratio(median(took[i]), median(took[0]))))
 	}
-	t.print(b.out, fmt.Sprintf("%d interleaved runs of each; \"more\" is the median of the "+
-		"differences.", b.rounds))
-	return nil
+	return t, nil
 }
 
 // manyRuns is how many runs the long history has.
@@ -57,15 +45,16 @@ const manyRuns = 10_000
 
 // listed lists a long history. Its records were appended one by one, as those of runs
 // are, so each is a chunk of its own.
-func (b *bench) listed() error {
+func (b *bench) listed() (*table, error) {
 	const lock = "listed"
 	if _, err := timed(b.amqprun, "--history", "--mutex", lock, "--", "true"); err != nil {
-		return err // it makes the log
+		return nil, err // it makes the log
 	}
 	if err := record(lock, manyRuns); err != nil {
-		return err
+		return nil, err
 	}
-	t := newTable(fmt.Sprintf("`amqprun history`, of %d runs", manyRuns), "median ms", "p90")
+	t := newTable("The records were appended one by one.",
+		fmt.Sprintf("`amqprun history`, of %d runs", manyRuns), "median ms", "p90")
 	for _, last := range []int{20, manyRuns} {
 		var took []time.Duration
 		for range max(b.rounds/10, 1) {
@@ -74,14 +63,13 @@ func (b *bench) listed() error {
 				fmt.Sprint(last)).Output()
 			took = append(took, time.Since(began))
 			if lines := bytes.Count(output, []byte("\n")) - 1; err != nil || lines != last {
-				return fmt.Errorf("amqprun history shows %d of %d runs: %w", lines, last, err)
+				return nil, fmt.Errorf("amqprun history shows %d of %d runs: %w", lines, last, err)
 			}
 		}
 		middle, _, p90 := spread(took)
 		t.add(fmt.Sprintf("the last %d", last), middle, p90)
 	}
-	t.print(b.out, "The records were appended one by one.")
-	return nil
+	return t, nil
 }
 
 // record appends runs to the history of a mutex.

@@ -20,21 +20,21 @@ const settled = 4 * time.Second
 const checkInterval = 3 * time.Second
 
 // idle measures what a lock costs while its command runs, and what waiting for it costs.
-func (b *bench) idle() (failed error) {
+func (b *bench) idle() (_ *table, failed error) {
 	holders := make([]*process, 0, len(b.peers))
 	locks := make([]string, len(b.peers))
 	for i, p := range b.peers {
 		locks[i] = fmt.Sprintf("idle-%d", i) // two of them would want the same queue
 		h, err := b.hold(p, locks[i])
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
 		defer func() { failed = errors.Join(failed, h.letGo()) }()
 		holders = append(holders, &process{name: p.name, pid: h.Process.Pid})
 	}
 	held, err := b.watch(holders)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var waiting []*process
 	for i, p := range b.peers {
@@ -45,7 +45,7 @@ func (b *bench) idle() (failed error) {
 		w := exec.Command(argv[0], argv[1:]...)
 		w.Stderr = os.Stderr
 		if err := w.Start(); err != nil {
-			return err
+			return nil, err
 		}
 		defer func() { // these are the last to be waited for: who is deferred later runs earlier
 			failed = errors.Join(failed, w.Process.Signal(syscall.SIGTERM))
@@ -55,21 +55,19 @@ func (b *bench) idle() (failed error) {
 	}
 	waited, err := b.watch(waiting)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t := newTable("a command that waits", "CPU, % of a core", "resident MiB", "of that the guard")
-	for _, p := range slices.Concat(holders, waiting) {
-		percent := func(d time.Duration) string {
-			return fmt.Sprintf("%.4f", 100*d.Seconds()/b.idleFor.Seconds())
-		}
-		t.add(p.name, percent(p.cpu), mib(p.rss+p.guardRSS), mib(p.guardRSS))
-	}
-	t.print(b.out, fmt.Sprintf("Cost of holding a lock, and of waiting for it, for %v.", b.idleFor))
 	n := float64(len(waiting)) // as many of ours hold as wait
-	fmt.Fprintf(b.out, "\nOf a holder the broker handles %.1f AMQP methods a minute, "+
-		"%.1f for each check; of a waiter %.1f a minute.\n",
-		held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n)
-	return nil
+	t := newTable(fmt.Sprintf("Cost of holding a lock, and of waiting for it, over %v. "+
+		"Of a holder the broker handles %.1f AMQP methods a minute, %.1f for each check; "+
+		"of a waiter %.1f a minute.",
+		b.idleFor, held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n),
+		"a command that waits", "CPU, % of a core", "MiB (guard)")
+	for _, p := range slices.Concat(holders, waiting) {
+		t.add(p.name, fmt.Sprintf("%.4f", 100*p.cpu.Seconds()/b.idleFor.Seconds()),
+			pair(mib(p.rss+p.guardRSS), mib(p.guardRSS)))
+	}
+	return t, nil
 }
 
 // process is a program that is watched, with its guard if it has one.

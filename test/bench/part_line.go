@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -15,24 +14,22 @@ const watching = 10 * time.Second
 
 // line measures what a line of many costs the broker, and that it keeps the order in
 // which they joined.
-func (b *bench) line() error {
-	p := b.peers[slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "amqprun --mutex" })]
-	t := newTable("waiters", "broker methods for each hand-over", "median ms for each", "p90",
-		"methods a second while all wait")
-	var lines []string
-	for n := 10; n <= b.most; n *= 10 {
-		l, err := b.lineOf(p, n)
-		if err != nil {
-			return fmt.Errorf("%d waiters: %w", n, err)
-		}
-		median, _, p90 := spread(l.gaps)
-		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f", l.methods), median, p90,
-			fmt.Sprintf("%.1f", l.waiting))
-		lines = append(lines, point(fmt.Sprintf("%d %.1f", n, l.methods), l.gaps))
+func (b *bench) line() (*table, error) {
+	t := newTable(fmt.Sprintf("One mutex, %d ms under the lock each, served in the order "+
+		"in which they joined.", holdMS),
+		"waiters: methods, median ms for each; methods a second while all wait", "")
+	most := b.most
+	if !b.all {
+		most = max(most/10, 10)
 	}
-	t.print(b.out, fmt.Sprintf("One mutex, %d ms under the lock each, served in the order "+
-		"in which they joined.", holdMS))
-	return b.points("line", lines)
+	for n := 10; n <= most; n *= 10 {
+		l, err := b.lineOf(b.mutex(), n)
+		if err != nil {
+			return nil, fmt.Errorf("%d waiters: %w", n, err)
+		}
+		t.add(fmt.Sprint(n), fmt.Sprintf("%.1f, %s; %.1f", l.methods, ms(median(l.gaps)), l.waiting))
+	}
+	return t, nil
 }
 
 type lineResult struct {

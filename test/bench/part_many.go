@@ -11,25 +11,25 @@ import (
 
 // many has half of a crowd hold and the other half wait, and then lets all run: none may
 // be lost.
-func (b *bench) many() (err error) {
+func (b *bench) many() (_ *table, err error) {
 	const name = "many"
 	slots := b.most / 2
 	if err := b.change(name, slots); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.destroy(name)) }()
 	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer connection.Close()
 	refused, err := b.broker.refusals()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := b.gather(name, 2*slots)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -37,40 +37,41 @@ func (b *bench) many() (err error) {
 		}
 	}()
 	if err := errors.Join(c.await(slots, "+"), awaitLine(connection, name, slots)); err != nil {
-		return err
+		return nil, err
 	}
 	placed := time.Since(c.began)
 	load, err := b.loadOf(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	began := time.Now()
 	if err := errors.Join(c.letGo(2*slots), c.await(2*slots, "-")); err != nil {
-		return err
+		return nil, err
 	}
 	all := time.Since(began)
 	if err = c.leave(); err != nil {
-		return err
+		return nil, err
 	}
 	after, err := b.broker.refusals()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.manyText(slots, placed, all, load, after-refused)
-	return nil
+	return tableOfMany(slots, placed, all, after-refused, load), nil
 }
 
-// manyText prints what many has found out; that it got so far says that nothing was lost.
-func (b *bench) manyText(slots int, placed, all time.Duration, load load, refusals int) {
-	fmt.Fprintf(b.out, "\n%d holders and %d waiters at once, on one machine with the broker: "+
-		"%.1f s until all hold or wait, %.1f s until all have run once they end. "+
-		"Claims refused (405): %d.\n",
-		slots, slots, placed.Seconds(), all.Seconds(), refusals)
-	fmt.Fprintf(b.out, "\nOver %v in which nothing happens they take %s MiB each (PSS, with guards) "+
-		"and %.1f %% of a core. The broker takes %s MiB (RSS) and %.1f %%, "+
-		"for %.0f AMQP methods a second.\n",
-		watching, mib(load.memory/int64(2*slots)), load.cpu*100, mib(load.broker),
-		load.brokerCPU*100, load.methods)
+func tableOfMany(slots int, placed, all time.Duration, refused int, load load) *table {
+	t := newTable(fmt.Sprintf("%d holders and %d waiters at once, on one machine with the broker.",
+		slots, slots), "many", "")
+	add := func(what, format string, value any) { t.add(what, fmt.Sprintf(format, value)) }
+	add("s until all hold or wait", "%.1f", placed.Seconds())
+	add("s until all have run, once they end", "%.1f", all.Seconds())
+	add("claims refused (405)", "%d", refused)
+	add("MiB of each (PSS, with guards)", "%s", mib(load.memory/int64(2*slots)))
+	add("MiB of the broker (RSS)", "%s", mib(load.broker))
+	add("% of a core that all take while nothing happens", "%.1f", load.cpu*100)
+	add("% of a core that the broker takes", "%.1f", load.brokerCPU*100)
+	add("AMQP methods a second", "%.0f", load.methods)
+	return t
 }
 
 // load is what a crowd that does nothing costs.

@@ -10,17 +10,17 @@ import (
 )
 
 // slots measures how long it takes to get the one slot of many that is free.
-func (b *bench) slots() (err error) {
+func (b *bench) slots() (_ *table, err error) {
 	const name = "slots"
 	began := time.Now()
 	if err := b.change(name, b.most); err != nil {
-		return err
+		return nil, err
 	}
 	created := time.Since(began)
 	defer func() { err = errors.Join(err, b.destroy(name)) }()
 	connection, channel, err := dial()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer connection.Close()
 	queue := func(slot int) string { return fmt.Sprintf("%s-B-%d", name, slot) }
@@ -31,7 +31,7 @@ func (b *bench) slots() (err error) {
 	}
 	for i := range b.most {
 		if err := hold(i + 1); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	took, mutex := map[string][]time.Duration{}, []time.Duration{}
@@ -45,25 +45,39 @@ func (b *bench) slots() (err error) {
 		} {
 			d, err := timed(b.amqprun, "--mutex", name+"-mutex", "--", "true")
 			if err != nil {
-				return err
+				return nil, err
 			}
 			mutex = append(mutex, d)
 			if _, err := channel.QueueDelete(queue(c.slot), false, false, false); err != nil {
-				return err
+				return nil, err
 			}
 			if d, err = timed(b.amqprun, "-n", "--semaphore", name, "--", "true"); err != nil {
-				return err
+				return nil, err
 			}
 			took[c.where] = append(took[c.where], d)
 			if err := hold(c.slot); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	t := slotsTable(b.most, mutex, took)
-	t.print(b.out, fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
-		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds()))
-	return nil
+	title := fmt.Sprintf("One free slot, %d runs of each, the mutex in between. "+
+		"To create the %d slots took %.1f s.", rounds, b.most, created.Seconds())
+	return slotsTable(title, b.most, mutex, took), nil
+}
+
+func slotsTable(
+	title string, most int, mutex []time.Duration, took map[string][]time.Duration,
+) *table {
+	t := newTable(title, "`true` under", "median ms", "p90", "/ mutex")
+	row := func(what string, values []time.Duration) {
+		middle, _, p90 := spread(values)
+		t.add(what, middle, p90, ratio(median(values), median(mutex)))
+	}
+	row("a free mutex", mutex)
+	for _, where := range []string{"the first", "in the middle", "the last"} {
+		row(fmt.Sprintf("the only free slot, %s of %d", where, most), took[where])
+	}
+	return t
 }
 
 // timed runs a command to its end.
@@ -84,17 +98,4 @@ func (b *bench) change(name string, slots int) error {
 func (b *bench) destroy(name string) error {
 	_, err := timed(b.amqprun, "destroy", "--semaphore", name)
 	return err
-}
-
-func slotsTable(most int, mutex []time.Duration, took map[string][]time.Duration) *table {
-	t := newTable("`true` under", "median ms", "p90", "/ mutex")
-	row := func(what string, values []time.Duration) {
-		middle, _, p90 := spread(values)
-		t.add(what, middle, p90, ratio(median(values), median(mutex)))
-	}
-	row("a free mutex", mutex)
-	for _, where := range []string{"the first", "in the middle", "the last"} {
-		row(fmt.Sprintf("the only free slot, %s of %d", where, most), took[where])
-	}
-	return t
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -14,7 +13,7 @@ const warmUps = 5
 
 // uncontended runs `true` under a free lock with each peer in turn. They take turns so
 // that whatever else the machine does meets all of them.
-func (b *bench) uncontended() error {
+func (b *bench) uncontended() (*table, error) {
 	took := make([][]time.Duration, len(b.peers))
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
@@ -22,7 +21,7 @@ func (b *bench) uncontended() error {
 			argv := p.argv("free", "true")
 			command := exec.Command(argv[0], argv[1:]...)
 			if output, err := command.CombinedOutput(); err != nil {
-				return fmt.Errorf("%s: %w: %s", p.name, err, output)
+				return nil, fmt.Errorf("%s: %w: %s", p.name, err, output)
 			}
 			if n >= warmUps {
 				took[i] = append(took[i], time.Since(began))
@@ -30,13 +29,11 @@ func (b *bench) uncontended() error {
 		}
 	}
 	least := slices.IndexFunc(b.peers, func(p peer) bool { return p.name == "minimal" })
-	t := newTable("`true` under a free lock", "median ms", "p10-p90", "/ minimal")
-	var lines []string
+	t := newTable(fmt.Sprintf("%d interleaved runs of each.", b.rounds),
+		"`true` under a free lock, median ms (/ minimal)", "")
 	for i, p := range b.peers {
-		middle, p10, p90 := spread(took[i])
-		t.add(p.name, middle, p10+"-"+p90, ratio(median(took[i]), median(took[least])))
-		lines = append(lines, point(strconv.Quote(p.name), took[i]))
+		t.add(p.name, pair(ms(median(took[i])), ratio(median(took[i]), median(took[least]))))
+		t.point(p.name, took[i])
 	}
-	t.print(b.out, fmt.Sprintf("%d interleaved runs of each.", b.rounds))
-	return b.points("start", lines)
+	return t, nil
 }

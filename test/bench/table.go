@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -23,32 +22,42 @@ func spread(values []time.Duration) (median, p10, p90 string) {
 	return ms(quantile(sorted, 0.5)), ms(quantile(sorted, 0.1)), ms(quantile(sorted, 0.9))
 }
 
-// point is what the pictures show.
-func point(label string, values []time.Duration) string {
-	median, p10, p90 := spread(values)
-	return label + " " + median + " " + p10 + " " + p90
-}
-
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1e3) }
 
 func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/float64(b)) }
 
+// pair is a cell with a second value.
+func pair(value, second string) string { return value + " (" + second + ")" }
+
 func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }
 
-// table prints Markdown.
-type table struct{ lines []string }
-
-func newTable(columns ...string) *table {
-	t := &table{}
-	t.add(columns...)
-	t.lines = append(t.lines, "|---|"+strings.Repeat("---:|", len(columns)-1))
-	return t
+// table is what a part has found out on one release of RabbitMQ.
+type table struct {
+	Title   string     // How it was measured.
+	Columns []string   // The first is that of the rows' names.
+	Rows    [][]string // Each begins with its name.
+	Points  [][]string // For the picture: name, median, 10th and 90th percentile.
 }
 
-func (t *table) add(cells ...string) {
-	t.lines = append(t.lines, "| "+strings.Join(cells, " | ")+" |")
+func newTable(title string, columns ...string) *table {
+	return &table{Title: title, Columns: columns}
 }
 
-func (t *table) print(w io.Writer, title string) {
-	fmt.Fprintf(w, "\n%s\n\n%s\n", title, strings.Join(t.lines, "\n"))
+func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
+
+// point adds to the picture.
+func (t *table) point(name string, values []time.Duration) {
+	middle, p10, p90 := spread(values)
+	t.Points = append(t.Points, []string{name, middle, p10, p90})
+}
+
+// markdown is the table as a paragraph of text.
+func (t *table) markdown() string {
+	line := func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
+	text := t.Title + "\n\n" + line(t.Columns) +
+		"|---|" + strings.Repeat("---:|", len(t.Columns)-1) + "\n"
+	for _, row := range t.Rows {
+		text += line(row)
+	}
+	return text
 }

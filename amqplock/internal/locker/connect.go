@@ -69,6 +69,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		}
 		return nil, err
 	}
+	link.Expect = cfg.Slots
 	c := &contender{
 		attempt: newAttempt(cfg, link),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),

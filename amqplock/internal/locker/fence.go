@@ -14,29 +14,28 @@ func (c *contender) try(ctx context.Context, first bool) error {
 	if !c.cfg.Fence {
 		return c.attempt.try(ctx, first)
 	}
-	for met := false; ; {
-		var err error
-		if met, err = c.tryFenced(ctx, first, met); !met {
-			return err
-		}
+	again, err := c.tryFenced(ctx, first, false)
+	for again {
+		again, err = c.tryFenced(ctx, first, true)
 	}
+	return err
 }
 
-// tryFenced opens the log beside the claim. It reports whether it has met a reserved
-// slot, and there are others to try. met is what the try just before has reported: the
-// log may not show yet which slots those were.
-func (c *contender) tryFenced(ctx context.Context, first, met bool) (meets bool, err error) {
+// tryFenced tries once. yielded says that the try before has just got a slot that is
+// reserved. again says that other slots may be free: each such try leaves one more alone.
+func (c *contender) tryFenced(ctx context.Context, first, yielded bool) (again bool, err error) {
 	if err := c.link.OpenPublish(ctx); err != nil {
 		return false, err
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
-	if !met {
+	if !yielded { // else the log may not be read so far yet, and we would get the slot again
 		if err := c.avoidReserved(ctx, o); err != nil {
 			return false, err
 		}
 	}
-	if err = c.attempt.try(ctx, first); err != nil {
+	err = c.attempt.try(ctx, first)
+	if err != nil {
 		return false, c.whyBusy(err)
 	}
 	waited := false

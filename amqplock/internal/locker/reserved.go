@@ -34,7 +34,7 @@ func (c *contender) avoidReserved(ctx context.Context, o *opening) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	by := o.tail.Reserved(ctx)
-	c.avoided = nil
+	c.avoided = map[int]bool{}
 	c.avoid(by)
 	c.reserved = nil
 	if len(c.avoided) == 0 {
@@ -57,7 +57,7 @@ func (c *contender) whyBusy(err error) error {
 	return err
 }
 
-// avoid has the attempt leave these slots alone too.
+// avoid has the attempt leave these reserved slots alone too.
 func (c *contender) avoid(by []history.Reserved) {
 	if c.avoided == nil {
 		c.avoided = map[int]bool{}

@@ -3,12 +3,15 @@ package locker
 import (
 	"context"
 	"errors"
+	mathrand "math/rand/v2"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // newcomer is one that wants a lock of regainable, and keeps a history.
@@ -56,6 +59,52 @@ func TestOthersLeaveALostLockAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustAcquire(t, newcomer(cfg)) // the crash is forgotten
+	})
+}
+
+// TestReservedSlotIsFoundOnce in a try. The newest records are in one chunk, and those
+// without a token vouch for nothing. So a try begins with a log that is not read so far.
+func TestReservedSlotIsFoundOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := broker.New(broker.Options{
+			Latency: func(*mathrand.Rand) time.Duration { return 50 * time.Microsecond },
+		})
+		defer b.Close()
+		cfg := Config{
+			Broker: wire.Broker{URLs: []string{"amqp://n1"}, Dial: b.DialContext},
+			Ref:    wire.Ref{Kind: wire.Semaphore, Name: "s"}, Slots: 1, Count: 1,
+			Fence: true, Regain: time.Hour,
+		}
+		lost := mustAcquire(t, cfg)
+		lost.link.Abort()
+		lost.disconnect()
+		plain := newcomer(cfg)
+		plain.Fence, plain.History = false, true
+		if err := mustAcquire(t, plain).Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const tries = 3
+		grants := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		other := newcomer(cfg)
+		other.About = nil // each is another run
+		other.Log = onLog(func(text string) {
+			if strings.Contains(text, "granted and checked") {
+				if grants++; grants > tries {
+					cancel()
+				}
+			}
+		})
+		for range tries {
+			if _, err := TryAcquire(ctx, other); !errors.Is(err, fault.ErrNotAcquired) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if grants > tries {
+			t.Errorf("%d tries have got the slot %d times", tries, grants)
+		}
 	})
 }
 

@@ -319,10 +319,10 @@ func TestALargeSetWithFewChannels(t *testing.T) {
 func TestComparisonOfTheSizeIsShort(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg = p.semaphore(cfg, 20)
-		cfg.Slots = 20
+		cfg = p.semaphore(cfg, 200) // so many that the search does not see the last
+		cfg.Slots = 200
 		p.answer(func(r *request) bool {
-			late := r.method == "publish" && r.queue == wire.SlotQueue("x", 20)
+			late := r.method == "publish" && r.queue == wire.SlotQueue("x", 200)
 			if late {
 				r.stall()
 			}

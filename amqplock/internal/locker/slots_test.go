@@ -80,6 +80,39 @@ func TestNewcomerGlances(t *testing.T) {
 	}
 }
 
+// A message to a slot that exists costs the broker a Raft command. So a contender asks
+// about few: the last of those that are expected says enough.
+func TestSearchAsksAboutFewSlots(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ slots, expected, most int }{
+		{50, 50, 2}, {50, 0, 3}, {8, 0, 2}, {4, 4, 2}, {4, 0, 5}, {4, 50, 5},
+	} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, test.slots)
+			cfg.Slots = test.expected
+			asked := map[string]bool{} // slots that exist
+			p.answer(func(r *request) bool {
+				for i := range test.slots + 1 {
+					if r.method == "publish" && r.queue == wire.SlotQueue("x", i) {
+						asked[r.queue] = true
+					}
+				}
+				return false
+			})
+			lock, err := TryAcquire(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := len(asked)
+			_ = lock.Release(t.Context())
+			if n > test.most || n == 0 {
+				t.Errorf("%d slots, %d expected: asked about %d, at most %d",
+					test.slots, test.expected, n, test.most)
+			}
+		})
+	}
+}
+
 // Another contender makes the semaphore while this one looks for it. Slot 0 comes last,
 // so slot 1 is missed, and slot 0 could be seen. That is no semaphore without slots.
 func TestSemaphoreThatIsBeingMadeIsNotPaused(t *testing.T) {

@@ -2,6 +2,7 @@ package locker
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // Hints alone serve all waiters, also where several slots come free at once and a hint
@@ -51,6 +53,42 @@ func TestHintsAloneServeEveryone(t *testing.T) {
 			t.Errorf("%d holders of %d slots", got, slots)
 		}
 	}
+}
+
+// What a hand-over needs is open before: also a waiter that found others before it claims
+// without a round trip for its channel. There are four of them: deletion, hint, claim,
+// last look.
+func TestHandOverTakesFourRoundTrips(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const latency, slack = 10 * time.Millisecond, time.Millisecond
+		b := broker.New(broker.Options{Latency: func(*rand.Rand) time.Duration { return latency }})
+		defer b.Close()
+		cfg := Config{
+			Broker: wire.Broker{Dial: b.DialContext}, Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
+			StopTime: 5 * time.Second, clock: &bubbleClock{start: time.Now()},
+		}
+		holder := mustAcquire(t, cfg)
+		var waiters []<-chan *Holder
+		for range 3 {
+			waiters = append(waiters, takeLater(t, cfg))
+			pass(2 * time.Second)
+		}
+		for i, waiter := range waiters {
+			begun := time.Now()
+			released := make(chan error, 1)
+			go func() { released <- holder.Release(t.Context()) }()
+			holder = <-waiter
+			if took := time.Since(begun); took > 8*latency+slack {
+				t.Errorf("hand-over %d took %s", i+1, took)
+			}
+			if err := <-released; err != nil {
+				t.Error(err)
+			}
+			pass(2500 * time.Millisecond) // no check is under way then
+		}
+		_ = holder.Release(t.Context())
+	})
 }
 
 // A waiter that got a slot has left the wait queue while it holds. The next waiter is

@@ -68,6 +68,8 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 			if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
 				return err
 			}
+		} else { // the try before the wait has closed the channel
+			w.reopen(ctx)
 		}
 		place, err := w.join(ctx, channel)
 		w.joined(place != nil && err == nil)
@@ -262,10 +264,15 @@ func (w *Waiter) try(ctx context.Context) error {
 		return fault.ErrBusy
 	}
 	if errors.Is(err, fault.ErrBusy) {
-		// The refusal has closed the channel; the next try shall not wait for a new one.
-		_ = w.Link.Timed(ctx, "open a channel", w.Link.Requests.Open)
+		w.reopen(ctx)
 	}
 	return err
+}
+
+// reopen opens the channel that a refusal has closed, so that the next try does not wait
+// for that.
+func (w *Waiter) reopen(ctx context.Context) {
+	_ = w.Link.Timed(ctx, "open a channel", w.Link.Requests.Open)
 }
 
 // lastTry is for a lock that came free without a hint just before the time was over.

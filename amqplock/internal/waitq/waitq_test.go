@@ -71,12 +71,13 @@ func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 		tried = true
 		return fault.ErrBusy
 	})
+	channel := w.open(t.Context())
 	w.ahead = 60
 	hints := make(chan amqp.Delivery)
 	close(hints)
 	ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
 	defer cancel()
-	err := w.stand(ctx, &Place{hints: hints}, time.Hour, backoff.NewConstantBackOff(time.Millisecond))
+	err := w.stand(ctx, &Place{channel, hints}, time.Hour, backoff.NewConstantBackOff(time.Millisecond))
 	if !errors.Is(err, errPlaceLost) || !tried {
 		t.Errorf("tried %t: %v", tried, err)
 	}

@@ -30,6 +30,9 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
+	if len(addresses) == 1 {
+		return d.Dialer.DialContext(ctx, network, net.JoinHostPort(addresses[0], port))
+	}
 	share := headStart
 	if end, ok := ctx.Deadline(); ok {
 		share = min(share, time.Until(end)/time.Duration(len(addresses)))

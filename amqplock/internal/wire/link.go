@@ -23,6 +23,9 @@ type Link struct {
 	OnPublish func(*Conn)
 	// PublishHeartbeat, if not 0, is that of new publish connections.
 	PublishHeartbeat time.Duration
+	// Expect is how many slots the semaphore probably has, 0 if nobody knows. To know it
+	// makes Find faster.
+	Expect int
 
 	publish  *Conn // nil until it is needed
 	messages *RequestChannel
@@ -144,7 +147,9 @@ func TimedFor[T any](
 // a long row.
 func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
 	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
-		func(ctx context.Context, p *prober) (Slots, error) { return p.find(ctx, name, want, most) })
+		func(ctx context.Context, p *prober) (Slots, error) {
+			return p.find(ctx, name, want, most, l.Expect)
+		})
 }
 
 // Survey looks at all slots of a semaphore.

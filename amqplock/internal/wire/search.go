@@ -52,9 +52,18 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 // find looks for at least want free slots, in a few round trips however many slots
 // there are. It bisects for their number, and then asks about holders only. It begins
 // at a random slot, so that those who come at the same time do not meet at the same
-// slot. It looks at no more than most slots of a long row.
-func (p *prober) find(ctx context.Context, name string, want, most int) (Slots, error) {
-	s, all, err := p.begin(ctx, name)
+// slot. It looks at no more than most slots of a long row. expected is how many there
+// probably are, 0 if nobody knows.
+func (p *prober) find(
+	ctx context.Context, name string, want, most, expected int,
+) (Slots, error) {
+	if expected == 0 {
+		expected = firstSlots
+	}
+	s, all, right, err := p.guess(ctx, name, min(expected, mostGuessed))
+	if err == nil && !right {
+		s, all, err = p.begin(ctx, name)
+	}
 	if err != nil {
 		return s, err
 	}
@@ -140,6 +149,37 @@ func (s Slots) leaveToDrain(end int) Slots {
 		s.Free = slices.DeleteFunc(s.Free, func(i int) bool { return i == s.Count })
 	}
 	return s
+}
+
+// mostGuessed bounds guess.
+const mostGuessed = 64
+
+// guess is begin for a semaphore that probably has n slots. It asks about the last of
+// them, not about each: a message to a slot that exists costs the broker half a
+// millisecond. right reports whether there are n slots at least. Without slot 0, which is
+// made last, there may be holes.
+func (p *prober) guess(
+	ctx context.Context, name string, n int,
+) (s Slots, all, right bool, err error) {
+	queues := []string{
+		SlotQueue(name, 0), DrainQueue(name), SlotQueue(name, n), SlotQueue(name, n+1),
+	}
+	for i := range n {
+		queues = append(queues, HeldQueue(name, i+1))
+	}
+	missing, err := p.probe(ctx, queues)
+	if err != nil || missing[0] || missing[2] {
+		return s, false, false, err
+	}
+	s = Slots{Known: true, Ours: true, drain: !missing[1], Count: n}
+	for i, free := range missing[4:] {
+		if free {
+			s.Free = append(s.Free, i+1)
+		} else {
+			s.Held++
+		}
+	}
+	return s, missing[3], true, nil
 }
 
 // begin looks at the first slots, and whether there is a semaphore at all.

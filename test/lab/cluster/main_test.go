@@ -96,7 +96,7 @@ func isWhole() (whole bool, saw string) {
 		`lists:usort([{catch length(rpc:call(N, rabbit_nodes, %s, [])), %s} ||
 			N <- ['rabbit@n1', 'rabbit@n2', 'rabbit@n3']]).`, running, partitions)).CombinedOutput()
 	saw = strings.TrimSpace(string(out))
-	return err == nil && saw == "[{3,[]}]", saw
+	return err == nil && saw == "[{3, []}]", saw
 }
 
 // whole makes the cluster whole: what the nodes do not mend by themselves, in a while, a
