@@ -229,7 +229,9 @@ func (c *checker) openPreCheck(ctx context.Context, link *wire.Link) error {
 		}
 	}
 	if err := opening.Wait(); err != nil {
-		link.AbortPublish()
+		if ctx.Err() == nil { // else the lock ends, and perhaps with an answer under way
+			link.AbortPublish()
+		}
 		return err
 	}
 	c.preCheck.Store(next)
