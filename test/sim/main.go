@@ -6,9 +6,8 @@
 //	go run ./test/sim -controls '*'       each mutant is found
 //
 // It builds amqplock/internal/sim with a runtime that draws from the seed: math/rand, and
-// the order of a select, of a map's iteration and of timers. So a seed replays exactly in
-// a process of its own. Of some hundred in one process one or two may differ. The mutants
-// are built with the usual runtime.
+// the order of a select, of a map's iteration and of timers. So a seed replays exactly,
+// also in another process and among others. The mutants are built with the usual runtime.
 package main
 
 import (
@@ -26,7 +25,7 @@ func main() {
 	options := options{}
 	flag.Uint64Var(&options.seed, "seed", uint64(time.Now().Unix())<<20, "the first seed")
 	flag.IntVar(&options.seeds, "seeds", 0, "how many schedules; 0: as many as -length allows")
-	flag.StringVar(&options.with, "with", "", "only schedules with this fault, such as split")
+	flag.StringVar(&options.with, "with", "", "only schedules with this fault: split, regain")
 	flag.DurationVar(&options.length, "length", 30*time.Second, "for how long schedules begin")
 	flag.IntVar(&options.processes, "processes", runtime.NumCPU(), "how many run side by side")
 	controls := flag.String("controls", "", "run the mutants with such a name instead, * for all")
