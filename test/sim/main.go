@@ -25,7 +25,7 @@ func main() {
 	options := options{}
 	flag.Uint64Var(&options.seed, "seed", uint64(time.Now().Unix())<<20, "the first seed")
 	flag.IntVar(&options.seeds, "seeds", 0, "how many schedules; 0: as many as -length allows")
-	flag.StringVar(&options.with, "with", "", "only schedules with this fault: split, regain")
+	flag.StringVar(&options.with, "with", "", "only schedules with this fault, such as split")
 	flag.DurationVar(&options.length, "length", 30*time.Second, "for how long schedules begin")
 	flag.IntVar(&options.processes, "processes", runtime.NumCPU(), "how many run side by side")
 	controls := flag.String("controls", "", "run the mutants with such a name instead, * for all")
