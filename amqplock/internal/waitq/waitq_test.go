@@ -77,7 +77,8 @@ func TestLostPlaceIsNoReasonToWaitForLong(t *testing.T) {
 	close(hints)
 	ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
 	defer cancel()
-	err := w.stand(ctx, &Place{channel, hints}, time.Hour, backoff.NewConstantBackOff(time.Millisecond))
+	pace := backoff.NewConstantBackOff(time.Millisecond)
+	err := w.stand(ctx, &Place{channel, hints}, time.Hour, pace)
 	if !errors.Is(err, errPlaceLost) || !tried {
 		t.Errorf("tried %t: %v", tried, err)
 	}
