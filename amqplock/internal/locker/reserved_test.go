@@ -76,9 +76,7 @@ func TestReservedSlotIsFoundOnce(t *testing.T) {
 			Ref:    wire.Ref{Kind: wire.Semaphore, Name: "s"}, Slots: 1, Count: 1,
 			Fence: true, Regain: time.Hour,
 		}
-		lost := mustAcquire(t, cfg)
-		_ = lost.link.Lock.Connection.Close() // the checks still use the rest of the link
-		lost.disconnect()
+		cut(t, cfg).disconnect()
 		plain := newcomer(cfg)
 		plain.Fence, plain.History = false, true
 		if err := mustAcquire(t, plain).Release(t.Context()); err != nil {

@@ -19,11 +19,11 @@ const (
 )
 
 // afterHint are the pauses before the first tries after a hint in vain. The hint of a
-// last will comes a few milliseconds before the broker has removed the dead holder's
-// queue. Any other hint may have taken its place.
+// last will comes before the broker has removed the dead holder's queue: a few
+// milliseconds, and on a busy machine a second. Any other hint may have taken its place.
 var afterHint = []time.Duration{
 	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	20 * time.Millisecond, 100 * time.Millisecond,
+	20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
 // mayBeEarly reports whether what the hint is about may be true in a few milliseconds. A
