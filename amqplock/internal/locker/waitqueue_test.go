@@ -67,6 +67,7 @@ func TestHandOverTakesFourRoundTrips(t *testing.T) {
 		cfg := Config{
 			Broker: wire.Broker{Dial: b.DialContext}, Ref: wire.Ref{Kind: wire.Mutex, Name: "x"},
 			StopTime: 5 * time.Second, clock: &bubbleClock{start: time.Now()},
+			retry: time.Hour, look: time.Hour, // a hand-over would wait for one under way
 		}
 		holder := mustAcquire(t, cfg)
 		var waiters []<-chan *Holder
