@@ -59,8 +59,8 @@ func (b *bench) idle() (_ *table, failed error) {
 	}
 	n := float64(len(waiting)) // as many of ours hold as wait
 	t := newTable(fmt.Sprintf("Cost of holding a lock, and of waiting for it, over %v. "+
-		"Of a holder the broker handles %.1f AMQP methods a minute, %.1f for each check; "+
-		"of a waiter %.1f a minute.",
+		"The broker handles %.1f AMQP methods a minute for a holder, %.1f of them for each check, "+
+		"and %.1f for a waiter.",
 		b.idleFor, held*60/n, held/n*checkInterval.Seconds(), (waited-held)*60/n),
 		"a command that waits", "CPU, % of a core", "MiB (guard)")
 	for _, p := range slices.Concat(holders, waiting) {
