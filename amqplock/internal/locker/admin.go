@@ -216,7 +216,6 @@ func (a *admin) create(ctx context.Context, n int) error {
 		}
 		for i := n; i >= 0; i-- {
 			if err := a.ensure(ctx, i); err != nil {
-				a.undo(ctx, n, i)
 				return err
 			}
 		}
@@ -224,19 +223,6 @@ func (a *admin) create(ctx context.Context, n int) error {
 		waitq.WakeNext(ctx, a.link, a.ref.Name)
 		return nil
 	})
-}
-
-// undoTime bounds undo. The caller's patience has often ended by then.
-const undoTime = time.Second
-
-// undo removes the slots of a creation that has failed, from the last to the first, best
-// effort. They are no semaphore, and only one that makes as many would find them.
-func (a *admin) undo(ctx context.Context, last, first int) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-	defer cancel()
-	if err := a.deleteDown(ctx, last, first); err != nil {
-		a.link.Broker.Debugf("some slots of %s are left: %v", a.ref, err)
-	}
 }
 
 // deleteUp removes the slots from first to the one before a hole.

@@ -3,14 +3,10 @@ package locker
 import (
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -80,30 +76,6 @@ func TestCreationEndsInSilence(t *testing.T) {
 			return
 		}
 	}
-}
-
-// A broker may have a limit of queues. What was made before that is removed: it is no
-// semaphore, and nobody would find it.
-func TestRefusedCreationLeavesNothing(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg.Kind, cfg.Slots = wire.Semaphore, 10
-		p.answer(func(r *request) bool {
-			limit := r.method == "declare" && r.queue == wire.SlotQueue("x", 4)
-			if limit {
-				r.closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - queue limit in vhost is reached")
-			}
-			return limit
-		})
-		if _, err := Acquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) {
-			t.Errorf("got %v", err)
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if len(p.queues) != 1 { // the witness
-			t.Errorf("left are %v", slices.Collect(maps.Keys(p.queues)))
-		}
-	})
 }
 
 // Whoever could not finish to make a semaphore leaves that to others, whichever request
