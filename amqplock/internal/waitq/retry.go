@@ -19,7 +19,7 @@ const (
 )
 
 // afterHint are the pauses before the first tries after a hint in vain. The hint of a
-// last will comes before the broker has removed the dead holder's queue: a few
+// last will comes before the broker has removed the dead holder's queue. That takes a few
 // milliseconds, and on a busy machine a second. Any other hint may have taken its place.
 var afterHint = []time.Duration{
 	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
