@@ -43,8 +43,9 @@ func (c *Client) Check(lock Ref, opts ...Option) error {
 // Then it has a new place in the wait queue. A broker that has accepted us before has
 // Broker.ConnectTimeout to take a refusal back.
 //
-// Nothing is left on the broker when it fails. To see to that it takes up to four seconds
-// more than ctx has, where the broker does not answer.
+// Nothing is left on the broker when it fails, except slots of a semaphore that WithSlots
+// has begun to create. To see to that it takes up to four seconds more than ctx has,
+// where the broker does not answer.
 func (c *Client) Acquire(ctx context.Context, lock Ref, opts ...Option) (*Lock, error) {
 	return c.acquire(ctx, lock, opts, locker.Acquire)
 }

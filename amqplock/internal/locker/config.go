@@ -21,7 +21,7 @@ const All = -1
 // MaxPriority and its negative bound Config.Priority.
 const MaxPriority = 100
 
-// MaxRegain bounds Config.Regain, because nobody takes the lock for so long.
+// MaxRegain bounds Config.Regain, because others leave the lock alone for so long.
 const MaxRegain = time.Hour
 
 // DefaultCheckInterval is that of Config.
