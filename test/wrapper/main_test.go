@@ -360,3 +360,11 @@ func lose(t *testing.T) (options []string, now func()) {
 		release(t, fifo)
 	}
 }
+
+// stubborn is a shell function: it starts a process in a session of its own that notes
+// SIGTERM and does not die of it. The process ends when a test calls release. On a busy
+// machine it may need a second to note anything. So a test that waits for "got" gives a
+// grace that it ends itself.
+const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; ` +
+	`while ! [ -e release ]; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
+`
