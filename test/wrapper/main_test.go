@@ -361,6 +361,18 @@ func lose(t *testing.T) (options []string, now func()) {
 	}
 }
 
+// release opens a FIFO when somebody reads it. The other side may have died instead.
+func release(t *testing.T, fifo string) {
+	t.Helper()
+	eventually(t, func() bool {
+		f, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	}, "a reader of %s", filepath.Base(fifo))
+}
+
 // stubborn is a shell function: it starts a process in a session of its own that notes
 // SIGTERM and does not die of it. The process ends when a test calls release. On a busy
 // machine it may need a second to note anything. So a test that waits for "got" gives a
