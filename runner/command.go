@@ -24,8 +24,6 @@ type Command struct {
 	// process gets a SIGHUP, if it catches or ignores that. The default action would
 	// kill it. Run does not always read, so send without blocking. Nil delivers nothing.
 	Changed <-chan struct{}
-	// Reserved says that ReserveThreads has returned; else Run calls it.
-	Reserved bool
 	// Stop is the signal that stops the command, before SIGKILL; 0 is SIGTERM.
 	Stop syscall.Signal
 	// KillAfter is the grace between Stop and SIGKILL; 0 is none.

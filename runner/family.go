@@ -7,5 +7,5 @@ type family struct {
 	jobControl
 	children  <-chan os.Signal // SIGCHLD
 	signals   <-chan os.Signal
-	unrelated memory // of the stop
+	unrelated memory // while the tree is stopped or paused
 }

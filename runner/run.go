@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// run is a running command. One goroutine owns it. Its parts stand on one another: what
-// all of them share, the guard, job control and the family of processes. On the family
-// stand the stopper and the pauser.
+// run is a running command. One goroutine owns it. Each part embeds the next, which it
+// uses: family, jobControl, guarded, shared. stopper and pauser use the same family.
 type run struct {
 	*family
 	stopper

@@ -32,9 +32,7 @@ func (c *Command) Run(ctx context.Context) (Status, error) {
 	if err := adoptOrphans(); err != nil {
 		return Status{}, &StartError{Path: c.Args[0], Err: err, Code: exitOwnFailure}
 	}
-	if !c.Reserved {
-		ReserveThreads()
-	}
+	ReserveThreads()
 	r := newRun(c, children)
 	defer r.terminal.close()
 	release, err := r.start()

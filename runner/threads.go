@@ -10,11 +10,14 @@ import (
 // terminal or a pipe. One is in the timer of the grace. One goes on beside these.
 const spareThreads = 4
 
-// ReserveThreads makes the threads that Run needs, see Command.Reserved. The process must
-// catch its signals before, because that takes a thread for good. A process that waits
-// for a lock calls it meanwhile. Between the grant and the command it would take a
-// seventh of a hand-over.
-func ReserveThreads() { reserveThreads(spareThreads) }
+// reserved is of the process, as its threads are.
+var reserved sync.Once
+
+// ReserveThreads makes the threads that Run needs. The first call does so, and every call
+// returns when they are there. Run calls it too. A process that waits for a lock calls it
+// meanwhile: between the grant and the command it would take a seventh of a hand-over.
+// The process must catch its signals before, because that takes a thread for good.
+func ReserveThreads() { reserved.Do(func() { reserveThreads(spareThreads) }) }
 
 // reserveThreads makes n threads that the Go runtime keeps and uses instead of new ones.
 // The runtime ends the process when it can make no thread. A command can use up the

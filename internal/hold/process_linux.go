@@ -85,7 +85,8 @@ func Args(pid int) []string {
 // output. A shell forks itself for $(...). That copy ends with us, and has our pipe for
 // its output; the shell that reads the pipe has another one.
 //
-// In $(amqprun hold | tee log) the copy has a pipe of its own, and ends with us too.
+// In $(amqprun hold | tee log) our pipe leads to tee, and that of the copy to the shell.
+// The copy ends with us nevertheless.
 func Caller() int {
 	pid := os.Getppid()
 	ours := output(os.Getpid())

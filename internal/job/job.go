@@ -35,11 +35,9 @@ func Run(s Spec, c *console.Console) (exit.Outcome, error) {
 
 func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	sigs, caught := signals.Notify()
-	reserved := make(chan struct{})
 	time.AfterFunc(reserveAfter, func() {
 		<-caught
 		runner.ReserveThreads()
-		close(reserved)
 	})
 	// A waiter does not learn after an hour that its command does not exist.
 	if _, err := runner.Lookup(s.Command[0]); err != nil {
@@ -53,7 +51,7 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	}
 	defer file.close()
 	lock, err := acquire(s, c, sigs, file.change)
-	<-reserved // long since
+	<-caught // long since
 	if err != nil {
 		return runner.Status{}, err
 	}
@@ -72,7 +70,6 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 		ID:        s.ID,
 		Signals:   sigs,
 		Changed:   file.changes(),
-		Reserved:  true,
 		Stop:      s.StopSignal,
 		KillAfter: s.StopTime,
 		Orphans:   s.Orphans,

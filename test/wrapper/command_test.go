@@ -163,18 +163,6 @@ func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
 	}
 }
 
-// release opens a FIFO when somebody reads it. The other side may have died instead.
-func release(t *testing.T, fifo string) {
-	t.Helper()
-	eventually(t, func() bool {
-		f, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-		if err == nil {
-			f.Close()
-		}
-		return err == nil
-	}, "a reader of %s", filepath.Base(fifo))
-}
-
 // TestCommandOutlivesThreads: the parent-death signal comes at the death of the thread
 // that started the command.
 func TestCommandOutlivesThreads(t *testing.T) {

@@ -66,21 +66,30 @@ func TestCtrlZStopsThoseThatTheCommandHasLeft(t *testing.T) {
 func TestFgContinuesThoseThatTheCommandHasLeft(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`AW -guard -lease 1m -verify verify -orphans 1 -- sh -c '"$W" tick log & echo $PPID ` +
-			`>wrapper; echo $$ >leader; wait'`)
-		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
-		s.await("run")
-		s.key(ctrlZ)
-		s.expect("$> ")
-		s.awaitState(orphan, "T")
-		s.awaitState(wrapper, "T")
-		_ = syscall.Kill(leader, syscall.SIGKILL)
-		s.awaitState(leader, "Z")
+		orphan, _ := stoppedOrphan(s, "AW -lease 1m -verify verify")
 		s.line("fg")
 		s.awaitState(orphan, "SR")
 		_ = syscall.Kill(orphan, syscall.SIGKILL)
 		s.expectStatus(137)
 	})
+}
+
+// stoppedOrphan starts a command under a wrapper, stops both by Ctrl-Z, and kills the
+// command. It returns a process that the command has left behind, and the wrapper.
+func stoppedOrphan(s *shell, line string) (orphan, wrapper int) {
+	s.t.Helper()
+	s.line(`%s -guard -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; `+
+		`echo $$ >leader; wait'`, line)
+	orphan, wrapper = s.pid("pid"), s.pid("wrapper")
+	leader := s.pid("leader")
+	s.await("run")
+	s.key(ctrlZ)
+	s.expect("$> ")
+	s.awaitState(orphan, "T")
+	s.awaitState(wrapper, "T")
+	_ = syscall.Kill(leader, syscall.SIGKILL)
+	s.awaitState(leader, "Z")
+	return orphan, wrapper
 }
 
 // TestCtrlZDuringTheGrace: the command has ended at the stop signal, a part of its tree

@@ -360,3 +360,23 @@ func lose(t *testing.T) (options []string, now func()) {
 		release(t, fifo)
 	}
 }
+
+// release opens a FIFO when somebody reads it. The other side may have died instead.
+func release(t *testing.T, fifo string) {
+	t.Helper()
+	eventually(t, func() bool {
+		f, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	}, "a reader of %s", filepath.Base(fifo))
+}
+
+// stubborn is a shell function: it starts a process in a session of its own that notes
+// SIGTERM and does not die of it. The process ends when a test calls release. On a busy
+// machine it may need a second to note anything. So a test that waits for "got" gives a
+// grace that it ends itself.
+const stubborn = `stubborn() { setsid "$@" sh -c 'trap "echo got >>log" TERM; echo $$ >pid; ` +
+	`while ! [ -e release ]; do sleep 0.01; done' & while ! [ -s pid ]; do sleep 0.01; done; }
+`

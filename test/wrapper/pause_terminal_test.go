@@ -96,13 +96,7 @@ func TestLossBesideTheVerification(t *testing.T) {
 		s.expect("$> ")
 		s.awaitState(command, "T")
 		before := s.read("log")
-		s.line("fg")
-		s.awaitState(wrapper, "S")
-		release(t, s.file("lose"))
-		s.expect("wrap: paused")
-		release(t, s.file("slow"))
-		release(t, s.file("regain"))
-		s.expect("the command goes on")
+		loseWhileVerified(s, wrapper)
 		eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
 		awaitForeground(s)
 		s.key(ctrlC)
@@ -110,28 +104,27 @@ func TestLossBesideTheVerification(t *testing.T) {
 	})
 }
 
+// loseWhileVerified continues a stopped wrapper, and loses the lock while it is verified.
+// It returns when the lock is held again.
+func loseWhileVerified(s *shell, wrapper int) {
+	s.t.Helper()
+	s.line("fg")
+	s.awaitState(wrapper, "S")
+	release(s.t, s.file("lose"))
+	s.expect("wrap: paused")
+	release(s.t, s.file("slow"))
+	release(s.t, s.file("regain"))
+	s.expect("the command goes on")
+}
+
 // TestLossBesideTheVerificationOfOrphans: the command has died meanwhile, and amqprun
 // waits for the rest.
 func TestLossBesideTheVerificationOfOrphans(t *testing.T) {
 	t.Parallel()
 	inShells(t, func(t *testing.T, s *shell) {
-		s.line(`mkfifo lose regain slow; AW -guard -lose lose -regain regain -verify-fifo slow ` +
-			`-orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; wait'`)
-		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
-		s.await("run")
-		s.key(ctrlZ)
-		s.expect("$> ")
-		s.awaitState(orphan, "T")
-		s.awaitState(wrapper, "T")
-		_ = syscall.Kill(leader, syscall.SIGKILL)
-		s.awaitState(leader, "Z")
-		s.line("fg")
-		s.awaitState(wrapper, "S")
-		release(t, s.file("lose"))
-		s.expect("wrap: paused")
-		release(t, s.file("slow"))
-		release(t, s.file("regain"))
-		s.expect("the command goes on")
+		orphan, wrapper := stoppedOrphan(s,
+			"mkfifo lose regain slow; AW -lose lose -regain regain -verify-fifo slow")
+		loseWhileVerified(s, wrapper)
 		s.awaitState(orphan, "SR")
 		_ = syscall.Kill(orphan, syscall.SIGKILL)
 		s.expectStatus(137)
