@@ -35,7 +35,7 @@ var forged = map[string]string{
 }
 
 // genuine are processes of brokers that run for long. Erlang counts the serial up when it
-// has used all numbers: 2^15 before version 26, and 2^28 later.
+// has used all numbers: 2^15 up to version 25, and 2^28 later.
 var genuine = []string{
 	"\x83\x58\x76\x00\x07reply@1" + numbers,
 	"\x83\x58\x77\x07reply@1\x00\x00\x7f\xff\x00\x00\x1f\xff\x5f\x00\x00\x01",
