@@ -120,7 +120,7 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 	return c
 }
 
-// checks are all that must keep answering well. The own queue is still the own
+// all are the checks that must keep answering well. The own queue is still the own
 // connection's. And a quorum queue answers, so the node is with the majority of its
 // cluster. A node that is cut off answers the first for many seconds while the other
 // side grants the lock again. ours says that the slots are quorum queues. The
@@ -128,7 +128,7 @@ func newChecker(lock wire.Ref, link *wire.Link) *checker {
 //
 // A publish would not do for the first: it is confirmed just as well when the queue has
 // become somebody else's.
-func (c *checker) checks(ours bool) []check {
+func (c *checker) all(ours bool) []check {
 	list := []check{{
 		name: "ownership check",
 		ask: func(ctx context.Context, slot, channel int) error {

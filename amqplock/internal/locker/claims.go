@@ -49,7 +49,7 @@ func (c *claims) claim(ctx context.Context, slot int) (err error) {
 	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	beside := make(chan error, 1)
-	go func() { beside <- c.ask(besideCtx, c.checker.checks(c.ours)[1:], slots) }()
+	go func() { beside <- c.ask(besideCtx, c.checks()[1:], slots) }()
 	queue := c.cfg.Held(slot)
 	if err = wire.Call(ctx, func() error { return c.link.Requests.Claim(queue) }); err != nil {
 		stop() // whatever they would say: the answer to the claim decides, not who is faster
@@ -75,7 +75,7 @@ func (c *claims) claim(ctx context.Context, slot int) (err error) {
 
 // ask makes the checks at the same time. The first that fails ends the others. The lock
 // connection of a set is not asked about a new slot, which may be just being removed. See
-// checker.checks.
+// checker.all.
 func (c *claims) ask(ctx context.Context, list []check, slots []int) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, one := range list {
@@ -94,7 +94,7 @@ func (c *claims) ask(ctx context.Context, list []check, slots []int) error {
 // milliseconds, see giveBack. The cluster may have been split until the majority
 // answered. And a drain may have removed the slot between its check and the grant.
 func (c *claims) lookAgain(ctx context.Context, slots []int) error {
-	list := slices.DeleteFunc(c.checker.checks(c.ours), func(one check) bool { return !one.each })
+	list := slices.DeleteFunc(c.checks(), func(one check) bool { return !one.each })
 	return c.ask(ctx, list, slots)
 }
 
@@ -153,7 +153,7 @@ func (c *claims) prove(ctx context.Context) error {
 
 // checks are those of the checker. One that is alone has to own NAME-B-0 too.
 func (c *claims) checks() []check {
-	list := c.checker.checks(c.ours)
+	list := c.checker.all(c.ours)
 	if c.alone {
 		list[0].also = []int{0}
 	}

@@ -29,7 +29,7 @@ func (c *contender) tryFenced(ctx context.Context, first, yielded bool) (again b
 	}
 	o := c.log.open(ctx, c.link.Publish())
 	defer o.close()
-	if !yielded { // else the log may not be read so far yet, and we would get the slot again
+	if !yielded { // else our note in the log may come late, and we would get the slot again
 		if err := c.avoidReserved(ctx, o); err != nil {
 			return false, err
 		}

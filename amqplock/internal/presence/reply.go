@@ -36,8 +36,9 @@ func isGenuine(address string) bool {
 var hashedNode = regexp.MustCompile(`^[a-z]+@[0-9]{1,10}$`)
 
 // isProcess reads Erlang's external term format: 131, NEW_PID_EXT, an atom with a length
-// of one byte or two, and then number, serial and creation. Erlang refuses numbers and
-// serials that no process has.
+// of one byte or two, and then number, serial and creation. Erlang refuses numbers that
+// no process has, from 2^28 on. Up to version 25 it refuses those from 2^15 on, and
+// serials from 2^13 on. But an address may come from a node with another version.
 func isProcess(term []byte) bool {
 	if len(term) < 5 || term[0] != 131 || term[1] != 88 {
 		return false
@@ -55,6 +56,5 @@ func isProcess(term []byte) bool {
 	if len(rest) != length+12 || !hashedNode.Match(rest[:length]) {
 		return false
 	}
-	number, serial := rest[length:], rest[length+4:]
-	return binary.BigEndian.Uint32(number) < 1<<28 && binary.BigEndian.Uint32(serial) < 1<<4
+	return binary.BigEndian.Uint32(rest[length:]) < 1<<28
 }
