@@ -116,10 +116,7 @@ func (o *oracle) resumes(c *command, err error) {
 	case err == nil:
 		o.result.Seen["lock taken again"]++
 		for _, queue := range c.queues {
-			if other := o.alive[queue]; other != nil && other != c {
-				o.overlap(c, other, queue)
-			}
-			o.alive[queue] = c
+			o.takes(c, queue)
 		}
 	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"):
 		o.note("%s: %v", c.party, err)
