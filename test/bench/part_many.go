@@ -33,7 +33,10 @@ func (b *bench) many() (_ *table, err error) {
 			c.disperse()
 		}
 	}()
-	if err := errors.Join(c.await(slots, "+"), awaitLine(connection, name, slots)); err != nil {
+	if err := c.await(slots, "+"); err != nil {
+		return nil, err
+	}
+	if err := awaitLine(connection, name, slots); err != nil {
 		return nil, err
 	}
 	placed := time.Since(c.began)
