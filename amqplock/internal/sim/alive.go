@@ -103,12 +103,14 @@ func (o *oracle) pauses(c *command) {
 }
 
 // resumes is called when the command goes on, or is killed because of err. It may be
-// killed only if its lock was another's, or could not be had in time. It may go on only
-// if no other that keeps a history has had the lock.
+// killed only if its lock was another's, could not be had in time, or was a slot that an
+// administrator has removed. It may go on only if no other that keeps a history has had
+// the lock.
 func (o *oracle) resumes(c *command, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.paused = false
+	resized := o.plan.has("resize") || o.plan.has("drain")
 	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.plan.Fence })
 	switch {
 	case err == nil && recorded:
@@ -118,7 +120,8 @@ func (o *oracle) resumes(c *command, err error) {
 		for _, queue := range c.queues {
 			o.takes(c, queue)
 		}
-	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"):
+	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"),
+		resized && strings.Contains(err.Error(), "it was removed"):
 		o.note("%s: %v", c.party, err)
 	default:
 		o.violate("%s must not go on, and nobody has had its lock: %v", c.party, err)
