@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -37,14 +36,14 @@ end || F <- [{rabbit_channel, handle_method, 3}, {rabbit_reader, handle_method0,
 
 // count asks for the methods that the broker has handled; the question itself is none.
 func (b broker) count() (count, error) {
-	output, err := exec.Command("scripts/broker", "ctl", "-n", b.name, "eval", counting).Output()
+	text, err := output("scripts/broker", "ctl", "-n", b.name, "eval", counting)
 	if err != nil {
 		return count{}, fmt.Errorf("counting the broker's methods: %w", err)
 	}
 	var c count
 	var ms int64
-	if _, err := fmt.Sscanf(string(output), "{%d,%d}", &c.methods, &ms); err != nil {
-		return count{}, fmt.Errorf("counting the broker's methods: %w: %s", err, output)
+	if _, err := fmt.Sscanf(string(text), "{%d,%d}", &c.methods, &ms); err != nil {
+		return count{}, fmt.Errorf("counting the broker's methods: %w: %s", err, text)
 	}
 	c.at = time.Duration(ms) * time.Millisecond
 	return c, nil
@@ -73,11 +72,11 @@ func (b broker) refusals() (int, error) {
 }
 
 func (b broker) pid() (int, error) {
-	output, err := exec.Command("scripts/broker", "pid", b.name).Output()
+	text, err := output("scripts/broker", "pid", b.name)
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(output)))
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
 // dial is a connection of our own.
@@ -92,9 +91,6 @@ func dial() (*amqp.Connection, *amqp.Channel, error) {
 	}
 	return connection, channel, nil
 }
-
-// patience is how long anything may take before it counts as never.
-const patience = 3 * time.Minute
 
 // awaitLine returns when n waiters stand in the wait queue of a lock.
 func awaitLine(connection *amqp.Connection, lock string, n int) error {

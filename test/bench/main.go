@@ -67,17 +67,17 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	if one.Name != "" {
-		one.Tables, failed = b.run(one.Name, flag.Args())
-		if err := all.add(one); err != nil {
-			return errors.Join(failed, err)
-		}
+	if one.Name == "" {
+		err = all.save(*docs)
+	} else {
+		one.Tables = map[string]*table{}
+		all.Releases = append(all.Releases, one)
+		err = b.run(parts, one, flag.Args(), func() error { return all.save(*docs) })
 	}
 	if *docs != "" {
-		failed = errors.Join(failed, all.write(*docs, b.dir))
+		err = errors.Join(err, all.plot(*docs, b.dir))
 	}
-	return failed
+	return err
 }
 
 // options defines those of bench, of the other programs, and of the release.
@@ -107,9 +107,9 @@ func (b *bench) options(o *others, one *release) {
 }
 
 // run measures the parts, all if only is empty. One that fails does not end the others.
-func (b *bench) run(release string, only []string) (map[string]*table, error) {
-	fmt.Printf("# %s, on %s\n", release, machine())
-	tables, failed := map[string]*table{}, error(nil)
+// Each table is saved at once, so a later part that hangs does not cost it.
+func (b *bench) run(parts []part, on release, only []string, save func() error) (failed error) {
+	fmt.Printf("# %s, on %s\n", on.Name, machine())
 	for _, p := range parts {
 		if p.once && !b.all || p.near && b.broker.name == "" ||
 			len(only) > 0 && !slices.Contains(only, p.name) {
@@ -122,14 +122,17 @@ func (b *bench) run(release string, only []string) (map[string]*table, error) {
 			continue
 		}
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "bench: error: %s on %s: %v\n", p.name, release, err)
-			failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", p.name, release, err))
+			fmt.Fprintf(os.Stderr, "bench: error: %s on %s: %v\n", p.name, on.Name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s on %s: %w", p.name, on.Name, err))
 			continue
 		}
-		tables[p.name] = t
+		on.Tables[p.name] = t
 		fmt.Printf("\n%s\n(%s took %.0f s)\n", t.markdown(), p.name, time.Since(begun).Seconds())
+		if err := save(); err != nil {
+			return errors.Join(failed, err)
+		}
 	}
-	return tables, failed
+	return failed
 }
 
 func usage() {

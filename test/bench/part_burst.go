@@ -94,13 +94,9 @@ func (c *crowd) letGo(n int) error {
 
 // leave waits for all processes; each of them must have succeeded.
 func (c *crowd) leave() error {
-	var failed []error
-	for _, p := range c.all {
-		failed = append(failed, p.Wait())
-	}
+	failed := reap(c.all...)
 	c.all = nil
-	failed = append(failed, c.tokens.Close(), os.Remove(c.tokens.Name()), c.pipe.Close())
-	return errors.Join(failed...)
+	return errors.Join(failed, c.tokens.Close(), os.Remove(c.tokens.Name()), c.pipe.Close())
 }
 
 // disperse is for a crowd that something has gone wrong with.

@@ -95,11 +95,10 @@ func (q *queue) start() error {
 	return nil
 }
 
-func (q *queue) wait() (err error) {
-	for ; len(q.left) > 0; q.left = q.left[1:] {
-		err = errors.Join(err, q.left[0].Wait())
-	}
-	return err
+func (q *queue) wait() error {
+	left := q.left
+	q.left = nil
+	return reap(left...)
 }
 
 // finish waits for all and returns what they did, in the order of time.
@@ -137,6 +136,8 @@ func (b *bench) hold(p peer, lock string) (*holder, error) {
 	if err := h.Start(); err != nil {
 		return nil, errors.Join(err, h.fifo.Close())
 	}
+	limit := time.AfterFunc(patience, func() { _ = h.Process.Kill() })
+	defer limit.Stop()
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		return nil, errors.Join(fmt.Errorf("the holder has not started: %w", err), h.letGo())
 	}
@@ -148,7 +149,7 @@ func (h *holder) letGo() error {
 	if h.ProcessState != nil {
 		return nil
 	}
-	return errors.Join(h.fifo.Close(), h.Wait())
+	return errors.Join(h.fifo.Close(), reap(h.Cmd))
 }
 
 // ran is a command's label, and when it ran.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os/exec"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -59,8 +58,7 @@ func (b *bench) listed() (*table, error) {
 		var took []time.Duration
 		for range max(b.rounds/10, 1) {
 			began := time.Now()
-			output, err := exec.Command(b.amqprun, "history", "--mutex", lock, "-n",
-				fmt.Sprint(last)).Output()
+			output, err := output(b.amqprun, "history", "--mutex", lock, "-n", fmt.Sprint(last))
 			took = append(took, time.Since(began))
 			if lines := bytes.Count(output, []byte("\n")) - 1; err != nil || lines != last {
 				return nil, fmt.Errorf("amqprun history shows %d of %d runs: %w", lines, last, err)

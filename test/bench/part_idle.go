@@ -49,7 +49,7 @@ func (b *bench) idle() (_ *table, failed error) {
 		}
 		defer func() { // these are the last to be waited for: who is deferred later runs earlier
 			failed = errors.Join(failed, w.Process.Signal(syscall.SIGTERM))
-			_ = w.Wait()
+			_ = reap(w)
 		}()
 		waiting = append(waiting, &process{name: p.name + ", waiting", pid: w.Process.Pid})
 	}

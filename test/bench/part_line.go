@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // watching is how long those who wait are watched.
@@ -38,7 +35,7 @@ type lineResult struct {
 }
 
 func (b *bench) lineOf(p peer, n int) (result lineResult, err error) {
-	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
+	connection, _, err := dial()
 	if err != nil {
 		return result, err
 	}

@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // many has half of a crowd hold and the other half wait, and then lets all run: none may
@@ -18,7 +15,7 @@ func (b *bench) many() (_ *table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.destroy(name)) }()
-	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
+	connection, _, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +33,10 @@ func (b *bench) many() (_ *table, err error) {
 			c.disperse()
 		}
 	}()
-	if err := errors.Join(c.await(slots, "+"), awaitLine(connection, name, slots)); err != nil {
+	if err := c.await(slots, "+"); err != nil {
+		return nil, err
+	}
+	if err := awaitLine(connection, name, slots); err != nil {
 		return nil, err
 	}
 	placed := time.Since(c.began)

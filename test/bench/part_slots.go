@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -78,15 +77,6 @@ func slotsTable(
 		row(fmt.Sprintf("the only free slot, %s of %d", where, most), took[where])
 	}
 	return t
-}
-
-// timed runs a command to its end.
-func timed(argv ...string) (time.Duration, error) {
-	began := time.Now()
-	if output, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("%v: %w: %s", argv, err, output)
-	}
-	return time.Since(began), nil
 }
 
 // change gives a semaphore so many slots.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"time"
 )
@@ -17,14 +16,12 @@ func (b *bench) uncontended() (*table, error) {
 	took := make([][]time.Duration, len(b.peers))
 	for n := range warmUps + b.rounds {
 		for i, p := range b.peers {
-			began := time.Now()
-			argv := p.argv("free", "true")
-			command := exec.Command(argv[0], argv[1:]...)
-			if output, err := command.CombinedOutput(); err != nil {
-				return nil, fmt.Errorf("%s: %w: %s", p.name, err, output)
+			d, err := timed(p.argv("free", "true")...)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			if n >= warmUps {
-				took[i] = append(took[i], time.Since(began))
+				took[i] = append(took[i], d)
 			}
 		}
 	}

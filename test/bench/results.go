@@ -17,6 +17,7 @@ import (
 // They stay in a file between the runs of bench.
 type results struct {
 	file     string
+	Machine  string
 	Releases []release
 }
 
@@ -27,7 +28,7 @@ type release struct {
 }
 
 func readResults(file string) (*results, error) {
-	r := &results{file: file}
+	r := &results{file: file, Machine: machine()}
 	if file == "" {
 		return r, nil
 	}
@@ -41,17 +42,21 @@ func readResults(file string) (*results, error) {
 	return r, json.Unmarshal(text, r)
 }
 
-// add files the tables of one release.
-func (r *results) add(one release) error {
-	r.Releases = append(r.Releases, one)
-	if r.file == "" {
+// save writes the file, and with docs the pages.
+func (r *results) save(docs string) error {
+	if r.file != "" {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(r.file, text, 0o600); err != nil {
+			return err
+		}
+	}
+	if docs == "" {
 		return nil
 	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(r.file, text, 0o600)
+	return r.write(docs)
 }
 
 // merged is the table of a part with columns for each release, nil if there is none.
@@ -95,9 +100,8 @@ func (r *results) merged(part string) *table {
 const allFigures = "test/bench/FIGURES.md"
 
 // write writes allFigures, puts the tables for which docs/internals/benchmarks.md has a
-// place there, each between "<!-- bench: PART -->" and "<!-- end -->", and draws the
-// picture.
-func (r *results) write(docs, dir string) error {
+// place there, each between "<!-- bench: PART -->" and "<!-- end -->".
+func (r *results) write(docs string) error {
 	file := filepath.Join(docs, "benchmarks.md")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -110,7 +114,7 @@ func (r *results) write(docs, dir string) error {
 			servers = append(servers, one.Servers)
 		}
 	}
-	about := fmt.Sprintf("%s; %s.\n", machine(), strings.Join(servers, ", "))
+	about := fmt.Sprintf("%s; %s.\n", r.Machine, strings.Join(servers, ", "))
 	page, figures := put(string(text), "machine", about), "# Figures of make bench\n\n"+about
 	for _, p := range parts {
 		if t := r.merged(p.name); t != nil {
@@ -121,10 +125,7 @@ func (r *results) write(docs, dir string) error {
 	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(allFigures, []byte(figures), 0o644); err != nil {
-		return err
-	}
-	return r.plot(docs, dir)
+	return os.WriteFile(allFigures, []byte(figures), 0o644)
 }
 
 // put puts text into its place on a page, if it has one.

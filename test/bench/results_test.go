@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -29,5 +31,26 @@ func TestMergedTables(t *testing.T) {
 	page := "x\n<!-- bench: part -->\nold\n<!-- end -->\ny\n"
 	if got := put(page, "part", "new\n"); got != strings.Replace(page, "old", "new", 1) {
 		t.Errorf("put: %q", got)
+	}
+}
+
+// A part finds the tables of those before it in the file.
+func TestTablesAreSavedAtOnce(t *testing.T) {
+	t.Parallel()
+	one := release{Name: "4.3", Tables: map[string]*table{}}
+	r := &results{file: filepath.Join(t.TempDir(), "results"), Releases: []release{one}}
+	wrong, seen := errors.New("wrong"), 0
+	check := func(*bench) (*table, error) {
+		saved, err := readResults(r.file)
+		if err == nil && len(saved.Releases) == 1 {
+			seen = len(saved.Releases[0].Tables)
+		}
+		return nil, wrong
+	}
+	table := func(*bench) (*table, error) { return newTable("How.", "what"), nil }
+	parts := []part{{name: "a", measure: table}, {name: "b", measure: check}}
+	err := (&bench{}).run(parts, one, nil, func() error { return r.save("") })
+	if seen != 1 || !errors.Is(err, wrong) {
+		t.Errorf("the next part found %d tables, and the run ended with %v", seen, err)
 	}
 }

@@ -256,9 +256,7 @@ func (a *attempt) find(ctx context.Context, want int) (wire.Slots, error) {
 	if err == nil && !found.Known {
 		found, err = a.create(ctx, want)
 	}
-	for _, slot := range found.Free {
-		a.held.drop(slot)
-	}
+	a.forget(ctx, found.Free)
 	if a.set != nil {
 		found.Free = slices.DeleteFunc(found.Free, a.set.concerns)
 	}
@@ -275,10 +273,18 @@ func (a *attempt) survey(ctx context.Context) (wire.Slots, error) {
 			found, err = a.link.Survey(ctx, a.cfg.Name)
 		}
 	}
-	for _, slot := range found.Free {
-		a.held.drop(slot)
-	}
+	a.forget(ctx, found.Free)
 	return found, err
+}
+
+// forget drops the own slots among those that are free. The publish connection may only be
+// at a node that does not see them: without the deletion they would stay ours.
+func (a *attempt) forget(ctx context.Context, free []int) {
+	for _, slot := range free {
+		if _, was := a.held.drop(slot); was {
+			a.giveBack(ctx, slot)
+		}
+	}
 }
 
 // dropRemoved gives back the slots beyond count, which do not exist any more.

@@ -57,6 +57,18 @@ func (d *duel) figures(fault time.Duration) {
 	}
 }
 
+// endInLease awaits the rival's end. The holder's command must have been dead a lease
+// after its node was gone.
+func (d *duel) endInLease(fault time.Duration) {
+	d.t.Helper()
+	d.rival.AwaitExit(0)
+	d.figures(fault)
+	if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
+		d.t.Errorf("the command was alive %s after its node was gone", last)
+	}
+	d.Verdict(0)
+}
+
 // kind is that of a lock.
 type kind struct {
 	slots  int // 0 for a mutex
@@ -139,12 +151,7 @@ func cutOff(t *testing.T, all map[string]kind, length time.Duration) {
 			t.Error("the lock was granted while its holder's node was away")
 		}
 		at(heal)
-		d.rival.AwaitExit(0)
-		d.figures(fault)
-		if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
-			t.Errorf("the command was alive %s after the node was cut off", last)
-		}
-		d.Verdict(0)
+		d.endInLease(fault)
 	})
 	parted = true
 }
@@ -201,12 +208,7 @@ func TestNodePaused(t *testing.T) {
 		d.holder.AwaitExit(76)
 		rig.Pass(20*time.Second - (rig.Now() - fault))
 		at(goOn)
-		d.rival.AwaitExit(0)
-		d.figures(fault)
-		if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
-			t.Errorf("the command was alive %s after the node was stopped", last)
-		}
-		d.Verdict(0)
+		d.endInLease(fault)
 	})
 	parted = true
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,18 +59,6 @@ func length(t *testing.T) time.Duration {
 	return d
 }
 
-func seed(t *testing.T) uint64 {
-	text := os.Getenv("AMQPRUN_LAB_SEED")
-	if text == "" {
-		return rand.Uint64()
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func TestNemesis(t *testing.T) {
 	const slots = 3
 	for kind, lock := range map[string]func(*testing.T) *rig.Lock{
@@ -85,12 +72,10 @@ func TestNemesis(t *testing.T) {
 
 func wage(t *testing.T, lock *rig.Lock) {
 	t.Helper()
-	n := seed(t)
-	t.Logf("AMQPRUN_LAB_SEED=%d", n)
 	w := &war{
 		Lock:    lock,
 		t:       t,
-		random:  rand.New(rand.NewPCG(n, 0)),
+		random:  rig.Random(t),
 		broker:  rig.NewBroker(t),
 		abrupt:  map[string][]time.Duration{},
 		stopped: map[string]bool{},
@@ -107,7 +92,7 @@ func wage(t *testing.T, lock *rig.Lock) {
 		t.Cleanup(p.Close)
 		x := &worker{n: i, proxy: p}
 		w.workers = append(w.workers, x)
-		own := rand.New(rand.NewPCG(n, uint64(i+1)))
+		own := rand.New(rand.NewPCG(w.random.Uint64(), 0))
 		working.Go(func() { w.work(x, own, stop) })
 	}
 	began := rig.Now()

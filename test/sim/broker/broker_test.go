@@ -246,3 +246,29 @@ func TestHeldConnection(t *testing.T) {
 		}
 	})
 }
+
+// A node without a majority makes no stream. It makes it when the majority is back.
+func TestStreamNeedsMajority(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{})
+		defer b.Close()
+		c := dial(t, b)
+		defer c.Close()
+		ch := openChannel(t, c)
+		b.Stall("broker", true)
+		begun := time.Now()
+		time.AfterFunc(5*time.Second, func() { b.Stall("broker", false) })
+		args := amqp.Table{"x-queue-type": "stream"}
+		for _, want := range []time.Duration{5 * time.Second, 0} { // it is there the second time
+			if _, err := ch.QueueDeclare("x", true, false, false, false, args); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun).Truncate(time.Second); took != want {
+				t.Errorf("it took %s, not %s", took, want)
+			}
+			b.Stall("broker", want > 0)
+			begun = time.Now()
+		}
+	})
+}

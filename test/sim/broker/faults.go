@@ -126,8 +126,9 @@ func (ch *channel) stalls(r request) bool {
 		return q != nil && q.kind == quorum
 	case queueDeclare:
 		d := readDeclaration(r.args)
-		return !d.passive && (d.args["x-queue-type"] == string(quorum) ||
-			ch.c.b.options.Release == V43 && ch.c.node.view.queues[d.name] == nil)
+		kind, isNew := d.args["x-queue-type"], ch.c.node.view.queues[d.name] == nil
+		return !d.passive && (kind == string(quorum) ||
+			isNew && (kind == string(stream) || ch.c.b.options.Release == V43))
 	case queueDelete:
 		return ch.c.b.options.Release == V43
 	}

@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
+	"github.com/amqprun/amqprun/test/sim/broker"
+)
+
+// begin is called when a party has been granted the lock.
+func (o *oracle) begin(p *party, h *locker.Holder) *command {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := &command{party: p}
+	o.result.Seen["command"]++
+	slots := h.Slots()
+	o.uses(c, slots)
+	if want := p.plan.Count; want > 0 && len(slots) != want {
+		o.violate("%s got slots %v and not %d", p, slots, want)
+	}
+	if o.joins[p] > 1 && o.plan.only("alarm") && p.plain() {
+		o.violate("%s had %d places in the wait queue, one after the other", p, o.joins[p])
+	}
+	if token := h.Token(); p.plan.Fence {
+		if token <= o.floors[p] || o.tokens[token] != nil {
+			o.violate("%s got token %d after %d", p, token, o.floors[p])
+		}
+		o.tokens[token] = p
+	}
+	return c
+}
+
+// uses notes which slots a command uses from now on. The caller has the mutex.
+func (o *oracle) uses(c *command, slots []int) {
+	before := c.queues
+	c.queues = nil
+	for i, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		c.queues = append(c.queues, queue)
+		if i > 0 && slots[i-1] == slot {
+			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
+			continue
+		}
+		o.takes(c, queue)
+	}
+	for _, queue := range before {
+		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// takes notes that a command uses a queue. The caller has the mutex.
+func (o *oracle) takes(c *command, queue string) {
+	if other := o.alive[queue]; other != nil && other.party != c.party {
+		other.robbers = append(other.robbers, c.party)
+		if !o.frozen[other.party] && !o.frozen[c.party] {
+			o.overlap(c, other, queue)
+		}
+	}
+	o.alive[queue] = c
+}
+
+// freeze is called when the process of a party stops.
+func (o *oracle) freeze(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = true
+	o.result.Seen["process frozen"]++
+}
+
+// thaw is called when it goes on, and has had the time to kill its command.
+func (o *oracle) thaw(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frozen[p] = false
+	p.mu.Lock()
+	c := p.command
+	p.mu.Unlock()
+	if c == nil || c.paused || p.isDead() {
+		return
+	}
+	for _, queue := range c.queues {
+		o.takes(c, queue)
+	}
+}
+
+// changes is called when an elastic set has changed.
+func (o *oracle) changes(c *command, slots []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uses(c, slots)
+}
+
+// pauses is called when a command is stopped by SIGSTOP, because its lock was lost.
+func (o *oracle) pauses(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = true
+}
+
+// resumes is called when the command goes on, or is killed because of err. It may be
+// killed only if its lock was another's, could not be had in time, or was a slot that an
+// administrator has removed. It may go on only if no other that keeps a history has had
+// the lock.
+func (o *oracle) resumes(c *command, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = false
+	resized := o.plan.has("resize") || o.plan.has("drain")
+	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.plan.Fence })
+	switch {
+	case err == nil && recorded:
+		o.violate("%s goes on although %s had its lock", c.party, c.robbers)
+	case err == nil:
+		o.result.Seen["lock taken again"]++
+		for _, queue := range c.queues {
+			o.takes(c, queue)
+		}
+	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"),
+		resized && strings.Contains(err.Error(), "it was removed"):
+		o.note("%s: %v", c.party, err)
+	default:
+		o.violate("%s must not go on, and nobody has had its lock: %v", c.party, err)
+	}
+}
+
+// end is called when the command is dead.
+func (o *oracle) end(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, queue := range c.queues {
+		if o.alive[queue] == c {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// overlap judges that a command begins while another one is alive.
+func (o *oracle) overlap(c, other *command, queue string) {
+	if other.paused {
+		if o.plan.Reserved {
+			o.violate("%s got %s while the command of %s is paused", c.party, queue, other.party)
+		}
+		return
+	}
+	excused, why := o.without(other.party, queue)
+	if !excused { // or the newcomer has lost it just after the grant
+		excused, _ = o.without(c.party, queue)
+	}
+	if !excused {
+		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+		return
+	}
+	o.result.Seen["overlap that the documents name"]++
+}
+
+// without reports whether the documents allow for the party to go on without its queue.
+func (o *oracle) without(p *party, queue string) (excused bool, why string) {
+	t := o.tenures[place{p, queue}]
+	if t == nil || t.freed.IsZero() {
+		return false, "the broker believes that it holds it"
+	}
+	until := t.freed.Add(o.excuse(t))
+	if t.why == broker.SplitOff { // the other side may be late to notice
+		until = t.split.Add(o.plan.lease() + o.plan.slowest())
+	}
+	return !time.Now().After(until),
+		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
+}
+
+// excuse is for how long two commands may be alive at once after the first has lost its
+// queue: docs/explanation/guarantees.md names the cases.
+func (o *oracle) excuse(t *tenure) time.Duration {
+	within := o.plan.Stop + o.plan.slowest()
+	switch {
+	case t.why == broker.Vanished, t.why == broker.ByName:
+		within += locker.DefaultCheckInterval
+	case t.why != broker.EndOfConnection:
+		return 0
+	case t.how != broker.BrokerClosed && t.how != broker.BrokerKilled && t.how != broker.NetworkReset:
+		return 0
+	}
+	if t.socket.IsDeaf(t.freed) { // it does not hear of that, or late
+		return o.plan.lease()
+	}
+	return within
+}
