@@ -277,8 +277,8 @@ func (a *attempt) survey(ctx context.Context) (wire.Slots, error) {
 	return found, err
 }
 
-// forget drops the own slots among those that are free. The publish connection may only be
-// at a node that does not see them: without the deletion they would stay ours.
+// forget drops the own slots among those that are free. The node of the publish
+// connection may only not see them: without the deletion they would stay ours.
 func (a *attempt) forget(ctx context.Context, free []int) {
 	for _, slot := range free {
 		if _, was := a.held.drop(slot); was {
