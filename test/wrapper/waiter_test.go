@@ -50,8 +50,10 @@ func TestLiveLineLeavesNothingBehind(t *testing.T) {
 	release()
 	eventually(t, func() bool { return strings.Contains(s.since(), "started\r\n") },
 		"the command to start")
+	// On a busy machine the first line may come before it knows its place.
 	want := regexp.MustCompile(`^(\x1b\[\?2004l\r)?(\r\x1b\[Kamqprun: waiting for [0-9]+s \((next ` +
-		`in line|1 ahead)\) for mutex "wrapper-[^\r\n]*){2,}\r\x1b\[Kstarted\r\n`)
+		`in line|1 ahead|it is held by others)\) for mutex "wrapper-[^\r\n]*){2,}` +
+		`\r\x1b\[Kstarted\r\n`)
 	if got := s.since(); !want.MatchString(got) {
 		t.Errorf("the terminal got %q", got)
 	}
