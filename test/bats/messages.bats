@@ -41,7 +41,7 @@ for line in sys.stdin:
   requires_broker
   hold --mutex "$LOCK"
   AMQPRUN_LOG_FORMAT=json start_waiter 1 --mutex "$LOCK" --progress 0.4 true
-  wait_until 20 file_lines bg.2.err 1
+  wait_until 20 file_has bg.2.err ': next in line'
   run -0 json_messages <bg.2.err
   [[ $output == "info: waiting for mutex \"$LOCK\" on amqp"*": next in line"* ]]
 }
