@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // contender wants the lock: an attempt, the participant that shows itself meanwhile, and
@@ -57,4 +58,14 @@ func (c *contender) abandon() {
 	c.putBack(ctx)
 	c.link.Close()
 	c.who.Wait()
+}
+
+// cutOff returns an error if the lock connection has ended: another may have the lock.
+func (c *contender) cutOff(doing string) error {
+	if !c.link.Lock.IsClosed() {
+		return nil
+	}
+	<-c.link.Lock.Ended
+	return wire.Refused(c.link.Lock.Broker, doing+" "+c.cfg.Ref.String(),
+		wire.ConnectionLost(c.link.Lock.Why))
 }
