@@ -286,7 +286,7 @@ func (k *keeper) connectionEnded() {
 func (k *keeper) expire() {
 	if oldest := k.lease.Oldest(); k.cfg.clock.Now() >= k.lease.StopAt() {
 		k.lose(k.String(), &cutError{fmt.Errorf(
-			"the %s got no answer, and the lease of twice the heartbeat (%s) is running out",
+			"the %s got no answer, and the lease of 1.9 heartbeats of %s is running out",
 			oldest.Check, k.lease.Heartbeat())})
 	}
 }
