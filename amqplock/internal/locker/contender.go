@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -45,7 +47,7 @@ func (c *contender) compareSize(ctx context.Context) {
 		}
 	}
 	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
-		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
+		c.cfg.Ref, how, want, shellescape.Quote(c.cfg.Name), want)
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it
