@@ -49,3 +49,9 @@ func (e *reservedError) Error() string {
 
 // Is makes it one of the reasons why others wait.
 func (e *reservedError) Is(target error) bool { return target == fault.ErrBusy }
+
+// cutError is the reason of a loss that says nothing about the lock: the connection has
+// ended, or the broker is silent.
+type cutError struct{ error }
+
+func (e *cutError) Unwrap() error { return e.error }
