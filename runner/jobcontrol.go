@@ -95,7 +95,7 @@ func (r *jobControl) suspendLate(ctx context.Context) {
 }
 
 // answered takes Verify's answer. It resumes the command, or returns why it must not go
-// on. After a loss in the same instant it does nothing, because the end of ctx comes next.
+// on. After a loss in the same instant it does nothing: the end of ctx comes next.
 func (r *jobControl) answered(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
