@@ -46,7 +46,7 @@ soak: ## run make test N=20 times in a row, half of them beside busy loops; writ
 test-bats: build test-tools ## run the command-line tests only
 	@scripts/test bats
 
-test-docs: build ## run what README.md and docs tell people to type
+test-docs: build ## run what README.md and docs show to type
 	@scripts/install-tools $(DOCS_TOOLS)
 	@scripts/test docs
 

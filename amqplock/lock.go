@@ -47,13 +47,6 @@ func (l *Lock) Release(ctx context.Context) error {
 // last call before Release counts.
 func (l *Lock) SetEnding(e Ending) { l.holder.SetEnding(locker.Ending(e)) }
 
-// Ending is how the work under a lock has ended, for its history.
-type Ending struct {
-	Result string // a word; empty means ResultReleased
-	Status *int   // exit status of the command, if it exited
-	Signal string // that killed the command, such as SIGTERM
-}
-
 // Verify asks the broker now whether the lock is held and returns nil if so. Where the
 // answer or the lease says that it is lost it returns that *Error of kind ErrLost and
 // ends Context. It asks again while the answers prove nothing, and returns another error
@@ -88,3 +81,10 @@ func (l *Lock) Node() string { return l.holder.Node() }
 // String names the lock as messages do: `mutex "name"`, `slots 2 and 5 of semaphore
 // "name"`.
 func (l *Lock) String() string { return l.holder.String() }
+
+// Ending is how the work under a lock has ended, for its history.
+type Ending struct {
+	Result string // a word; empty means ResultReleased
+	Status *int   // exit status of the command, if it exited
+	Signal string // that killed the command, such as SIGTERM
+}

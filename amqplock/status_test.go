@@ -266,29 +266,29 @@ func TestEvictStopsOneHolder(t *testing.T) {
 	}
 }
 
-func TestPresenceReturnsWithTheTalkConnection(t *testing.T) {
+func TestPresenceReturnsWithThePublishConnection(t *testing.T) {
 	t.Parallel()
 	c, ref := testClient(t), testMutex()
-	var talks talkConns
+	var publishing publishConns
 	b := testBroker(t)
-	b.Dial = talks.dial
+	b.Dial = publishing.dial
 	lock := mustAcquire(t, newClient(t, b), ref, present("returns-"+ref.Name))
 	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
-	talks.cut()
-	waitFor(t, "a second publish connection", func() bool { return talks.count() >= 3 })
+	publishing.cut()
+	waitFor(t, "a second publish connection", func() bool { return publishing.count() >= 3 })
 	seen(t, c, ref, []string{"returns-" + ref.Name}, nil)
 	if err := lock.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// talkConns keeps the connections after the first, which holds the mutex.
-type talkConns struct {
+// publishConns keeps the connections after the first, which holds the mutex.
+type publishConns struct {
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-func (d *talkConns) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (d *publishConns) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err == nil {
 		d.mu.Lock()
@@ -298,13 +298,13 @@ func (d *talkConns) dial(ctx context.Context, network, addr string) (net.Conn, e
 	return c, err
 }
 
-func (d *talkConns) count() int {
+func (d *publishConns) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.conns)
 }
 
-func (d *talkConns) cut() {
+func (d *publishConns) cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.conns[1:] {

@@ -95,12 +95,12 @@ func (r *jobControl) suspendLate(ctx context.Context) {
 }
 
 // answered takes Verify's answer. It resumes the command, or returns why it must not go
-// on. A loss in the same instant must not resume anything.
+// on. After a loss in the same instant it does nothing: the end of ctx comes next.
 func (r *jobControl) answered(ctx context.Context, err error) error {
-	if err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	r.verified = nil

@@ -47,8 +47,8 @@ func (r *run) supervise(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
-				return r.lost(err) // else the end of ctx comes next
+			if err = r.answered(ctx, err); err != nil {
+				return r.lost(err)
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func (r *run) ended(ctx context.Context) error {
 		// kills a command that was stopped for longer than the lease.
 		select {
 		case err := <-r.verified:
-			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
+			if err = r.answered(ctx, err); err != nil {
 				return r.lost(err)
 			}
 		case <-ctx.Done():
@@ -128,7 +128,7 @@ func (r *run) waitForOrphans(ctx context.Context) error {
 				return nil
 			}
 		case err := <-r.verified:
-			if err = r.answered(ctx, err); err != nil && ctx.Err() == nil {
+			if err = r.answered(ctx, err); err != nil {
 				return err
 			}
 		}

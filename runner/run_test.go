@@ -14,8 +14,10 @@ func TestLossBesideTheAnswer(t *testing.T) {
 	cancel(loss)
 	r := newRun(&Command{}, nil)
 	r.verified, r.leader.collected = make(chan error), true
-	if err := r.answered(ctx, nil); !errors.Is(err, loss) {
-		t.Errorf("the answer resumes the command: %v", err)
+	for _, answer := range []error{nil, loss} {
+		if err := r.answered(ctx, answer); err != nil {
+			t.Errorf("the answer %v decides, and not the loss: %v", answer, err)
+		}
 	}
 	if r.verified == nil {
 		t.Error("the command counts as resumed")

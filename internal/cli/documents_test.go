@@ -179,6 +179,9 @@ func TestHelpNamesEveryOption(t *testing.T) {
 		if !strings.HasPrefix(usage(sub), strings.TrimSpace("amqprun "+sub)+": ") {
 			t.Errorf("the help of %q begins with %.40q", sub, usage(sub))
 		}
+		if !strings.Contains(usage(sub), "https://") {
+			t.Errorf("the help of %q does not name the manual", sub)
+		}
 	}
 	for _, sub := range subcommands {
 		if !regexp.MustCompile(`\b` + sub.name + `\b`).MatchString(usage("")) {

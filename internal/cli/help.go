@@ -7,12 +7,12 @@ var usageTexts embed.FS
 
 // usage is what --help prints for a subcommand; "" is none.
 func usage(sub string) string {
-	parts := []string{sub, "broker", "common"}
+	parts := []string{sub, "broker", "common", "manual"}
 	switch sub {
 	case "":
-		parts = []string{"run", "broker", "common", "exit"}
+		parts = []string{"run", "broker", "common", "exit", "manual"}
 	case "release": // asks a process on this machine
-		parts = []string{sub, "common"}
+		parts = []string{sub, "common", "manual"}
 	}
 	text := ""
 	for _, part := range parts {

@@ -9,7 +9,7 @@ PATH=$ROOT/bin:$PATH
 for var in $(compgen -e AMQPRUN_); do
   [[ $var =~ ^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)$ ]] || unset "$var"
 done
-unset GITHUB_RUN_ID BUILDKITE_BUILD_URL BUILDKITE_JOB_ID CI_JOB_URL BUILD_URL # status would tell of the CI job that runs the tests
+unset GITHUB_RUN_ID BUILDKITE_BUILD_URL BUILDKITE_JOB_ID CI_JOB_URL BUILD_URL # status would show the CI job that runs the tests
 
 # Gives each test a lock name of its own, and an empty current directory.
 setup() {

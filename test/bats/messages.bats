@@ -80,7 +80,7 @@ logged_in_order() { # STEP...
     [[ ! $line =~ ^"amqprun: ["[^]]*"] "$1$ ]] || shift
     (($# > 0)) || return 0
   done <<<"$stderr"
-  echo "not told, or not in this order: $*"
+  echo "not printed, or not in this order: $*"
   return 1
 }
 

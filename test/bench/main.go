@@ -7,40 +7,15 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
-
-// part is a measurement that can be run alone.
-type part struct {
-	name    string
-	measure func(*bench) (*table, error)
-	once    bool // On one release, with -all.
-	near    bool // It reads counters, log or packets of a broker that scripts/broker runs.
-}
-
-var parts = []part{
-	{"start", (*bench).uncontended, false, false},
-	{"handover", (*bench).handOver, false, false},
-	{"steps", (*bench).steps, false, true},
-	{"crash", (*bench).crash, false, false},
-	{"slots", (*bench).slots, true, false},
-	{"history", (*bench).history, false, false},
-	{"listed", (*bench).listed, true, false},
-	{"burst", (*bench).burst, false, true},
-	{"line", (*bench).line, false, true},
-	{"growth", (*bench).growth, false, false},
-	{"idle", (*bench).idle, true, true},
-	{"many", (*bench).many, true, true},
-}
 
 func main() {
 	if err := run(); err != nil {
@@ -144,20 +119,4 @@ func usage() {
 		"usage: scripts/bench [OPTION...] [PART...]\nparts: %s; all without any\n",
 		strings.Join(names, " "))
 	flag.PrintDefaults()
-}
-
-func machine() string {
-	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	load, _ := os.ReadFile("/proc/loadavg")
-	model := "unknown processor"
-	cpus, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range bytes.Lines(cpus) {
-		if key, value, _ := strings.Cut(string(line), ":"); strings.TrimSpace(key) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("%d cores (%s), %s %s, load %s at the start; %s", runtime.NumCPU(), model,
-		runtime.GOOS, strings.TrimSpace(string(release)),
-		strings.Join(strings.Fields(string(load))[:1], ""), runtime.Version())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -190,4 +192,20 @@ func (r *results) plot(docs, dir string) error {
 		return fmt.Errorf("no picture: %w", err)
 	}
 	return os.WriteFile(filepath.Join(docs, "benchmarks.svg"), svg, 0o644)
+}
+
+func machine() string {
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	load, _ := os.ReadFile("/proc/loadavg")
+	model := "unknown processor"
+	cpus, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range bytes.Lines(cpus) {
+		if key, value, _ := strings.Cut(string(line), ":"); strings.TrimSpace(key) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("%d cores (%s), %s %s, load %s at the start; %s", runtime.NumCPU(), model,
+		runtime.GOOS, strings.TrimSpace(string(release)),
+		strings.Join(strings.Fields(string(load))[:1], ""), runtime.Version())
 }

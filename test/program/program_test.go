@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(Main(m)) }
 
-func TestRunTellsEachStreamAndTheStatus(t *testing.T) {
+func TestRunReturnsEachStreamAndTheStatus(t *testing.T) {
 	got := Run(t, nil, "--mutex", "m")
 	if got.Code != 64 || got.Stdout != "" || got.Stderr == "" {
 		t.Errorf("a call without a command gave %+v, want status 64 and a message", got)

@@ -26,7 +26,8 @@ func TestVersion(t *testing.T) {
 func TestGrant(t *testing.T) {
 	t.Parallel()
 	conn := &wire.Conn{Connection: &amqp.Connection{Config: amqp.Config{Vhost: "a b"}}, User: "it's"}
-	e := &examination{link: &wire.Link{Lock: conn}, ref: wire.Ref{Kind: wire.Semaphore, Name: "a.b"}}
+	e := &examination{link: &wire.Link{Pair: wire.Pair{Lock: conn}}}
+	e.ref = wire.Ref{Kind: wire.Semaphore, Name: "a.b"}
 	const others = `amqprun\.(who.*|evict|clock\..*)`
 	want := `rabbitmqctl set_permissions -p 'a b' 'it'"'"'s' ` +
 		`'^(a\.b-(B-[0-9]+|[WHL])|` + others + `)$' '^(amq\.default|amqprun\.who.*)$' ` +

@@ -18,8 +18,8 @@ const atOnce = 8
 
 // collect reads the log from an offset up to another one, at which there is a record. If
 // the broker has deleted the beginning it returns what is left.
-func (l *Log) collect(ctx context.Context, begin, upTo int64) ([]entry, error) {
-	first, err := l.piece(ctx, begin, upTo) // alone: it shows where the log begins
+func (s *stream) collect(ctx context.Context, begin, upTo int64) ([]entry, error) {
+	first, err := s.piece(ctx, begin, upTo) // alone: it shows where the log begins
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (l *Log) collect(ctx context.Context, begin, upTo int64) ([]entry, error) {
 	for i := range pieces {
 		from := next + int64(i)*prefetch
 		all.Go(func() error {
-			read, err := l.piece(ctx, from, upTo)
+			read, err := s.piece(ctx, from, upTo)
 			beyond := func(e entry) bool { return e.offset >= from+prefetch }
 			pieces[i] = slices.DeleteFunc(read, beyond) // if this piece has just been deleted
 			return err
@@ -48,9 +48,9 @@ func isAll(entries []entry, begin int64) bool { return begin == 0 || entries[0].
 
 // piece reads at most prefetch records from an offset on, up to another one at which
 // there is a record. It returns the next record if the broker has deleted all these.
-func (l *Log) piece(ctx context.Context, from, upTo int64) (entries []entry, err error) {
+func (s *stream) piece(ctx context.Context, from, upTo int64) (entries []entry, err error) {
 	to := min(from+prefetch-1, upTo)
-	channel, messages, err := l.consume(ctx, from, int(to-from+1))
+	channel, messages, err := s.consume(ctx, from, int(to-from+1))
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +81,8 @@ const maxBatch = 65535
 // lastChunk reads the last chunk of the log, and what is behind it by now. The broker
 // sends all of it in one go. We stop consuming when the first record is there, and the
 // other records come before the answer to that. It returns nothing for an empty log.
-func (l *Log) lastChunk(ctx context.Context) ([]entry, error) {
-	channel, messages, err := l.consume(ctx, -1, maxBatch)
+func (s *stream) lastChunk(ctx context.Context) ([]entry, error) {
+	channel, messages, err := s.consume(ctx, -1, maxBatch)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,8 @@ func (l *Log) lastChunk(ctx context.Context) ([]entry, error) {
 }
 
 // each calls f with each record from an offset on, until ctx or the channel ends.
-func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
-	channel, messages, err := l.consume(ctx, begin, prefetch)
+func (s *stream) each(ctx context.Context, begin int64, f func(entry)) error {
+	channel, messages, err := s.consume(ctx, begin, prefetch)
 	if err != nil {
 		return err
 	}
@@ -143,21 +143,21 @@ func (l *Log) each(ctx context.Context, begin int64, f func(entry)) error {
 }
 
 // consume begins to read a log that exists.
-func (l *Log) consume(ctx context.Context, begin int64, ahead int) (
+func (s *stream) consume(ctx context.Context, begin int64, ahead int) (
 	*wire.Channel, <-chan amqp.Delivery, error,
 ) {
-	channel, err := open(ctx, l.conn)
+	channel, err := open(ctx, s.conn)
 	if err != nil {
 		return nil, nil, err
 	}
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
-		if err := l.find(channel); err != nil {
+		if err := s.find(channel); err != nil {
 			return nil, err
 		}
 		if err := channel.Qos(ahead, 0, false); err != nil {
 			return nil, err
 		}
-		return channel.Consume(l.queue, consumer, false, false, false, false, from(begin))
+		return channel.Consume(s.queue, consumer, false, false, false, false, from(begin))
 	})
 	if err != nil {
 		channel.CloseLater()

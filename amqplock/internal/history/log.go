@@ -8,38 +8,17 @@ package history
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
-
-// The bounds of a log. The broker deletes whole segments from its beginning, so the log
-// holds at least maxBytes less a segment, and at most a segment more.
-const (
-	maxBytes     = 8_000_000
-	segmentBytes = 500_000
-)
-
-func logArgs() amqp.Table {
-	return amqp.Table{
-		"x-queue-type":                    "stream",
-		"x-max-length-bytes":              maxBytes,
-		"x-stream-max-segment-size-bytes": segmentBytes,
-	}
-}
 
 // Log is the log of one lock, reached by one publish connection. One goroutine at a time
 // uses it.
 type Log struct {
-	conn   *wire.Conn
-	kind   wire.Kind
-	queue  string
+	stream
 	now    func() time.Time
 	writer *writer // nil until it is needed
 
@@ -49,7 +28,7 @@ type Log struct {
 // New contacts nothing.
 func New(conn *wire.Conn, lock wire.Ref) *Log {
 	return &Log{
-		conn: conn, kind: lock.Kind, queue: wire.LogQueue(lock.Name), now: time.Now,
+		stream: stream{conn, lock.Kind, wire.LogQueue(lock.Name)}, now: time.Now,
 		follows: conn.MayGrantTwice(),
 	}
 }
@@ -122,62 +101,6 @@ func (l *Log) close() {
 		l.writer.channel.CloseLater()
 		l.writer = nil
 	}
-}
-
-// declare also proves that a queue of that name is a log: with other arguments the broker
-// answers 406, and for an exclusive queue 405.
-func (l *Log) declare(channel *wire.Channel) error {
-	_, err := channel.QueueDeclare(l.queue, true, false, false, false, logArgs())
-	return err
-}
-
-// find is declare for a log that has to exist.
-func (l *Log) find(channel *wire.Channel) error {
-	_, err := channel.QueueDeclarePassive(l.queue, true, false, false, false, nil)
-	if err != nil {
-		return err
-	}
-	return l.declare(channel)
-}
-
-// explain makes an error for the caller. It leaves nil, and errors that say enough.
-func (l *Log) explain(doing string, err error) error {
-	var known *fault.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	refusal := &fault.Error{
-		Kind: fault.ErrNotALock,
-		Text: fmt.Sprintf("cannot %s the history %q on %s: %s",
-			doing, l.queue, l.conn.Broker, wire.OneLine(err)),
-		Err: err,
-	}
-	switch code := wire.Code(err); {
-	case code == amqp.NotFound || errors.Is(err, errGone):
-		refusal.Kind = fault.ErrNotFound
-		refusal.Text = fmt.Sprintf("there is no history %q on %s", l.queue, l.conn.Broker)
-		refusal.Hint = "a lock has one once a run with --history has held it"
-	case errors.Is(err, errNoToken):
-		refusal.Hint = fmt.Sprintf("somebody has forged a record: amqprun destroy deletes the lock "+
-			"with its history, rabbitmqctl delete_queue %q the history alone: %s",
-			l.queue, wire.Manual+"explanation/history.md#what-is-promised")
-	case isWithoutReplica(err):
-		refusal.Kind = fault.ErrUnreachable
-		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
-	case code == amqp.PreconditionFailed && isWithoutStreams(err):
-		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
-	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
-		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
-			"or name the lock differently"
-	default:
-		return wire.Refused(l.conn.Broker, fmt.Sprintf("%s the history %q", doing, l.queue), err)
-	}
-	return refusal
-}
-
-func isWithoutStreams(err error) bool {
-	return strings.Contains(err.Error(), "invalid arg 'x-queue-type'") ||
-		strings.Contains(err.Error(), "feature flag")
 }
 
 // writer is a channel that appends records.

@@ -49,10 +49,9 @@ func deleteQueue(t testing.TB, l *Log) {
 
 // at is the same log, by a connection of its own and with a clock that is wrong.
 func (l *Log) at(t testing.TB, wrong time.Duration) *Log {
-	return &Log{
-		conn: testConn(t), kind: l.kind, queue: l.queue,
-		now: func() time.Time { return time.Now().Add(wrong) }, follows: l.follows,
-	}
+	other := l.on(testConn(t))
+	other.now = func() time.Time { return time.Now().Add(wrong) }
+	return other
 }
 
 // deadline ends what hangs.

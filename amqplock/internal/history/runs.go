@@ -139,13 +139,6 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 	}
 }
 
-// concerns reports whether an entry is a grant or an end of this lock: a mutex and a
-// semaphore of one name share a log.
-func (l *Log) concerns(e entry) bool {
-	return e.record != nil && e.record.Kind == l.kind &&
-		(e.record.Type == TypeGrant || e.record.Type == TypeEnd)
-}
-
 // Began is when the lock was granted.
 func (r Run) Began() time.Time {
 	if r.Grant != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -175,7 +176,7 @@ func notAcquired(ctx context.Context, cfg Config, broker string, busy error) err
 	default:
 		e.Text += fmt.Sprintf(": %v", e.Err)
 	}
-	switch change := "amqprun change --semaphore " + shellWord(cfg.Name) + " --to N"; {
+	switch change := "amqprun change --semaphore " + shellescape.Quote(cfg.Name) + " --to N"; {
 	case errors.Is(busy, errPaused):
 		e.Hint = change + " gives it slots"
 	case errors.Is(busy, fault.ErrTooFew):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/cenkalti/backoff/v4"
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -166,7 +167,7 @@ func (a *admin) exclusively(ctx context.Context, f func() error) error {
 			Text: fmt.Sprintf("%s on %s cannot be changed: another administrator, or a mutex of the "+
 				"same name, holds queue %q", a.ref, a.link.Lock.Broker, mutex),
 			Hint: fmt.Sprintf("try again in a moment; amqprun status --mutex %s shows a mutex of that name",
-				shellWord(mutex)),
+				shellescape.Quote(mutex)),
 		}
 	}
 	if err != nil {
@@ -266,7 +267,7 @@ func (a *admin) addAlone(ctx context.Context, f func() error) error {
 			Text: fmt.Sprintf("%s on %s gets no more slots now: a run has all of them for itself",
 				a.ref, a.link.Lock.Broker),
 			Hint: fmt.Sprintf("try again when that run has ended; amqprun status --semaphore %s shows it",
-				shellWord(a.ref.Name)),
+				shellescape.Quote(a.ref.Name)),
 		}
 	case errors.Is(err, fault.ErrAccess):
 		a.link.Broker.Debugf("adding slots beside a holder of all of them, if there is one: %v", err)

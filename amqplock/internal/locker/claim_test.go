@@ -17,7 +17,7 @@ func TestNoAnswerIsNoLock(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	link := &wire.Link{Lock: &wire.Conn{}}
+	link := &wire.Link{Pair: wire.Pair{Lock: &wire.Conn{}}}
 	lock := wire.Ref{Kind: wire.Mutex, Name: "m"}
 	refused := &amqp.Error{Code: amqp.ResourceLocked, Server: true}
 	looked := false

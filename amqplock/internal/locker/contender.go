@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // contender wants the lock: an attempt, the participant that shows itself meanwhile, and
@@ -44,7 +47,7 @@ func (c *contender) compareSize(ctx context.Context) {
 		}
 	}
 	c.cfg.Warnf("%s has %s %d; amqprun change --semaphore %s --to %d resizes it",
-		c.cfg.Ref, how, want, shellWord(c.cfg.Name), want)
+		c.cfg.Ref, how, want, shellescape.Quote(c.cfg.Name), want)
 }
 
 // abandon ends a contender that did not get the lock. Where the broker does not answer it
@@ -57,4 +60,14 @@ func (c *contender) abandon() {
 	c.putBack(ctx)
 	c.link.Close()
 	c.who.Wait()
+}
+
+// cutOff returns an error if the lock connection has ended: another may have the lock.
+func (c *contender) cutOff(doing string) error {
+	if !c.link.Lock.IsClosed() {
+		return nil
+	}
+	<-c.link.Lock.Ended
+	return wire.Refused(c.link.Lock.Broker, doing+" "+c.cfg.Ref.String(),
+		wire.ConnectionLost(c.link.Lock.Why))
 }

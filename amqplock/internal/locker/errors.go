@@ -3,8 +3,9 @@ package locker
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"al.essio.dev/pkg/shellescape"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
@@ -21,7 +22,7 @@ func NoSemaphore(name, broker string) error {
 		Kind: fault.ErrNotFound,
 		Text: fmt.Sprintf("there is no semaphore %q on %s", name, broker),
 		Hint: fmt.Sprintf("create it with: amqprun change --semaphore %s --to N, or give --create N",
-			shellWord(name)),
+			shellescape.Quote(name)),
 	}
 }
 
@@ -32,15 +33,6 @@ func NotALock(queue, broker string) error {
 		Text: fmt.Sprintf("queue %q on %s is not exclusive: it is a work queue, no lock", queue, broker),
 		Hint: "name the lock differently",
 	}
-}
-
-// shellWord is the name as one word of a command line.
-func shellWord(name string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,-"
-	if strings.Trim(name, plain) == "" {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // reservedError says that what was granted is reserved for other runs.
@@ -57,3 +49,9 @@ func (e *reservedError) Error() string {
 
 // Is makes it one of the reasons why others wait.
 func (e *reservedError) Is(target error) bool { return target == fault.ErrBusy }
+
+// cutError is the reason of a loss that says nothing about the lock: the connection has
+// ended, or the broker is silent.
+type cutError struct{ error }
+
+func (e *cutError) Unwrap() error { return e.error }

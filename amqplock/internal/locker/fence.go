@@ -98,16 +98,6 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	}
 }
 
-// cutOff returns an error if the lock connection has ended: another may have the lock.
-func (c *contender) cutOff(doing string) error {
-	if !c.link.Lock.IsClosed() {
-		return nil
-	}
-	<-c.link.Lock.Ended
-	return wire.Refused(c.link.Lock.Broker, doing+" "+c.cfg.Ref.String(),
-		wire.ConnectionLost(c.link.Lock.Why))
-}
-
 // fence appends the grant of these slots.
 func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
 	r.holds(slots)

@@ -47,7 +47,7 @@ type keeper struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup // what ends with the connections
 
-	changing sync.Mutex // has who calls OnChange: the last call has the newest set
+	changing sync.Mutex // is locked for OnChange, so its last call has the newest set
 	renewing sync.Mutex
 	onRenew  func(stopAt, until time.Duration)
 	losing   sync.Mutex
@@ -153,8 +153,8 @@ func (k *keeper) keepChecking() {
 	}
 }
 
-// checkInTurn returns false when the check has proven nothing, and logs that; and the
-// first one.
+// checkInTurn reports whether check i has proven something, or the checks are over. It
+// logs the first success, and each failure.
 func (k *keeper) checkInTurn(i int, c check, first bool) bool {
 	begun := time.Now()
 	err := k.check(k.checking, i, c)
@@ -286,16 +286,10 @@ func (k *keeper) connectionEnded() {
 func (k *keeper) expire() {
 	if oldest := k.lease.Oldest(); k.cfg.clock.Now() >= k.lease.StopAt() {
 		k.lose(k.String(), &cutError{fmt.Errorf(
-			"the %s got no answer, and the lease of twice the heartbeat (%s) is running out",
+			"the %s got no answer, and the lease of 1.9 heartbeats of %s is running out",
 			oldest.Check, k.lease.Heartbeat())})
 	}
 }
-
-// cutError is the reason of a loss that says nothing about the lock: the connection has
-// ended, or the broker is silent.
-type cutError struct{ error }
-
-func (e *cutError) Unwrap() error { return e.error }
 
 // lose ends the lock; the first reason counts.
 func (k *keeper) lose(what string, reason error) {

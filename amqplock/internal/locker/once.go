@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 )
@@ -35,6 +37,6 @@ func (c *contender) ranAlready(ctx context.Context) error {
 		Text: fmt.Sprintf("%s on %s was not acquired: a run of %s has succeeded at %s, %s ago",
 			c.cfg.Ref, c.link.Lock.Broker, run.Writer(), run.At.Local().Format(time.DateTime),
 			max(grant.At.Sub(run.At), 0).Round(time.Second)),
-		Hint: fmt.Sprintf("amqprun history --mutex %s lists the runs", shellWord(c.cfg.Name)),
+		Hint: fmt.Sprintf("amqprun history --mutex %s lists the runs", shellescape.Quote(c.cfg.Name)),
 	}
 }

@@ -27,7 +27,7 @@ func TestAnEndIsNotTriedForACallerThatHasGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &recorder{cfg: cfg, written: true}
-	r.end(ctx, &wire.Link{Broker: cfg.Broker}, Ending{}, false)
+	r.end(ctx, &wire.Link{Pair: wire.Pair{Broker: cfg.Broker}}, Ending{}, false)
 	if dials != 3 {
 		t.Errorf("it was tried %d times", dials)
 	}

@@ -150,9 +150,9 @@ func TestCloseAfterAnAlarm(t *testing.T) {
 	for alarm, want := range map[bool]time.Duration{false: wire.CloseTime, true: 0} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			lock, _ := held5s(t, cfg)
-			talk := lock.link.Publish()
+			publish := lock.link.Publish()
 			p.answer(func(r *request) bool { return r.method == "close" })
-			peer := p.connOf(talk)
+			peer := p.connOf(publish)
 			p.mu.Lock()
 			peer.alarm("low on memory")
 			if !alarm {
@@ -161,7 +161,7 @@ func TestCloseAfterAnAlarm(t *testing.T) {
 			p.mu.Unlock()
 			synctest.Wait()
 			began := time.Now()
-			talk.Close()
+			publish.Close()
 			if took := time.Since(began); took != want {
 				t.Errorf("alarm %t: took %s, want %s", alarm, took, want)
 			}

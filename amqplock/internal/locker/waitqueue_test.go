@@ -296,9 +296,9 @@ func TestReleaseInAnAlarmWaitsForNothing(t *testing.T) {
 		if err := lock.link.OpenPublish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		talk := p.connOf(lock.link.Publish())
+		publish := p.connOf(lock.link.Publish())
 		p.mu.Lock()
-		talk.alarm("low on memory")
+		publish.alarm("low on memory")
 		p.mu.Unlock()
 		synctest.Wait()
 		begun := time.Now()

@@ -112,7 +112,7 @@ func (o *oracle) observe(e broker.Event) {
 			o.holds[e.Socket] = true
 			o.separate(e.Socket)
 		}
-	case broker.Talked:
+	case broker.Published:
 		o.talks[e.Socket] = true
 		o.separate(e.Socket)
 	case broker.Freed:

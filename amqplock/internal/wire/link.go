@@ -7,30 +7,19 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Link is the two connections of one party to a lock. The lock connection declares,
-// checks and deletes, and never publishes. In a memory or disk alarm RabbitMQ stops
-// reading from every connection that has published, for as long as the alarm lasts. The
-// publish connection publishes (probes, hints) and joins the wait queue. It may come
-// and go.
+// Link is how one party to a lock reaches the broker. It asks over the publish connection
+// which queues there are.
 //
 // One goroutine at a time uses a Link.
 type Link struct {
-	Broker   Broker
-	Lock     *Conn
-	Requests *RequestChannel // of the lock connection
+	Pair
 
-	// OnPublish, if not nil, is called with each new publish connection.
-	OnPublish func(*Conn)
-	// PublishHeartbeat, if not 0, is that of new publish connections.
-	PublishHeartbeat time.Duration
 	// Expect is how many slots the semaphore probably has, 0 if nobody knows. To know it
 	// makes Find faster.
 	Expect int
 
-	publish  *Conn // nil until it is needed
-	messages *RequestChannel
-	prober   *prober // nil until it is needed
-	mute     bool    // we may not publish, and so not ask
+	prober *prober // nil until it is needed; see Probes
+	mute   bool    // we may not publish, and so not ask
 }
 
 // Connect opens the lock connection.
@@ -47,82 +36,13 @@ func Connect(ctx context.Context, b Broker) (*Link, error) {
 	}
 	b.Debugf("connected to %s in %s, RabbitMQ %v, heartbeat %s",
 		lock.Broker, Took(begun), lock.Properties["version"], lock.Config.Heartbeat)
-	return &Link{Broker: b, Lock: lock, Requests: NewRequestChannel(lock)}, nil
+	return &Link{Pair: Pair{Broker: b, Lock: lock, Requests: NewRequestChannel(lock)}}, nil
 }
 
 // Sibling is a link with the same lock connection, which only l closes, and a publish
 // connection of its own.
 func (l *Link) Sibling() *Link {
-	return &Link{Broker: l.Broker, Lock: l.Lock, Requests: l.Requests}
-}
-
-// UsePublish makes c the publish connection of a link that has none.
-func (l *Link) UsePublish(c *Conn) {
-	l.publish, l.messages = c, NewRequestChannel(c)
-	if l.OnPublish != nil {
-		l.OnPublish(c)
-	}
-}
-
-// OpenPublish opens the publish connection unless it is open.
-func (l *Link) OpenPublish(ctx context.Context) error {
-	if l.publish != nil && !l.publish.IsClosed() {
-		return nil
-	}
-	l.AbortPublish()
-	b := l.Broker
-	if l.PublishHeartbeat != 0 {
-		b.Heartbeat = l.PublishHeartbeat
-	}
-	c, err := b.Open(ctx, ForPublish)
-	if err != nil {
-		return err
-	}
-	l.UsePublish(c)
-	return nil
-}
-
-// Publish is the publish connection, nil if there is none. It may have ended.
-func (l *Link) Publish() *Conn { return l.publish }
-
-// Messages is a request channel of the publish connection, for messages.
-func (l *Link) Messages() *RequestChannel { return l.messages }
-
-// AbortPublish aborts the publish connection if there is one.
-func (l *Link) AbortPublish() {
-	if l.publish != nil {
-		l.publish.Abort()
-		l.publish, l.prober = nil, nil
-	}
-}
-
-// ClosePublish closes the publish connection, if there is one, in the protocol's way.
-func (l *Link) ClosePublish() {
-	if l.publish != nil {
-		l.publish.Close()
-		l.AbortPublish()
-	}
-}
-
-// Close closes both connections in the protocol's way, at the same time. Where the broker
-// does not answer it aborts them after CloseTime.
-func (l *Link) Close() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if l.publish != nil {
-			l.publish.Close()
-		}
-	}()
-	l.Lock.Close()
-	<-done
-	l.Abort()
-}
-
-// Abort closes both sockets.
-func (l *Link) Abort() {
-	l.AbortPublish()
-	l.Lock.Abort()
+	return &Link{Pair: Pair{Broker: l.Broker, Lock: l.Lock, Requests: l.Requests}}
 }
 
 // Timed is Call with the bound of Broker.ConnectTimeout. Where the broker does not
@@ -212,7 +132,9 @@ func (l *Link) FreeNow(ctx context.Context, lock Ref) (free bool, slots int) {
 }
 
 // Probes reports whether a question costs one round trip: all that it needs is open.
-func (l *Link) Probes() bool { return l.publish != nil && l.prober != nil }
+func (l *Link) Probes() bool {
+	return l.publish != nil && l.prober != nil && l.prober.conn == l.publish
+}
 
 // canAsk reports whether a question can go out at once, over the connection that there
 // is.
@@ -273,7 +195,7 @@ func (l *Link) OpenProber(ctx context.Context) error {
 	if c.Blocked() {
 		return Refused(l.Lock.Broker, "publish", &AlarmError{"memory or disk"})
 	}
-	if l.prober != nil {
+	if l.Probes() {
 		return nil
 	}
 	var err error

@@ -30,6 +30,7 @@ const barrier = "amq.amqprun.barrier"
 // queue in their order. The confirm of the last one, the barrier, comes behind all
 // returns.
 type prober struct {
+	conn    *Conn
 	channel *Channel
 	returns chan amqp.Return
 	alarms  <-chan amqp.Blocking
@@ -46,6 +47,7 @@ func newProber(ctx context.Context, c *Conn) (*prober, error) {
 		return nil, err
 	}
 	return &prober{
+		conn:    c,
 		channel: channel,
 		returns: channel.NotifyReturn(make(chan amqp.Return, window+1)),
 		alarms:  c.alarms,

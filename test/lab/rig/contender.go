@@ -298,17 +298,3 @@ func (c *Contender) AwaitGuard() {
 		return false
 	})
 }
-
-// AwaitExit waits for amqprun's end and checks its exit status.
-func (c *Contender) AwaitExit(status int) {
-	c.lock.t.Helper()
-	select {
-	case <-c.done:
-	case <-time.After(Patience):
-		c.lock.Verdict(0) // perhaps the oracle knows why
-		c.lock.t.Fatalf("%s did not end in %s", c.ID, Patience)
-	}
-	if got := c.cmd.ProcessState.ExitCode(); got != status {
-		c.lock.t.Errorf("%s exited with %d, want %d", c.ID, got, status)
-	}
-}

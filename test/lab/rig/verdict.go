@@ -59,3 +59,17 @@ func (l *Lock) Grants(freed map[string]time.Duration) (grants []oracle.Grant) {
 	}
 	return grants
 }
+
+// AwaitExit waits for amqprun's end and checks its exit status.
+func (c *Contender) AwaitExit(status int) {
+	c.lock.t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(Patience):
+		c.lock.Verdict(0) // perhaps the oracle knows why
+		c.lock.t.Fatalf("%s did not end in %s", c.ID, Patience)
+	}
+	if got := c.cmd.ProcessState.ExitCode(); got != status {
+		c.lock.t.Errorf("%s exited with %d, want %d", c.ID, got, status)
+	}
+}

@@ -10,14 +10,14 @@ type Kind string
 
 // The kinds of events.
 const (
-	Granted  Kind = "granted"  // an exclusive queue was declared
-	Freed    Kind = "freed"    // it is gone
-	Answer   Kind = "answer"   // its owner has heard that it has it
-	Majority Kind = "majority" // basic.get on a quorum queue was answered well
-	Joined   Kind = "joined"   // a consumer
-	Left     Kind = "left"     // a consumer
-	Talked   Kind = "talked"   // a connection has published for the first time
-	Refused  Kind = "refused"  // a whole connection, with the reason in Text
+	Granted   Kind = "granted"   // an exclusive queue was declared
+	Freed     Kind = "freed"     // it is gone
+	Answer    Kind = "answer"    // its owner has heard that it has it
+	Majority  Kind = "majority"  // basic.get on a quorum queue was answered well
+	Joined    Kind = "joined"    // a consumer
+	Left      Kind = "left"      // a consumer
+	Published Kind = "published" // a connection has published for the first time
+	Refused   Kind = "refused"   // a whole connection, with the reason in Text
 )
 
 // Ending is how a connection has ended.
@@ -55,7 +55,7 @@ func (c *conn) observe(k Kind, q *queue) {
 func (c *conn) publishes() {
 	if !c.published {
 		c.published = true
-		c.b.options.Observe(Event{Kind: Talked, At: time.Now(), Socket: c.socket})
+		c.b.options.Observe(Event{Kind: Published, At: time.Now(), Socket: c.socket})
 	}
 	if c.blocking && !c.blocked {
 		c.blocked = true

@@ -315,12 +315,3 @@ func (r *reader) value() any {
 		return nil
 	}
 }
-
-// number is for numbers that are known to be some.
-func number(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		panic(err)
-	}
-	return n
-}

@@ -12,6 +12,9 @@ import (
 // protocolHeader is what a client of AMQP 0-9-1 begins with.
 const protocolHeader = "AMQP\x00\x00\x09\x01"
 
+// patience bounds the wait for an answer.
+const patience = 15 * time.Second
+
 // connect logs in. Words are NAME=VALUE of user, password, vhost and heartbeat. A script
 // gives those that are not the usual ones. The client never sends a heartbeat. The
 // greeting is from the broker. After a refusal there is no connection, and no error.

@@ -25,9 +25,6 @@ type Broker struct {
 	Quiet time.Duration
 }
 
-// patience bounds the wait for an answer.
-const patience = 15 * time.Second
-
 // Play runs a script and returns its transcript: after each step what every client
 // got meanwhile. A step without an answer is no error.
 func Play(script string, broker Broker) (transcript string, err error) {

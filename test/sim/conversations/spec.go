@@ -1,6 +1,9 @@
 package conversations
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // method is one of AMQP 0-9-1 and of RabbitMQ's extensions that amqprun's protocol uses.
 // https://www.rabbitmq.com/amqp-0-9-1-reference
@@ -132,4 +135,13 @@ func (m *method) answers(request string) bool {
 // isAnswered reports whether the broker answers the method by another one.
 func (m *method) isAnswered() bool {
 	return m.name == "basic.get" || named(m.name+"-ok") != nil
+}
+
+// number is for numbers that are known to be some.
+func number(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
