@@ -27,9 +27,32 @@ type crowd struct {
 
 const crowdCommand = `echo "+ $AMQPRUN_SLOT" && head -c 1 "$1" >/dev/null && echo "- $AMQPRUN_SLOT"`
 
+// wantSlot makes a process that wants a slot of the semaphore.
+func (b *bench) wantSlot(semaphore string) func(i int, command ...string) *exec.Cmd {
+	return func(_ int, command ...string) *exec.Cmd {
+		argv := append([]string{"--connect-timeout", "1m", "--progress", "0",
+			"--semaphore", semaphore, "--"}, command...)
+		return exec.Command(b.amqprun, argv...)
+	}
+}
+
+// wantOwn makes a process of minimal, which has a lock of its own. It asks what amqprun
+// asks for a slot.
+func (b *bench) wantOwn(name string) func(i int, command ...string) *exec.Cmd {
+	return func(i int, command ...string) *exec.Cmd {
+		lock := fmt.Sprintf("%s-%d", name, i)
+		argv := append([]string{"-checked", "-slot", lock}, command...)
+		p := exec.Command(b.minimal, argv...)
+		p.Env = append(os.Environ(), fmt.Sprintf("AMQPRUN_SLOT=%d", i))
+		return p
+	}
+}
+
 // gather starts n processes as fast as it can.
-func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
-	fifo := filepath.Join(b.dir, semaphore+".fifo")
+func (b *bench) gather(
+	name string, n int, process func(i int, command ...string) *exec.Cmd,
+) (_ *crowd, err error) {
+	fifo := filepath.Join(b.dir, name+".fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return nil, err
 	}
@@ -49,9 +72,8 @@ func (b *bench) gather(semaphore string, n int) (_ *crowd, err error) {
 		_ = said.Close()
 	}()
 	c.began = time.Now()
-	for range n {
-		p := exec.Command(b.amqprun, "--connect-timeout", "1m", "--progress", "0", "--semaphore",
-			semaphore, "--", "sh", "-c", crowdCommand, "sh", fifo)
+	for i := range n {
+		p := process(i, "sh", "-c", crowdCommand, "sh", fifo)
 		p.Stdout, p.Stderr = c.pipe, os.Stderr
 		if err := p.Start(); err != nil {
 			c.disperse()
@@ -114,36 +136,49 @@ func (b *bench) burst() (_ *table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.destroy(name)) }()
-	var firsts, lasts []time.Duration
+	var firsts, lasts, floors []time.Duration
 	var refusals []int
 	for range b.bursts {
 		before, err := b.broker.refusals()
 		if err != nil {
 			return nil, err
 		}
-		c, err := b.gather(name, n)
+		starts, err := b.atOnce(name, n, b.wantSlot(name))
 		if err != nil {
-			return nil, err
-		}
-		if err := c.await(n, "+"); err != nil {
-			c.disperse()
-			return nil, err
-		}
-		firsts, lasts = append(firsts, c.starts[0]), append(lasts, c.starts[n-1])
-		if err := errors.Join(c.letGo(n), c.await(n, "-"), c.leave()); err != nil {
 			return nil, err
 		}
 		after, err := b.broker.refusals()
 		if err != nil {
 			return nil, err
 		}
+		firsts, lasts = append(firsts, starts[0]), append(lasts, starts[n-1])
 		refusals = append(refusals, after-before)
+		if starts, err = b.atOnce("minimal", n, b.wantOwn("minimal")); err != nil {
+			return nil, err
+		}
+		floors = append(floors, starts[n-1])
 	}
 	t := newTable(fmt.Sprintf("%d processes at once, %d free slots, %d times.", n, n, b.bursts),
 		"median", "")
 	t.add("ms until the first command runs", ms(median(firsts)))
-	t.add("ms until the last command runs", ms(median(lasts)))
+	t.add("ms until the last command runs (/ minimal -checked -slot)",
+		pair(ms(median(lasts)), ratio(median(lasts), median(floors))))
 	slices.Sort(refusals)
 	t.add("claims refused (405)", fmt.Sprint(refusals[len(refusals)/2]))
 	return t, nil
+}
+
+// atOnce starts n processes, and returns when each command began, in order.
+func (b *bench) atOnce(
+	name string, n int, process func(i int, command ...string) *exec.Cmd,
+) ([]time.Duration, error) {
+	c, err := b.gather(name, n, process)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.await(n, "+"); err != nil {
+		c.disperse()
+		return nil, err
+	}
+	return c.starts, errors.Join(c.letGo(n), c.await(n, "-"), c.leave())
 }

@@ -24,7 +24,7 @@ func (b *bench) many() (_ *table, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := b.gather(name, 2*slots)
+	c, err := b.gather(name, 2*slots, b.wantSlot(name))
 	if err != nil {
 		return nil, err
 	}

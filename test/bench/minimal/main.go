@@ -2,38 +2,45 @@
 // around a command. It connects, opens a channel, declares an exclusive queue, runs the
 // command, and closes. It checks nothing and survives nothing; amqprun is measured
 // against it. With -line it also waits for its turn, and gives the lock to the next by
-// deleting it and sending a message.
+// deleting it and sending a message. With -checked it also asks what amqprun's promises
+// need, see grant, and gives the lock to the next. With -slot it also searches, on a
+// connection of its own, for a slot of the semaphore.
 package main
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
+)
+
+var (
+	line    = flag.Bool("line", false, "wait for the turn")
+	checked = flag.Bool("checked", false, "check the grant")
+	slot    = flag.Bool("slot", false, "look for a slot first")
 )
 
 func main() {
-	args, line := os.Args[1:], false
-	if args[0] == "-line" {
-		args, line = args[1:], true
-	}
-	if err := run(args[0], line, args[1], args[2:]); err != nil {
+	flag.Parse()
+	if err := run(flag.Arg(0), flag.Arg(1), flag.Args()[2:]); err != nil {
 		panic(err)
 	}
 }
 
-func run(lock string, line bool, name string, args []string) error {
-	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
+func run(lock, name string, args []string) error {
+	connection, channel, err := connect()
 	if err != nil {
 		return err
 	}
-	channel, err := connection.Channel()
-	if err != nil {
-		return err
+	if *checked {
+		err = grant(connection, channel, lock)
+	} else {
+		err = claim(channel, lock)
 	}
-	err = claim(channel, lock)
-	if refusal := (*amqp.Error)(nil); line && errors.As(err, &refusal) &&
+	if refusal := (*amqp.Error)(nil); *line && errors.As(err, &refusal) &&
 		refusal.Code == amqp.ResourceLocked {
 		channel, err = wait(connection, lock)
 	}
@@ -45,7 +52,7 @@ func run(lock string, line bool, name string, args []string) error {
 	if err := command.Run(); err != nil {
 		return err
 	}
-	if line {
+	if *line || *checked {
 		if _, err := channel.QueueDelete(lock, false, false, false); err != nil {
 			return err
 		}
@@ -54,6 +61,63 @@ func run(lock string, line bool, name string, args []string) error {
 		}
 	}
 	return connection.Close()
+}
+
+// witness is a quorum queue that amqprun has created for its mutexes.
+const witness = "amqprun-witness"
+
+// connect returns when the lock connection and, with -slot, the search are done.
+func connect() (*amqp.Connection, *amqp.Channel, error) {
+	var group errgroup.Group
+	if *slot {
+		group.Go(search)
+	}
+	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
+	if err != nil {
+		return nil, nil, err
+	}
+	channel, err := connection.Channel()
+	if err != nil {
+		return nil, nil, err
+	}
+	return connection, channel, group.Wait()
+}
+
+// search asks one question, as if for a slot. The connection stays open, for what amqprun
+// publishes.
+func search() error {
+	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
+	if err != nil {
+		return err
+	}
+	channel, err := connection.Channel()
+	if err != nil {
+		return err
+	}
+	_, err = channel.QueueDeclarePassive(witness, true, false, false, false, nil)
+	return err
+}
+
+// grant claims the lock, reads from a quorum queue beside that, and then looks whether
+// the lock is still there. So the grant is proven by a majority.
+func grant(connection *amqp.Connection, channel *amqp.Channel, lock string) error {
+	var group errgroup.Group
+	group.Go(func() error {
+		majority, err := connection.Channel()
+		if err != nil {
+			return err
+		}
+		_, _, err = majority.Get(witness, true)
+		return err
+	})
+	if err := claim(channel, lock); err != nil {
+		return err
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	_, err := channel.QueueDeclarePassive(lock, false, false, true, false, nil)
+	return err
 }
 
 func claim(channel *amqp.Channel, lock string) error {
