@@ -107,8 +107,8 @@ func (h *Holder) release(ctx context.Context) error {
 	defer cancel()
 	h.stop()
 	h.expiry.Stop()
-	// What alarm and watch have not reported yet. The work has ended: what ends the connection
-	// from now on is no loss.
+	// The alarm and watch may not have reported these yet. The work has ended, so a
+	// connection that ends from now on is no loss.
 	h.expire()
 	if h.link.Lock.IsClosed() {
 		h.connectionEnded()

@@ -63,7 +63,8 @@ func TestPaceOfARegain(t *testing.T) {
 	})
 }
 
-// The lock connection's node refuses a slot that that of the publish connection sees free.
+// The node of the lock connection refuses a slot. That of the publish connection sees it
+// free.
 func TestPaceOfADrain(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
