@@ -33,7 +33,8 @@ func (l *Lock) Context() context.Context { return l.ctx }
 
 // Release gives the lock back; call it only when all work under the lock has ended. It
 // checks once more, so that a loss which nobody noticed is found. Then, as when the lock
-// was lost before, it returns that *Error of kind ErrLost; else nil. It ends all
+// was lost before, it returns that *Error of kind ErrLost; else nil. A connection that
+// ends, or a broker that falls silent, only after the call is no loss. It ends all
 // connections and goroutines of the lock. It takes no longer than ctx or
 // Broker.ConnectTimeout, whichever ends first, and two seconds. It may be called again,
 // and then returns the same.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/test/lab/proxy"
 	"github.com/amqprun/amqprun/test/program"
 )
 
@@ -85,6 +86,32 @@ func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 		t.Errorf("exit status %d, want 76", got)
 	}
 	p.noneLeft()
+}
+
+// TestCutDuringTheRelease: the connections end when amqprun deletes the lock's queue. The
+// command had ended under the lock, with a status of its own.
+func TestCutDuringTheRelease(t *testing.T) {
+	t.Parallel()
+	b := dial(t)
+	lock := program.LockName(t)
+	t.Cleanup(func() { program.Run(t, nil, "destroy", "--mutex", lock) })
+	way, through := b.behindProxy()
+	p := amqprun(t, through, "--history", "--mutex", lock, "--", "sh", "-c", untilGo)
+	p.begin()
+	p.await("log", "ready")
+	way.Break(proxy.At(50, 40, func() { // queue.delete
+		way.Break(proxy.None(), proxy.None())
+		way.Cut(true)
+	}), proxy.None())
+	p.let()
+	if got := p.end(); got != 7 {
+		t.Errorf("exit status %d, want 7", got)
+	}
+	p.noneLeft()
+	history := program.Run(t, nil, "history", "--json", "--mutex", lock).Stdout
+	if !strings.Contains(history, `"result":"ended","status":7`) {
+		t.Errorf("the history has %s", history)
+	}
 }
 
 // unread is a pipe that is full, for standard error; read empties it and returns, at the

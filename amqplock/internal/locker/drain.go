@@ -155,8 +155,8 @@ func (a *admin) awaitFree(ctx context.Context, last int) error {
 func (a *admin) removeFree(ctx context.Context, last int) (removed bool, err error) {
 	held := a.ref.Held(last)
 	err = a.claim(ctx, fmt.Sprintf("take slot %d", last), held)
-	if isBusy(err) {
-		return false, nil
+	if isBusy(err) { // perhaps for long: only the node of the publish connection sees it free
+		return false, wire.Pause(ctx, drainPoll)
 	}
 	if err != nil {
 		return false, err

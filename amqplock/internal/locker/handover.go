@@ -104,10 +104,6 @@ func (h *handover) armWill() error {
 // the end of a connection alone frees its queues some time later.
 func (h *handover) handBack(ctx context.Context) error {
 	begun := time.Now()
-	if h.link.Lock.IsClosed() {
-		h.connectionEnded()
-		return context.Cause(h.ctx)
-	}
 	h.will.revoke()
 	h.checker.preCheck.Store(nil) // the work has ended: no answer can hurt
 	queue := ""
@@ -156,12 +152,7 @@ func (h *handover) delete(ctx context.Context, waitQueue string) (waited bool, e
 			return false, nil
 		case waitQueue != "" && inUse(err, waitQueue): // which comes last: the rest has been done
 			return true, nil
-		case wire.Code(err) == 0 || h.link.Lock.IsClosed(): // perhaps before the work had ended
-			select {
-			case <-h.link.Lock.Ended:
-				h.connectionEnded()
-			case <-ctx.Done():
-			}
+		case wire.Code(err) == 0 || h.link.Lock.IsClosed(): // the work had ended before
 			return false, err
 		}
 		if wire.Ownership(err) == wire.Lost { // of which queue, the text of a long name does not say

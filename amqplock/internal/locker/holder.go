@@ -107,7 +107,12 @@ func (h *Holder) release(ctx context.Context) error {
 	defer cancel()
 	h.stop()
 	h.expiry.Stop()
-	h.expire() // what the alarm has not reported yet
+	// The alarm and watch may not have reported these yet. The work has ended, so a
+	// connection that ends from now on is no loss.
+	h.expire()
+	if h.link.Lock.IsClosed() {
+		h.connectionEnded()
+	}
 	h.finish(ctx)
 	h.following.close()
 	err := context.Cause(h.ctx)

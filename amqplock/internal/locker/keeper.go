@@ -93,8 +93,9 @@ func (k *keeper) Verify(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(k.ctx, cancel)() // no answer is waited for beyond the loss
 	k.expire()
+	pause := earlyChecks[0]
 	for i, c := range k.checks {
-		for {
+		for ; ; pause = min(2*pause, afterVain) {
 			err := k.check(ctx, i, c)
 			if err == nil {
 				break
@@ -106,7 +107,7 @@ func (k *keeper) Verify(ctx context.Context) error {
 				return context.Cause(k.ctx)
 			}
 			select {
-			case <-time.After(earlyChecks[0]):
+			case <-time.After(pause):
 			case <-k.ctx.Done():
 			case <-ctx.Done():
 				return explain(k.link, k.cfg.Ref, c, k.held.list(), err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -80,6 +81,20 @@ func TestReleaseReportsALateLoss(t *testing.T) {
 	if err := lock.link.Requests.Remove(cfg.Name); err != nil {
 		t.Fatal(err)
 	}
+	if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
+		t.Errorf("got %v, want ErrLost", err)
+	}
+}
+
+// The connection had ended before the work had, and nobody has noticed yet.
+func TestReleaseFindsTheEndOfTheConnection(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, wire.Mutex)
+	cfg.Dial = dialWire
+	lock := mustAcquire(t, cfg)
+	lock.stop()
+	_ = wireOf(lock).Conn.Close()
+	testbroker.Receive(t, "the end of the connection", lock.link.Lock.Ended)
 	if err := lock.Release(t.Context()); !errors.Is(err, fault.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
 	}

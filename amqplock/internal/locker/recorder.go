@@ -86,7 +86,8 @@ func (r *recorder) prepare(ctx context.Context, link *wire.Link) {
 }
 
 // end writes the end, and before it the grant if that is not in the log yet, best effort.
-// It tries for longer if the next run relies on the end.
+// It tries for longer if other runs rely on the end: those that would repeat a run that
+// has succeeded, or leave the lock alone.
 func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost bool) {
 	if !r.cfg.History || r.lost {
 		return
@@ -101,10 +102,16 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 		record.Read = r.follower.Mark() // the newest, and none if the log was deleted
 		r.follower.Dim()
 	}
+	needed := r.cfg.Once > 0 && !lost || r.cfg.Regain > 0
+	if !needed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, recordTime)
+		defer cancel()
+	}
 	err := r.append(ctx, link, record)
-	needed := r.cfg.Once > 0 || r.cfg.Regain > 0
-	for begun := time.Now(); err != nil && needed && !lost && time.Since(begun) < neededTime; {
-		if wire.Pause(ctx, neededRetry) != nil {
+	for begun := time.Now(); err != nil && time.Since(begun) < neededTime; {
+		again := needed || !lost && wire.Temporary(err) // a broker that has cut us off stays away
+		if !again || wire.Pause(ctx, retryPause) != nil {
 			break
 		}
 		err = r.append(ctx, link, record)
@@ -112,11 +119,11 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 	r.report(err)
 }
 
-// An end that others rely on is tried for neededTime, with pauses of neededRetry.
-const (
-	neededTime  = 3 * time.Second
-	neededRetry = 100 * time.Millisecond
-)
+// neededTime is for how long an end is tried again that others rely on.
+const neededTime = 3 * time.Second
+
+// retryPause is between two tries to write a record.
+const retryPause = 100 * time.Millisecond
 
 const withdrawTime = time.Second
 
@@ -169,13 +176,20 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	return e
 }
 
+// append tries once more when the connection has ended meanwhile. Then the record may be
+// in the log twice.
 func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
-	if err := r.reach(ctx, link); err != nil {
-		return err
+	for {
+		if err := r.reach(ctx, link); err != nil {
+			return err
+		}
+		err := r.log.Append(ctx, record)
+		if err == nil || !link.Publish().IsClosed() || wire.Pause(ctx, retryPause) != nil {
+			return err
+		}
 	}
-	return r.log.Append(ctx, record)
 }
 
 // reach opens the publish connection unless it is open.

@@ -28,6 +28,11 @@ const (
 	regainLast  = 500 * time.Millisecond
 )
 
+func regainPace() backoff.BackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(regainFirst),
+		backoff.WithMaxInterval(regainLast), backoff.WithMaxElapsedTime(0))
+}
+
 // Regain takes a lost lock again, before the wait queue, if nobody else has had it.
 // amqplock.Lock.Regain documents it.
 func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
@@ -38,10 +43,10 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Regain)
 	defer cancel()
 	h.disconnect()
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(regainFirst),
-		backoff.WithMaxInterval(regainLast), backoff.WithMaxElapsedTime(0))
+	// A new connection does not reset it: the broker may accept each, and refuse the claim.
+	pace := regainPace()
 	for {
-		next, err := h.regainOnce(ctx, pace)
+		next, err := h.regainOnce(ctx)
 		var final *finalError
 		switch {
 		case err == nil:
@@ -78,7 +83,7 @@ func (h *Holder) disconnect() {
 
 // regainOnce connects, and tries to take the lock until it has that or the connection
 // ends.
-func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder, error) {
+func (h *Holder) regainOnce(ctx context.Context) (*Holder, error) {
 	cfg := h.cfg
 	cfg.Slots = 0 // nothing is created again
 	c, err := redial(ctx, cfg, 0, func(error) bool { return true },
@@ -86,9 +91,8 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 	if err != nil {
 		return nil, err
 	}
-	pace.Reset()
 	c.ours, c.looked = h.ours, true
-	err = c.takeAgain(ctx, h.Slots()[0], pace)
+	err = c.takeAgain(ctx, h.Slots()[0])
 	if err == nil {
 		err = h.log.regain(ctx, c)
 	}
@@ -113,8 +117,8 @@ func (h *Holder) regainOnce(ctx context.Context, pace backoff.BackOff) (*Holder,
 
 // takeAgain claims this slot, 0 for a mutex, until it has that, the connection ends, or
 // the slot is gone.
-func (c *claims) takeAgain(ctx context.Context, slot int, pace backoff.BackOff) error {
-	for {
+func (c *claims) takeAgain(ctx context.Context, slot int) error {
+	for pace := regainPace(); ; {
 		err := c.claim(ctx, slot)
 		var gone *goneError
 		switch {

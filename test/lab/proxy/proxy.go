@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -44,8 +45,11 @@ func Blackhole() Fault {
 	return Fault{mute: true, frame: func(io.Writer, []byte) error { return nil }}
 }
 
-// frameHeartbeat is the type of a heartbeat frame, its first octet.
-const frameHeartbeat = 8
+// The types of frames, their first octet.
+const (
+	frameMethod    = 1
+	frameHeartbeat = 8
+)
 
 // Heartbeats lets heartbeats pass and nothing else: the peer seems to live and answers
 // nothing.
@@ -84,6 +88,21 @@ func After(n int) Fault {
 	var passed atomic.Int64
 	return Fault{mute: true, frame: func(to io.Writer, frame []byte) error {
 		if passed.Add(1) > int64(n) {
+			return nil
+		}
+		_, err := to.Write(frame)
+		return err
+	}}
+}
+
+// At calls then at the first frame of that method, by its numbers in AMQP. That frame and
+// those of its kind behind it do not pass.
+func At(class, method uint16, then func()) Fault {
+	var once sync.Once
+	numbers := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, class), method)
+	return Fault{frame: func(to io.Writer, frame []byte) error {
+		if frame[0] == frameMethod && bytes.HasPrefix(frame[7:], numbers) {
+			once.Do(then)
 			return nil
 		}
 		_, err := to.Write(frame)

@@ -94,6 +94,17 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestAtAMethod(t *testing.T) {
+	p, client, server := through(t)
+	consume := []byte{1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 20, 0xce}
+	publish := []byte{1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 40, 0xce}
+	met := make(chan struct{})
+	p.Break(At(60, 40, func() { close(met) }), None())
+	send(t, client, header, consume, publish, heartbeat, publish)
+	arrives(t, server, header, consume, heartbeat)
+	<-met
+}
+
 func TestEndComesThrough(t *testing.T) {
 	_, client, server := through(t)
 	_ = client.CloseWrite()
