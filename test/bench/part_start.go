@@ -13,7 +13,7 @@ const warmUps = 5
 // uncontended runs `true` under a free lock with each peer in turn. They take turns so
 // that whatever else the machine does meets all of them.
 func (b *bench) uncontended() (*table, error) {
-	// What amqprun's promises cost any program; after amqprun, which creates the witness.
+	// Any program pays for what amqprun promises. These are last: amqprun makes the witness.
 	peers := append(slices.Clone(b.peers),
 		peer{name: "minimal -checked", argv: with(b.minimal, "-checked", "LOCK")},
 		peer{name: "minimal -checked -slot", argv: with(b.minimal, "-checked", "-slot", "LOCK")})

@@ -81,9 +81,9 @@ func TestAnswersToHolder(t *testing.T) {
 		})
 }
 
-// The table has what an answer during Release means. A "late" loss is reported: the broker
-// has said that the lock was lost before. The end of the connection does not say that.
-// Nothing keeps the caller.
+// The table has what an answer during Release means. A "late" loss is reported: the
+// broker has said that the lock was lost before. The end of the connection does not say
+// that. Nothing keeps the caller.
 func TestAnswersToRelease(t *testing.T) {
 	t.Parallel()
 	each(t, []question{
