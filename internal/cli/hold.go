@@ -102,12 +102,13 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 		return job.HoldSpec{}, exit.Usagef(
 			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
+	var log *os.File
 	if o.holdLog != "" {
-		log, err := os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		var err error // a FIFO blocks here until somebody reads it, before the lock is held
+		log, err = os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			return job.HoldSpec{}, exit.Usagef("--log: %v", err)
 		}
-		_ = log.Close()
 	}
 	o.args = []string{"nobody"} // status shows the process in the place of a command
 	if process != nil {
@@ -124,7 +125,7 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	spec, err := specOf(o)
 	spec.Shown = "hold for " + spec.Shown
 	return job.HoldSpec{
-		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: o.holdLog,
+		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: log,
 	}, err
 }
 

@@ -156,9 +156,9 @@ func (c *Control) Hand(text string) bool {
 // any more.
 func (c *Control) Dropped() bool { return <-c.orders == dropIt }
 
-// Detach leaves the session and the standard streams of the caller, and closes all that
-// was inherited. Messages go to the end of the file log, or nowhere if that is empty.
-func Detach(log string) error {
+// Detach leaves the session, the directory and the standard streams of the caller.
+// Messages go to log, or nowhere if that is nil.
+func Detach(log *os.File) error {
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
@@ -168,11 +168,9 @@ func Detach(log string) error {
 	}
 	defer null.Close()
 	messages := null
-	if log != "" {
-		if messages, err = os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
-			return err
-		}
-		defer messages.Close()
+	if log != nil {
+		messages = log
+		defer log.Close()
 	}
 	_ = os.Chdir("/")
 	for to, from := range []*os.File{null, null, messages} {
