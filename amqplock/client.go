@@ -149,8 +149,9 @@ func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 }
 
 // History reads the last n runs of a lock from its history, those first that began first.
-// Whether a run without an end holds the lock is asked as Inspect does. The error matches
-// ErrNotFound where the lock has no history, and ErrNotALock where it cannot have one.
+// An n below 1 reads none. Whether a run without an end holds the lock is asked as Inspect
+// does. The error matches ErrNotFound where the lock has no history, and ErrNotALock where
+// it cannot have one.
 func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 	runs, err := locker.History(ctx, c.broker, wire.Ref(lock), n)
 	if err != nil {
