@@ -48,6 +48,9 @@ func Start(p *Process) (*Starter, error) {
 	unix.CloseOnExec(pair[1])
 	s := &Starter{control: os.NewFile(uintptr(pair[0]), "control"), signals: make(chan os.Signal, 8)}
 	theirs, err := unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD, firstFree)
+	if errors.Is(err, unix.EINVAL) { // no more are allowed
+		theirs, err = unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD, 3)
+	}
 	_ = unix.Close(pair[1])
 	if err != nil {
 		return nil, fmt.Errorf("cannot duplicate a descriptor: %w", err)
