@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,7 +54,7 @@ func search(name string) (path string, err error) {
 	if !set {
 		dirs = "/bin:/usr/bin"
 	}
-	for _, dir := range filepath.SplitList(dirs) {
+	for _, dir := range strings.Split(dirs, ":") {
 		if dir == "" {
 			dir = "."
 		}

@@ -57,6 +57,20 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestLookupHere: an empty directory in PATH is the current one, also if it is all.
+func TestLookupHere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("program", nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dirs := range []string{"", ":/no/such/directory", "/no/such/directory:"} {
+		t.Setenv("PATH", dirs)
+		if path, err := Lookup("program"); path != "./program" {
+			t.Errorf("PATH=%s: %q, %v", dirs, path, err)
+		}
+	}
+}
+
 // TestInterpreter: what Linux does with a #! line.
 func TestInterpreter(t *testing.T) {
 	t.Parallel()
