@@ -127,8 +127,8 @@ func (c *Client) Look(ctx context.Context, lock Ref) (Status, error) {
 }
 
 // Holders asks the participants alone who holds the lock, and leaves nothing in the
-// broker's log. Holders that do not answer are missing. For a semaphore it takes at least
-// half a second.
+// broker's log, nor in Broker.Log: a waiter may ask again and again. Holders that do not
+// answer are missing. For a semaphore it takes at least half a second.
 func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 	said, err := locker.Said(ctx, c.broker, wire.Ref(lock))
 	return holders(said), exported(ctx, err)

@@ -86,6 +86,7 @@ func processOf(o *options) (*background.Process, error) {
 
 // keep is what the process in the background does.
 func keep(o *options, c *console.Console, control *background.Control) error {
+	o.Broker.Log = c.Logger()
 	spec, err := holdSpecOf(o, control.Process)
 	background.CloseInherited() // not before the files of options are read
 	if err != nil {
