@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -27,6 +28,10 @@ func TestLookup(t *testing.T) {
 	if err := os.WriteFile(windows, []byte("#!/bin/sh\r\n"), 0); err != nil {
 		t.Fatal(err)
 	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", dir+":/no/such/directory")
 	for _, c := range []struct {
 		name, path string
@@ -40,6 +45,8 @@ func TestLookup(t *testing.T) {
 		{script, "", 126},
 		{windows, "", 126},
 		{dir, "", 126},
+		{"fifo", "", 126},
+		{fifo, "", 126},
 		{"nothing", "", 127},
 		{dir + "/nothing", "", 127},
 		{plain + "/nothing", "", 127},
