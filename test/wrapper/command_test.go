@@ -144,6 +144,20 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 // be nothing: make ignores 32.
 const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 
+// TestBlockedSignalsStayBlocked: no shell may come between, because dash unblocks all.
+func TestBlockedSignalsStayBlocked(t *testing.T) {
+	t.Parallel()
+	p := prepare(t, "-guard", "--", "grep", "^SigBlk", "/proc/self/status")
+	p.Path, p.Args = mustLook(t, "env"), append([]string{"env", "--block-signal=USR1"}, p.Args...)
+	p.Args[2] = os.Args[0]
+	var out strings.Builder
+	p.Stdout = &out
+	p.begin()
+	if code := p.end(); code != 0 || strings.TrimSpace(out.String()) != "SigBlk:\t0000000000000200" {
+		t.Errorf("exit status %d, %q", code, out.String())
+	}
+}
+
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
