@@ -19,8 +19,9 @@ func TestReservedThreadsStay(t *testing.T) {
 	}
 }
 
-// TestRunReservesThreads: before the start of the command, so also if that fails. How many
-// threads a process has without that differs, so only the reservation itself is sure.
+// TestRunReservesThreads: Run does so before the start of the command, also if that
+// fails. How many threads a process has without it differs, so to count them proves
+// nothing.
 func TestRunReservesThreads(t *testing.T) {
 	_, err := (&Command{Args: []string{"/no/such/command"}}).Run(t.Context())
 	if start := (*StartError)(nil); !errors.As(err, &start) {

@@ -13,7 +13,8 @@ type Run struct {
 }
 
 // Runs returns the last n runs under the lock, those first that began first, and none for
-// an n below 1. It reads, and appends nothing. The error matches ErrNotFound if there is no log.
+// an n below 1. It reads, and appends nothing. The error matches ErrNotFound if there is
+// no log.
 func (l *Log) Runs(ctx context.Context, n int) ([]Run, error) {
 	runs, _, err := l.runs(ctx, n)
 	return runs, err
