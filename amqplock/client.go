@@ -126,9 +126,10 @@ func (c *Client) Look(ctx context.Context, lock Ref) (Status, error) {
 	return newStatus(seen), exported(ctx, err)
 }
 
-// Holders asks the participants alone who holds the lock, and leaves nothing in the
-// broker's log. Holders that do not answer are missing. For a semaphore it takes at least
-// half a second.
+// Holders asks the participants alone who holds the lock. It leaves nothing in the
+// broker's log, and nothing in Broker.Log, because a waiter may ask again and again.
+// Holders that do not answer are missing. For a semaphore it takes at least half a
+// second.
 func (c *Client) Holders(ctx context.Context, lock Ref) ([]Participant, error) {
 	said, err := locker.Said(ctx, c.broker, wire.Ref(lock))
 	return holders(said), exported(ctx, err)
@@ -149,8 +150,9 @@ func (c *Client) Evict(ctx context.Context, lock Ref, id, by string) error {
 }
 
 // History reads the last n runs of a lock from its history, those first that began first.
-// Whether a run without an end holds the lock is asked as Inspect does. The error matches
-// ErrNotFound where the lock has no history, and ErrNotALock where it cannot have one.
+// An n below 1 reads none. Whether a run without an end holds the lock is asked as
+// Inspect does. The error matches ErrNotFound where the lock has no history, and
+// ErrNotALock where it cannot have one.
 func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 	runs, err := locker.History(ctx, c.broker, wire.Ref(lock), n)
 	if err != nil {

@@ -29,7 +29,8 @@ func (l *Lock) MayRegain() bool { return l.holder.MayRegain() }
 //
 // Regain fails with ErrLost if the history has a grant of the slot to another since ours,
 // or is gone. It fails if the slot was removed, and when the time of WithRegain or ctx is
-// over. The old Lock has to be released then, as always.
+// over. The old Lock has to be released then, as always. For a lock that was not lost
+// the error is of kind ErrConfig.
 //
 // It blocks for as long as WithRegain says, and two seconds more where the broker does
 // not answer.

@@ -17,6 +17,9 @@ const CanPause = true
 // outside it can fork before it has its signal, so freeze looks until nothing runs. The
 // descendants are quick to find, which a chain of processes that fork and end needs.
 func (r *family) freeze() bool {
+	if !seesProcesses() {
+		return false
+	}
 	begun := sys.Boottime()
 	if r.frozen == nil {
 		r.frozen = &freezer{spared: stoppedWithin(r.tree(), spareTime)}

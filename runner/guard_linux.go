@@ -113,6 +113,9 @@ func (g *Guard) start(o orders, id string) error {
 // replaced. The process has its end of the socket pair, and no other descriptor that it
 // keeps.
 func executeGuard(socket int) (pid int, err error) {
+	if !seesProcesses() {
+		return 0, errors.New("/proc does not show our processes")
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err

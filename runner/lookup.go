@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,7 +42,7 @@ func search(name string) (path string, err error) {
 		case info.IsDir():
 			err = syscall.EISDIR
 		default:
-			err = executable(name)
+			err = executable(name, info)
 		}
 		if err != nil {
 			return "", startError(name, err)
@@ -55,7 +54,7 @@ func search(name string) (path string, err error) {
 	if !set {
 		dirs = "/bin:/usr/bin"
 	}
-	for _, dir := range filepath.SplitList(dirs) {
+	for _, dir := range strings.Split(dirs, ":") {
 		if dir == "" {
 			dir = "."
 		}
@@ -64,7 +63,7 @@ func search(name string) (path string, err error) {
 		if err != nil || info.IsDir() {
 			continue
 		}
-		if executable(path) == nil {
+		if executable(path, info) == nil {
 			return path, nil
 		}
 		refused = path
@@ -75,8 +74,12 @@ func search(name string) (path string, err error) {
 	return "", &StartError{name, errors.New("command not found"), exitNotFound}
 }
 
-// executable asks with the effective user, as execve does.
-func executable(path string) error {
+// executable asks with the effective user, as execve does. A FIFO would block those who
+// look for its interpreter.
+func executable(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return syscall.EACCES
+	}
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
 }
 

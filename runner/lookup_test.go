@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -27,6 +28,10 @@ func TestLookup(t *testing.T) {
 	if err := os.WriteFile(windows, []byte("#!/bin/sh\r\n"), 0); err != nil {
 		t.Fatal(err)
 	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", dir+":/no/such/directory")
 	for _, c := range []struct {
 		name, path string
@@ -40,6 +45,8 @@ func TestLookup(t *testing.T) {
 		{script, "", 126},
 		{windows, "", 126},
 		{dir, "", 126},
+		{"fifo", "", 126},
+		{fifo, "", 126},
 		{"nothing", "", 127},
 		{dir + "/nothing", "", 127},
 		{plain + "/nothing", "", 127},
@@ -53,6 +60,20 @@ func TestLookup(t *testing.T) {
 		}
 		if path != c.path || code != c.code {
 			t.Errorf("%q: %q, %v, code %d; want %q, code %d", c.name, path, err, code, c.path, c.code)
+		}
+	}
+}
+
+// TestLookupHere: an empty directory in PATH is the current one, also if it is all.
+func TestLookupHere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("program", nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dirs := range []string{"", ":/no/such/directory", "/no/such/directory:"} {
+		t.Setenv("PATH", dirs)
+		if path, err := Lookup("program"); path != "./program" {
+			t.Errorf("PATH=%s: %q, %v", dirs, path, err)
 		}
 	}
 }

@@ -6,10 +6,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// procDir is /proc if that shows the processes that have our numbers. That of another PID
+// namespace has others, whom we would signal: unshare --pid does not mount its own.
+var procDir = sync.OnceValue(func() string {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return "/proc/none"
+	}
+	return "/proc"
+})
+
+// seesProcesses reports whether there is such a /proc. Without it only the group of a
+// command is known.
+func seesProcesses() bool { return procDir() == "/proc" }
 
 // proc is what /proc/PID/stat says of a process.
 type proc struct {
@@ -48,7 +62,7 @@ func (p proc) signal(signals ...syscall.Signal) {
 
 // handles reports whether a process catches or ignores s.
 func handles(pid int, s syscall.Signal) bool {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	status, err := os.ReadFile(procDir() + "/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return false
 	}
@@ -88,7 +102,7 @@ func (p proc) environ() (text []byte, sure bool) {
 func (p proc) environPlace() string {
 	place := strconv.Itoa(p.pid)
 	if p.exiting {
-		threads, _ := os.ReadDir("/proc/" + place + "/task")
+		threads, _ := os.ReadDir(procDir() + "/" + place + "/task")
 		for _, thread := range threads {
 			if thread.Name() != place {
 				return place + "/task/" + thread.Name()
@@ -123,7 +137,7 @@ func isGuard(pid int) bool {
 // processes lists the processes that there are, without those to skip and those that end
 // meanwhile.
 func processes(skip map[int]bool) []proc {
-	dir, err := os.Open("/proc")
+	dir, err := os.Open(procDir())
 	if err != nil {
 		return nil
 	}
@@ -161,7 +175,7 @@ func children() (pids []int) {
 // childrenOf reads the kernel's lists of children. listed is false on a kernel without
 // CONFIG_PROC_CHILDREN, and when a thread of parent has just ended.
 func childrenOf(parent int) (pids []int, listed bool) {
-	place := "/proc/" + strconv.Itoa(parent) + "/task/"
+	place := procDir() + "/" + strconv.Itoa(parent) + "/task/"
 	tasks, err := os.ReadDir(place)
 	if err != nil {
 		return nil, true // it has ended
@@ -223,7 +237,7 @@ func readStat(place string) ([]string, bool) {
 // fill the buffer is the last. os.ReadFile does more for files of other kinds. That took
 // most of the time of a look, which reads two files of every process.
 func readProcFile(place, name string) ([]byte, error) {
-	fd, err := unix.Open("/proc/"+place+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(procDir()+"/"+place+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

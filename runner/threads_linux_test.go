@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"os"
 	"testing"
 )
@@ -16,4 +17,15 @@ func TestReservedThreadsStay(t *testing.T) {
 	if len(threads) < n {
 		t.Errorf("%d threads, want %d or more", len(threads), n)
 	}
+}
+
+// TestRunReservesThreads: Run does so before the start of the command, also if that
+// fails. How many threads a process has without it differs, so to count them proves
+// nothing.
+func TestRunReservesThreads(t *testing.T) {
+	_, err := (&Command{Args: []string{"/no/such/command"}}).Run(t.Context())
+	if start := (*StartError)(nil); !errors.As(err, &start) {
+		t.Fatal(err)
+	}
+	reserved.Do(func() { t.Error("Run has reserved none") })
 }

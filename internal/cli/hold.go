@@ -86,6 +86,7 @@ func processOf(o *options) (*background.Process, error) {
 
 // keep is what the process in the background does.
 func keep(o *options, c *console.Console, control *background.Control) error {
+	o.Broker.Log = c.Logger()
 	spec, err := holdSpecOf(o, control.Process)
 	background.CloseInherited() // not before the files of options are read
 	if err != nil {
@@ -102,12 +103,13 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 		return job.HoldSpec{}, exit.Usagef(
 			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
+	var log *os.File
 	if o.holdLog != "" {
-		log, err := os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		var err error // a FIFO blocks here until somebody reads it, before the lock is held
+		log, err = os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			return job.HoldSpec{}, exit.Usagef("--log: %v", err)
 		}
-		_ = log.Close()
 	}
 	o.args = []string{"nobody"} // status shows the process in the place of a command
 	if process != nil {
@@ -124,7 +126,7 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 	spec, err := specOf(o)
 	spec.Shown = "hold for " + spec.Shown
 	return job.HoldSpec{
-		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: o.holdLog,
+		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: log,
 	}, err
 }
 

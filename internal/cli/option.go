@@ -72,7 +72,7 @@ func parse(args []string, all []*option) (rest []string, given map[string]bool, 
 		}
 	}
 	if err == nil {
-		err = set.Parse(args[1:])
+		err = set.Parse(args[min(1, len(args)):]) // Linux before 5.18 executes without a name too
 	}
 	rest = cli.NewContext(nil, set, nil).Args().Slice()
 	switch {

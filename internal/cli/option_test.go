@@ -66,3 +66,12 @@ func TestWrongVariable(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// TestNoArguments: not even a name of the program.
+func TestNoArguments(t *testing.T) {
+	t.Parallel()
+	sub, args := choose(nil)
+	if rest, _, err := parse(args, sub.options(new(options))); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+}

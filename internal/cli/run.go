@@ -67,6 +67,7 @@ func reportEvery() time.Duration {
 
 // run runs a command under a lock.
 func run(o *options, c *console.Console) (exit.Outcome, error) {
+	o.Broker.Log = c.Logger()
 	spec, err := specOf(o)
 	if err != nil {
 		return exit.Outcome{}, err
@@ -93,7 +94,8 @@ func specOf(o *options) (job.Spec, error) {
 	spec.Shown = job.Shown(command, o.showCommand && !o.hideCommand)
 	spec.Broker.ConnectionName = job.ConnectionName(o.Lock.Name + ": " + spec.Shown)
 	spec.NoWait = o.NoWait || o.given["wait"] && o.Wait == 0
-	return spec, job.Check(spec)
+	err = job.Check(&spec)
+	return spec, err
 }
 
 func commandOf(o *options) ([]string, error) {

@@ -48,6 +48,9 @@ func Start(p *Process) (*Starter, error) {
 	unix.CloseOnExec(pair[1])
 	s := &Starter{control: os.NewFile(uintptr(pair[0]), "control"), signals: make(chan os.Signal, 8)}
 	theirs, err := unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD, firstFree)
+	if errors.Is(err, unix.EINVAL) { // no more are allowed
+		theirs, err = unix.FcntlInt(uintptr(pair[1]), unix.F_DUPFD, 3)
+	}
 	_ = unix.Close(pair[1])
 	if err != nil {
 		return nil, fmt.Errorf("cannot duplicate a descriptor: %w", err)
@@ -156,9 +159,9 @@ func (c *Control) Hand(text string) bool {
 // any more.
 func (c *Control) Dropped() bool { return <-c.orders == dropIt }
 
-// Detach leaves the session and the standard streams of the caller, and closes all that
-// was inherited. Messages go to the end of the file log, or nowhere if that is empty.
-func Detach(log string) error {
+// Detach leaves the session, the directory and the standard streams of the caller.
+// Messages go to log, or nowhere if that is nil.
+func Detach(log *os.File) error {
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
@@ -168,11 +171,9 @@ func Detach(log string) error {
 	}
 	defer null.Close()
 	messages := null
-	if log != "" {
-		if messages, err = os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
-			return err
-		}
-		defer messages.Close()
+	if log != nil {
+		messages = log
+		defer log.Close()
 	}
 	_ = os.Chdir("/")
 	for to, from := range []*os.File{null, null, messages} {

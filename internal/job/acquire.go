@@ -12,16 +12,16 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// Check refuses a job that cannot work, without contacting anything.
-func Check(s Spec) error {
-	client, err := amqplock.New(s.Broker)
-	if err == nil {
-		err = client.Check(s.Lock, options(s)...)
+// Check refuses a job that cannot work, without contacting anything. Call it once, before
+// Run or Hold. It reads the files of certificates, of which one may be a pipe.
+func Check(s *Spec) (err error) {
+	if s.client, err = amqplock.New(s.Broker); err != nil {
+		return err
 	}
-	if err == nil {
-		err = refuseNested(s)
+	if err = s.client.Check(s.Lock, options(*s)...); err != nil {
+		return err
 	}
-	return err
+	return refuseNested(*s)
 }
 
 // options say how to take the lock.
@@ -72,20 +72,18 @@ func acquire(
 	if s.Wait > 0 {
 		deadline = time.Now().Add(s.Wait)
 	}
-	s.Broker.Log = c.Logger()
-	client, err := amqplock.New(s.Broker)
-	if err != nil {
-		return nil, err
-	}
-	take := client.Acquire
+	take := s.client.Acquire
 	if s.NoWait {
-		take = client.TryAcquire
+		take = s.client.TryAcquire
 	}
 	progress := c.NewProgress(console.Wait{
-		Lock:    s.Lock.String(),
-		Broker:  strings.Join(s.Broker.Names(), ", "),
-		Every:   s.Progress,
-		Holders: func(ctx context.Context) []amqplock.Participant { return holders(ctx, s) },
+		Lock:   s.Lock.String(),
+		Broker: strings.Join(s.Broker.Names(), ", "),
+		Every:  s.Progress,
+		Holders: func(ctx context.Context) []amqplock.Participant {
+			list, _ := s.client.Holders(ctx, s.Lock)
+			return list
+		},
 	})
 	standby := newStandby(s.Lock.String())
 	options := append(options(s), amqplock.OnWaiting(func(w amqplock.Waiting) {
@@ -122,16 +120,4 @@ func waitedFor(lock amqplock.Ref, err error) string {
 		return lock.String() + " was not acquired"
 	}
 	return "holds " + lock.String()
-}
-
-// holders asks who holds the lock. The question is no step of the wait, so it is not
-// logged.
-func holders(ctx context.Context, s Spec) []amqplock.Participant {
-	s.Broker.Log = nil
-	client, err := amqplock.New(s.Broker)
-	if err != nil {
-		return nil
-	}
-	list, _ := client.Holders(ctx, s.Lock)
-	return list
 }

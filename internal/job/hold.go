@@ -24,7 +24,7 @@ type HoldSpec struct {
 	Spec
 	Max  time.Duration // 0: without a limit
 	Kill bool          // also send SIGKILL, StopTime after the stop signal
-	Log  string        // a path; empty: no messages once it is held
+	Log  *os.File      // nil: no messages once it is held
 }
 
 // Hold takes the lock and holds it until it is asked to release. It also releases when

@@ -125,7 +125,7 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 	h.c.Warnf("%v; the command goes on without the lock", context.Cause(lost.Context()))
 	_ = release(lost)
 	for {
-		lock, err := h.acquire(ctx)
+		lock, err := h.spec.client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
 		if err == nil {
 			h.replace(lock)
 			h.c.Warnf("holds %s again, after %s without it", lock,
@@ -142,16 +142,6 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 			return false
 		}
 	}
-}
-
-func (h *holding) acquire(ctx context.Context) (*amqplock.Lock, error) {
-	broker := h.spec.Broker
-	broker.Log = h.c.Logger()
-	client, err := amqplock.New(broker) // not before it is needed: it reads certificates
-	if err != nil {
-		return nil, err
-	}
-	return client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
 }
 
 // ended releases the lock, and returns err, or the loss of the lock and what that meant.

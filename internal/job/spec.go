@@ -8,7 +8,7 @@ import (
 	"github.com/amqprun/amqprun/runner"
 )
 
-// Spec is a job.
+// Spec is a job. Check completes it.
 type Spec struct {
 	Began   time.Time // the start of amqprun
 	ID      string    // no other run has it
@@ -41,6 +41,8 @@ type Spec struct {
 	Fence    bool          // and history
 	Once     time.Duration // and fence; 0: as often as wanted
 	Verbose  bool
+
+	client *amqplock.Client // of Check
 }
 
 // OnLoss is what becomes of the command when the lock connection ends, or the

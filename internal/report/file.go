@@ -28,7 +28,10 @@ func write(path string, text []byte) error {
 		_, err = file.Write(text)
 		return errors.Join(err, file.Close())
 	}
-	path = follow(path)
+	path, err := follow(path)
+	if err != nil {
+		return err
+	}
 	return renameio.WriteFile(path, text, 0o666, renameio.WithTempDir(parent(path)))
 }
 
@@ -44,7 +47,10 @@ func Check(path string) error {
 		}
 		return nil
 	}
-	target := follow(path)
+	target, err := follow(path)
+	if err != nil {
+		return bad("%v", err)
+	}
 	dir := parent(target)
 	info, err := os.Stat(dir)
 	switch {
@@ -71,13 +77,16 @@ func Check(path string) error {
 // kept reports whether the sticky bit of dir, as that of /tmp, keeps us from replacing
 // file.
 func kept(dir, file fs.FileInfo) bool {
-	of, ok := file.Sys().(*syscall.Stat_t)
-	if !ok {
-		return false
-	}
-	in, ok := dir.Sys().(*syscall.Stat_t)
 	us := os.Geteuid()
-	return ok && dir.Mode()&fs.ModeSticky != 0 && us != 0 && int(of.Uid) != us && int(in.Uid) != us
+	return dir.Mode()&fs.ModeSticky != 0 && us != 0 && owner(file) != us && owner(dir) != us
+}
+
+func owner(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(stat.Uid)
 }
 
 // parent is the directory of path as the kernel finds it. filepath.Dir would shorten
@@ -91,19 +100,34 @@ func parent(path string) string {
 }
 
 // follow returns where the links at path lead. The last may lead to a file that is still
-// to be made.
-func follow(path string) string {
+// to be made. A link of another user in a directory for all, such as /tmp, is an error:
+// it could lead to any file of ours. Linux opens nothing through it, unless its
+// fs.protected_symlinks is off.
+func follow(path string) (string, error) {
 	for range 40 { // the limit of the kernel
 		next, err := os.Readlink(path)
 		if err != nil {
 			break
+		}
+		if isPlanted(path) {
+			return "", fmt.Errorf("%s is a link of another user in a directory for all", path)
 		}
 		if !filepath.IsAbs(next) {
 			next = parent(path) + "/" + next
 		}
 		path = next
 	}
-	return path
+	return path, nil
+}
+
+func isPlanted(link string) bool {
+	info, err := os.Lstat(link)
+	dir, dirErr := os.Stat(parent(link))
+	if err != nil || dirErr != nil { // somebody has just taken it away
+		return true
+	}
+	forAll := dir.Mode()&fs.ModeSticky != 0 && dir.Mode().Perm()&0o002 != 0
+	return forAll && owner(info) != os.Geteuid() && owner(info) != owner(dir)
 }
 
 // descriptor returns the open file that path is another name for.

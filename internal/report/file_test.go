@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,6 +64,41 @@ func TestWriteThroughADanglingLink(t *testing.T) {
 }
 
 // "link/.." is the parent of what the link leads to, also in the words of another link.
+// TestPlantedLink: somebody may have put it into /tmp.
+func TestPlantedLink(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to be another user too")
+	}
+	const nobody = 65534
+	for name, c := range map[string]struct {
+		mode   os.FileMode
+		linker int
+		bad    bool
+	}{
+		"of another":            {0o777 | os.ModeSticky, nobody, true},
+		"of ours":               {0o777 | os.ModeSticky, 0, false},
+		"where all are trusted": {0o777, nobody, false},
+		"in our directory":      {0o755 | os.ModeSticky, nobody, false},
+	} {
+		dir := t.TempDir()
+		file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+		if err := errors.Join(
+			os.Chmod(dir, c.mode), os.WriteFile(file, []byte("old"), 0o600),
+			os.Symlink(file, link), os.Lchown(link, c.linker, c.linker),
+		); err != nil {
+			t.Fatal(err)
+		}
+		checked, written := Check(link), write(link, []byte("new"))
+		if (checked != nil) != c.bad || (written != nil) != c.bad {
+			t.Errorf("%s: checked: %v, written: %v", name, checked, written)
+		}
+		if text, _ := os.ReadFile(file); (string(text) == "old") != c.bad {
+			t.Errorf("%s: the file holds %q", name, text)
+		}
+	}
+}
+
 func TestParentOfALink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -170,6 +170,20 @@ teardown() {
 
 }
 
+@test "a FIFO for --log is opened once, before the lock is held" {
+  mkfifo log
+  start_bg cat log # it ends when a writer has closed the FIFO
+  script 'amqprun release' --log "$PWD/log"
+  touch go
+  wait_bg 20 "$bg_pid"
+  nothing_is_left
+}
+
+@test "hold works with few open files" {
+  sane_run -0 bash -c 'ulimit -n 64; lock=$(amqprun hold --mutex "$1") && eval "$lock" && amqprun release' \
+    bash "$LOCK"
+}
+
 @test "--kill-after kills a script that does not end, and without it none is killed" {
   printf 'trap "" TERM\neval "$(amqprun hold --mutex %s --max 0.3 %s)" || exit\nexec sleep 600\n' "$LOCK" '-k 0.3' >stubborn
   start_bg bash stubborn

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -197,6 +198,20 @@ func TestTLS(t *testing.T) {
 			hint:  `write amqps:// for --cacert, --cert and --key; its port is usually 5671`},
 	} {
 		t.Run(a.name, a.test)
+	}
+}
+
+// TestCertificatesAreReadOnce: they may come out of a pipe.
+func TestCertificatesAreReadOnce(t *testing.T) {
+	t.Parallel()
+	authority, cmd := program.NewAuthority(t, "authority").File, program.Path(t)
+	for what, command := range map[string]string{"": "true", "hold": "", "status": ""} {
+		out, err := exec.Command("bash", "-c", `"$0" $2 --cacert <(cat "$1") --mutex m `+
+			"--url 'amqps://u:p@127.0.0.1:1 amqps://u:p@127.0.0.1:2' --connect-timeout 0.1 "+command,
+			cmd, authority, what).CombinedOutput()
+		if !strings.Contains(string(out), "connection refused") {
+			t.Errorf("%s: %v: %s", what, err, out)
+		}
 	}
 }
 

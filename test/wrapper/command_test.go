@@ -144,6 +144,23 @@ func TestNothingLeaksIntoTheCommand(t *testing.T) {
 // be nothing: make ignores 32.
 const signalState = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
 
+// TestBlockedSignalsStayBlocked: no shell may come between, because dash unblocks all.
+func TestBlockedSignalsStayBlocked(t *testing.T) {
+	t.Parallel()
+	p := prepare(t, "-guard", "--", "grep", "^SigBlk", "/proc/self/status")
+	p.Path, p.Args = mustLook(t, "env"), append([]string{"env", "--block-signal=USR1"}, p.Args...)
+	p.Args[2] = os.Args[0]
+	var out strings.Builder
+	p.Stdout = &out
+	p.begin()
+	code := p.end()
+	set := strings.TrimSpace(strings.TrimPrefix(out.String(), "SigBlk:"))
+	blocked, err := strconv.ParseUint(set, 16, 64)
+	if code != 0 || err != nil || blocked&(1<<(syscall.SIGUSR1-1)) == 0 {
+		t.Errorf("exit status %d, %q", code, out.String())
+	}
+}
+
 func TestIgnoredHangupAndInterruptStayIgnored(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, "-guard", "--", "sh", "-c", signalState+" >ignored; echo ready >state; : <fifo")
@@ -185,6 +202,45 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if p.end(); strings.Contains(p.stderr.String(), "goroutine") {
 			t.Errorf("%s: %s", name, p.stderr)
 		}
+	}
+}
+
+// TestForeignProc: where /proc is that of another PID namespace, others have the numbers
+// of our processes there.
+func TestForeignProc(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("a PID namespace needs root")
+	}
+	run := func(t *testing.T, command string, options ...string) *process {
+		p := prepare(t, append(options, "-guard", "-kill-after", "10s", "--", "sh", "-c", command)...)
+		// As a child of sh, because process 1 is spared by many signals.
+		p.Args = append([]string{"unshare", "--pid", "--fork", "--kill-child",
+			"sh", "-c", `"$@"; exit $?`, "sh"}, p.Args...)
+		p.Path = mustLook(t, "unshare")
+		p.begin()
+		return p
+	}
+	const command = `trap "echo got >>log; exit" TERM; echo ready >>log; ` +
+		`while :; do sleep 0.01; done`
+	option, now := lose(t)
+	for name, options := range map[string][]string{
+		"is stopped": option, "is not paused": append([]string{"-regain", "never"}, option...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := run(t, command, options...)
+			p.await("log", "ready")
+			now()
+			p.endsLost()
+			p.await("log", "got")
+		})
+	}
+	for name, orphans := range map[string]string{"waits": "1", "kills": "2"} {
+		t.Run(name, func(t *testing.T) {
+			if got := run(t, "sleep 0.1 & exit 6", "-orphans", orphans).end(); got != 6 {
+				t.Errorf("exit status %d, want 6", got)
+			}
+		})
 	}
 }
 

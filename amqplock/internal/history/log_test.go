@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -46,13 +47,17 @@ func TestRunsAreReadBack(t *testing.T) {
 			mustAppend(t, l, end(granted))
 		}
 	}
-	for n, want := range map[int]string{1: "[59]", 3: "[57 58- 59]"} {
+	for n, want := range map[int]string{
+		math.MinInt: "[]", 0: "[]", 1: "[59]", 3: "[57 58- 59]",
+	} {
 		if got := fmt.Sprint(mustRuns(t, l, n)); got != want {
 			t.Errorf("the last %d are %s, want %s", n, got, want)
 		}
 	}
-	if got := mustRuns(t, l, 1000); len(got) != 60 {
-		t.Errorf("%d runs, want 60: %v", len(got), got)
+	for _, n := range []int{1000, math.MaxInt} {
+		if got := mustRuns(t, l, n); len(got) != 60 {
+			t.Errorf("the last %d are %d runs, want 60: %v", n, len(got), got)
+		}
 	}
 }
 

@@ -12,8 +12,9 @@ type Run struct {
 	End   *Record // nil if there is none
 }
 
-// Runs returns the last n runs under the lock, those first that began first. It reads,
-// and appends nothing. The error matches ErrNotFound if there is no log.
+// Runs returns the last n runs under the lock, those first that began first, and none for
+// an n below 1. It reads, and appends nothing. The error matches ErrNotFound if there is
+// no log.
 func (l *Log) Runs(ctx context.Context, n int) ([]Run, error) {
 	runs, _, err := l.runs(ctx, n)
 	return runs, err
@@ -68,6 +69,7 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 		return nil, 0, l.explain("read", err)
 	}
 	last := newest[len(newest)-1].offset
+	n = int(min(max(int64(n), 0), last+1)) // there are no more
 	for back := int64(3*n + 30); ; back *= 4 {
 		begin := max(0, last-back)
 		entries, err := l.collect(ctx, begin, last)

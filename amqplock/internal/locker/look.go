@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -64,8 +65,9 @@ func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	})
 }
 
-// Said asks the participants alone.
+// Said asks the participants alone, and logs nothing.
 func Said(ctx context.Context, b wire.Broker, lock wire.Ref) ([]presence.Answer, error) {
+	b.Log = slog.New(slog.DiscardHandler)
 	enough := math.MaxInt // of a semaphore it has no end that could be known
 	if lock.Kind == wire.Mutex {
 		enough = 1

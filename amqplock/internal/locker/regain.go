@@ -36,8 +36,11 @@ func regainPace() backoff.BackOff {
 // Regain takes a lost lock again, before the wait queue, if nobody else has had it.
 // amqplock.Lock.Regain documents it.
 func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
-	if !h.MayRegain() {
-		return nil, context.Cause(h.ctx)
+	switch lost := context.Cause(h.ctx); {
+	case !errors.Is(lost, fault.ErrLost):
+		return nil, fault.Config("%s was not lost, and cannot be taken again", h)
+	case !h.MayRegain():
+		return nil, lost
 	}
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Regain)

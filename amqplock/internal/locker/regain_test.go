@@ -330,3 +330,17 @@ func TestOtherLossesAreFinal(t *testing.T) {
 		t.Error("without Config.Regain")
 	}
 }
+
+// TestALockThatWasNotLost: it is held, or was released.
+func TestALockThatWasNotLost(t *testing.T) {
+	t.Parallel()
+	lock := mustAcquire(t, regainable(t, wire.Mutex))
+	for _, what := range []string{"held", "released"} {
+		if again, err := lock.Regain(t.Context()); !errors.Is(err, fault.ErrConfig) {
+			t.Errorf("%s: got %v, %v", what, again, err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

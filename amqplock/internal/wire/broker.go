@@ -76,8 +76,9 @@ func (b Broker) resolve() (*nodes, error) {
 	urls := b.urls()
 	var list []*node
 	passwordUsed, secure := false, false
+	files := pemFiles{}
 	for i, raw := range urls {
-		at, used, err := b.node(raw)
+		at, used, err := b.node(raw, files)
 		if err != nil {
 			if len(urls) > 1 {
 				err.Text = strings.Replace(err.Text, "broker URL", fmt.Sprintf("broker URL %d", i+1), 1)
@@ -105,7 +106,9 @@ func (b Broker) resolve() (*nodes, error) {
 }
 
 // node is resolve for one URL; passwordUsed says that it took Broker.Password.
-func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
+func (b Broker) node(
+	raw string, files pemFiles,
+) (at *node, passwordUsed bool, _ *fault.Error) {
 	uri, why := parseURL(raw)
 	if why != "" {
 		err := fault.Config("broker URL: %s", why)
@@ -114,7 +117,7 @@ func (b Broker) node(raw string) (at *node, passwordUsed bool, _ *fault.Error) {
 	}
 	at = &node{uri: uri, label: label(uri)}
 	var err *fault.Error
-	if at.tls, err = tlsConfig(uri, b.CACert, b.Cert, b.Key); err != nil {
+	if at.tls, err = tlsConfig(uri, files, b.CACert, b.Cert, b.Key); err != nil {
 		return nil, false, err
 	}
 	for _, mechanism := range uri.AuthMechanism {

@@ -11,9 +11,38 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 )
 
+// pemFiles reads each file once: it may be a pipe, and for several nodes.
+type pemFiles map[string][]byte
+
+func (f pemFiles) read(name string) ([]byte, error) {
+	if text, known := f[name]; known {
+		return text, nil
+	}
+	text, err := os.ReadFile(name)
+	if err == nil {
+		f[name] = text
+	}
+	return text, err
+}
+
+// pair is tls.LoadX509KeyPair.
+func (f pemFiles) pair(cert, key string) (tls.Certificate, error) {
+	certPEM, err := f.read(cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	keyPEM, err := f.read(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
+}
+
 // tlsConfig reads the certificates for one node. The files that are given come before
 // those that its URL names. It is nil for amqp://.
-func tlsConfig(uri amqp.URI, authority, cert, key string) (*tls.Config, *fault.Error) {
+func tlsConfig(
+	uri amqp.URI, files pemFiles, authority, cert, key string,
+) (*tls.Config, *fault.Error) {
 	bad := func(hint, format string, args ...any) (*tls.Config, *fault.Error) {
 		err := fault.Config(format, args...)
 		err.Hint = hint
@@ -33,7 +62,7 @@ func tlsConfig(uri amqp.URI, authority, cert, key string) (*tls.Config, *fault.E
 		ServerName: cmp.Or(uri.ServerName, uri.Host), MinVersion: tls.VersionTLS12,
 	}
 	if authority != "" {
-		pem, err := os.ReadFile(authority)
+		pem, err := files.read(authority)
 		if err != nil {
 			return bad("--cacert takes a PEM file", "certificate authority: %v", err)
 		}
@@ -53,7 +82,7 @@ func tlsConfig(uri amqp.URI, authority, cert, key string) (*tls.Config, *fault.E
 		return bad("name the file of the certificate too: --cert FILE",
 			"client certificate: there is none for the key %s", key)
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	pair, err := files.pair(cert, key)
 	if err != nil {
 		return bad("both are PEM files, and the key has no passphrase",
 			"client certificate %s with key %s: %v", cert, key, err)
