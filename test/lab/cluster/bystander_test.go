@@ -14,7 +14,7 @@ import (
 // each interval; without the pre-check all lose theirs.
 func TestBystanders(t *testing.T) {
 	const bystanders = 4
-	begin(t)
+	alone(t) // beside other clusters that elect leaders the election outlasts the lease
 	t.Cleanup(func() { node(t, "start", "1"); whole(t) })
 	together(t, kinds(), func(t *testing.T, k kind, at at) {
 		var locks []*rig.Lock

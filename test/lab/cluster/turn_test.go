@@ -14,8 +14,8 @@ func begin(t *testing.T) {
 	whole(t)
 }
 
-// alone is begin for a test with hundreds of processes. No other cluster is tested
-// meanwhile.
+// alone is begin for a test that needs the whole machine, such as one with hundreds of
+// processes. No other cluster is tested meanwhile.
 func alone(t *testing.T) {
 	t.Helper()
 	turn(t, syscall.LOCK_EX)
