@@ -189,7 +189,7 @@ teardown() {
 @test "a process that holds and is stopped loses the lock by its lease" {
   script 'amqprun release; echo "released $?"' --heartbeat 4 --check-interval 0.3 -s URG
   kill -STOP "$(keeper)"
-  # Beside it another one is suspended with its script, as with the whole machine.
+  # Another one is suspended together with its script, as with the whole machine.
   local other=suspended-${LOCK#test-} frozen
   echo 'trap "echo signalled; touch awake" USR1
     eval "$(amqprun hold --mutex "$1" --heartbeat 4 --check-interval 0.3 -s USR1)" || exit
