@@ -1,12 +1,13 @@
 package docs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -69,6 +70,11 @@ func (s *shop) startSystemd(name, unit string) *manager {
 		s.t.Skip("there is no cgroup2")
 	}
 	group := filepath.Join(strings.TrimSpace(string(out)), fmt.Sprint("amqprun-test-", os.Getpid()))
+	unshare := []string{"--cgroup", "--mount", "--propagation", "private", "--pid", "--fork"}
+	err = exec.Command("unshare", append(unshare, "true")...).Run()
+	if err := errors.Join(err, os.Mkdir(group, 0o755)); err != nil {
+		s.t.Skip("a container that allows no namespaces, or no cgroups: ", err)
+	}
 	s.t.Cleanup(func() { // when all that was in it is dead, children first
 		said := ""
 		s.poll(func() bool {
@@ -78,18 +84,19 @@ func (s *shop) startSystemd(name, unit string) *manager {
 			return err == nil
 		}, func() string { return said })
 	})
-	namespaces := exec.Command("sh", "-c", `mkdir "$1" && echo $$ >"$1/cgroup.procs" && shift &&
-		exec unshare --cgroup --mount --propagation private --pid --fork --kill-child -- sh -c '
+	args := slices.Concat(
+		[]string{"-c", `echo $$ >"$1/cgroup.procs" && shift && exec unshare "$@"`, "-", group},
+		unshare, []string{"--kill-child", "--", "sh", "-c", `
 			mount -t proc proc /proc && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system &&
-			mount -t cgroup2 cgroup2 /sys/fs/cgroup && "$@"; exit' - "$@"`,
-		"-", group, systemd, "--user", "--unit=basic.target", "--log-target=console")
+			mount -t cgroup2 cgroup2 /sys/fs/cgroup && "$@"; exit`,
+			"-", systemd, "--user", "--unit=basic.target", "--log-target=console"})
+	namespaces := exec.Command("sh", args...)
 	namespaces.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "HOME="+s.home)
 	log, err := os.Create(filepath.Join(s.home, "systemd.log"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	namespaces.Stdout, namespaces.Stderr = log, log
-	namespaces.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := namespaces.Start(); err != nil {
 		s.t.Fatal(err)
 	}
