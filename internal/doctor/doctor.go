@@ -23,5 +23,5 @@ func files() amqplock.Finding {
 	n := uint64(limit.Max) //nolint:unconvert // FreeBSD has int64
 	return finding("files", fmt.Sprintf("at most %d are open", n), err == nil && n >= fewFiles,
 		fmt.Sprintf("at most %d can be open, which may be too few", n),
-		fmt.Sprintf("ulimit -n %d", fewFiles))
+		fmt.Sprintf("ulimit -n %d, or LimitNOFILE=%[1]d in a unit, where the limit was set", fewFiles))
 }

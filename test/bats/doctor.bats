@@ -6,12 +6,12 @@ load locks
 
 VHOST=doctor-vhost
 
-# Each of these users lacks one permission on the mutex "nightly.x".
+# Each of these users lacks one permission on the mutex "nightly.x", or on the semaphore of that name.
 lacking() {
   cat <<'USERS'
 name ^(nightly\.x-[WHL]|amqprun.*)$ .* .*
-witness ^(nightly\.x(-[WHL])?|amqprun\.who.*)$ .* .*
-check .* .* ^(nightly\.x-[WHL]|amqprun\.who.*)$
+witness ^(nightly\.x(-[WHL])?|amqprun\..*)$ .* .*
+check .* .* ^(nightly\.x-[WHL]|amqprun\..*)$
 publish .* ^amqprun\.who.*$ .*
 queue ^(nightly\.x(-[HL])?|amqprun.*)$ .* .*
 read-queue .* .* ^(nightly\.x-[HL]|amqprun.*)$
@@ -19,8 +19,17 @@ will ^(nightly\.x(-[WL])?|amqprun.*)$ .* .*
 read-will .* .* ^(nightly\.x-[WL]|amqprun.*)$
 log ^(nightly\.x(-[WH])?|amqprun.*)$ .* .*
 read-log .* .* ^(nightly\.x-[WH]|amqprun.*)$
-who ^(nightly\.x(-[WHL])?|amqprun-witness)$ .* .*
-read-who .* .* ^(nightly\.x-[WHL]|amqprun-witness)$
+clock ^(nightly\.x(-[WHL])?|amqprun-witness|amqprun\.(who.*|evict))$ .* .*
+read-clock .* .* ^(nightly\.x-[WHL]|amqprun-witness|amqprun\.(who.*|evict))$
+who ^(nightly\.x(-[WHL])?|amqprun-witness|amqprun\.(who|evict|clock.*))$ .* .*
+read-who .* .* ^(nightly\.x-[WHL]|amqprun-witness|amqprun\.(who|evict|clock.*))$
+bind .* ^amq\.default$ .*
+asked .* .* ^(nightly\.x-[WHL]|amqprun-witness|amqprun\.(who\..*|evict|clock.*))$
+evicted .* .* ^(nightly\.x-[WHL]|amqprun-witness|amqprun\.(who.*|clock.*))$
+first ^(nightly\.x(-[WHL])?|amqprun-witness|amqprun\.(who\..*|evict|clock.*))$ .* .*
+slot ^(nightly\.x-(B-0|[WHL])|amqprun.*)$ .* .*
+read-slot .* .* ^(nightly\.x-[WHL]|amqprun.*)$
+alone ^(nightly\.x-(B-1|[WHL])|amqprun.*)$ .* .*
 all ^$ ^$ ^$
 slots ^$ ^$ ^$
 USERS
@@ -98,13 +107,22 @@ PYTHON
   [ "$(grep -c permission <<<"$output")" -eq 1 ]
 }
 
+# The line that is to be typed. It replaces what the user has, so it is the same for each of them.
+line_for() { # USER
+  sed -n "s/^.* is missing.*; to do: \(rabbitmqctl set_permissions -p $VHOST doctor-$1 .*\)/\1/p" <<<"$output" | sort -u
+}
+
 @test "doctor finds each missing permission" {
   requires_broker_ctl
   expect() { # USER STATUS LEVEL PATTERN
-    sane_run "-$2" amqprun doctor --mutex nightly.x --url "$(url_of "doctor-$1")"
+    sane_run "-$2" amqprun doctor "$kind" nightly.x --url "$(url_of "doctor-$1")"
     has_finding "$3" permission "$4 is missing"
     [ "$(grep -c 'is missing' <<<"$output")" -eq 1 ]
+    [ "$(line_for "$1")" = "${enough/doctor-$lacks/doctor-$1}" ]
   }
+  kind=--mutex lacks=all
+  sane_run -77 amqprun doctor $kind nightly.x --url "$(url_of doctor-$lacks)"
+  enough=$(line_for $lacks)
   expect name 77 failure 'configure nightly\.x'
   expect witness 77 failure 'configure amqprun-witness'
   expect check 77 failure 'read amqprun-witness'
@@ -115,8 +133,21 @@ PYTHON
   expect read-will 0 warning 'read nightly\.x-H'
   expect log 0 warning 'configure nightly\.x-L'
   expect read-log 0 warning 'read nightly\.x-L'
-  expect who 0 warning 'configure amqprun\.who\..*'
-  expect read-who 0 warning 'read amqprun\.who\..*'
+  expect clock 0 warning 'configure amqprun\.clock\.[A-Z0-9]+'
+  expect read-clock 0 warning 'read amqprun\.clock\.[A-Z0-9]+'
+  expect who 0 warning 'configure amqprun\.who\.[A-Z0-9]+'
+  expect read-who 0 warning 'read amqprun\.who\.[A-Z0-9]+'
+  expect bind 0 warning 'write amqprun\.who\.[A-Z0-9]+'
+  expect asked 0 warning 'read amqprun\.who'
+  expect evicted 0 warning 'read amqprun\.evict'
+  expect first 0 warning 'configure amqprun\.who'
+  kind=--semaphore lacks=slots
+  sane_run -77 amqprun doctor $kind nightly.x --url "$(url_of doctor-$lacks)"
+  enough=$(line_for $lacks)
+  expect slot 77 failure 'configure nightly\.x-B-1'
+  expect read-slot 77 failure 'read nightly\.x-A-1'
+  expect publish 77 failure 'write amq\.default'
+  expect alone 0 warning 'configure nightly\.x-B-0'
   sane_run -0 broker_ctl list_queues -p "$VHOST" name
   [ -z "$output" ]
 }
@@ -154,7 +185,8 @@ mend() {
 @test "doctor has the statuses of a run: wrong password, no virtual host, no broker, no TLS there" {
   requires_broker_ctl
   sane_run -77 amqprun doctor --url "$(url_of doctor-all wrong)"
-  has_finding failure broker 'refused the login.*to do: '
+  has_finding failure broker 'refused the login.*to do: check user and password'
+  sane_run -0 amqprun doctor --url "$(url_of doctor-all)"
   sane_run -78 amqprun doctor --url "${AMQPRUN_URL%/*}/no-such"
   has_finding failure broker 'no virtual host.*to do: '
   sane_run -69 amqprun doctor --url amqp://127.0.0.1:1/
@@ -171,7 +203,11 @@ mend() {
   has_finding failure broker 'cannot reach'
 }
 
-@test "doctor warns of a low limit of files" {
+@test "doctor warns of a low limit of files, and says how to raise it" {
   sane_run -0 bash -c 'ulimit -n 30; exec amqprun doctor'
-  has_finding warning files 'at most 30 .*to do: ulimit -n 64'
+  has_finding warning files 'at most 30 .*to do: ulimit -n 64, or LimitNOFILE=64 in a unit, where the limit was set$'
+  local fix
+  fix=$(sed -n 's/^warning  files .*to do: \(ulimit -n [0-9]*\),.*/\1/p' <<<"$output")
+  sane_run -0 bash -c "$fix; exec amqprun doctor"
+  has_finding ok files 'at most 64 '
 }

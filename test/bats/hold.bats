@@ -203,10 +203,25 @@ teardown() {
 @test "a process that holds and is stopped loses the lock by its lease" {
   script 'amqprun release; echo "released $?"' --heartbeat 4 --check-interval 0.3 -s URG
   kill -STOP "$(keeper)"
+  # Another one is suspended together with its script, as with the whole machine.
+  local other=suspended-${LOCK#test-} frozen
+  echo 'trap "echo signalled; touch awake" USR1
+    eval "$(amqprun hold --mutex "$1" --heartbeat 4 --check-interval 0.3 -s USR1)" || exit
+    echo "$$"; until [ -e awake ]; do sleep 0.05; done; amqprun release; echo "released $?"' >suspended
+  start_bg bash suspended "$other"
+  wait_until 20 test -s bg.2.out
+  frozen=("$bg_pid" "$(pgrep -f "amqprun hold .*$other")")
+  kill -STOP "${frozen[@]}"
+  start_bg amqprun --mutex "$other" -w 60 -- sh -c 'echo next; exec sleep 600'
   wait_until 20 is_free
+  wait_until 20 test -s bg.3.out
+  kill -CONT "${frozen[@]}"
+  wait_bg 20 "${frozen[0]}"
+  [ "$(tail -n +2 bg.2.out)" = $'signalled\nreleased 76' ]
+  file_has bg.2.err "lost mutex \"$other\""
   kill -CONT "$(keeper)"
   touch go
-  wait_bg 20 "$bg_pid"
+  wait_bg 20 "${BACKGROUND[0]}"
   file_has bg.1.out '^released 76$'
   nothing_is_left
 }

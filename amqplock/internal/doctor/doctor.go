@@ -110,7 +110,8 @@ func (e *examination) publishing() {
 		e.permission(write, defaultExchange, true, needed, "")
 	case errors.As(err, &alarm):
 		f := failed("alarm", err)
-		f.Fix = "rabbitmqctl alarms"
+		f.Fix = "free what rabbitmqctl status names, or allow more: " +
+			"rabbitmqctl set_vm_memory_high_watermark 0.8, rabbitmqctl set_disk_free_limit 50MB"
 		if !needed {
 			f.Level, f.Err = Warning, nil
 			f.Text += "; mutexes work, and waiters find out late that one is free"

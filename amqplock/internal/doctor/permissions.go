@@ -37,12 +37,18 @@ func (e *examination) permissions() {
 	case wire.Semaphore:
 		e.configures(wire.HeldQueue(name, 1), true, "")
 		e.reads(wire.SlotQueue(name, 1), true, "")
+		e.configures(wire.HeldQueue(name, 0), false, "no --count all")
 	}
 	e.configuresAndReads(wire.WaitQueue(name), false, "waiters have no order")
 	e.configuresAndReads(wire.WillQueue(name), false, "the next waiter finds out late")
 	e.configuresAndReads(wire.LogQueue(name), false, "no --history and --fence")
-	e.configuresAndReads("amqprun.who."+rand.Text(), false,
-		"status does not show the holder, and nobody can evict it")
+	e.configuresAndReads("amqprun.clock."+rand.Text(), false, "no --fence")
+	const unseen = "status does not show the holder, and nobody can evict it"
+	queue := "amqprun.who." + rand.Text()
+	e.configuresAndReads(queue, false, unseen)
+	if e.binds(queue, "amqprun.who", true, unseen) {
+		e.binds(queue, "amqprun.evict", false, unseen)
+	}
 }
 
 func (e *examination) configuresAndReads(queue string, needed bool, costs string) {
@@ -72,6 +78,36 @@ func (e *examination) reads(queue string, needed bool, costs string) {
 		}
 		return err
 	})
+}
+
+// binds asks for what a binding takes: write on the queue, and then read on the exchange.
+// The queue does not exist, so nothing is bound. Where there is no such exchange yet it
+// takes configure too. It returns whether the queue may be bound, and with first adds a
+// finding about that.
+func (e *examination) binds(queue, exchange string, first bool, costs string) bool {
+	err := e.do("ask for a permission", func(ch *amqp.Channel) error {
+		return ch.QueueBind(queue, "doctor", exchange, false, nil)
+	})
+	reason := fmt.Sprint(err)
+	err = answered(err)
+	if err != nil && wire.Code(err) != amqp.AccessRefused {
+		e.add(failed("permission", err))
+		return false
+	}
+	writes := err == nil || strings.Contains(reason, "access to exchange ")
+	if first {
+		e.permission(write, queue, writes, false, costs)
+	}
+	if writes {
+		e.permission(read, exchange, err == nil, false, costs)
+	}
+	if strings.Contains(reason, "no exchange ") {
+		e.ask(configure, exchange, false, costs, func(ch *amqp.Channel) error {
+			impossible := amqp.Table{"alternate-exchange": 0}
+			return ch.ExchangeDeclare(exchange, amqp.ExchangeDirect, true, false, false, false, impossible)
+		})
+	}
+	return writes
 }
 
 func (e *examination) ask(

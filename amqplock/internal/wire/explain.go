@@ -163,7 +163,7 @@ func handshakeError(ctx context.Context, at *node, err error) error {
 			"the broker %s does not let %s into virtual host %q", at.label, at.user(), at.uri.Vhost)
 	case code != 0: // a connection limit, a virtual host that is down, a node in maintenance
 		return unreached(err, "", "the broker %s turned the connection away: %s", at.label, OneLine(err))
-	case strings.Contains(reason, "tls: "):
+	case strings.Contains(err.Error(), "tls: "):
 		// In TLS 1.3 the verdict on us comes with the first read.
 		return tlsError(ctx, at.label, err)
 	case strings.Contains(reason, "frame"): // what came was none of AMQP

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -84,6 +85,7 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	if err != nil {
 		return nil, unreachable(ctx, c.Broker, err)
 	}
+	var secure *tls.Conn
 	transport := c.Socket
 	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of
 	// contexts.
@@ -92,7 +94,7 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		// The handshake is done here and not by amqp091-go, so that it depends on us whether
 		// the connection stays open. Closing a tls.Conn notifies the broker, and that frees
 		// the lock.
-		secure := tls.Client(c.Socket, at.tls)
+		secure = tls.Client(c.Socket, at.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			stop()
 			_ = c.Socket.Close()
@@ -104,6 +106,9 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		transport = &keptConn{Conn: transport}
 	}
 	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
+	if err != nil && secure != nil {
+		err = verdict(secure, err)
+	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -124,6 +129,19 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		close(c.Ended)
 	}()
 	return c, nil
+}
+
+// verdict is what the broker has said of our certificate where a write failed because of
+// the reset that follows. In TLS 1.3 a broker says it behind our part of the handshake.
+func verdict(secure *tls.Conn, err error) error {
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	_, said := secure.Read(make([]byte, 1)) // does not block: nothing comes behind a reset
+	if said == nil || !strings.Contains(said.Error(), "tls: ") {
+		return err
+	}
+	return said
 }
 
 // amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a

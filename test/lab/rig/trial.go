@@ -75,7 +75,7 @@ func (tr Trial) Run(t *testing.T) {
 		}
 	}
 	made := map[string]int{}
-	for n, most := 0, faults(t); n < most && !t.Failed(); {
+	for n, most := 0, Faults(t); n < most && !t.Failed(); {
 		f := tr.Faults[random.IntN(len(tr.Faults))]
 		t.Logf("%.3f %s", Now().Seconds(), f.Name)
 		hits := f.Strike(t, random)
@@ -142,8 +142,8 @@ func (tr Trial) judge(l *Lock, kind string) {
 	l.Verdict(0)
 }
 
-// faults is for how many a Trial goes on.
-func faults(t *testing.T) int {
+// Faults is how many faults a test makes: AMQPRUN_LAB_FAULTS, or 10.
+func Faults(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("AMQPRUN_LAB_FAULTS")
 	if text == "" {
