@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -274,6 +275,9 @@ func TestBlipFenced(t *testing.T) {
 func TestFollowingControl(t *testing.T) {
 	if mode() != "ignore" && mode() != "pause_minority" {
 		t.Skip("here a blip does not grant a lock twice, or the side that gives way notices")
+	}
+	if os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "ignore" {
+		t.Skip("here the rival gets no answer about the history after a blip, and so no grant")
 	}
 	rig.Control(t, "does not follow the log", "TestBlipFenced/mutex", "commands overlapped for")
 	whole(t)
