@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,7 +86,7 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	if err != nil {
 		return nil, unreachable(ctx, c.Broker, err)
 	}
-	var secure *tls.Conn
+	var secure *lastWords
 	transport := c.Socket
 	// The end of ctx interrupts the handshakes of TLS and AMQP; neither knows of
 	// contexts.
@@ -94,8 +95,9 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 		// The handshake is done here and not by amqp091-go, so that it depends on us whether
 		// the connection stays open. Closing a tls.Conn notifies the broker, and that frees
 		// the lock.
-		secure = tls.Client(c.Socket, at.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		client := tls.Client(c.Socket, at.tls)
+		secure = &lastWords{Conn: client}
+		if err := client.HandshakeContext(ctx); err != nil {
 			stop()
 			_ = c.Socket.Close()
 			return nil, tlsError(ctx, c.Broker, err)
@@ -131,17 +133,32 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	return c, nil
 }
 
-// verdict is what the broker has said of our certificate where a write failed because of
-// the reset that follows. In TLS 1.3 a broker says it behind our part of the handshake.
-func verdict(secure *tls.Conn, err error) error {
-	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-		return err
+// verdict is what the broker has said of our certificate where the client library reports
+// the reset that follows, or that the connection is closed. In TLS 1.3 a broker says it
+// behind our part of the handshake.
+func verdict(secure *lastWords, err error) error {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		_, _ = secure.Read(make([]byte, 1)) // does not block: nothing comes behind a reset
 	}
-	_, said := secure.Read(make([]byte, 1)) // does not block: nothing comes behind a reset
-	if said == nil || !strings.Contains(said.Error(), "tls: ") {
-		return err
+	if said := secure.said.Load(); said != nil {
+		return *said
 	}
-	return said
+	return err
+}
+
+// lastWords remembers the error of TLS that ended the reading. The client library may
+// have read it, and report another.
+type lastWords struct {
+	net.Conn
+	said atomic.Pointer[error]
+}
+
+func (l *lastWords) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if err != nil && strings.Contains(err.Error(), "tls: ") {
+		l.said.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }
 
 // amqpConfig leaves Recovery nil: a lock that came back silently after a loss would be a
