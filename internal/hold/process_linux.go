@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,11 +98,20 @@ func Caller() int {
 		pid = parentOf(pid)
 	}
 	shell := parentOf(pid)
-	if !reads(pid, ours) && reads(shell, output(pid)) && slices.Equal(Args(pid), Args(shell)) {
-		return shell
+	if !reads(shell, output(pid)) || !slices.Equal(Args(pid), Args(shell)) {
+		return pid
 	}
-	return pid
+	// Until the copy has started the filter it has the end of our pipe for that.
+	for end := time.Now().Add(filterTime); reads(pid, ours); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			return pid
+		}
+	}
+	return shell
 }
+
+// filterTime is for a shell to start a filter, on a busy machine too.
+const filterTime = 200 * time.Millisecond
 
 func output(pid int) string {
 	file, _ := os.Readlink(proc(pid, "fd/1"))
