@@ -63,6 +63,12 @@ teardown() {
   done
 }
 
+@test "a shell that is slow to start the filter is the one that holds" {
+  sane_run -0 bash -c 'eval "$(exec 9< <(amqprun hold --mutex "$1"); sleep 0.1; cat <&9 & exec 9<&-; wait)"
+    amqprun check --mutex "$1"; echo "check $?"; amqprun release' - "$LOCK"
+  [[ $output == *'check 75'* ]]
+}
+
 @test "a failure ends the script with the status of hold, in bash, dash and zsh" {
   hold --mutex "$LOCK"
   for shell in bash dash zsh; do
