@@ -50,7 +50,8 @@ func unparted(t *testing.T) {
 	}
 }
 
-func url(node int) string { return fmt.Sprintf("amqp://guest:guest@10.99.0.%d:5672/", node) }
+func address(node int) string { return fmt.Sprintf("10.99.0.%d:5672", node) }
+func url(node int) string     { return "amqp://guest:guest@" + address(node) + "/" }
 
 // node runs lab-cluster-node.
 func node(t *testing.T, args ...string) {
@@ -100,10 +101,11 @@ func isWhole() (whole bool, saw string) {
 	return err == nil && saw == "[{3, []}]" && accepts(), saw
 }
 
-// accepts reports whether each node accepts connections. It says that it runs before.
+// accepts reports whether each node accepts connections. A node that is listed as running
+// does so a little later.
 func accepts() bool {
 	for n := range 3 {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("10.99.0.%d:5672", n+1), time.Second)
+		c, err := net.DialTimeout("tcp", address(n+1), time.Second)
 		if err != nil {
 			return false
 		}
