@@ -176,8 +176,8 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	return e
 }
 
-// append tries once more when the connection has ended meanwhile. Then the record may be
-// in the log twice.
+// append tries again within recordTime when the connection has ended under it. Then the
+// record may be in the log twice.
 func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
