@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -245,7 +244,7 @@ func blip(t *testing.T) {
 }
 
 // The same with --fence: both grants are in the log, and the holder makes room for the
-// rival. A lock that is not granted twice stays with the holder.
+// rival. Not each blip grants a lock twice; one that does not leaves it with the holder.
 func TestBlipFenced(t *testing.T) {
 	begin(t)
 	t.Cleanup(func() { whole(t) })
@@ -258,15 +257,16 @@ func TestBlipFenced(t *testing.T) {
 		t.Logf("after %s: the holder knows of a second grant: %v, the rival of a first: %v", watched,
 			d.holder.Said("granted again") != 0, d.rival.Said("granted twice") != 0)
 		d.figures(fault)
-		switch ran := d.History().Find("rival") != nil; {
-		case !ran:
-			t.Logf("the rival says:\n%s", d.rival.Messages())
-		case !d.holder.HasEnded():
+		ran := d.History().Find("rival") != nil
+		if ran && !d.holder.HasEnded() {
 			t.Error("the holder has not noticed that its lock was granted again")
 		}
 		d.Verdict(0)
 		if !d.holder.HasEnded() {
 			d.holder.Signal(syscall.SIGKILL)
+		}
+		if !ran {
+			t.Skip("this blip did not grant the lock twice, and shows nothing")
 		}
 	})
 }
@@ -275,9 +275,6 @@ func TestBlipFenced(t *testing.T) {
 func TestFollowingControl(t *testing.T) {
 	if mode() != "ignore" && mode() != "pause_minority" {
 		t.Skip("here a blip does not grant a lock twice, or the side that gives way notices")
-	}
-	if os.Getenv("AMQPRUN_LAB_VERSION") == "4.0" && mode() == "ignore" {
-		t.Skip("here the rival gets no answer about the history after a blip, and so no grant")
 	}
 	rig.Control(t, "does not follow the log", "TestBlipFenced/mutex", "commands overlapped for")
 	whole(t)
