@@ -115,8 +115,9 @@ func (c Config) checkSet() error {
 	switch {
 	case c.Count < 0 && c.Count != All || c.Count > wire.MaxSlots:
 		return fault.Config("a count of %d slots: must be from 1 to %d", c.Count, wire.MaxSlots)
-	case c.Kind == wire.Mutex && (c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
-		return fault.Config("a mutex has one slot: count, greedy and elastic are for semaphores")
+	case c.Kind == wire.Mutex &&
+		(c.Slots > 0 || c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
+		return fault.Config("a mutex has one slot: slots, count, greedy and elastic are for semaphores")
 	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
 	case c.Priority < -MaxPriority || c.Priority > MaxPriority:
