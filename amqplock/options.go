@@ -126,7 +126,8 @@ type Waiting struct {
 
 // WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does
 // not show it, and Evict cannot stop it. Another goroutine calls f, at most once for
-// each connection to the broker, and only for runs of a fifth of a second or more.
+// each connection to the broker. Without WithHistory it does so only for runs of a fifth
+// of a second or more.
 func WithAbout(f func() About) Option {
 	return func(r *request) { r.About = func() presence.About { return presence.About(f()) } }
 }
