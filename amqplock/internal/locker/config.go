@@ -3,6 +3,7 @@
 package locker
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,6 +56,8 @@ type Config struct {
 	About     func() presence.About
 
 	clock lease.Clock // nil means that of the kernel
+	// runID is for a run whose About says none.
+	runID string
 	// retry is before a waiter's first try without a hint. 0 means waitq.FirstRetry.
 	retry time.Duration
 	// look is between two looks of the second waiter. 0 means waitq.LookEvery.
@@ -100,6 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.retry, waitq.FirstRetry)
 	setDefault(&c.look, waitq.LookEvery)
 	setDefault(&c.rearm, rearmAfter)
+	setDefault(&c.runID, rand.Text())
 	if c.clock == nil {
 		c.clock = lease.BootClock{}
 	}
