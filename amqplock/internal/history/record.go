@@ -19,8 +19,13 @@ const (
 	TypeGone  = "gone"  // another run has seen that this one does not hold its slot
 )
 
-// ResultWithdrawn is in the end of a run that got the lock and started nothing.
-const ResultWithdrawn = "withdrawn"
+// Results of runs. amqplock documents them.
+const (
+	ResultReleased  = "released"
+	ResultLost      = "lost"
+	ResultSkipped   = "skipped"
+	ResultWithdrawn = "withdrawn"
+)
 
 // recordVersion is that of the records. Fields are added without a new one.
 const recordVersion = 1

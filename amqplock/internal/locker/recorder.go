@@ -167,9 +167,9 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	}
 	switch {
 	case lost:
-		e.Result = "lost"
+		e.Result = history.ResultLost
 	case e.Result == "":
-		e.Result = "released"
+		e.Result = history.ResultReleased
 	}
 	return e
 }
