@@ -47,7 +47,7 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		messages, err := channel.Consume(queue, consumer, false, false, false, false, from(offset))
+		messages, err := channel.Consume(queue, consumer, false, false, false, false, consumerArgs(offset))
 		if err != nil {
 			return nil, err
 		}
@@ -59,9 +59,9 @@ func (rd *reader) attach(
 	return err
 }
 
-// from are the arguments of a consumer that begins at an offset, or with -1 at the last
+// consumerArgs are those of a consumer that begins at an offset, or with -1 at the last
 // chunk.
-func from(offset int64) amqp.Table {
+func consumerArgs(offset int64) amqp.Table {
 	if offset < 0 {
 		return amqp.Table{"x-stream-offset": "last"}
 	}
