@@ -40,6 +40,7 @@ func (rd *reader) attach(
 	}
 	rd.tag, rd.known = consumer, newKnown(offset)
 	channel, queue := w.channel, rd.log.queue // for a late call
+	args := consumerArgs(offset)
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		if err := channel.Qos(prefetch, 0, false); err != nil {
 			return nil, err
@@ -47,7 +48,7 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		messages, err := channel.Consume(queue, consumer, false, false, false, false, consumerArgs(offset))
+		messages, err := channel.Consume(queue, consumer, false, false, false, false, args)
 		if err != nil {
 			return nil, err
 		}
