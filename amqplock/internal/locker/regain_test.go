@@ -89,7 +89,8 @@ func runsOf(t *testing.T, cfg Config) []Run {
 	return runs
 }
 
-// TestAnyIDIsThatOfTheRun: others see it cut and printable, and the run knows itself by that.
+// TestAnyIDIsThatOfTheRun: others see it cut and printable, and the run knows itself by
+// that.
 func TestAnyIDIsThatOfTheRun(t *testing.T) {
 	t.Parallel()
 	cfg := regainable(t, wire.Mutex)
