@@ -66,7 +66,7 @@ func WithPriority(n int) Option { return func(r *request) { r.Priority = n } }
 const MaxPriority = locker.MaxPriority
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
-// one, and logs a warning where it has another number of slots.
+// one, and logs a warning where it has another number of slots. It excludes mutexes.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithHistory records the grant and the end of the lock in its history, with what
