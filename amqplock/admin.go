@@ -19,12 +19,14 @@ type Admin struct {
 // not exist and delta is not negative. Slots are added at the end and removed from the
 // end, one by one, never below 0; a semaphore with 0 slots is paused. The holder of a
 // removed slot loses it. When Adjust fails half-way the slots are still without a hole.
+// More than MaxSlots is an error of kind ErrConfig.
 func (a *Admin) Adjust(ctx context.Context, delta int) error {
 	return exported(ctx, locker.Adjust(ctx, a.broker, a.name, delta))
 }
 
 // Resize makes exactly n slots, creating the semaphore and mending holes if need be, and
-// otherwise does what Adjust does.
+// otherwise does what Adjust does. n is from 0 to MaxSlots; anything else is an error of
+// kind ErrConfig.
 func (a *Admin) Resize(ctx context.Context, n int) error {
 	return exported(ctx, locker.Resize(ctx, a.broker, a.name, n))
 }

@@ -181,5 +181,6 @@ func (c *Client) DestroyMutex(ctx context.Context, name string) error {
 	return exported(ctx, locker.DestroyMutex(ctx, c.broker, name))
 }
 
-// Semaphore is for administration of the semaphore of that name.
+// Semaphore is for administration of the semaphore of that name. The methods of the Admin
+// return an error of kind ErrConfig for what CheckName refuses.
 func (c *Client) Semaphore(name string) *Admin { return &Admin{c.broker, name} }
