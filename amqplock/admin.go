@@ -19,21 +19,24 @@ type Admin struct {
 // not exist and delta is not negative. Slots are added at the end and removed from the
 // end, one by one, never below 0; a semaphore with 0 slots is paused. The holder of a
 // removed slot loses it. When Adjust fails half-way the slots are still without a hole.
+// More than MaxSlots is an error of kind ErrConfig.
 func (a *Admin) Adjust(ctx context.Context, delta int) error {
 	return exported(ctx, locker.Adjust(ctx, a.broker, a.name, delta))
 }
 
 // Resize makes exactly n slots, creating the semaphore and mending holes if need be, and
-// otherwise does what Adjust does.
+// otherwise does what Adjust does. n is from 0 to MaxSlots; anything else is an error of
+// kind ErrConfig.
 func (a *Admin) Resize(ctx context.Context, n int) error {
 	return exported(ctx, locker.Resize(ctx, a.broker, a.name, n))
 }
 
-// Drain removes the last n slots, each when its holder has left: no holder loses its
-// slot. While it goes on nobody of this program takes one of these slots. Drain waits for
-// a holder of the original program that does. It blocks until that is done or ctx ends.
-// Interrupted, also by kill -9, it leaves the slots that are not drained yet as they
-// are. A second Drain at the same time fails with ErrNotAcquired.
+// Drain removes the last n slots, or all where there are fewer, each when its holder has
+// left: no holder loses its slot. While it goes on nobody of this program takes one of
+// these slots. Drain waits for a holder of the original program that does. It blocks
+// until that is done or ctx ends. Interrupted, also by kill -9, it leaves the slots that
+// are not drained yet as they are. A second Drain at the same time fails with
+// ErrNotAcquired. A negative n is an error of kind ErrConfig.
 func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
 }

@@ -48,8 +48,8 @@ type Broker struct {
 	// library.
 	Version string
 
-	// Dial connects to one address. nil means a dialer that tries each address of a host
-	// after at most 0.3 s beside the one before.
+	// Dial connects to one address. Two goroutines may call it at the same time. nil means a
+	// dialer that tries each address of a host after at most 0.3 s beside the one before.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Log gets each step at slog.LevelDebug, and at slog.LevelWarn why a wait is not for

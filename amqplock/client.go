@@ -166,8 +166,9 @@ func (c *Client) History(ctx context.Context, lock Ref, n int) ([]Run, error) {
 }
 
 // FollowHistory calls f with the last n runs, as History returns them, and then with each
-// run when it begins (ResultRunning) and when it ends. It returns nil when ctx has ended,
-// and an error when the connection has. The calls do not overlap.
+// run when it begins (ResultRunning) and when it ends. The calls do not overlap. It
+// blocks until ctx ends, and returns nil then, unless it has not come to the first call.
+// It returns an error when the connection ends: it does not connect again.
 func (c *Client) FollowHistory(ctx context.Context, lock Ref, n int, f func(Run)) error {
 	err := locker.Follow(ctx, c.broker, wire.Ref(lock), n, func(run locker.Run) { f(newRun(run)) })
 	return exported(ctx, err)
@@ -180,5 +181,6 @@ func (c *Client) DestroyMutex(ctx context.Context, name string) error {
 	return exported(ctx, locker.DestroyMutex(ctx, c.broker, name))
 }
 
-// Semaphore is for administration of the semaphore of that name.
+// Semaphore is for administration of the semaphore of that name. The methods of the Admin
+// return an error of kind ErrConfig for what CheckName refuses.
 func (c *Client) Semaphore(name string) *Admin { return &Admin{c.broker, name} }

@@ -66,7 +66,7 @@ func WithPriority(n int) Option { return func(r *request) { r.Priority = n } }
 const MaxPriority = locker.MaxPriority
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes
-// one, and logs a warning where it has another number of slots.
+// one, and logs a warning where it has another number of slots. It excludes mutexes.
 func WithSlots(n int) Option { return func(r *request) { r.Slots = n } }
 
 // WithHistory records the grant and the end of the lock in its history, with what
@@ -126,7 +126,8 @@ type Waiting struct {
 
 // WithAbout says what Inspect shows of this holder or waiter. Without it Inspect does
 // not show it, and Evict cannot stop it. Another goroutine calls f, at most once for
-// each connection to the broker, and only for runs of a fifth of a second or more.
+// each connection to the broker. Without WithHistory it does so only for runs of a fifth
+// of a second or more.
 func WithAbout(f func() About) Option {
 	return func(r *request) { r.About = func() presence.About { return presence.About(f()) } }
 }

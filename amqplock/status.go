@@ -64,7 +64,8 @@ type Participant struct {
 // About is what a participant, a holder or a waiter, says of itself to every asker. All
 // of it is its own claim.
 type About struct {
-	// ID is unique to this run. Evict takes it. Beyond 200 bytes it is cut off.
+	// ID is unique to this run. Evict takes it. Beyond 200 bytes it is cut off, and others
+	// see a replacement for what is not printable.
 	ID       string            `json:"id,omitempty"`
 	Host     string            `json:"host,omitempty"`
 	PID      int               `json:"pid,omitempty"`

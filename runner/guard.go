@@ -25,13 +25,13 @@ type orders struct {
 	Group   int32  // 0: there is nothing to guard
 	Born    uint64 // when the leader of the group was started, see proc
 
-	Signal    int32         // sent before SIGKILL
-	KillAfter time.Duration // Between the two.
-	StopAt    time.Duration // On sys.Boottime. 0: there is no lease to enforce.
-	KillAt    time.Duration
-	Stopping  bool // Amqprun stops the tree, so only KillAt is left to enforce.
-	Pauses    bool // Amqprun pauses the tree instead of stopping it.
-	Paused    bool // It has. No deadline counts, and without amqprun nobody continues it.
+	Signal    int32         // Sent before SIGKILL.
+	KillAfter time.Duration // From Signal to SIGKILL.
+	StopAt    time.Duration // When to send Signal, on sys.Boottime. 0: there is no lease.
+	KillAt    time.Duration // When to send SIGKILL, likewise.
+	Stopping  bool          // Amqprun stops the tree, so only KillAt is left to enforce.
+	Pauses    bool          // Amqprun pauses the tree instead of stopping it.
+	Paused    bool          // It has. No deadline counts, and without amqprun nobody continues it.
 }
 
 const maxMessage = 4096 // an AMQPRUN_ID is far shorter

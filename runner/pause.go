@@ -44,6 +44,8 @@ func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 	}
 	settings := r.terminal.borrow(r.leader.pid)
 	next, err := r.untilHeld(lost)
+	took := sys.Boottime() - begun
+	r.status.Paused += took
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +55,6 @@ func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 	if suspended {
 		r.resume()
 	}
-	took := sys.Boottime() - begun
-	r.status.Paused += took
 	r.warnf("the command goes on; it was paused for %v", took.Round(100*time.Millisecond))
 	return next, nil
 }

@@ -10,7 +10,7 @@ import (
 
 func evictOptions(o *options) []*option {
 	return append(lockOptions(o),
-		value("holder", &o.holder, once()))
+		value("holder", &o.holder, givenOnce()))
 }
 
 // evict returns when the holder has confirmed that it stops.

@@ -9,11 +9,11 @@ import (
 
 // lockOptions name a lock, and the broker.
 func lockOptions(o *options) []*option {
-	return append(brokerOptions(o), semaphoreOption(o), value("mutex", &o.mutex, once()))
+	return append(brokerOptions(o), semaphoreOption(o), value("mutex", &o.mutex, givenOnce()))
 }
 
 func semaphoreOption(o *options) *option {
-	return value("semaphore", &o.semaphore, once())
+	return value("semaphore", &o.semaphore, givenOnce())
 }
 
 func conflictOption(o *options) *option {

@@ -25,8 +25,8 @@ func nonEmpty(value string) (string, error) {
 	return value, nil
 }
 
-// once is for a name: of two locks the first would be forgotten in silence.
-func once() func(string) (string, error) {
+// givenOnce is for a name: of two locks the first would be forgotten in silence.
+func givenOnce() func(string) (string, error) {
 	given := false
 	return func(value string) (string, error) {
 		if given {

@@ -54,6 +54,9 @@ func Locks(socket string) (keys []string) {
 	return keys
 }
 
+// retryPause is between two tries of something that may soon succeed.
+const retryPause = 200 * time.Millisecond
+
 // errHungUp says that the keeper has ended the connection without an answer.
 var errHungUp = errors.New("it has ended the connection")
 
@@ -66,7 +69,7 @@ func ask(socket, request string, within time.Duration, answer any) error {
 		if !errors.Is(err, errHungUp) || time.Now().After(end) {
 			return err
 		}
-		<-time.After(lookEvery)
+		<-time.After(retryPause)
 	}
 }
 

@@ -101,17 +101,41 @@ func Caller() int {
 	if !reads(shell, output(pid)) || !slices.Equal(Args(pid), Args(shell)) {
 		return pid
 	}
-	// Until the copy has started the filter it has the end of our pipe for that.
-	for end := time.Now().Add(filterTime); reads(pid, ours); <-time.After(time.Millisecond) {
-		if time.Now().After(end) {
-			return pid
-		}
+	if readsItself(pid, ours) {
+		return pid
 	}
 	return shell
 }
 
-// filterTime is for a shell to start a filter, on a busy machine too.
-const filterTime = 200 * time.Millisecond
+// The bounds of readsItself, in looks that are a millisecond apart.
+const (
+	looksAsleep = 200
+	looksAtMost = 5000
+)
+
+// readsItself reports whether a shell reads a pipe. One that has yet to start a filter
+// has the end of the pipe for that. It does not sleep: it runs, or waits for a processor.
+func readsItself(pid int, pipe string) bool {
+	asleep := 0 // in so many looks, one after the other
+	for range looksAtMost {
+		if !reads(pid, pipe) {
+			return false
+		}
+		if asleep++; !sleeps(pid) {
+			asleep = 0
+		}
+		if asleep == looksAsleep {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	return true
+}
+
+func sleeps(pid int) bool {
+	stat := statOf(pid)
+	return len(stat) > 0 && stat[0] == "S"
+}
 
 func output(pid int) string {
 	file, _ := os.Readlink(proc(pid, "fd/1"))

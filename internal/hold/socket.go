@@ -133,7 +133,7 @@ func (s *Socket) Serve(release func() Answer, locks func() []string) {
 			return
 		}
 		if err != nil { // no descriptor is free, for one
-			<-time.After(lookEvery)
+			<-time.After(retryPause)
 			continue
 		}
 		s.answers.Go(func() {

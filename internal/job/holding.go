@@ -39,6 +39,22 @@ func (h *holding) replace(lock *amqplock.Lock) {
 	h.lock = lock
 }
 
+// run runs the command under the lock.
+func (h *holding) run(command *runner.Command) (runner.Status, error) {
+	if h.spec.Verbose { // only then the runner looks for what the command leaves behind
+		command.Logf = h.c.Stepf
+	}
+	begun := time.Now()
+	ctx, unbind := h.bind(command)
+	status, err := command.Run(ctx)
+	unbind()
+	if status.Started {
+		took := time.Since(begun).Round(time.Millisecond)
+		h.c.Stepf("the command %s after %s", ending(status), took)
+	}
+	return status, err
+}
+
 // bind makes the command and its guard obey the lock.
 func (h *holding) bind(command *runner.Command) (ctx context.Context, unbind func()) {
 	if h.spec.OnLoss == Keep { // no lease counts, and the guard must not act on a connection's end

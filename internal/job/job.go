@@ -58,34 +58,24 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	h := &holding{spec: s, c: c, lock: lock}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
 	r.Granted(lock.Node(), slots, lock.Token())
+	var status runner.Status
 	if len(slots) == 0 { // such a set may have lost them all already
 		<-lock.Context().Done()
-		err := h.ended(runner.Status{}, context.Cause(lock.Context()))
-		r.Released(runner.Status{})
-		return runner.Status{}, err
-	}
-	command := runner.Command{
-		Args:      s.Command,
-		Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
-		ID:        s.ID,
-		Signals:   sigs,
-		Changed:   file.changes(),
-		Stop:      s.StopSignal,
-		KillAfter: s.StopTime,
-		Orphans:   s.Orphans,
-		Guard:     guard,
-		Warnf:     c.Warnf,
-	}
-	if s.Verbose { // only then the runner looks for what the command leaves behind
-		command.Logf = c.Stepf
-	}
-	begun := time.Now()
-	defer time.AfterFunc(realTimeAfter, func() { signals.NotifyRealTime(sigs) }).Stop()
-	ctx, unbind := h.bind(&command)
-	status, err := command.Run(ctx)
-	unbind()
-	if status.Started {
-		c.Stepf("the command %s after %s", ending(status), time.Since(begun).Round(time.Millisecond))
+		err = context.Cause(lock.Context())
+	} else {
+		defer time.AfterFunc(realTimeAfter, func() { signals.NotifyRealTime(sigs) }).Stop()
+		status, err = h.run(&runner.Command{
+			Args:      s.Command,
+			Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
+			ID:        s.ID,
+			Signals:   sigs,
+			Changed:   file.changes(),
+			Stop:      s.StopSignal,
+			KillAfter: s.StopTime,
+			Orphans:   s.Orphans,
+			Guard:     guard,
+			Warnf:     c.Warnf,
+		})
 	}
 	err = h.ended(status, err)
 	r.Released(status)

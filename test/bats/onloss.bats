@@ -122,7 +122,7 @@ is_paused() {
     kill "-$s" "${BACKGROUND[n - 1]}"
     ends_with "$((128 + $(kill -l $s)))"
     file_has "bg.$n.err" "^amqprun: warning: SIG$s while the command was paused: it was killed$"
-    reported 'r["result"] == "interrupted" and r["command"]["signal"] == "SIGKILL"'
+    reported 'r["result"] == "interrupted" and r["command"]["signal"] == "SIGKILL" and r["paused"] > 0'
     reported "r['error'] == 'SIG$s while the command was paused'"
     release "$other"
   done

@@ -38,7 +38,7 @@ func (b *beacon) queue() string { return beaconQueue(b.name) }
 // light makes the queue, which goes with its consumer.
 func (b *beacon) light(ctx context.Context, conn *wire.Conn) error {
 	b.dim()
-	channel, err := open(ctx, conn)
+	channel, err := openChannel(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ const darkTime = 5 * time.Second
 func isDark(ctx context.Context, conn *wire.Conn, name string) bool {
 	ctx, cancel := context.WithTimeout(ctx, darkTime)
 	defer cancel()
-	channel, err := open(ctx, conn)
+	channel, err := openChannel(ctx, conn)
 	if err != nil {
 		return false
 	}

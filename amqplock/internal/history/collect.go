@@ -146,7 +146,7 @@ func (s *stream) each(ctx context.Context, begin int64, f func(entry)) error {
 func (s *stream) consume(ctx context.Context, begin int64, ahead int) (
 	*wire.Channel, <-chan amqp.Delivery, error,
 ) {
-	channel, err := open(ctx, s.conn)
+	channel, err := openChannel(ctx, s.conn)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,7 +157,7 @@ func (s *stream) consume(ctx context.Context, begin int64, ahead int) (
 		if err := channel.Qos(ahead, 0, false); err != nil {
 			return nil, err
 		}
-		return channel.Consume(s.queue, consumer, false, false, false, false, from(begin))
+		return channel.Consume(s.queue, consumer, false, false, false, false, consumerArgs(begin))
 	})
 	if err != nil {
 		channel.CloseLater()

@@ -18,8 +18,8 @@ var (
 	errRefused  = errors.New("the broker did not take the record")
 )
 
-// open opens a channel.
-func open(ctx context.Context, conn *wire.Conn) (*wire.Channel, error) {
+// openChannel refuses at once in an alarm, in which the broker would not answer.
+func openChannel(ctx context.Context, conn *wire.Conn) (*wire.Channel, error) {
 	if conn.Blocked() {
 		return nil, errAlarm
 	}

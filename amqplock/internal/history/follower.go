@@ -52,7 +52,7 @@ func (f *Follower) Renew(ctx context.Context) error {
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
 	channel, queue := f.log.writer.channel, f.log.queue // for a late call
-	old, begin := f.tag, from(f.known.to+1)
+	old, begin := f.tag, consumerArgs(f.known.to+1)
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		messages, err := channel.Consume(queue, tag, false, false, false, true, begin)
 		if err != nil {

@@ -87,7 +87,7 @@ func (l *Log) open(ctx context.Context) (*writer, error) {
 
 // connect opens a writer that gets no confirms yet.
 func (l *Log) connect(ctx context.Context) (*writer, error) {
-	channel, err := open(ctx, l.conn)
+	channel, err := openChannel(ctx, l.conn)
 	if err != nil {
 		return nil, err
 	}

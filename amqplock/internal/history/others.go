@@ -24,7 +24,7 @@ func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, err
 		return nil, l.explain("read", errGone)
 	}
 	var others []Record
-	open := held(nil).after(&own)
+	open := openGrants(nil).after(&own)
 	for _, e := range entries[1:] {
 		if e.record == nil || e.record.Kind != l.kind || e.offset > upTo {
 			continue

@@ -40,6 +40,7 @@ func (rd *reader) attach(
 	}
 	rd.tag, rd.known = consumer, newKnown(offset)
 	channel, queue := w.channel, rd.log.queue // for a late call
+	args := consumerArgs(offset)
 	rd.messages, err = wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
 		if err := channel.Qos(prefetch, 0, false); err != nil {
 			return nil, err
@@ -47,7 +48,7 @@ func (rd *reader) attach(
 		if err := find(channel); err != nil {
 			return nil, err
 		}
-		messages, err := channel.Consume(queue, consumer, false, false, false, false, from(offset))
+		messages, err := channel.Consume(queue, consumer, false, false, false, false, args)
 		if err != nil {
 			return nil, err
 		}
@@ -59,9 +60,9 @@ func (rd *reader) attach(
 	return err
 }
 
-// from are the arguments of a consumer that begins at an offset, or with -1 at the last
+// consumerArgs are those of a consumer that begins at an offset, or with -1 at the last
 // chunk.
-func from(offset int64) amqp.Table {
+func consumerArgs(offset int64) amqp.Table {
 	if offset < 0 {
 		return amqp.Table{"x-stream-offset": "last"}
 	}

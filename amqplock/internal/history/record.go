@@ -19,8 +19,13 @@ const (
 	TypeGone  = "gone"  // another run has seen that this one does not hold its slot
 )
 
-// ResultWithdrawn is in the end of a run that got the lock and started nothing.
-const ResultWithdrawn = "withdrawn"
+// Results of runs. amqplock documents them.
+const (
+	ResultReleased  = "released"
+	ResultLost      = "lost"
+	ResultSkipped   = "skipped"
+	ResultWithdrawn = "withdrawn"
+)
 
 // recordVersion is that of the records. Fields are added without a new one.
 const recordVersion = 1
@@ -65,11 +70,11 @@ type Mark struct {
 
 	// Open are the fenced grants up to Offset that have no end there. It is nil if the
 	// writer did not know, or if they are too many.
-	Open held `json:"open,omitzero"`
+	Open openGrants `json:"open,omitzero"`
 }
 
-// Held is a fenced grant that has no end yet.
-type Held struct {
+// OpenGrant is a fenced grant that has no end yet.
+type OpenGrant struct {
 	ID     string  `json:"id"`              // of the run
 	Slots  []int   `json:"slots,omitempty"` // none of a mutex
 	Regain float64 `json:"regain,omitempty"`
@@ -79,9 +84,9 @@ type Held struct {
 	Gone int64 `json:"gone,omitempty"`
 }
 
-// held are the fenced grants without an end, in the order of the log. A value is never
-// changed.
-type held []Held
+// openGrants are the fenced grants without an end, in the order of the log. A value is
+// never changed.
+type openGrants []OpenGrant
 
 // succeeded reports whether it is the end of a command that exited with 0.
 func (r *Record) succeeded() bool {

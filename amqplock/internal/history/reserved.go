@@ -12,7 +12,7 @@ import (
 
 // Reserved is a run that has lost its slots, and may take them again.
 type Reserved struct {
-	Held
+	OpenGrant
 	Left time.Duration // for so long
 }
 
@@ -36,9 +36,9 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	if !t.known.complete() {
 		return nil
 	}
-	for _, h := range t.known.open {
-		if h.Gone != 0 {
-			list = reserve(list, h, t.now())
+	for _, g := range t.known.open {
+		if g.Gone != 0 {
+			list = reserve(list, g, t.now())
 		}
 	}
 	return list
@@ -48,42 +48,42 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 // returned. It notes for all others that these runs do not hold their slots. What is in
 // the log decides, and not when this is called: see Others.
 func (t *Tail) ReservedFrom(ctx context.Context, own Record) (list []Reserved, err error) {
-	for _, h := range t.known.open.rivals(&own) {
-		if h.Regain > 0 && h.Gone == 0 {
+	for _, g := range t.known.open.rivals(&own) {
+		if g.Regain > 0 && g.Gone == 0 {
 			now := t.now()
-			h.Gone = now.UnixMilli()
+			g.Gone = now.UnixMilli()
 			err = t.publish(ctx, "", Record{
-				Type: TypeGone, Kind: own.Kind, ID: h.ID, At: now, Host: own.Host, User: own.User,
+				Type: TypeGone, Kind: own.Kind, ID: g.ID, At: now, Host: own.Host, User: own.User,
 				Read: t.known.mark(),
 			})
 			if err != nil {
 				return nil, t.log.explain("write to", err)
 			}
 		}
-		list = reserve(list, h, own.At)
+		list = reserve(list, g, own.At)
 	}
 	return list, nil
 }
 
 // left is for how long the slots of a run that is gone are still reserved at that time.
-func (h Held) left(at time.Time) time.Duration {
-	most := time.Duration(min(h.Regain, mostSeconds) * float64(time.Second))
-	return min(time.UnixMilli(h.Gone).Add(most).Sub(at), most)
+func (g OpenGrant) left(at time.Time) time.Duration {
+	most := time.Duration(min(g.Regain, mostSeconds) * float64(time.Second))
+	return min(time.UnixMilli(g.Gone).Add(most).Sub(at), most)
 }
 
 // reserve adds a run that is gone, if its time is not over.
-func reserve(list []Reserved, h Held, at time.Time) []Reserved {
-	if left := h.left(at); left > 0 {
-		return append(list, Reserved{h, left})
+func reserve(list []Reserved, g OpenGrant, at time.Time) []Reserved {
+	if left := g.left(at); left > 0 {
+		return append(list, Reserved{g, left})
 	}
 	return list
 }
 
 // isReserved reports whether a grant at that time had to be given back again, because own
 // was in the list before it.
-func (h held) isReserved(own *Record, at time.Time) bool {
-	i := slices.IndexFunc(h, func(one Held) bool { return one.isOf(own) })
-	return i >= 0 && h[i].Regain > 0 && (h[i].Gone == 0 || h[i].left(at) > 0)
+func (g openGrants) isReserved(own *Record, at time.Time) bool {
+	i := slices.IndexFunc(g, func(one OpenGrant) bool { return one.isOf(own) })
+	return i >= 0 && g[i].Regain > 0 && (g[i].Gone == 0 || g[i].left(at) > 0)
 }
 
 // now is the time of the broker.

@@ -78,7 +78,7 @@ type rival struct {
 	looked bool      // its beacon was not dark
 }
 
-func newRivalry(list []Held, now time.Time) rivalry {
+func newRivalry(list []OpenGrant, now time.Time) rivalry {
 	w := rivalry{}
 	for _, one := range list {
 		w[one.ID] = &rival{beacon: one.Beacon, until: now.Add(signTime)}

@@ -20,7 +20,7 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	begun := time.Now()
 	const patience = 20 * time.Second
 	after := func(d time.Duration) time.Time { return begun.Add(d) }
-	w := newRivalry([]Held{{ID: "a", Beacon: "a"}, {ID: "b"}, {ID: "c", Beacon: "c"}}, begun)
+	w := newRivalry([]OpenGrant{{ID: "a", Beacon: "a"}, {ID: "b"}, {ID: "c", Beacon: "c"}}, begun)
 	looked := ""
 	// expire has the time pass, and checks who is left.
 	expire := func(when time.Duration, doubtful bool, left string) {
@@ -54,7 +54,7 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	expire(patience+30*time.Second-1, false, "a")
 	expire(patience+30*time.Second, false, "")
 
-	w = newRivalry([]Held{{ID: "a"}, {ID: "b"}}, begun)
+	w = newRivalry([]OpenGrant{{ID: "a"}, {ID: "b"}}, begun)
 	w.heed(sign("b", 1e300), begun)
 	w.heed(&Record{Type: TypeEnd, ID: "a"}, begun)
 	expire(mostSeconds*time.Second-1, false, "b")
@@ -193,7 +193,7 @@ func TestASignOfLifeThatIsThereIsNotLate(t *testing.T) {
 	there := make(chan amqp.Delivery, 1)
 	there <- testbroker.Receive(t, "the sign of life", newcomer.messages)
 	newcomer.messages = there
-	w := newRivalry([]Held{{ID: "holder"}}, time.Now().Add(-time.Hour))
+	w := newRivalry([]OpenGrant{{ID: "holder"}}, time.Now().Add(-time.Hour))
 	whose, err := newcomer.awaitRival(deadline(t), w, 0)
 	if err != nil || whose == "" || w["holder"] == nil || !w["holder"].alive {
 		t.Errorf("alive is %q, %v", whose, err)

@@ -24,8 +24,8 @@ type known struct {
 	top    int64 // The largest token that it has met.
 	lifted bool  // One of them may be the first of a log.
 
-	open  held    // Up to to if it is complete, else up to marked.
-	later []entry // Entries that are not in open, while it is not complete.
+	open  openGrants // Up to to if it is complete, else up to marked.
+	later []entry    // Entries that are not in open, while it is not complete.
 }
 
 func newKnown(begin int64) known { return known{begin: begin, marked: -1} }
@@ -86,8 +86,8 @@ func (k *known) mark() *Mark {
 		return nil
 	}
 	m := &Mark{Offset: k.to, Token: k.top}
-	if k.open.size() <= maxHeld {
-		m.Open = append(held{}, k.open...) // not nil
+	if k.open.size() <= maxMarked {
+		m.Open = append(openGrants{}, k.open...) // not nil
 	}
 	return m
 }

@@ -28,7 +28,7 @@ func first(now int64) *Record {
 }
 
 func marked(t, offset, top int64) *Record {
-	m := &Mark{Offset: offset, Token: top, Open: held{}}
+	m := &Mark{Offset: offset, Token: top, Open: openGrants{}}
 	return &Record{Token: t, At: time.UnixMilli(t), Read: m}
 }
 

@@ -108,8 +108,6 @@ type admin struct {
 	looked bool // see notGranted
 }
 
-func newAdmin(lock wire.Ref, link *wire.Link) *admin { return &admin{ref: lock, link: link} }
-
 // administer is administerLock for a semaphore.
 func administer(
 	ctx context.Context, b wire.Broker, name string, f func(context.Context, *admin) error,
@@ -154,7 +152,7 @@ func withAdmin(ctx context.Context, b wire.Broker, lock wire.Ref, f func(*admin)
 		return err
 	}
 	defer link.Close()
-	return f(newAdmin(lock, link))
+	return f(&admin{ref: lock, link: link})
 }
 
 // exclusively runs f under the administration mutex.

@@ -310,7 +310,8 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 	if a.cfg.Slots == 0 {
 		return wire.Slots{}, NoSemaphore(a.cfg.Name, a.link.Lock.Broker)
 	}
-	err := newAdmin(a.cfg.Ref, a.link).create(ctx, a.cfg.Slots)
+	maker := &admin{ref: a.cfg.Ref, link: a.link}
+	err := maker.create(ctx, a.cfg.Slots)
 	if errors.Is(err, context.DeadlineExceeded) && a.set == nil {
 		// The administration mutex is ours, or will be when the broker answers, and nobody
 		// would give it back.

@@ -3,6 +3,7 @@
 package locker
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,6 +56,8 @@ type Config struct {
 	About     func() presence.About
 
 	clock lease.Clock // nil means that of the kernel
+	// runID is for a run whose About says none.
+	runID string
 	// retry is before a waiter's first try without a hint. 0 means waitq.FirstRetry.
 	retry time.Duration
 	// look is between two looks of the second waiter. 0 means waitq.LookEvery.
@@ -100,6 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.retry, waitq.FirstRetry)
 	setDefault(&c.look, waitq.LookEvery)
 	setDefault(&c.rearm, rearmAfter)
+	setDefault(&c.runID, rand.Text())
 	if c.clock == nil {
 		c.clock = lease.BootClock{}
 	}
@@ -115,8 +119,9 @@ func (c Config) checkSet() error {
 	switch {
 	case c.Count < 0 && c.Count != All || c.Count > wire.MaxSlots:
 		return fault.Config("a count of %d slots: must be from 1 to %d", c.Count, wire.MaxSlots)
-	case c.Kind == wire.Mutex && (c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
-		return fault.Config("a mutex has one slot: count, greedy and elastic are for semaphores")
+	case c.Kind == wire.Mutex &&
+		(c.Slots > 0 || c.Count > 1 || c.Count == All || c.Greedy || c.Elastic):
+		return fault.Config("a mutex has one slot: slots, count, greedy and elastic are for semaphores")
 	case c.Greedy && c.Count != 0:
 		return fault.Config("count and greedy exclude each other")
 	case c.Priority < -MaxPriority || c.Priority > MaxPriority:

@@ -23,6 +23,7 @@ func TestValidate(t *testing.T) {
 		{"bad name", func(c *Config) { c.Name = "amq.x" }, "lock name"},
 		{"slots", func(c *Config) { c.Slots = -1 }, "slots"},
 		{"too many slots", func(c *Config) { c.Slots = wire.MaxSlots + 1 }, "slots"},
+		{"a mutex with slots", func(c *Config) { c.Slots = 3 }, "a mutex has one slot"},
 		{"heartbeat of 1s", func(c *Config) { c.Heartbeat = time.Second }, "heartbeat 1s"},
 		{
 			"heartbeat with a fraction",

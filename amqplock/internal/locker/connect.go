@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -70,6 +71,9 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		return nil, err
 	}
 	link.Expect = cfg.Slots
+	if cfg.About != nil {
+		cfg.About = sync.OnceValue(cfg.About) // for the answers and the history, beside each other
+	}
 	c := &contender{
 		attempt: newAttempt(cfg, link),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),

@@ -21,6 +21,9 @@ const (
 // Drain removes the last n slots, each when its holder has left. amqplock.Admin.Drain
 // documents it.
 func Drain(ctx context.Context, b wire.Broker, name string, n int) error {
+	if n < 0 {
+		return fault.Config("%d slots cannot be drained", n)
+	}
 	return withDrain(ctx, b, name, func(a *admin) error {
 		found, err := a.link.Count(ctx, name)
 		if err != nil || found.Count == 0 {

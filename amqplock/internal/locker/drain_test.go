@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -87,6 +88,15 @@ func TestDrainKeepsNewcomersOut(t *testing.T) {
 				_ = lock.Release(t.Context())
 			}
 		})
+	}
+}
+
+func TestDrainOfANegativeNumber(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{-1, math.MinInt} {
+		if err := Drain(t.Context(), wire.Broker{}, "x", n); !errors.Is(err, fault.ErrConfig) {
+			t.Errorf("%d: %v", n, err)
+		}
 	}
 }
 

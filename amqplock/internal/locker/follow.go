@@ -59,7 +59,7 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 // the work may still be stopping.
 type following struct {
 	*keeper
-	from      *history.Follower
+	follower  *history.Follower
 	published <-chan *wire.Conn // the newest publish connection
 	warned    bool              // that nothing is read
 
@@ -71,8 +71,8 @@ type following struct {
 // has to read on.
 func follow(k *keeper, log *recorder) *following {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &following{keeper: k, from: log.follower, published: log.published, cancel: cancel}
-	if f.from != nil {
+	f := &following{keeper: k, follower: log.follower, published: log.published, cancel: cancel}
+	if f.follower != nil {
 		f.running.Go(func() { f.run(ctx) })
 	}
 	return f
@@ -90,7 +90,7 @@ func (f *following) run(ctx context.Context) {
 		case err != nil && ctx.Err() == nil:
 			f.moveOn(ctx, err)
 		case r == nil:
-		case f.from.Supersedes(r):
+		case f.follower.Supersedes(r):
 			f.yield(ctx, r)
 		}
 	}
@@ -101,9 +101,9 @@ func (f *following) run(ctx context.Context) {
 func (f *following) next(ctx context.Context) (*history.Record, error) {
 	bounded, cancel := context.WithTimeout(ctx, f.cfg.CheckInterval)
 	defer cancel()
-	r, err := f.from.Next(bounded)
+	r, err := f.follower.Next(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return nil, f.from.Renew(ctx)
+		return nil, f.follower.Renew(ctx)
 	}
 	return r, err
 }
@@ -116,7 +116,7 @@ const signTime = 100 * time.Millisecond
 func (f *following) yield(ctx context.Context, r *history.Record) {
 	ctx, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()
-	if err := f.from.Sign(ctx, 2*f.lease.Heartbeat()); err != nil {
+	if err := f.follower.Sign(ctx, 2*f.lease.Heartbeat()); err != nil {
 		f.cfg.Debugf("no sign of life: %v", err)
 	}
 	f.lose(f.String(), fmt.Errorf("it was granted again to a run of %s", r.Writer()))
@@ -141,7 +141,7 @@ func (f *following) moveOn(ctx context.Context, err error) {
 		backoff.WithMaxInterval(min(moveLast, f.lease.Heartbeat()/2)), backoff.WithMaxElapsedTime(0))
 	pause := time.NewTimer(pace.NextBackOff())
 	defer pause.Stop()
-	begun, conn, tried := time.Now(), f.from.Conn(), false
+	begun, conn, tried := time.Now(), f.follower.Conn(), false
 	for err != nil {
 		if !f.warned && time.Since(begun) > unread {
 			f.warned = true
@@ -170,9 +170,9 @@ func (f *following) move(ctx context.Context, conn *wire.Conn, blind bool, why e
 	defer cancel()
 	f.cfg.Debugf("reading the history again: %v", why)
 	if blind { // before the connection may end
-		if err := f.from.SignBlind(ctx, conn, 2*f.lease.Heartbeat()); err != nil {
+		if err := f.follower.SignBlind(ctx, conn, 2*f.lease.Heartbeat()); err != nil {
 			f.cfg.Debugf("no sign of life: %v", err)
 		}
 	}
-	return f.from.Move(ctx, conn)
+	return f.follower.Move(ctx, conn)
 }

@@ -295,3 +295,17 @@ func TestAHolderOutlivesItsHistory(t *testing.T) {
 		t.Errorf("lost: %v", lost)
 	}
 }
+
+// The same after it was regained: the connection from before is of no use.
+func TestARegainedHolderOutlivesItsHistory(t *testing.T) {
+	t.Parallel()
+	cfg := regainable(t, wire.Mutex)
+	lock := mustRegain(t, cut(t, cfg))
+	if err := lock.link.Requests.Remove(wire.LogQueue(cfg.Name)); err != nil {
+		t.Fatal(err)
+	}
+	newRival(t, cfg, "rival")
+	if lost := waitLost(t, lock); !strings.Contains(lost.Reason, "granted again") {
+		t.Errorf("lost: %v", lost)
+	}
+}

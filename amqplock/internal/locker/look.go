@@ -36,7 +36,7 @@ type Seen struct {
 // Look asks the broker.
 func Look(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
-		return count(ctx, link, lock, countByPublishing)
+		return count(ctx, link, lock, byPublishing(ctx, link, lock))
 	})
 }
 
@@ -44,7 +44,7 @@ func Look(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 // and no error.
 func Inspect(ctx context.Context, b wire.Broker, lock wire.Ref) (Seen, error) {
 	return inspect(ctx, b, lock, func(link *wire.Link) (Seen, error) {
-		seen, err := count(ctx, link, lock, countByPublishing)
+		seen, err := count(ctx, link, lock, byPublishing(ctx, link, lock))
 		if err != nil {
 			return seen, err
 		}
@@ -95,7 +95,7 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 		for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 		}) {
-			seen, err := count(ctx, link, lock, countByClaims(locks[lock]))
+			seen, err := count(ctx, link, lock, byClaims(locks[lock]))
 			if err != nil { // it may be gone by now, or never have been
 				b.Debugf("%v", err)
 				if errors.Is(err, fault.ErrAccess) {
@@ -158,66 +158,68 @@ func inspectOver[T any](
 	return seen, err
 }
 
-// count asks the broker. With unseen it counts a mutex at which it cannot look.
+// count asks the broker. holds finds out whether a mutex is held at which we cannot look.
 func count(
-	ctx context.Context, link *wire.Link, lock wire.Ref,
-	unseen func(context.Context, *wire.Link, Seen) (Seen, error),
+	ctx context.Context, link *wire.Link, lock wire.Ref, holds func() (bool, error),
 ) (Seen, error) {
+	if lock.Kind == wire.Semaphore {
+		found, err := link.Survey(ctx, lock.Name)
+		if err == nil && !found.Known {
+			err = NoSemaphore(lock.Name, link.Lock.Broker)
+		}
+		return Seen{
+			Lock: lock, Slots: found.Count, Held: found.Held, Free: found.Free, Left: found.Left,
+		}, err
+	}
 	seen := Seen{Lock: lock, Slots: 1, Left: 1}
-	if lock.Kind == wire.Mutex && wire.Fragile(link.Lock.Config.Vhost, lock.Name) {
-		return unseen(ctx, link, seen)
-	}
-	if lock.Kind == wire.Mutex {
-		doing := "look at " + lock.String()
-		err := link.Timed(ctx, doing, func() error { return link.Requests.Look(lock.Name) })
-		switch {
-		case err == nil:
-			return seen, NotALock(lock.Name, link.Lock.Broker)
-		case wire.Code(err) == amqp.ResourceLocked:
-			seen.Held = 1
-		case wire.Absent(err):
-			seen.Free = []int{1}
-		case wire.Code(err) == amqp.AccessRefused: // 4.3 lets only those look who may configure it
-			if counted, otherErr := unseen(ctx, link, seen); otherErr == nil {
-				return counted, nil
-			}
-			return seen, err
-		default:
-			return seen, err
-		}
-		return seen, nil
-	}
-	found, err := link.Survey(ctx, lock.Name)
-	if err == nil && !found.Known {
-		err = NoSemaphore(lock.Name, link.Lock.Broker)
-	}
-	seen.Slots, seen.Held, seen.Free, seen.Left = found.Count, found.Held, found.Free, found.Left
-	return seen, err
-}
-
-// countByPublishing fills in whether a mutex is held.
-func countByPublishing(ctx context.Context, link *wire.Link, seen Seen) (Seen, error) {
-	missing, err := link.Missing(ctx, seen.Lock.Name)
-	if missing {
-		seen.Free = []int{1}
-	} else {
+	held, err := isHeld(ctx, link, lock, holds)
+	switch {
+	case err != nil:
+	case held:
 		seen.Held = 1
+	default:
+		seen.Free = []int{1}
 	}
 	return seen, err
 }
 
-// countByClaims fills in whether somebody claims to hold a mutex. It is for a name that
-// only those who answer have given. The name may be that of a work queue, into which a
-// question by publishing would put a message.
-func countByClaims(said []presence.Answer) func(context.Context, *wire.Link, Seen) (Seen, error) {
-	return func(_ context.Context, _ *wire.Link, seen Seen) (Seen, error) {
-		if presence.Claimed(said) > 0 {
-			seen.Held = 1
-		} else {
-			seen.Free = []int{1}
-		}
-		return seen, nil
+// isHeld looks at a mutex.
+func isHeld(
+	ctx context.Context, link *wire.Link, mutex wire.Ref, holds func() (bool, error),
+) (bool, error) {
+	if wire.Fragile(link.Lock.Config.Vhost, mutex.Name) {
+		return holds()
 	}
+	look := func() error { return link.Requests.Look(mutex.Name) }
+	err := link.Timed(ctx, "look at "+mutex.String(), look)
+	switch {
+	case err == nil:
+		return false, NotALock(mutex.Name, link.Lock.Broker)
+	case wire.Code(err) == amqp.ResourceLocked:
+		return true, nil
+	case wire.Absent(err):
+		return false, nil
+	case wire.Code(err) == amqp.AccessRefused: // 4.3 lets only those look who may configure it
+		if held, otherErr := holds(); otherErr == nil {
+			return held, nil
+		}
+	}
+	return false, err
+}
+
+// byPublishing finds out whether a mutex is held.
+func byPublishing(ctx context.Context, link *wire.Link, mutex wire.Ref) func() (bool, error) {
+	return func() (bool, error) {
+		missing, err := link.Missing(ctx, mutex.Name)
+		return !missing, err
+	}
+}
+
+// byClaims finds out whether somebody claims to hold a mutex. It is for a name that only
+// those who answer have given. The name may be that of a work queue, into which a
+// question by publishing would put a message.
+func byClaims(said []presence.Answer) func() (bool, error) {
+	return func() (bool, error) { return presence.Claimed(said) > 0, nil }
 }
 
 // silentPatience is how long those that have not answered have for that, once more.
@@ -246,11 +248,13 @@ func (s *Seen) listed() (n int) {
 // without a place in the wait queue last.
 func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
 	slices.SortFunc(said, func(a, b presence.Answer) int {
-		if a.InLine != b.InLine {
-			return map[bool]int{true: -1, false: 1}[a.InLine]
-		}
-		if a.InLine && a.Priority != b.Priority {
-			return b.Priority - a.Priority
+		switch {
+		case a.InLine != b.InLine && a.InLine:
+			return -1
+		case a.InLine != b.InLine:
+			return 1
+		case a.InLine && a.Priority != b.Priority:
+			return cmp.Compare(b.Priority, a.Priority)
 		}
 		return cmp.Or(a.Since().Compare(b.Since()), strings.Compare(a.About.ID, b.About.ID))
 	})

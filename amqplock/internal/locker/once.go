@@ -30,7 +30,7 @@ func (c *contender) ranAlready(ctx context.Context) error {
 	if err != nil || run == nil {
 		return err
 	}
-	c.log.end(ctx, c.link, Ending{Result: "skipped"}, false)
+	c.log.end(ctx, c.link, Ending{Result: history.ResultSkipped}, false)
 	c.log.forget()
 	return &fault.Error{
 		Kind: fault.ErrNotAcquired,

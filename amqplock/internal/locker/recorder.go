@@ -1,8 +1,8 @@
 package locker
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/history"
@@ -44,11 +44,9 @@ func (r *recorder) begin() {
 	if r.cfg.About != nil {
 		about = r.cfg.About()
 	}
-	if about.ID == "" {
-		about.ID = rand.Text()
-	}
 	r.grant = history.Record{
-		Type: history.TypeGrant, Kind: r.cfg.Kind, ID: about.ID, Host: about.Host, PID: about.PID,
+		Type: history.TypeGrant, Kind: r.cfg.Kind,
+		ID: cmp.Or(presence.ShownID(about.ID), r.cfg.runID), Host: about.Host, PID: about.PID,
 		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
 		Regain: r.cfg.Regain.Seconds(),
 	}
@@ -169,9 +167,9 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 	}
 	switch {
 	case lost:
-		e.Result = "lost"
+		e.Result = history.ResultLost
 	case e.Result == "":
-		e.Result = "released"
+		e.Result = history.ResultReleased
 	}
 	return e
 }

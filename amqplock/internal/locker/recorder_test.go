@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -100,5 +101,38 @@ func TestAnEndIsNotTriedForACallerThatHasGivenUp(t *testing.T) {
 				t.Errorf("it was tried %d times, want %d", dials, c.tries)
 			}
 		})
+	}
+}
+
+func TestAboutIsAskedOnceForEachConnection(t *testing.T) {
+	t.Parallel()
+	cfg := fencedConfig(t, wire.Mutex)
+	var asked atomic.Int32
+	cfg.About = func() presence.About {
+		asked.Add(1)
+		return presence.About{ID: "asked"}
+	}
+	lock := mustAcquire(t, cfg)
+	waitFor(t, "a holder that answers", func() bool {
+		said, _ := Said(t.Context(), lock.cfg.Broker, cfg.Ref)
+		return len(said) > 0
+	})
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// A grant of an earlier try may be in the log. It must not be another run's.
+func TestARunKeepsAnIDThatWasMadeUp(t *testing.T) {
+	t.Parallel()
+	cfg, err := Config{Ref: wire.Ref{Kind: wire.Mutex, Name: "x"}, Fence: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := &recorder{cfg: cfg}, &recorder{cfg: cfg}
+	first.begin()
+	second.begin()
+	if id := first.grant.ID; id == "" || id != second.grant.ID {
+		t.Errorf("%q, then %q", id, second.grant.ID)
 	}
 }

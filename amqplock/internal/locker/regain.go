@@ -184,6 +184,7 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 		r.follower.Close()
 	}
 	r.follower, r.log = tail.Follow(again)
+	r.publishes(c.link.Publish()) // the one before has ended
 	again.At = r.grant.At
 	r.grant = again
 	return nil

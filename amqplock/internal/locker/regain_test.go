@@ -89,6 +89,23 @@ func runsOf(t *testing.T, cfg Config) []Run {
 	return runs
 }
 
+// TestAnyIDIsThatOfTheRun: others see it cut and printable, and the run knows itself by
+// that.
+func TestAnyIDIsThatOfTheRun(t *testing.T) {
+	t.Parallel()
+	cfg := regainable(t, wire.Mutex)
+	cfg.About = named("a\nb" + strings.Repeat("é", 120))
+	lock := mustRegain(t, cut(t, cfg))
+	var said []presence.Answer
+	waitFor(t, "a holder that answers", func() (ok bool) {
+		said, _ = Said(t.Context(), lock.cfg.Broker, cfg.Ref)
+		return len(said) > 0
+	})
+	if runs := runsOf(t, cfg); len(runs) != 1 || runs[0].Grant.ID != said[0].About.ID {
+		t.Errorf("%q has the runs %+v", said[0].About.ID, runs)
+	}
+}
+
 // TestRegainedIsTheSameRun: the same slot and token, one run in the history. It can be
 // lost again.
 func TestRegainedIsTheSameRun(t *testing.T) {

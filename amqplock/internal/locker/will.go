@@ -25,39 +25,50 @@ type will struct {
 func (w *will) arm(
 	lock *wire.Conn, messages *wire.RequestChannel, name string, consuming *sync.WaitGroup,
 ) error {
-	w.mu.Lock()
-	channel := w.channel
-	w.mu.Unlock()
-	if channel == nil || channel.IsClosed() {
-		var err error
-		if channel, err = lock.Channel(); err != nil {
+	if !w.consumes() {
+		if err := w.consume(lock, name, consuming); err != nil {
 			return err
 		}
-		queue := wire.WillQueue(name)
-		_, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name))
-		if err != nil {
-			return err
-		}
-		if err := channel.Qos(1, 0, false); err != nil {
-			return err
-		}
-		messages, err := channel.Consume(queue, "", false, false, false, false, nil)
-		if err != nil {
-			return err
-		}
-		consuming.Go(func() {
-			for message := range messages {
-				w.keep(&message)
-			}
-		})
-		w.mu.Lock()
-		w.channel = channel
-		w.mu.Unlock()
 	}
 	w.revoke()
 	return messages.Do(func(ch *amqp.Channel) error {
 		return ch.Publish("", wire.WillQueue(name), false, false, amqp.Publishing{})
 	})
+}
+
+func (w *will) consumes() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.channel != nil && !w.channel.IsClosed()
+}
+
+// consume makes the queue, and keeps what comes out of it.
+func (w *will) consume(lock *wire.Conn, name string, consuming *sync.WaitGroup) error {
+	channel, err := lock.Channel()
+	if err != nil {
+		return err
+	}
+	queue := wire.WillQueue(name)
+	_, err = channel.QueueDeclare(queue, true, false, false, false, wire.WillArgs(name))
+	if err != nil {
+		return err
+	}
+	if err := channel.Qos(1, 0, false); err != nil {
+		return err
+	}
+	wills, err := channel.Consume(queue, "", false, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	consuming.Go(func() {
+		for message := range wills {
+			w.keep(&message)
+		}
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.channel = channel
+	return nil
 }
 
 func (w *will) keep(message *amqp.Delivery) {

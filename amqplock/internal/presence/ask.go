@@ -101,7 +101,7 @@ func Evict(ctx context.Context, link *wire.Link, lock wire.Ref, id, by string) e
 	if err != nil {
 		return err
 	}
-	if len(id) > maxID {
+	if id = wire.Printable(id); len(id) > maxID {
 		return noHolder(link, lock, id, "an ID has at most 200 bytes")
 	}
 	if err := link.OpenPublish(ctx); err != nil {

@@ -3,6 +3,7 @@ package presence
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -22,6 +23,12 @@ type About struct {
 
 // maxID bounds IDs: one is a routing key, which has at most 255 bytes.
 const maxID = 200
+
+// ShownID is an ID as others see it: printable, and not longer than maxID.
+func ShownID(id string) string {
+	id = wire.Printable(id)
+	return strings.ToValidUTF8(id[:min(len(id), maxID)], "")
+}
 
 // The exchanges, both direct and durable, on which participants are asked and evicted.
 // They are two because permissions are per exchange: a user may be allowed to ask and not

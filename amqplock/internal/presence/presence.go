@@ -69,13 +69,13 @@ func New(
 	if about == nil {
 		return nil
 	}
-	short := func() About {
+	shown := func() About {
 		a := about()
-		a.ID = a.ID[:min(len(a.ID), maxID)]
+		a.ID = ShownID(a.ID)
 		return a
 	}
 	return &Participant{
-		lock: lock, broker: broker, clock: clock, about: sync.OnceValue(short),
+		lock: lock, broker: broker, clock: clock, about: sync.OnceValue(shown),
 		begun: time.Now(), since: clock.Now(), priority: priority,
 	}
 }

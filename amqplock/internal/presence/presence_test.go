@@ -194,9 +194,10 @@ func TestOnlyTheProperWayAsksAndEvicts(t *testing.T) {
 // The broker vouches for the user in the reason; the rest is what that user says.
 func TestEvictionNamesTheUser(t *testing.T) {
 	t.Parallel()
-	h := newHolder(t, "evicted-"+rand.Text())
+	id := "evicted-\n" + rand.Text()
+	h := newHolder(t, id)
 	link := testLink(t)
-	if err := Evict(t.Context(), link, h.lock, h.id, "op@desk\x1b[2J"); err != nil {
+	if err := Evict(t.Context(), link, h.lock, id, "op@desk\x1b[2J"); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := h.reason(),

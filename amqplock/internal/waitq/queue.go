@@ -97,8 +97,8 @@ func (q *Queue) join(ctx context.Context, channel *amqp.Channel) (*Place, error)
 	return all.Place, err
 }
 
-// moveUp asks how many stand in the queue, and of which priority.
-func (q *Queue) moveUp(ctx context.Context, place *Place, patience time.Duration) {
+// countAhead asks how many stand in the queue, and of which priority.
+func (q *Queue) countAhead(ctx context.Context, place *Place, patience time.Duration) {
 	if q.first || q.behind() == 0 && !q.rank.stepped {
 		return
 	}

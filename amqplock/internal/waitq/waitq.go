@@ -152,7 +152,7 @@ func (w *Waiter) stand(
 					return errPlaceLost
 				}
 			}
-			w.moveUp(ctx, place, rankPatience)
+			w.countAhead(ctx, place, rankPatience)
 			w.report(place)
 			timer.Reset(w.nextRetry(place, slow))
 		case <-look.C:

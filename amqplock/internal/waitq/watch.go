@@ -30,7 +30,7 @@ func (q *Queue) neglected(ctx context.Context, place *Place) bool {
 		return false
 	}
 	if q.rank.unknown {
-		q.moveUp(ctx, place, rankPatience)
+		q.countAhead(ctx, place, rankPatience)
 		return false
 	}
 	before := q.free
@@ -41,7 +41,7 @@ func (q *Queue) neglected(ctx context.Context, place *Place) bool {
 	if !q.free || !before {
 		return false
 	}
-	q.moveUp(ctx, place, q.Look) // a late answer must not make us overtake
+	q.countAhead(ctx, place, q.Look) // a late answer must not make us overtake
 	return q.rank.higher == 0
 }
 

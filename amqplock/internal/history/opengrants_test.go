@@ -34,9 +34,9 @@ func records(words string) (list []*Record) {
 	return list
 }
 
-func (h held) String() string {
+func (g openGrants) String() string {
 	var words []string
-	for _, one := range h {
+	for _, one := range g {
 		words = append(words, strings.Trim(fmt.Sprint(one.ID, one.Slots), "[]"))
 	}
 	return strings.ReplaceAll(strings.Join(words, ","), "[", "")
@@ -69,11 +69,11 @@ func TestOpenGrants(t *testing.T) {
 		"+a1 +b -b":        "a1",
 		"+a +a1 -a1":       "a",
 	} {
-		var h held
+		var g openGrants
 		for _, r := range append([]*Record{nil}, records(log)...) {
-			h = h.after(r)
+			g = g.after(r)
 		}
-		if got := h.String(); got != want {
+		if got := g.String(); got != want {
 			t.Errorf("%s: open are %s, want %s", log, got, want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestOpenGrants(t *testing.T) {
 
 func TestRivals(t *testing.T) {
 	t.Parallel()
-	h := held{{ID: "a", Slots: []int{1, 2}}, {ID: "b", Slots: []int{3}}, {ID: "c"}, {ID: "d"}}
+	g := openGrants{{ID: "a", Slots: []int{1, 2}}, {ID: "b", Slots: []int{3}}, {ID: "c"}, {ID: "d"}}
 	for _, test := range []struct {
 		own  string
 		want string
@@ -89,7 +89,7 @@ func TestRivals(t *testing.T) {
 		{"+x2", "a1 2"}, {"+x13", "a1 2,b3"}, {"+x4", ""}, {"+a2", ""}, {"+a3", "b3"}, {"+x", "c,d"},
 		{"+c", "d"},
 	} {
-		if got := held(h.rivals(records(test.own)[0])).String(); got != test.want {
+		if got := openGrants(g.rivals(records(test.own)[0])).String(); got != test.want {
 			t.Errorf("rivals of %s: %s, want %s", test.own, got, test.want)
 		}
 	}
@@ -101,7 +101,7 @@ func TestOpenGrantsAreThoseOfTheWholeLog(t *testing.T) {
 	t.Parallel()
 	list := records("?x +a1 +b2 !a -a1 +c1 +d3 -b2 -x +e2 ~e2 +f12 -c1 +g3 -f1 +h1 -h1 +i2")
 	whole := newKnown(0)
-	var states []held
+	var states []openGrants
 	for i, r := range list {
 		if m := whole.mark(); m != nil && r.Token > 0 && i%3 > 0 { // some writers know nothing
 			r.Read = m
@@ -144,7 +144,7 @@ func TestAMarkWithoutOpenGrantsIsNotEnough(t *testing.T) {
 		t.Errorf("complete is %t, top %d", k.complete(), k.top)
 	}
 	k = newKnown(0)
-	for i := range maxHeld {
+	for i := range maxMarked {
 		k.add(int64(i), &Record{
 			Type: TypeGrant, Kind: wire.Mutex, ID: fmt.Sprint(i), Token: int64(i + 1),
 		})
@@ -152,7 +152,7 @@ func TestAMarkWithoutOpenGrantsIsNotEnough(t *testing.T) {
 			t.Fatalf("behind %d grants the mark has %d", i+1, len(m.Open))
 		}
 	}
-	k.add(maxHeld, &Record{Type: TypeGrant, Kind: wire.Mutex, ID: "last", Token: maxHeld + 1})
+	k.add(maxMarked, &Record{Type: TypeGrant, Kind: wire.Mutex, ID: "last", Token: maxMarked + 1})
 	if m := k.mark(); m.Open != nil {
 		t.Error("a mark is too long")
 	}
