@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,6 +79,20 @@ func (l *Lock) History() *oracle.History {
 		l.t.Fatal(err)
 	}
 	return h
+}
+
+// count is how many contenders do something.
+func (l *Lock) count(does func(*Contender) bool) int {
+	l.mu.Lock()
+	all := slices.Clone(l.all)
+	l.mu.Unlock()
+	n := 0
+	for _, c := range all {
+		if does(c) {
+			n++
+		}
+	}
+	return n
 }
 
 // Run is the command of that contender, which must have run.
