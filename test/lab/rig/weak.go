@@ -44,8 +44,8 @@ var weaknesses = map[string]struct{ file, old, new string }{
 	},
 	"does not follow the log": {
 		"amqplock/internal/locker/follow.go",
-		"	if f.from != nil {",
-		"	if f.from != nil && f == nil {",
+		"	if f.follower != nil {",
+		"	if f.follower != nil && f == nil {",
 	},
 	"asks for no majority": {
 		"amqplock/internal/locker/checks.go",
