@@ -143,6 +143,9 @@ func (tr Trial) work(going, waiting context.Context, l *Lock, i int, kind string
 	}
 }
 
+// endedItself is what is said of a command that ended before it could be paused.
+const endedItself = "lost .*; the command (had just ended|was stopped in .* and exited with 0)$"
+
 // judge checks that each command went on to its end, unless its lock was granted again.
 func (tr Trial) judge(l *Lock, kind string) {
 	l.t.Helper()
@@ -151,7 +154,7 @@ func (tr Trial) judge(l *Lock, kind string) {
 		switch {
 		case !c.HasEnded() || c.Code() == 0:
 		case c.Code() == 69 && c.Said("connected to amqp") == 0: // its first connection
-		case c.Code() == 76 && c.Said("lost .*; the command had just ended$") != 0:
+		case c.Code() == 76 && c.Said(endedItself) != 0:
 			late++
 		case tr.Twice && c.Code() == 76 && c.Said("granted (again )?to a run of") != 0:
 			twice++
