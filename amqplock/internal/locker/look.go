@@ -219,7 +219,8 @@ func byPublishing(ctx context.Context, link *wire.Link, mutex wire.Ref) func() (
 // those who answer have given. The name may be that of a work queue, into which a
 // question by publishing would put a message.
 func byClaims(said []presence.Answer) func() (bool, error) {
-	return func() (bool, error) { return presence.Claimed(said) > 0, nil }
+	claims := func(a presence.Answer) bool { return a.Claims() > 0 }
+	return func() (bool, error) { return slices.ContainsFunc(said, claims), nil }
 }
 
 // silentPatience is how long those that have not answered have for that, once more.

@@ -70,7 +70,7 @@ func ask(
 		var a Answer
 		if a, err = q.next(bounded, max(patience, took)); err == nil {
 			latest, bytes = time.Since(begun), bytes+a.bytes
-			claimed += a.claims() - all[a.About.ID].claims()
+			claimed += a.Claims() - all[a.About.ID].Claims()
 			all[a.About.ID] = a
 		}
 	}
@@ -81,16 +81,8 @@ func ask(
 	return slices.Collect(maps.Values(all)), wire.Refused(link.Lock.Broker, "ask who holds", err)
 }
 
-// Claimed is how many slots the participants claim, as holders or while they collect.
-func Claimed(answers []Answer) int {
-	n := 0
-	for _, a := range answers {
-		n += a.claims()
-	}
-	return n
-}
-
-func (a Answer) claims() int { return len(a.Slots) + len(a.Collected) }
+// Claims is how many slots the participant claims, as a holder or while it collects.
+func (a Answer) Claims() int { return len(a.Slots) + len(a.Collected) }
 
 // Evict makes the holder with that ID lose lock, and returns when it has confirmed that.
 // by is the person who wants it.
