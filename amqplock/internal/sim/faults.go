@@ -1,88 +1,15 @@
 package sim
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
-
-// kinds are the faults by name.
-var kinds = map[string]func(w *world, target uint64, on bool){
-	"alarm": func(w *world, _ uint64, on bool) {
-		if on {
-			w.broker.Alarm("memory")
-		} else {
-			w.broker.Alarm("")
-		}
-	},
-	"slow": func(w *world, _ uint64, on bool) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.slow = 0; on {
-			w.slow = slowest
-		}
-	},
-	"stall":  func(w *world, target uint64, on bool) { w.broker.Stall(w.plan.host(target), on) },
-	"split":  func(w *world, target uint64, on bool) { w.split(target, on) },
-	"resize": func(w *world, target uint64, on bool) { w.resize(target, on, locker.Resize) },
-	"drain":  func(w *world, target uint64, on bool) { w.resize(target, on, locker.DrainTo) },
-	"kill": func(w *world, target uint64, on bool) {
-		if on {
-			w.parties[target%uint64(len(w.parties))].kill(true)
-		}
-	},
-	"crash": func(w *world, target uint64, on bool) {
-		if on {
-			w.parties[target%uint64(len(w.parties))].kill(false)
-		}
-	},
-	"lose": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"reset": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, (*broker.Socket).Reset)
-	},
-	"cut": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"deafen": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
-	},
-	"hang": func(w *world, target uint64, on bool) {
-		until := w.parties[target%uint64(len(w.parties))].over("hang", time.Now())
-		w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, true) })
-	},
-	"freeze": func(w *world, target uint64, on bool) { w.freeze(target, on) },
-	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
-	"by name": func(w *world, _ uint64, on bool) {
-		if on {
-			w.broker.DeleteByName(0.2, 100*time.Millisecond)
-		} else {
-			w.broker.DeleteByName(0, 0)
-		}
-	},
-	"stop": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
-		if on {
-			w.broker.CloseAll(true)
-		}
-	},
-	"restart": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
-		if on {
-			w.broker.CloseAll(false)
-		}
-	},
-}
 
 // onSocket does something to one connection.
 func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
@@ -212,116 +139,6 @@ func (w *world) freeze(target uint64, on bool) {
 // killed: docs/explanation/guarantees.md names 3.1 ms.
 const resume = 5 * time.Millisecond
 
-// over is when the faults of a name are over that a party has at an instant: that instant
-// if it has none.
-func (q *party) over(name string, at time.Time) time.Time {
-	for _, f := range q.faults(name) {
-		begin := q.clock.start.Add(f.At)
-		if !at.Before(begin) && at.Before(begin.Add(f.Lasts)) {
-			at = begin.Add(f.Lasts)
-		}
-	}
-	return at
-}
-
-// faults are those of a name that are the party's, in their order.
-func (q *party) faults(name string) (all []Fault) {
-	for _, f := range q.world.plan.Faults {
-		if f.Name == name && f.Target%uint64(len(q.world.plan.Parties)) == uint64(q.number) {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// working is how long a command takes from now on: it does nothing while it is stopped.
-func (q *party) working(work time.Duration) time.Duration {
-	for _, f := range q.faults("freeze") {
-		if from := f.At - time.Since(q.clock.start); replays && from > 0 && from < work {
-			work += f.Lasts
-		}
-	}
-	return work
-}
-
-// profiles are what breaks together. Rare faults alone show what belongs to them.
-var profiles = [][]string{
-	nil,
-	{"alarm"},
-	{"kill", "crash"},
-	{"lose", "cut", "deafen"},
-	{"deafen"},
-	{"reset"},
-	{"lose", "reset", "cut", "slow"},
-	{"stall", "lose"},
-	{"stop", "restart", "kill"},
-	{"vanish"},
-	{"by name"},
-	{"by name", "kill"},
-	{"resize", "drain"},
-	{"resize", "kill", "reset"},
-	{"split"},
-	{"split", "kill", "reset", "slow"},
-	{"alarm", "kill", "lose", "reset", "stall", "slow"},
-}
-
-func faults(dice *rand.Rand, p *Plan) (all []Fault) {
-	profile := profiles[dice.IntN(len(profiles))]
-	if len(profile) == 0 {
-		return nil
-	}
-	early := pick(dice, 100*time.Millisecond, 3*time.Second, 40*time.Second)
-	n := 1 + dice.IntN(4)
-	if profile[0] == "vanish" {
-		n += dice.IntN(8)
-	}
-	for range n {
-		f := Fault{
-			Name: pick(dice, profile...), At: upTo(dice, early), Target: dice.Uint64(),
-			Lasts: upTo(dice, pick(dice, 100*time.Millisecond, 5*time.Second, 30*time.Second)),
-		}
-		if f.Name == "split" { // long enough for the other side to notice
-			f.Lasts *= 4
-		}
-		if dice.IntN(2) == 0 { // when somebody has just begun
-			q := pick(dice, p.Parties...)
-			f.At = q.Begin + q.Rounds[0].Think + upTo(dice, 100*p.Base)
-		}
-		all = append(all, f)
-	}
-	if dice.IntN(5) == 0 {
-		all = append(all, pause(dice, p))
-	}
-	return apart(all, p)
-}
-
-// pause is for one party, early in its first round or later.
-func pause(dice *rand.Rand, p *Plan) Fault {
-	f := Fault{Name: pick(dice, "hang", "freeze"), Target: dice.Uint64()}
-	f.Lasts = upTo(dice, pick(dice, 100*time.Millisecond, 15*time.Second, time.Minute))
-	q := p.Parties[f.Target%uint64(len(p.Parties))]
-	f.At = q.Begin + q.Rounds[0].Think +
-		upTo(dice, pick(dice, 100*p.Base, time.Second, 20*time.Second))
-	return f
-}
-
-// apart has splits follow one another: a cluster has two sides.
-func apart(all []Fault, p *Plan) []Fault {
-	slices.SortFunc(all, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
-	free := time.Duration(0)
-	for i, f := range all {
-		if f.Name != "split" && f.Name != "stall" {
-			continue
-		}
-		if f.Name == "split" && p.Nodes < 3 {
-			all[i].Name = "stall"
-		}
-		all[i].At = max(f.At, free)
-		free = all[i].At + f.Lasts + 1
-	}
-	return all
-}
-
 // breakThings has all faults begin and end when it is time.
 func (w *world) breakThings(ctx context.Context) {
 	done := make(chan struct{}, 2*len(w.plan.Faults))
@@ -353,22 +170,71 @@ func (w *world) breakThings(ctx context.Context) {
 	}
 }
 
-// mayRefuse reports whether the plan has a reason for the broker to close a connection.
-func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.QuorumDelay > 0
+// kinds are the faults by name.
+var kinds = map[string]func(w *world, target uint64, on bool){
+	"alarm": func(w *world, _ uint64, on bool) {
+		if on {
+			w.broker.Alarm("memory")
+		} else {
+			w.broker.Alarm("")
+		}
+	},
+	"slow": func(w *world, _ uint64, on bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.slow = 0; on {
+			w.slow = slowest
+		}
+	},
+	"stall":  func(w *world, target uint64, on bool) { w.broker.Stall(w.plan.host(target), on) },
+	"split":  func(w *world, target uint64, on bool) { w.split(target, on) },
+	"resize": func(w *world, target uint64, on bool) { w.resize(target, on, locker.Resize) },
+	"drain":  func(w *world, target uint64, on bool) { w.resize(target, on, locker.DrainTo) },
+	"kill": func(w *world, target uint64, on bool) {
+		if on {
+			w.parties[target%uint64(len(w.parties))].kill(true)
+		}
+	},
+	"crash": func(w *world, target uint64, on bool) {
+		if on {
+			w.parties[target%uint64(len(w.parties))].kill(false)
+		}
+	},
+	"lose": func(w *world, target uint64, on bool) {
+		w.onSocket(target, on, func(s *broker.Socket) { w.lose(s, target) })
+	},
+	"reset": func(w *world, target uint64, on bool) {
+		w.onSocket(target, on, (*broker.Socket).Reset)
+	},
+	"cut": func(w *world, target uint64, on bool) {
+		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
+	},
+	"deafen": func(w *world, target uint64, on bool) {
+		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
+	},
+	"hang": func(w *world, target uint64, on bool) {
+		until := w.parties[target%uint64(len(w.parties))].over("hang", time.Now())
+		w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, true) })
+	},
+	"freeze": func(w *world, target uint64, on bool) { w.freeze(target, on) },
+	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
+	"by name": func(w *world, _ uint64, on bool) {
+		if on {
+			w.broker.DeleteByName(0.2, 100*time.Millisecond)
+		} else {
+			w.broker.DeleteByName(0, 0)
+		}
+	},
+	"stop": func(w *world, _ uint64, on bool) {
+		w.broker.Away(on)
+		if on {
+			w.broker.CloseAll(true)
+		}
+	},
+	"restart": func(w *world, _ uint64, on bool) {
+		w.broker.Away(on)
+		if on {
+			w.broker.CloseAll(false)
+		}
+	},
 }
-
-// logger keeps what a party logs among the notes.
-type logger struct{ party *party }
-
-func (logger) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l logger) Handle(_ context.Context, r slog.Record) error {
-	l.party.oracle.mu.Lock()
-	defer l.party.oracle.mu.Unlock()
-	l.party.oracle.note("%s: %s", l.party, r.Message)
-	return nil
-}
-
-func (l logger) WithAttrs([]slog.Attr) slog.Handler { return l }
-func (l logger) WithGroup(string) slog.Handler      { return l }

@@ -8,8 +8,6 @@ package sim
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,29 +20,6 @@ import (
 // patience is how long after the end of all faults somebody may wait. A waiter far behind
 // the first looks ever more seldom, but none of them has to.
 const patience = 5 * time.Minute
-
-// world is one schedule that runs.
-type world struct {
-	plan    *Plan
-	broker  *broker.Broker
-	oracle  *oracle
-	clock   clock
-	parties []*party
-	ctx     context.Context // of everybody
-	cancel  context.CancelFunc
-	admins  sync.WaitGroup
-
-	mu   sync.Mutex
-	ends []context.CancelFunc // of administrators
-	slow time.Duration        // the network is slower by up to that
-}
-
-// Result is what the oracle has seen of one schedule.
-type Result struct {
-	Violations []string       // of promises
-	Notes      []string       // what happened
-	Seen       map[string]int // what happened how often
-}
 
 // Run runs the plan, in a bubble.
 func Run(ctx context.Context, p *Plan) Result {
@@ -105,50 +80,6 @@ func (w *world) latest() time.Duration {
 	return w.plan.end() + work + patience
 }
 
-// prepare makes the semaphore.
-func (w *world) prepare() {
-	for i := range w.plan.Slots + 1 {
-		w.broker.MakeQuorum(wire.SlotQueue(w.plan.Ref.Name, i))
-	}
-}
-
-// latency is that of the network.
-func (w *world) latency(dice *rand.Rand) time.Duration {
-	w.mu.Lock()
-	slow := w.slow
-	w.mu.Unlock()
-	d := w.plan.Base/2 + upTo(dice, w.plan.Base)
-	if slow > 0 {
-		d += upTo(dice, slow)
-	}
-	return d
-}
-
-// slowest is the most that the network takes.
-func (p *Plan) slowest() time.Duration {
-	d := 2 * p.Base
-	for _, f := range p.Faults {
-		if f.Name == "slow" {
-			d += slowest
-		}
-	}
-	return d
-}
-
-// slowest is the most by which a fault makes the network slower.
-const slowest = 3 * time.Second
-
-// cost is how long the broker takes.
-func cost(dice *rand.Rand, method, _ string) time.Duration {
-	switch method {
-	case "queue.declare", "queue.delete":
-		return upTo(dice, 2*time.Millisecond)
-	case "basic.get", "confirm", "basic.consume":
-		return upTo(dice, time.Millisecond)
-	}
-	return 0
-}
-
 // findWaiters is called when everybody should have been served.
 func (w *world) findWaiters() {
 	found := false
@@ -195,10 +126,4 @@ func (w *world) findLeftovers() {
 			w.oracle.violation("of the semaphore with %d slots: slot %d %t", w.plan.Slots, i, !want)
 		}
 	}
-}
-
-// Describe is for somebody who looks for the cause of a violation.
-func (r Result) Describe(p *Plan) string {
-	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(r.Violations, "\n"),
-		strings.Join(r.Notes, "\n"))
 }
