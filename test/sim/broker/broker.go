@@ -15,36 +15,6 @@ import (
 	"time"
 )
 
-// Release is whose behavior the broker shows.
-type Release string
-
-// The releases that differ in what amqprun can see of them.
-const (
-	V310 Release = "3.10.8"
-	V40  Release = "4.0.5"
-	V43  Release = "4.3.6"
-)
-
-// Options are of a broker. The zero value is a RabbitMQ 4.0 in good health, which takes
-// no time.
-type Options struct {
-	Release Release
-	// Heartbeat is what connection.tune suggests, in whole seconds. 0 means 60 s.
-	Heartbeat time.Duration
-	// Channels is how many a connection may have. 0 means 2047.
-	Channels uint16
-	// Latency is that of the network; nil means none.
-	Latency Latency
-	// Cost is how long a request keeps its channel busy before it has an effect. nil means
-	// no time. The method is named as in the reference, "queue.declare".
-	Cost func(dice *rand.Rand, method, queue string) time.Duration
-	// Seed is where all that is drawn comes from.
-	Seed uint64
-	// Observe is called with each thing that happens to an exclusive queue and to a place
-	// in a queue, in the loop of the broker. It must not block. nil means nobody.
-	Observe func(Event)
-}
-
 // Broker is one RabbitMQ, or a cluster of them that shares its queues.
 type Broker struct {
 	options Options
@@ -62,12 +32,6 @@ type Broker struct {
 	quorumDelay time.Duration // see QuorumDelay
 	chance      float64       // see DeleteByName
 	late        time.Duration
-}
-
-// node is one of the cluster. Its name is the host part of the address that was dialed.
-type node struct {
-	view    *view
-	stalled bool // no majority answers: what needs one waits
 }
 
 // New starts a broker. Close ends it.
@@ -174,4 +138,59 @@ func (b *Broker) after(d time.Duration, f func()) { b.loop.at(time.Now().Add(d),
 func (b *Broker) name(prefix string) string {
 	b.names++
 	return prefix + strconv.Itoa(b.names)
+}
+
+// reply delivers a message to the channel that its key names.
+func (b *Broker) reply(m *message) {
+	for _, c := range b.conns {
+		for _, ch := range c.channels {
+			if ch.replies != nil && ch.replyKey == m.key {
+				tag := uint64(1)
+				if b.options.Release == V43 {
+					ch.delivery++
+					tag = ch.delivery
+				}
+				ch.send(basicDeliver, func(w *writer) {
+					w.shortString(ch.replies.tag)
+					w.double(tag)
+					w.bit(false)
+					w.shortString(m.exchange)
+					w.shortString(m.key)
+				})
+				ch.sendContent(m)
+				c.flush()
+				return
+			}
+		}
+	}
+}
+
+// MakeQuorum makes durable quorum queues that keep no message, as a slot is.
+func (b *Broker) MakeQuorum(names ...string) {
+	b.loop.do(func() {
+		for _, name := range names {
+			b.whole.queues[name] = newQueue(b.whole, b, declaration{
+				name: name, durable: true,
+				args: table{"x-queue-type": string(quorum), "x-max-length": int64(0)},
+			})
+		}
+	})
+}
+
+// Contents are the queues by name, and how many connections there are.
+func (b *Broker) Contents() (queues []Content, conns int) {
+	b.loop.do(func() {
+		for _, q := range b.whole.sorted() {
+			queues = append(queues, Content{q.name, q.owner != nil, len(q.consumers)})
+		}
+		conns = len(b.conns)
+	})
+	return queues, conns
+}
+
+// Content is a queue.
+type Content struct {
+	Name      string
+	Exclusive bool
+	Consumers int
 }

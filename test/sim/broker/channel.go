@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"strings"
-	"time"
-	"unicode"
-)
+import "time"
 
 // channel is one of a connection. Its requests are handled one after the other; those of
 // other channels may overtake them.
@@ -28,23 +24,6 @@ type channel struct {
 	replies  *consumer // of direct replies
 	replyKey string
 	members  []*consumer
-}
-
-// request is a method with its arguments, or a message that was published.
-type request struct {
-	method  method
-	args    reader
-	message *publishing
-}
-
-// publishing is a message on its way in.
-type publishing struct {
-	exchange, key string
-	mandatory     bool
-	properties    properties
-	size          int
-	headed        bool
-	body          []byte
 }
 
 func newChannel(c *conn, number uint16) *channel { return &channel{c: c, number: number} }
@@ -77,13 +56,6 @@ func (ch *channel) frame(kind byte, payload []byte) {
 		ch.content.body = append(ch.content.body, payload...)
 		ch.published()
 	}
-}
-
-func readPublish(r reader) *publishing {
-	_ = r.short()
-	p := &publishing{exchange: r.shortString(), key: r.shortString()}
-	p.mandatory = r.octet()&1 != 0
-	return p
 }
 
 // published is called with each frame of content.
@@ -140,19 +112,6 @@ func (ch *channel) cost(r request) time.Duration {
 	return ch.c.b.options.Cost(ch.c.dice, names[r.method], ch.target(r))
 }
 
-// target is the queue that a request is about.
-func (ch *channel) target(r request) string {
-	switch r.method {
-	case queueDeclare, queueDelete, basicGet, basicConsume:
-		args := r.args
-		_ = args.short()
-		return args.shortString()
-	case basicPublish:
-		return r.message.key
-	}
-	return ""
-}
-
 // fail closes the channel. From 4.0 on RabbitMQ fails itself where it has to cut a text
 // with characters of several bytes.
 func (ch *channel) fail(code uint16, text string) {
@@ -169,21 +128,6 @@ func (ch *channel) fail(code uint16, text string) {
 		w.short(ch.c.current[0])
 		w.short(ch.c.current[1])
 	})
-}
-
-// maxText is how long a short string may be.
-const maxText = 255
-
-// cut is how RabbitMQ shortens a text, if need be within a character.
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return text[:maxText-3] + "..."
-}
-
-func isASCII(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // drop ends the channel: its consumers leave, and what was not acknowledged goes back.
@@ -206,18 +150,11 @@ func (ch *channel) drop() {
 	}
 }
 
-// requeueAll gives back all that was not acknowledged.
-func (ch *channel) requeueAll() (touched []*queue) {
-	all := ch.unacked
-	ch.unacked = nil
-	for i := len(all) - 1; i >= 0; i-- { // the oldest ends up first
-		if d := all[i]; d.requeue() {
-			touched = append(touched, d.queue)
-		}
-	}
-	return touched
-}
-
 func (ch *channel) send(m method, arguments func(*writer)) {
 	ch.c.send(ch.number, m, arguments)
+}
+
+func isMethod(payload []byte, m method) bool {
+	r := reader{payload}
+	return (method{r.short(), r.short()}) == m
 }

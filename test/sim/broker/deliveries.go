@@ -5,6 +5,14 @@ import (
 	"slices"
 )
 
+// delivery is a message that a channel has not acknowledged.
+type delivery struct {
+	tag      uint64
+	queue    *queue
+	message  *message
+	consumer *consumer // nil for basic.get
+}
+
 // fate is what becomes of a message that was delivered.
 type fate int
 
@@ -20,6 +28,18 @@ func refused(requeue bool) fate {
 		return requeued
 	}
 	return rejected
+}
+
+// hand notes a delivery, and returns its tag.
+func (ch *channel) hand(q *queue, msg *message, m *consumer, noAck bool) uint64 {
+	ch.delivery++
+	if !noAck {
+		ch.unacked = append(ch.unacked, &delivery{ch.delivery, q, msg, m})
+		if m != nil {
+			m.open++
+		}
+	}
+	return ch.delivery
 }
 
 // settle ends the responsibility of the channel for a message, or for all up to it.
@@ -66,4 +86,16 @@ func (d *delivery) requeue() bool {
 	}
 	q.shorten()
 	return true
+}
+
+// requeueAll gives back all that was not acknowledged.
+func (ch *channel) requeueAll() (touched []*queue) {
+	all := ch.unacked
+	ch.unacked = nil
+	for i := len(all) - 1; i >= 0; i-- { // the oldest ends up first
+		if d := all[i]; d.requeue() {
+			touched = append(touched, d.queue)
+		}
+	}
+	return touched
 }
