@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -16,13 +16,22 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
+// contender is what a process does: it wants the lock, and runs a command under it.
+type contender struct {
+	*process
+
+	state  sync.Mutex
+	wants  string // what it waits for; "" when it does not
+	waited bool   // OnWaiting was called
+}
+
 // run is the life of the process.
-func (q *party) run() {
-	q.belong()
-	if !q.sleep(q.plan.Begin) {
+func (q *contender) run() {
+	belong(q.awake)
+	if !q.sleep(q.Begin) {
 		return
 	}
-	for _, r := range q.plan.Rounds {
+	for _, r := range q.Rounds {
 		if !q.sleep(r.Think) {
 			return
 		}
@@ -35,35 +44,26 @@ func (q *party) run() {
 }
 
 // round wants the lock once. It returns false if that is to be tried again.
-func (q *party) round(r Round) bool {
+func (q *contender) round(r Round) bool {
 	h, err := q.acquire(r)
 	if err != nil {
 		return !q.judge(r, err)
 	}
-	c := q.oracle.begin(q, h)
-	q.mu.Lock()
-	q.command = c
-	dead := q.dead
-	q.mu.Unlock()
-	if dead {
-		q.oracle.end(c)
-	}
+	c := q.oracle.begin(q.party, h)
+	q.begin(c)
 	h = q.work(r, h, c)
-	q.mu.Lock()
-	q.command = nil
-	q.mu.Unlock()
-	q.oracle.end(c)
+	q.end()
 	_ = h.Release(context.WithoutCancel(q.ctx))
 	return true
 }
 
 // work is the time of the command. It returns the lock that it has in the end.
-func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
+func (q *contender) work(r Round, h *locker.Holder, c *command) *locker.Holder {
 	for left := r.Work; ; {
 		holder, begun := h, time.Now()
 		h.OnRenew(func(_, until time.Duration) {
 			if !q.isDead() {
-				q.oracle.renewed(q, holder.Slots(), until)
+				q.ledger.renewed(q.party, holder.Slots(), until)
 			}
 		})
 		select {
@@ -73,7 +73,7 @@ func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
 			return h
 		case <-h.Context().Done():
 		}
-		q.oracle.loses(q, context.Cause(h.Context()))
+		q.loses(context.Cause(h.Context()))
 		if !h.MayRegain() {
 			q.sleep(min(r.Stop, max(h.Until()-q.clock.Now(), 0))) // it is killed when the lease is over
 			return h
@@ -89,25 +89,22 @@ func (q *party) work(r Round, h *locker.Holder, c *command) *locker.Holder {
 	}
 }
 
-// loses is called when a party learns that it has lost the lock.
-func (o *oracle) loses(p *party, why error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.note("%s: %v", p, why)
-	o.result.Seen["loss noticed"]++
+func (q *contender) loses(why error) {
+	q.findings.note("%s: %v", q.party, why)
+	q.findings.saw("loss noticed")
 	if strings.Contains(why.Error(), "running out") {
-		o.result.Seen["lease ran out"]++
+		q.findings.saw("lease ran out")
 	}
 }
 
-func (q *party) acquire(r Round) (*locker.Holder, error) {
-	q.oracle.waits(q)
-	q.mu.Lock()
+func (q *contender) acquire(r Round) (*locker.Holder, error) {
+	q.oracle.waits(q.party)
+	q.state.Lock()
 	q.wants, q.waited = fmt.Sprintf("since %s", time.Since(q.clock.start)), false
-	q.mu.Unlock()
+	q.state.Unlock()
 	defer func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
+		q.state.Lock()
+		defer q.state.Unlock()
 		q.wants = ""
 	}()
 	ctx := q.ctx
@@ -122,91 +119,80 @@ func (q *party) acquire(r Round) (*locker.Holder, error) {
 	return locker.Acquire(ctx, q.config())
 }
 
-func (q *party) doing() string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// doing is what it waits for; "" when it does not.
+func (q *contender) doing() string {
+	q.state.Lock()
+	defer q.state.Unlock()
 	return q.wants
 }
 
 // judge looks at an error of Acquire, and reports whether to try again.
-func (q *party) judge(r Round, err error) (again bool) {
+func (q *contender) judge(r Round, err error) (again bool) {
 	if q.isDead() || q.ctx.Err() != nil {
 		return false
 	}
-	q.mu.Lock()
+	q.state.Lock()
 	waited := q.waited
-	q.mu.Unlock()
-	missing := errors.Is(err, fault.ErrNotFound) && q.world.plan.Slots > 0
+	q.state.Unlock()
+	unreachable := errors.Is(err, fault.ErrUnreachable)
 	switch {
 	case r.Patience != 0 && errors.Is(err, fault.ErrNotAcquired):
 		return false
-	case r.Patience > 0 && errors.Is(err, fault.ErrUnreachable) && !waited: // before it was connected
+	case r.Patience > 0 && unreachable && !waited: // before it was connected
 		return false
-	case waited || !q.plan.mayFail(q.world.plan, err) || missing:
-		q.oracle.violation("%s gives up (waited %t): %v", q, waited, err)
+	case waited, !unreachable, len(q.plan.Faults) == 0:
+		q.findings.violation("%s gives up (waited %t): %v", q.party, waited, err)
 	}
 	return r.Patience == 0
-}
-
-// mayFail reports whether the plan has a reason for such an error of one that does not
-// wait yet.
-func (*Party) mayFail(p *Plan, err error) bool {
-	return errors.Is(err, fault.ErrUnreachable) && len(p.Faults) > 0
 }
 
 // regain is for how long a paused party tries to take its lock again.
 const regain = time.Minute
 
 // config is that of one round.
-func (q *party) config() locker.Config {
+func (q *contender) config() locker.Config {
 	c := locker.Config{
 		Broker: wire.Broker{
-			Dial: q.dial, Heartbeat: q.world.plan.Heartbeat, Log: slog.New(logger{q}),
+			Dial: q.dial, Heartbeat: q.plan.Heartbeat, Log: slog.New(logger{q.party, q.findings}),
 		},
-		Ref: q.world.plan.Ref, Slots: q.world.plan.Slots, Count: q.plan.Count, Greedy: q.plan.Greedy,
-		Priority: q.plan.Priority, StopTime: q.world.plan.Stop, Fence: q.plan.Fence,
-		Elastic: q.plan.Elastic, History: q.plan.History, OnChange: q.changed,
+		Ref: q.plan.Ref, Slots: q.plan.Slots, Count: q.Count, Greedy: q.Greedy,
+		Priority: q.Priority, StopTime: q.plan.Stop, Fence: q.Fence,
+		Elastic: q.Elastic, History: q.History, OnChange: q.changed,
 		OnWaiting: func(waitq.Waiting) {
-			q.mu.Lock()
-			defer q.mu.Unlock()
+			q.state.Lock()
+			defer q.state.Unlock()
 			q.waited = true
 		},
 	}
-	for i := range q.world.plan.Nodes {
-		host := 1 + (i+q.number)%q.world.plan.Nodes
+	for i := range q.plan.Nodes {
+		host := 1 + (i+q.number)%q.plan.Nodes
 		c.Broker.URLs = append(c.Broker.URLs, fmt.Sprintf("amqp://n%d", host))
 	}
-	if q.plan.Pause {
+	if q.Pause {
 		c.Regain = regain
 	}
-	if q.plan.Visible {
+	if q.Visible {
 		c.About = func() presence.About { return presence.About{ID: q.String()} }
 	}
 	return c.WithClock(q.clock)
 }
 
-// changed is called when the elastic set has changed.
-func (q *party) changed(slots []int) {
-	q.mu.Lock()
-	c := q.command
-	q.mu.Unlock()
-	if c != nil {
+func (q *contender) changed(slots []int) {
+	if c := q.alive(); c != nil {
 		q.oracle.changes(c, slots)
 	}
 }
 
-// plain reports whether it never leaves its place in the wait queue for another.
-func (q *party) plain() bool { return !slices.ContainsFunc(q.world.plan.Parties, Party.ranked) }
-
 // logger keeps what a party logs among the notes.
-type logger struct{ party *party }
+type logger struct {
+	party    *party
+	findings *findings
+}
 
 func (logger) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l logger) Handle(_ context.Context, r slog.Record) error {
-	l.party.oracle.mu.Lock()
-	defer l.party.oracle.mu.Unlock()
-	l.party.oracle.note("%s: %s", l.party, r.Message)
+	l.findings.note("%s: %s", l.party, r.Message)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
@@ -11,10 +12,123 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
+// breaker breaks and mends what a plan says.
+type breaker struct {
+	*world
+	ctx       context.Context
+	processes []*process
+	admins    sync.WaitGroup
+
+	mu   sync.Mutex
+	ends []context.CancelFunc // of administrators
+}
+
+// run has all faults begin and end when it is time.
+func (b *breaker) run() {
+	done := make(chan struct{}, 2*len(b.plan.Faults))
+	start := func(d time.Duration, f func()) *time.Timer {
+		return time.AfterFunc(d-time.Since(b.clock.start), func() {
+			f()
+			done <- struct{}{}
+		})
+	}
+	for _, f := range b.plan.Faults {
+		turn := func(on bool) func() {
+			return func() {
+				b.findings.note("%s: %t", f.Name, on)
+				kinds[f.Name](b, f.Target, on)
+			}
+		}
+		begin, end := start(f.At, turn(true)), start(f.At+f.Lasts, turn(false))
+		defer begin.Stop()
+		defer end.Stop()
+	}
+	for range 2 * len(b.plan.Faults) {
+		select {
+		case <-done:
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// kinds are the faults by name.
+var kinds = map[string]func(b *breaker, target uint64, on bool){
+	"alarm": func(b *breaker, _ uint64, on bool) {
+		if on {
+			b.broker.Alarm("memory")
+		} else {
+			b.broker.Alarm("")
+		}
+	},
+	"slow": func(b *breaker, _ uint64, on bool) {
+		if on {
+			b.network.slowBy(slowest)
+		} else {
+			b.network.slowBy(0)
+		}
+	},
+	"stall":  func(b *breaker, target uint64, on bool) { b.broker.Stall(b.plan.host(target), on) },
+	"split":  (*breaker).split,
+	"resize": func(b *breaker, target uint64, on bool) { b.resize(target, on, locker.Resize) },
+	"drain":  func(b *breaker, target uint64, on bool) { b.resize(target, on, locker.DrainTo) },
+	"kill": func(b *breaker, target uint64, on bool) {
+		if on {
+			b.process(target).kill(true)
+		}
+	},
+	"crash": func(b *breaker, target uint64, on bool) {
+		if on {
+			b.process(target).kill(false)
+		}
+	},
+	"lose": func(b *breaker, target uint64, on bool) {
+		b.onSocket(target, on, func(s *broker.Socket) { lose(s, target) })
+	},
+	"reset": func(b *breaker, target uint64, on bool) {
+		b.onSocket(target, on, (*broker.Socket).Reset)
+	},
+	"cut": func(b *breaker, target uint64, on bool) {
+		b.onProcess(target, on, func(s *broker.Socket) { lose(s, target) })
+	},
+	"deafen": func(b *breaker, target uint64, on bool) {
+		b.onProcess(target, on, func(s *broker.Socket) { deafen(s, target) })
+	},
+	"hang": func(b *breaker, target uint64, on bool) {
+		until := b.process(target).over("hang", time.Now())
+		b.onProcess(target, on, func(s *broker.Socket) { s.Hold(until, true) })
+	},
+	"freeze": (*breaker).freeze,
+	"vanish": (*breaker).vanish,
+	"by name": func(b *breaker, _ uint64, on bool) {
+		if on {
+			b.broker.DeleteByName(0.2, 100*time.Millisecond)
+		} else {
+			b.broker.DeleteByName(0, 0)
+		}
+	},
+	"stop": func(b *breaker, _ uint64, on bool) {
+		b.broker.Away(on)
+		if on {
+			b.broker.CloseAll(true)
+		}
+	},
+	"restart": func(b *breaker, _ uint64, on bool) {
+		b.broker.Away(on)
+		if on {
+			b.broker.CloseAll(false)
+		}
+	},
+}
+
+func (b *breaker) process(target uint64) *process {
+	return b.processes[target%uint64(len(b.processes))]
+}
+
 // onSocket does something to one connection.
-func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
+func (b *breaker) onSocket(target uint64, on bool, f func(*broker.Socket)) {
 	var all []*broker.Socket
-	for _, q := range w.parties {
+	for _, q := range b.processes {
 		all = append(all, q.open()...)
 	}
 	if on && len(all) > 0 {
@@ -22,10 +136,10 @@ func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
 	}
 }
 
-// onParty does something to all connections of one party.
-func (w *world) onParty(target uint64, on bool, f func(*broker.Socket)) {
+// onProcess does something to all connections of one process.
+func (b *breaker) onProcess(target uint64, on bool, f func(*broker.Socket)) {
 	if on {
-		for _, s := range w.parties[target%uint64(len(w.parties))].open() {
+		for _, s := range b.process(target).open() {
 			f(s)
 		}
 	}
@@ -36,19 +150,19 @@ const givesUp = 924 * time.Second
 
 // lose has a middlebox forget a connection. It drops what belongs to it, and may be heard
 // to refuse it a little later.
-func (w *world) lose(s *broker.Socket, target uint64) {
+func lose(s *broker.Socket, target uint64) {
 	s.Lose()
-	w.timeOut(s, target)
+	timeOut(s, target)
 }
 
 // deafen has it forget one direction.
-func (w *world) deafen(s *broker.Socket, target uint64) {
+func deafen(s *broker.Socket, target uint64) {
 	s.Deafen()
-	w.timeOut(s, target)
+	timeOut(s, target)
 }
 
 // timeOut ends the connection at the client some time later.
-func (*world) timeOut(s *broker.Socket, target uint64) {
+func timeOut(s *broker.Socket, target uint64) {
 	late := givesUp
 	if dice := rand.New(rand.NewPCG(target, 2)); dice.IntN(4) > 0 {
 		late = upTo(dice, 2*time.Minute)
@@ -62,179 +176,79 @@ func (p *Plan) host(target uint64) string {
 }
 
 // split cuts one node off, or ends that.
-func (w *world) split(target uint64, on bool) {
+func (b *breaker) split(target uint64, on bool) {
 	switch {
-	case w.plan.Nodes < 3:
+	case b.plan.Nodes < 3:
 	case on:
-		w.oracle.splits()
-		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
+		b.ledger.splits()
+		b.broker.Split([]string{b.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
 	default:
-		w.broker.Heal()
+		b.broker.Heal()
 	}
 }
 
 // resize has an administrator change the number of slots, and in the end take it back.
-func (w *world) resize(
+func (b *breaker) resize(
 	target uint64, on bool, change func(context.Context, wire.Broker, string, int) error,
 ) {
-	if w.plan.Slots == 0 {
+	if b.plan.Slots == 0 {
 		return
 	}
-	b, err := wire.Broker{URLs: []string{"amqp://n1"}, Dial: w.broker.DialContext}.Resolve()
+	login, err := wire.Broker{URLs: []string{"amqp://n1"}, Dial: b.broker.DialContext}.Resolve()
 	if err != nil {
-		w.oracle.violation("no administrator: %v", err)
+		b.findings.violation("no administrator: %v", err)
 		return
 	}
 	if on {
-		ctx, cancel := context.WithCancel(w.ctx)
-		w.mu.Lock()
-		w.ends = append(w.ends, cancel)
-		w.mu.Unlock()
-		w.admins.Go(func() { _ = change(ctx, b, w.plan.Ref.Name, int(target%6)) })
+		ctx, cancel := context.WithCancel(b.ctx)
+		b.mu.Lock()
+		b.ends = append(b.ends, cancel)
+		b.mu.Unlock()
+		b.admins.Go(func() { _ = change(ctx, login, b.plan.Ref.Name, int(target%6)) })
 		return
 	}
-	w.mu.Lock()
-	for _, cancel := range w.ends {
+	b.mu.Lock()
+	for _, cancel := range b.ends {
 		cancel()
 	}
-	w.mu.Unlock()
-	w.admins.Go(func() {
-		for w.ctx.Err() == nil && locker.Resize(w.ctx, b, w.plan.Ref.Name, w.plan.Slots) != nil {
+	b.mu.Unlock()
+	b.admins.Go(func() {
+		for b.ctx.Err() == nil && locker.Resize(b.ctx, login, b.plan.Ref.Name, b.plan.Slots) != nil {
 			select {
 			case <-time.After(time.Second):
-			case <-w.ctx.Done():
+			case <-b.ctx.Done():
 			}
 		}
 	})
 }
 
 // vanish has the broker lose a queue that is held.
-func (w *world) vanish(target uint64, on bool) {
+func (b *breaker) vanish(target uint64, on bool) {
 	slot := 0
-	if w.plan.Slots > 0 {
-		slot = 1 + int(target%uint64(w.plan.Slots))
+	if b.plan.Slots > 0 {
+		slot = 1 + int(target%uint64(b.plan.Slots))
 	}
 	if on {
-		w.broker.Vanish(w.plan.Ref.Held(slot))
+		b.broker.Vanish(b.plan.Ref.Held(slot))
 	}
 }
 
 // freeze stops a process, with its command: all timers and answers come when it goes on.
 // Timers are those of the patched runtime, so with the usual one nothing happens.
-func (w *world) freeze(target uint64, on bool) {
+func (b *breaker) freeze(target uint64, on bool) {
 	if !replays {
 		return
 	}
-	q := w.parties[target%uint64(len(w.parties))]
+	q := b.process(target)
 	if !on {
-		time.AfterFunc(resume, func() { w.oracle.thaw(q) })
+		time.AfterFunc(resume, func() { b.oracle.thaw(q.party, q.alive()) })
 		return
 	}
 	until := q.over("freeze", time.Now())
-	w.oracle.freeze(q)
-	w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, false) })
+	b.oracle.freeze(q.party)
+	b.onProcess(target, on, func(s *broker.Socket) { s.Hold(until, false) })
 }
 
 // resume is for how long the command of a process that goes on may run before it is
 // killed: docs/explanation/guarantees.md names 3.1 ms.
 const resume = 5 * time.Millisecond
-
-// breakThings has all faults begin and end when it is time.
-func (w *world) breakThings(ctx context.Context) {
-	done := make(chan struct{}, 2*len(w.plan.Faults))
-	start := func(d time.Duration, f func()) *time.Timer {
-		return time.AfterFunc(d-time.Since(w.clock.start), func() {
-			f()
-			done <- struct{}{}
-		})
-	}
-	for _, f := range w.plan.Faults {
-		turn := func(on bool) func() {
-			return func() {
-				w.oracle.mu.Lock()
-				w.oracle.note("%s: %t", f.Name, on)
-				w.oracle.mu.Unlock()
-				kinds[f.Name](w, f.Target, on)
-			}
-		}
-		begin, end := start(f.At, turn(true)), start(f.At+f.Lasts, turn(false))
-		defer begin.Stop()
-		defer end.Stop()
-	}
-	for range 2 * len(w.plan.Faults) {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// kinds are the faults by name.
-var kinds = map[string]func(w *world, target uint64, on bool){
-	"alarm": func(w *world, _ uint64, on bool) {
-		if on {
-			w.broker.Alarm("memory")
-		} else {
-			w.broker.Alarm("")
-		}
-	},
-	"slow": func(w *world, _ uint64, on bool) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.slow = 0; on {
-			w.slow = slowest
-		}
-	},
-	"stall":  func(w *world, target uint64, on bool) { w.broker.Stall(w.plan.host(target), on) },
-	"split":  func(w *world, target uint64, on bool) { w.split(target, on) },
-	"resize": func(w *world, target uint64, on bool) { w.resize(target, on, locker.Resize) },
-	"drain":  func(w *world, target uint64, on bool) { w.resize(target, on, locker.DrainTo) },
-	"kill": func(w *world, target uint64, on bool) {
-		if on {
-			w.parties[target%uint64(len(w.parties))].kill(true)
-		}
-	},
-	"crash": func(w *world, target uint64, on bool) {
-		if on {
-			w.parties[target%uint64(len(w.parties))].kill(false)
-		}
-	},
-	"lose": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"reset": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, (*broker.Socket).Reset)
-	},
-	"cut": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"deafen": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
-	},
-	"hang": func(w *world, target uint64, on bool) {
-		until := w.parties[target%uint64(len(w.parties))].over("hang", time.Now())
-		w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, true) })
-	},
-	"freeze": func(w *world, target uint64, on bool) { w.freeze(target, on) },
-	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
-	"by name": func(w *world, _ uint64, on bool) {
-		if on {
-			w.broker.DeleteByName(0.2, 100*time.Millisecond)
-		} else {
-			w.broker.DeleteByName(0, 0)
-		}
-	},
-	"stop": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
-		if on {
-			w.broker.CloseAll(true)
-		}
-	},
-	"restart": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
-		if on {
-			w.broker.CloseAll(false)
-		}
-	},
-}

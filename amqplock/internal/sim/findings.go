@@ -3,10 +3,11 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Result is what the oracle has seen of one schedule.
+// Result is what was seen of one schedule.
 type Result struct {
 	Violations []string       // of promises
 	Notes      []string       // what happened
@@ -19,20 +20,45 @@ func (r Result) Describe(p *Plan) string {
 		strings.Join(r.Notes, "\n"))
 }
 
-// violate notes that a promise was broken. The caller has the mutex.
-func (o *oracle) violate(format string, args ...any) {
-	o.result.Violations = append(o.result.Violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
-		fmt.Sprintf(format, args...))
+// findings collect a Result.
+type findings struct {
+	clock clock
+
+	mu     sync.Mutex
+	result Result
+}
+
+func newFindings(c clock) *findings {
+	return &findings{clock: c, result: Result{Seen: map[string]int{}}}
+}
+
+// violation notes that a promise was broken.
+func (f *findings) violation(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.result.Violations = append(f.result.Violations, f.dated(format, args))
 }
 
 // note notes what helps to understand a violation.
-func (o *oracle) note(format string, args ...any) {
-	o.result.Notes = append(o.result.Notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
-		fmt.Sprintf(format, args...))
+func (f *findings) note(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.result.Notes = append(f.result.Notes, f.dated(format, args))
 }
 
-func (o *oracle) violation(format string, args ...any) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.violate(format, args...)
+func (f *findings) dated(format string, args []any) string {
+	return fmt.Sprintf("%s: ", time.Since(f.clock.start)) + fmt.Sprintf(format, args...)
+}
+
+// saw counts what happened.
+func (f *findings) saw(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.result.Seen[what]++
+}
+
+func (f *findings) all() Result {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.result
 }

@@ -11,28 +11,23 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// oracle knows what the broker has done and which commands are alive, and compares.
-type oracle struct {
-	plan  *Plan
-	clock clock
+// ledger is what the broker has done, and what it has answered to whom.
+type ledger struct {
+	plan     *Plan
+	clock    clock
+	findings *findings
 
 	mu      sync.Mutex
 	whose   map[*broker.Socket]*party
 	tenures map[place]*tenure
-	alive   map[string]*command // by the queue that it holds
-	frozen  map[*party]bool     // its command is not alive
-	joins   map[*party]int      // places in the wait queue, in this wait
-	tokens  map[int64]*party
-	floors  map[*party]int64 // the largest token at the beginning of this wait
+	joins   map[*party]int // places in the wait queue, in this wait
 	talks   map[*broker.Socket]bool
 	holds   map[*broker.Socket]bool
 	split   time.Time // the newest
+	order   order
 
 	// The newest good answers about an own queue, and about a quorum queue.
 	owned, majority map[place]time.Time
-
-	order  order
-	result Result
 }
 
 // place is a queue in the hands of a party.
@@ -43,120 +38,123 @@ type place struct {
 
 // tenure is from the grant of an exclusive queue to its end.
 type tenure struct {
-	granted, freed time.Time // not freed: zero
-	why            broker.Reason
-	how            broker.Ending
-	socket         *broker.Socket
-	split          time.Time // the newest when it was freed
+	freed  time.Time // zero: not yet
+	why    broker.Reason
+	how    broker.Ending
+	socket *broker.Socket
+	split  time.Time // the newest when it was freed
 }
 
-func newOracle(p *Plan, c clock) *oracle {
-	return &oracle{
-		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
-		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
-		alive: map[string]*command{}, frozen: map[*party]bool{}, tokens: map[int64]*party{},
-		floors: map[*party]int64{}, talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
-		result: Result{Seen: map[string]int{}},
+func newLedger(p *Plan, c clock, f *findings) *ledger {
+	return &ledger{
+		plan: p, clock: c, findings: f,
+		whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{}, joins: map[*party]int{},
+		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
+		owned: map[place]time.Time{}, majority: map[place]time.Time{},
 	}
 }
 
 // dialed notes whose connection that is.
-func (o *oracle) dialed(s *broker.Socket, p *party) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.whose[s] = p
+func (l *ledger) dialed(s *broker.Socket, p *party) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.whose[s] = p
 }
 
 // observe is called by the broker.
-func (o *oracle) observe(e broker.Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	p := o.whose[e.Socket]
+func (l *ledger) observe(e broker.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.whose[e.Socket]
 	at := place{p, e.Queue}
-	if o.plan.strict() {
-		if wrong := o.order.observe(e, p, o.plan); wrong != "" {
-			o.violate("%s", wrong)
+	if l.plan.strict() {
+		if wrong := l.order.observe(e, p, l.plan); wrong != "" {
+			l.findings.violation("%s", wrong)
 		}
 	}
 	switch e.Kind {
 	case broker.Granted:
-		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
-		if o.plan.isLock(e.Queue) {
-			o.holds[e.Socket] = true
-			o.separate(e.Socket)
+		l.tenures[at] = &tenure{socket: e.Socket}
+		if l.plan.isLock(e.Queue) {
+			l.holds[e.Socket] = true
+			l.separate(e.Socket)
 		}
 	case broker.Published:
-		o.talks[e.Socket] = true
-		o.separate(e.Socket)
+		l.talks[e.Socket] = true
+		l.separate(e.Socket)
 	case broker.Freed:
-		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
-			t.freed, t.why, t.how, t.split = e.At, e.Why, e.How, o.split
-			if o.plan.isLock(e.Queue) {
-				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
+		if t := l.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
+			t.freed, t.why, t.how, t.split = e.At, e.Why, e.How, l.split
+			if l.plan.isLock(e.Queue) {
+				l.findings.saw("lock freed, " + string(e.Why) + " " + string(e.How))
 			}
 		}
 	case broker.Answer:
-		o.owned[at] = e.At
+		l.owned[at] = e.At
 	case broker.Majority:
-		o.majority[at] = e.At
+		l.majority[at] = e.At
 	case broker.Joined:
-		if e.Queue == wire.WaitQueue(o.plan.Ref.Name) {
-			o.joins[p]++
+		if e.Queue == wire.WaitQueue(l.plan.Ref.Name) {
+			l.joins[p]++
 		}
 	case broker.Refused:
-		o.note("the broker closed a connection of %s: %s", p, e.Text)
-		o.joins[p]-- // it comes back to another place
-		if !o.mayRefuse(e.Text) {
-			o.violate("the broker closed a connection of %s: %s", p, e.Text)
+		l.findings.note("the broker closed a connection of %s: %s", p, e.Text)
+		l.joins[p]-- // it comes back to another place
+		if !l.plan.mayRefuse(e.Text) {
+			l.findings.violation("the broker closed a connection of %s: %s", p, e.Text)
 		}
-	}
-}
-
-// waits is called when a party begins to want the lock.
-func (o *oracle) waits(p *party) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.joins[p], o.floors[p] = 0, 0
-	for token := range o.tokens {
-		o.floors[p] = max(o.floors[p], token)
 	}
 }
 
 // separate checks that a connection which holds does not publish: an alarm would stop it.
-func (o *oracle) separate(s *broker.Socket) {
-	if o.talks[s] && o.holds[s] {
-		o.violate("the lock connection of %s publishes", o.whose[s])
+func (l *ledger) separate(s *broker.Socket) {
+	if l.talks[s] && l.holds[s] {
+		l.findings.violation("the lock connection of %s publishes", l.whose[s])
 	}
 }
 
+// waits is called when a party begins to want the lock.
+func (l *ledger) waits(p *party) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.joins[p] = 0
+}
+
+// places is how many the party has had in the wait queue since then.
+func (l *ledger) places(p *party) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.joins[p]
+}
+
 // splits is called when a node is cut off.
-func (o *oracle) splits() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.split = time.Now()
+func (l *ledger) splits() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.split = time.Now()
 }
 
 // renewed is called with the end of a lease. It is right only if each kind of question
 // was answered well by a broker that got it less than a lease before.
-func (o *oracle) renewed(p *party, slots []int, until time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	proven := o.clock.at(until).Add(-o.plan.lease())
+func (l *ledger) renewed(p *party, slots []int, until time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	proven := l.clock.at(until).Add(-l.plan.lease())
 	var owned, quorum []string
 	for _, slot := range slots {
-		owned = append(owned, o.plan.Ref.Held(slot))
-		if quorum = append(quorum, wire.Witness); o.plan.Ref.Kind == wire.Semaphore {
-			quorum[len(quorum)-1] = wire.SlotQueue(o.plan.Ref.Name, slot)
+		owned = append(owned, l.plan.Ref.Held(slot))
+		if quorum = append(quorum, wire.Witness); l.plan.Ref.Kind == wire.Semaphore {
+			quorum[len(quorum)-1] = wire.SlotQueue(l.plan.Ref.Name, slot)
 		}
 	}
-	o.compare(p, proven, "about the owner", o.owned, owned)
-	o.compare(p, proven, "of a majority", o.majority, quorum)
+	l.compare(p, proven, "about the owner", l.owned, owned)
+	l.compare(p, proven, "of a majority", l.majority, quorum)
 }
 
 // compare checks that the newest answers about each queue are not older than a lease
 // counts from. A check of an elastic set may have begun before the newest slot was one of
 // it. So there the answer about any slot counts, which came over the same connection.
-func (o *oracle) compare(
+func (l *ledger) compare(
 	p *party, proven time.Time, what string, answers map[place]time.Time, queues []string,
 ) {
 	latest := time.Time{}
@@ -165,25 +163,28 @@ func (o *oracle) compare(
 		if newest.After(latest) {
 			latest = newest
 		}
-		if !p.plan.Elastic && proven.After(newest) {
-			o.violate("%s counts its lease of %s from %s after the last answer %s", p, queue,
+		if !p.Elastic && proven.After(newest) {
+			l.findings.violation("%s counts its lease of %s from %s after the last answer %s", p, queue,
 				proven.Sub(newest), what)
 		}
 	}
-	if proven.After(latest) && p.plan.Elastic && len(queues) > 0 {
-		o.violate("%s counts its lease from %s after the last answer %s", p, proven.Sub(latest), what)
+	if proven.After(latest) && p.Elastic && len(queues) > 0 {
+		l.findings.violation("%s counts its lease from %s after the last answer %s", p,
+			proven.Sub(latest), what)
 	}
 }
 
 // without reports whether the documents allow for the party to go on without its queue.
-func (o *oracle) without(p *party, queue string) (excused bool, why string) {
-	t := o.tenures[place{p, queue}]
+func (l *ledger) without(p *party, queue string) (excused bool, why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tenures[place{p, queue}]
 	if t == nil || t.freed.IsZero() {
 		return false, "the broker believes that it holds it"
 	}
-	until := t.freed.Add(o.excuse(t))
+	until := t.freed.Add(l.excuse(t))
 	if t.why == broker.SplitOff { // the other side may be late to notice
-		until = t.split.Add(o.plan.lease() + o.plan.slowest())
+		until = t.split.Add(l.plan.lease() + l.plan.slowest())
 	}
 	return !time.Now().After(until),
 		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
@@ -191,8 +192,8 @@ func (o *oracle) without(p *party, queue string) (excused bool, why string) {
 
 // excuse is for how long two commands may be alive at once after the first has lost its
 // queue: docs/explanation/guarantees.md names the cases.
-func (o *oracle) excuse(t *tenure) time.Duration {
-	within := o.plan.Stop + o.plan.slowest()
+func (l *ledger) excuse(t *tenure) time.Duration {
+	within := l.plan.Stop + l.plan.slowest()
 	switch {
 	case t.why == broker.Vanished, t.why == broker.ByName:
 		within += locker.DefaultCheckInterval
@@ -202,7 +203,7 @@ func (o *oracle) excuse(t *tenure) time.Duration {
 		return 0
 	}
 	if t.socket.IsDeaf(t.freed) { // it does not hear of that, or late
-		return o.plan.lease()
+		return l.plan.lease()
 	}
 	return within
 }
@@ -213,6 +214,6 @@ func (p *Plan) isLock(queue string) bool {
 }
 
 // mayRefuse reports whether the plan has a reason for the broker to close a connection.
-func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.QuorumDelay > 0
+func (p *Plan) mayRefuse(text string) bool {
+	return strings.Contains(text, "INTERNAL_ERROR") && p.QuorumDelay > 0
 }

@@ -3,18 +3,51 @@ package sim
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
 )
+
+// oracle knows which commands are alive, and compares that with the ledger.
+type oracle struct {
+	plan     *Plan
+	ledger   *ledger
+	findings *findings
+
+	mu     sync.Mutex
+	alive  map[string]*command // by the queue that it holds
+	frozen map[*party]bool     // its command is not alive
+	tokens map[int64]*party
+	floors map[*party]int64 // the largest token at the beginning of this wait
+}
 
 // command is what runs under the lock.
 type command struct {
 	party  *party
 	queues []string
 	paused bool
+	dead   bool
 
 	// These have begun in one of its slots meanwhile.
 	robbers []*party
+}
+
+func newOracle(p *Plan, l *ledger, f *findings) *oracle {
+	return &oracle{
+		plan: p, ledger: l, findings: f, alive: map[string]*command{}, frozen: map[*party]bool{},
+		tokens: map[int64]*party{}, floors: map[*party]int64{},
+	}
+}
+
+// waits is called when a party begins to want the lock.
+func (o *oracle) waits(p *party) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ledger.waits(p)
+	o.floors[p] = 0
+	for token := range o.tokens {
+		o.floors[p] = max(o.floors[p], token)
+	}
 }
 
 // begin is called when a party has been granted the lock.
@@ -22,18 +55,19 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := &command{party: p}
-	o.result.Seen["command"]++
+	o.findings.saw("command")
 	slots := h.Slots()
 	o.uses(c, slots)
-	if want := p.plan.Count; want > 0 && len(slots) != want {
-		o.violate("%s got slots %v and not %d", p, slots, want)
+	if want := p.Count; want > 0 && len(slots) != want {
+		o.findings.violation("%s got slots %v and not %d", p, slots, want)
 	}
-	if o.joins[p] > 1 && o.plan.only("alarm") && p.plain() {
-		o.violate("%s had %d places in the wait queue, one after the other", p, o.joins[p])
+	// With priorities a waiter leaves its place for another.
+	if n := o.ledger.places(p); n > 1 && o.plan.only("alarm") && !o.plan.ranked() {
+		o.findings.violation("%s had %d places in the wait queue, one after the other", p, n)
 	}
-	if token := h.Token(); p.plan.Fence {
+	if token := h.Token(); p.Fence {
 		if token <= o.floors[p] || o.tokens[token] != nil {
-			o.violate("%s got token %d after %d", p, token, o.floors[p])
+			o.findings.violation("%s got token %d after %d", p, token, o.floors[p])
 		}
 		o.tokens[token] = p
 	}
@@ -48,7 +82,7 @@ func (o *oracle) uses(c *command, slots []int) {
 		queue := o.plan.Ref.Held(slot)
 		c.queues = append(c.queues, queue)
 		if i > 0 && slots[i-1] == slot {
-			o.violate("%s counts slot %d twice: %v", c.party, slot, slots)
+			o.findings.violation("%s counts slot %d twice: %v", c.party, slot, slots)
 			continue
 		}
 		o.takes(c, queue)
@@ -75,19 +109,21 @@ func (o *oracle) takes(c *command, queue string) {
 func (o *oracle) overlap(c, other *command, queue string) {
 	if other.paused {
 		if o.plan.Reserved {
-			o.violate("%s got %s while the command of %s is paused", c.party, queue, other.party)
+			o.findings.violation("%s got %s while the command of %s is paused", c.party, queue,
+				other.party)
 		}
 		return
 	}
-	excused, why := o.without(other.party, queue)
+	excused, why := o.ledger.without(other.party, queue)
 	if !excused { // or the newcomer has lost it just after the grant
-		excused, _ = o.without(c.party, queue)
+		excused, _ = o.ledger.without(c.party, queue)
 	}
 	if !excused {
-		o.violate("%s got %s while the command of %s is alive (%s)", c.party, queue, other.party, why)
+		o.findings.violation("%s got %s while the command of %s is alive (%s)", c.party, queue,
+			other.party, why)
 		return
 	}
-	o.result.Seen["overlap that the documents name"]++
+	o.findings.saw("overlap that the documents name")
 }
 
 // freeze is called when the process of a party stops.
@@ -95,18 +131,16 @@ func (o *oracle) freeze(p *party) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.frozen[p] = true
-	o.result.Seen["process frozen"]++
+	o.findings.saw("process frozen")
 }
 
-// thaw is called when it goes on, and has had the time to kill its command.
-func (o *oracle) thaw(p *party) {
+// thaw is called when it goes on, and has had the time to kill its command. c is nil if
+// none is alive.
+func (o *oracle) thaw(p *party, c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.frozen[p] = false
-	p.mu.Lock()
-	c := p.command
-	p.mu.Unlock()
-	if c == nil || c.paused || p.isDead() {
+	if c == nil || c.paused {
 		return
 	}
 	for _, queue := range c.queues {
@@ -137,20 +171,20 @@ func (o *oracle) resumes(c *command, err error) {
 	defer o.mu.Unlock()
 	c.paused = false
 	resized := o.plan.has("resize") || o.plan.has("drain")
-	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.plan.Fence })
+	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.Fence })
 	switch {
 	case err == nil && recorded:
-		o.violate("%s goes on although %s had its lock", c.party, c.robbers)
+		o.findings.violation("%s goes on although %s had its lock", c.party, c.robbers)
 	case err == nil:
-		o.result.Seen["lock taken again"]++
+		o.findings.saw("lock taken again")
 		for _, queue := range c.queues {
 			o.takes(c, queue)
 		}
-	case len(c.robbers) > 0, c.party.isDead(), strings.Contains(err.Error(), "not taken again within"),
+	case len(c.robbers) > 0, c.dead, strings.Contains(err.Error(), "not taken again within"),
 		resized && strings.Contains(err.Error(), "it was removed"):
-		o.note("%s: %v", c.party, err)
+		o.findings.note("%s: %v", c.party, err)
 	default:
-		o.violate("%s must not go on, and nobody has had its lock: %v", c.party, err)
+		o.findings.violation("%s must not go on, and nobody has had its lock: %v", c.party, err)
 	}
 }
 
@@ -158,6 +192,7 @@ func (o *oracle) resumes(c *command, err error) {
 func (o *oracle) end(c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	c.dead = true
 	for _, queue := range c.queues {
 		if o.alive[queue] == c {
 			delete(o.alive, queue)

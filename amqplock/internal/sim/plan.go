@@ -76,7 +76,10 @@ func (p *Plan) has(name string) bool {
 		slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Name == name })
 }
 
-func (q Party) ranked() bool { return q.Priority != 0 }
+// ranked reports whether a party has a priority.
+func (p *Plan) ranked() bool {
+	return slices.ContainsFunc(p.Parties, func(q Party) bool { return q.Priority != 0 })
+}
 
 // lease is how long a proof is good for.
 func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
@@ -107,4 +110,17 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "at %s for %s: %s\n", f.At, f.Lasts, f.Name)
 	}
 	return b.String()
+}
+
+// party is a contender of a plan, with its number there.
+type party struct {
+	*Party
+	number int
+}
+
+func (q *party) String() string {
+	if q == nil {
+		return "nobody"
+	}
+	return fmt.Sprintf("party %d", q.number)
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -13,34 +12,24 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// party is a contender: a process with a command.
-type party struct {
+// process is that of a party. Faults kill it, stop it, or break its sockets.
+type process struct {
 	*world
-	number int
-	plan   *Party
-	ctx    context.Context // of the process
+	*party
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
 	sockets []*broker.Socket
 	dead    bool
 	command *command
-	wants   string // what it waits for; "" when it does not
-	waited  bool   // OnWaiting was called
-}
-
-func (q *party) String() string {
-	if q == nil {
-		return "nobody"
-	}
-	return fmt.Sprintf("party %d", q.number)
 }
 
 var errKilled = errors.New("killed")
 
 // kill ends the process at once. Without notice nobody closes its sockets: the machine
 // has crashed.
-func (q *party) kill(notice bool) {
+func (q *process) kill(notice bool) {
 	q.mu.Lock()
 	q.dead = true
 	for _, s := range q.sockets {
@@ -58,14 +47,43 @@ func (q *party) kill(notice bool) {
 	q.cancel(errKilled)
 }
 
-func (q *party) isDead() bool {
+func (q *process) isDead() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.dead
 }
 
-// dial opens a connection of this party.
-func (q *party) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// begin notes the command. That of a dead process ends at once.
+func (q *process) begin(c *command) {
+	q.mu.Lock()
+	q.command = c
+	dead := q.dead
+	q.mu.Unlock()
+	if dead {
+		q.oracle.end(c)
+	}
+}
+
+// end is the end of its command.
+func (q *process) end() {
+	q.mu.Lock()
+	c := q.command
+	q.command = nil
+	q.mu.Unlock()
+	q.oracle.end(c)
+}
+
+// alive is its command; nil if there is none.
+func (q *process) alive() *command {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return nil
+	}
+	return q.command
+}
+
+func (q *process) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if q.isDead() {
 		return nil, syscall.EHOSTUNREACH
 	}
@@ -74,7 +92,7 @@ func (q *party) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, err
 	}
 	socket := conn.(*broker.Socket)
-	q.oracle.dialed(socket, q)
+	q.ledger.dialed(socket, q.party)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ended := func(s *broker.Socket) bool { return !s.IsOpen() }
@@ -85,8 +103,7 @@ func (q *party) dial(ctx context.Context, network, address string) (net.Conn, er
 	return socket, nil
 }
 
-// open are the sockets that work.
-func (q *party) open() (all []*broker.Socket) {
+func (q *process) open() (all []*broker.Socket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range q.sockets {
@@ -98,7 +115,7 @@ func (q *party) open() (all []*broker.Socket) {
 }
 
 // sleep reports whether the process is alive after it.
-func (q *party) sleep(d time.Duration) bool {
+func (q *process) sleep(d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true
@@ -107,8 +124,11 @@ func (q *party) sleep(d time.Duration) bool {
 	}
 }
 
+// awake is when a timer fires that is set to an instant: the process may be stopped then.
+func (q *process) awake(at time.Time) time.Time { return q.over("freeze", at) }
+
 // working is how long a command takes from now on: it does nothing while it is stopped.
-func (q *party) working(work time.Duration) time.Duration {
+func (q *process) working(work time.Duration) time.Duration {
 	for _, f := range q.faults("freeze") {
 		if from := f.At - time.Since(q.clock.start); replays && from > 0 && from < work {
 			work += f.Lasts
@@ -117,9 +137,9 @@ func (q *party) working(work time.Duration) time.Duration {
 	return work
 }
 
-// over is when the faults of a name are over that a party has at an instant: that instant
-// if it has none.
-func (q *party) over(name string, at time.Time) time.Time {
+// over is when the faults of a name are over that it has at an instant: that instant if
+// it has none.
+func (q *process) over(name string, at time.Time) time.Time {
 	for _, f := range q.faults(name) {
 		begin := q.clock.start.Add(f.At)
 		if !at.Before(begin) && at.Before(begin.Add(f.Lasts)) {
@@ -129,10 +149,10 @@ func (q *party) over(name string, at time.Time) time.Time {
 	return at
 }
 
-// faults are those of a name that are the party's, in their order.
-func (q *party) faults(name string) (all []Fault) {
-	for _, f := range q.world.plan.Faults {
-		if f.Name == name && f.Target%uint64(len(q.world.plan.Parties)) == uint64(q.number) {
+// faults are those of a name that are the process's, in their order.
+func (q *process) faults(name string) (all []Fault) {
+	for _, f := range q.plan.Faults {
+		if f.Name == name && f.Target%uint64(len(q.plan.Parties)) == uint64(q.number) {
 			all = append(all, f)
 		}
 	}

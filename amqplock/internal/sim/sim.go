@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
-	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // patience is how long after the end of all faults somebody may wait. A waiter far behind
@@ -25,29 +24,26 @@ const patience = 5 * time.Minute
 func Run(ctx context.Context, p *Plan) Result {
 	seedRuntime(p.Seed)
 	defer unseedRuntime()
-	w := &world{plan: p, clock: clock{time.Now()}}
-	w.oracle = newOracle(p, w.clock)
-	defer func() { w.broker.Close() }()
-	w.broker = broker.New(broker.Options{
-		Release: p.Release, Seed: p.Seed, Latency: w.latency, Cost: cost, Observe: w.oracle.observe,
-	})
-	w.broker.QuorumDelay(p.QuorumDelay)
-	ctx, w.cancel = context.WithCancel(ctx)
-	w.ctx = ctx
-	defer w.cancel()
+	w := newWorld(p)
+	defer w.broker.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if p.Prepared {
 		w.prepare()
 	}
-	var all, breaking sync.WaitGroup
+	b := &breaker{world: w, ctx: ctx}
+	var contenders []*contender
 	for i := range p.Parties {
-		q := &party{world: w, number: i, plan: &p.Parties[i]}
+		q := &process{world: w, party: &party{&p.Parties[i], i}}
 		q.ctx, q.cancel = context.WithCancelCause(ctx)
-		w.parties = append(w.parties, q)
+		b.processes = append(b.processes, q)
+		contenders = append(contenders, &contender{process: q})
 	}
-	for _, q := range w.parties {
+	var all, breaking sync.WaitGroup
+	for _, q := range contenders {
 		all.Go(q.run)
 	}
-	breaking.Go(func() { w.breakThings(ctx) })
+	breaking.Go(b.run)
 	done := make(chan struct{})
 	go func() {
 		all.Wait()
@@ -55,37 +51,35 @@ func Run(ctx context.Context, p *Plan) Result {
 	}()
 	select {
 	case <-done:
-	case <-time.After(w.latest()):
-		w.findWaiters()
-		w.cancel()
+	case <-time.After(p.latest()):
+		findWaiters(w, contenders)
+		cancel()
 		<-done
 	}
 	breaking.Wait() // the last of it mends what is broken
-	w.admins.Wait()
-	w.cancel()
-	w.findLeftovers()
-	w.oracle.mu.Lock()
-	defer w.oracle.mu.Unlock()
-	return w.oracle.result
+	b.admins.Wait()
+	cancel()
+	findLeftovers(w)
+	return w.findings.all()
 }
 
 // latest is when everybody has to have been served.
-func (w *world) latest() time.Duration {
+func (p *Plan) latest() time.Duration {
 	work := time.Duration(0)
-	for _, q := range w.plan.Parties {
+	for _, q := range p.Parties {
 		for _, r := range q.Rounds {
 			work += r.Think + r.Work + r.Stop
 		}
 	}
-	return w.plan.end() + work + patience
+	return p.end() + work + patience
 }
 
 // findWaiters is called when everybody should have been served.
-func (w *world) findWaiters() {
+func findWaiters(w *world, all []*contender) {
 	found := false
-	for _, q := range w.parties {
+	for _, q := range all {
 		if doing := q.doing(); doing != "" {
-			w.oracle.violation("%s waits for ever: %s", q, doing)
+			w.findings.violation("%s waits for ever: %s", q.party, doing)
 			found = true
 		}
 	}
@@ -94,26 +88,24 @@ func (w *world) findWaiters() {
 	}
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	w.oracle.mu.Lock()
-	defer w.oracle.mu.Unlock()
 	for one := range strings.SplitSeq(string(stacks), "\n\n") {
 		if strings.Contains(one, "amqplock/internal/locker") {
-			w.oracle.note("%s", one)
+			w.findings.note("%s", one)
 		}
 	}
 }
 
 // findLeftovers looks at what is left on the broker when nobody wants anything.
-func (w *world) findLeftovers() {
+func findLeftovers(w *world) {
 	<-time.After(3*time.Minute + 5*time.Second) // it has noticed who is dead: three heartbeats
 	queues, conns := w.broker.Contents()
 	if conns > 0 {
-		w.oracle.violation("%d connections are left", conns)
+		w.findings.violation("%d connections are left", conns)
 	}
 	slots := map[string]bool{}
 	for _, q := range queues {
 		if q.Exclusive || q.Consumers > 0 {
-			w.oracle.violation("left behind: %+v", q)
+			w.findings.violation("left behind: %+v", q)
 		}
 		slots[q.Name] = true
 	}
@@ -123,7 +115,7 @@ func (w *world) findLeftovers() {
 	}
 	for i := 1; i <= w.plan.Slots+1; i++ { // slot 0 may be missing: a semaphore can do without
 		if want := i <= w.plan.Slots; slots[wire.SlotQueue(name, i)] != want {
-			w.oracle.violation("of the semaphore with %d slots: slot %d %t", w.plan.Slots, i, !want)
+			w.findings.violation("of the semaphore with %d slots: slot %d %t", w.plan.Slots, i, !want)
 		}
 	}
 }

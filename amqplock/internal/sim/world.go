@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,20 +9,28 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
-// world is one schedule that runs.
+// world is what all parties of a schedule have in common.
 type world struct {
-	plan    *Plan
-	broker  *broker.Broker
-	oracle  *oracle
-	clock   clock
-	parties []*party
-	ctx     context.Context // of everybody
-	cancel  context.CancelFunc
-	admins  sync.WaitGroup
+	plan     *Plan
+	clock    clock
+	findings *findings
+	ledger   *ledger
+	oracle   *oracle
+	network  *network
+	broker   *broker.Broker
+}
 
-	mu   sync.Mutex
-	ends []context.CancelFunc // of administrators
-	slow time.Duration        // the network is slower by up to that
+func newWorld(p *Plan) *world {
+	w := &world{plan: p, clock: clock{time.Now()}, network: &network{base: p.Base}}
+	w.findings = newFindings(w.clock)
+	w.ledger = newLedger(p, w.clock, w.findings)
+	w.oracle = newOracle(p, w.ledger, w.findings)
+	w.broker = broker.New(broker.Options{
+		Release: p.Release, Seed: p.Seed, Latency: w.network.latency, Cost: cost,
+		Observe: w.ledger.observe,
+	})
+	w.broker.QuorumDelay(p.QuorumDelay)
+	return w
 }
 
 // prepare makes the semaphore.
@@ -33,12 +40,25 @@ func (w *world) prepare() {
 	}
 }
 
-// latency is that of the network.
-func (w *world) latency(dice *rand.Rand) time.Duration {
-	w.mu.Lock()
-	slow := w.slow
-	w.mu.Unlock()
-	d := w.plan.Base/2 + upTo(dice, w.plan.Base)
+// network draws how long a message takes.
+type network struct {
+	base time.Duration
+
+	mu   sync.Mutex
+	slow time.Duration // it is slower by up to that
+}
+
+func (n *network) slowBy(most time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow = most
+}
+
+func (n *network) latency(dice *rand.Rand) time.Duration {
+	n.mu.Lock()
+	slow := n.slow
+	n.mu.Unlock()
+	d := n.base/2 + upTo(dice, n.base)
 	if slow > 0 {
 		d += upTo(dice, slow)
 	}
