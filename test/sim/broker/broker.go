@@ -10,6 +10,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -17,56 +18,23 @@ import (
 
 // Broker is one RabbitMQ, or a cluster of them that shares its queues.
 type Broker struct {
-	options Options
-	loop    *loop
-	dice    *rand.Rand
-	whole   *view // that of all nodes which are not cut off
-	nodes   map[string]*node
-	conns   []*conn
-	dialed  int // by loop.do only
-	alarm   string
-	away    bool
-	names   int        // of queues and consumers that the broker has named
-	parked  []*channel // that wait for a majority
-
-	quorumDelay time.Duration // see QuorumDelay
-	chance      float64       // see DeleteByName
-	late        time.Duration
+	*engine
+	whole  *view            // that of all nodes which are not cut off
+	nodes  map[string]*node // by the host part of the address that was dialed
+	conns  []*conn          // some may have ended
+	dialed int
+	away   bool
 }
 
 // New starts a broker. Close ends it.
 func New(options Options) *Broker {
-	if options.Release == "" {
-		options.Release = V40
-	}
-	if options.Heartbeat == 0 {
-		options.Heartbeat = time.Minute
-	}
-	if options.Channels == 0 {
-		options.Channels = 2047
-	}
-	if options.Latency == nil {
-		options.Latency = func(*rand.Rand) time.Duration { return 0 }
-	}
-	if options.Cost == nil {
-		options.Cost = func(*rand.Rand, string, string) time.Duration { return 0 }
-	}
-	if options.Observe == nil {
-		options.Observe = func(Event) {}
-	}
-	return &Broker{
-		options: options,
-		loop:    newLoop(),
-		dice:    rand.New(rand.NewPCG(options.Seed, 0)),
-		whole:   newView(),
-		nodes:   map[string]*node{},
-	}
+	return &Broker{engine: newEngine(options), whole: newView(), nodes: map[string]*node{}}
 }
 
 // Close ends the broker with all its connections, without a word to the clients.
 func (b *Broker) Close() {
 	b.loop.do(func() {
-		for _, c := range b.conns {
+		for _, c := range b.open() {
 			c.socket.receive(nil, net.ErrClosed)
 		}
 	})
@@ -108,12 +76,19 @@ func (b *Broker) accept(host string) *conn {
 	b.dialed++
 	id := b.dialed
 	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
-	c := newConn(b, id, b.node(host), dice)
-	c.socket = newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
+	socket := newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
 		addr("client-"+strconv.Itoa(id)))
-	c.socket.arrive = c.arrive
-	c.socket.reset = func() { c.end(NetworkReset) }
-	b.conns = append(b.conns, c)
+	c := &conn{
+		owner: &owner{
+			client: &client{engine: b.engine, socket: socket, dice: dice},
+			node:   b.node(host),
+		},
+		reply:    b.reply,
+		channels: map[uint16]*channel{},
+	}
+	socket.arrive = c.arrive
+	socket.reset = func() { c.end(NetworkReset) }
+	b.conns = append(b.open(), c)
 	b.after(handshakeTime, func() {
 		if !c.open {
 			c.end(ClientSilent)
@@ -131,34 +106,18 @@ func (b *Broker) node(host string) *node {
 	return n
 }
 
-// after runs f in the loop, some time from now.
-func (b *Broker) after(d time.Duration, f func()) { b.loop.at(time.Now().Add(d), f) }
-
-// name invents a name that no client can have chosen.
-func (b *Broker) name(prefix string) string {
-	b.names++
-	return prefix + strconv.Itoa(b.names)
+// open are the connections that have not ended.
+func (b *Broker) open() []*conn {
+	b.conns = slices.DeleteFunc(b.conns, func(c *conn) bool { return c.ended })
+	return slices.Clone(b.conns)
 }
 
-// reply delivers a message to the channel that its key names.
+// reply delivers a direct reply to the channel that its key names.
 func (b *Broker) reply(m *message) {
 	for _, c := range b.conns {
 		for _, ch := range c.channels {
-			if ch.replies != nil && ch.replyKey == m.key {
-				tag := uint64(1)
-				if b.options.Release == V43 {
-					ch.delivery++
-					tag = ch.delivery
-				}
-				ch.send(basicDeliver, func(w *writer) {
-					w.shortString(ch.replies.tag)
-					w.double(tag)
-					w.bit(false)
-					w.shortString(m.exchange)
-					w.shortString(m.key)
-				})
-				ch.sendContent(m)
-				c.flush()
+			if ch.session.replyKey == m.key {
+				ch.session.answered(m)
 				return
 			}
 		}
@@ -169,7 +128,7 @@ func (b *Broker) reply(m *message) {
 func (b *Broker) MakeQuorum(names ...string) {
 	b.loop.do(func() {
 		for _, name := range names {
-			b.whole.queues[name] = newQueue(b.whole, b, declaration{
+			b.whole.queues[name] = newQueue(b.engine, b.whole, declaration{
 				name: name, durable: true,
 				args: table{"x-queue-type": string(quorum), "x-max-length": int64(0)},
 			})
@@ -183,7 +142,7 @@ func (b *Broker) Contents() (queues []Content, conns int) {
 		for _, q := range b.whole.sorted() {
 			queues = append(queues, Content{q.name, q.owner != nil, len(q.consumers)})
 		}
-		conns = len(b.conns)
+		conns = len(b.open())
 	})
 	return queues, conns
 }

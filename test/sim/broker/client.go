@@ -1,9 +1,35 @@
 package broker
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// client is the broker's end of a connection, as far as channels and queues know it. It
+// belongs to the loop.
+type client struct {
+	engine *engine
+	socket *Socket
+	dice   *rand.Rand
+
+	user    string
+	notices bool   // it wants them, of consumers that the broker cancels
+	current method // that is being handled
+	closing bool   // one side has sent connection.close
+	ended   bool
+	why     Ending
+
+	out  []byte
+	last time.Time // when what was sent last arrives
+	sent bool      // something, since the last heartbeat was due
+
+	published bool
+	blocking  bool // an alarm: the next publish blocks
+	blocked   bool // nothing is read
+}
 
 // send sends a method. All frames of one event arrive together.
-func (c *conn) send(channel uint16, m method, arguments func(*writer)) {
+func (c *client) send(channel uint16, m method, arguments func(*writer)) {
 	var w writer
 	w.short(m[0])
 	w.short(m[1])
@@ -13,7 +39,7 @@ func (c *conn) send(channel uint16, m method, arguments func(*writer)) {
 	c.raw(frameMethod, channel, w.b)
 }
 
-func (c *conn) raw(kind byte, channel uint16, payload []byte) {
+func (c *client) raw(kind byte, channel uint16, payload []byte) {
 	w := writer{c.out}
 	w.octet(kind)
 	w.short(channel)
@@ -24,18 +50,18 @@ func (c *conn) raw(kind byte, channel uint16, payload []byte) {
 }
 
 // flush has the network carry what was sent.
-func (c *conn) flush() {
+func (c *client) flush() {
 	if len(c.out) == 0 {
 		return
 	}
 	sent := c.out
 	c.out, c.sent = nil, true
-	c.b.loop.at(c.arrival(), func() { c.socket.receive(sent, nil) })
+	c.engine.loop.at(c.arrival(), func() { c.socket.receive(sent, nil) })
 }
 
 // arrival is when what is sent now arrives.
-func (c *conn) arrival() time.Time {
-	at := time.Now().Add(c.b.options.Latency(c.dice))
+func (c *client) arrival() time.Time {
+	at := time.Now().Add(c.engine.options.Latency(c.dice))
 	if !at.After(c.last) {
 		at = c.last.Add(1)
 	}
@@ -43,21 +69,19 @@ func (c *conn) arrival() time.Time {
 	return at
 }
 
-// publishes is called with the header of each message from a client. In an alarm the
-// broker reads the first and nothing more: no body.
-func (c *conn) publishes() {
+// publishes is called with the header of each message. In an alarm the broker reads the
+// first and nothing more: no body.
+func (c *client) publishes() {
 	if !c.published {
 		c.published = true
-		c.b.options.Observe(Event{Kind: Published, At: time.Now(), Socket: c.socket})
+		c.observe(Published, "")
 	}
 	if c.blocking && !c.blocked {
 		c.blocked = true
-		c.send(0, connectionBlocked, func(w *writer) { w.shortString("low on " + c.b.alarm) })
+		c.send(0, connectionBlocked, func(w *writer) { w.shortString("low on " + c.engine.alarm) })
 	}
 }
 
-func (c *conn) observe(k Kind, q *queue) {
-	c.b.options.Observe(Event{
-		Kind: k, At: time.Now(), Queue: q.name, Socket: c.socket,
-	})
+func (c *client) observe(k Kind, queue string) {
+	c.engine.observe(Event{Kind: k, Queue: queue, Socket: c.socket})
 }

@@ -2,164 +2,150 @@ package broker
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"time"
 )
 
-func (ch *channel) consume(r reader) {
+func (s *session) consume(r reader) *exception {
 	_ = r.short()
-	name, tag, bits := cmp.Or(r.shortString(), ch.declared), r.shortString(), r.octet()
+	name, tag, bits := cmp.Or(r.shortString(), s.declared), r.shortString(), r.octet()
 	args := r.table()
 	if tag == "" {
-		tag = ch.c.b.name("amq.ctag-")
+		tag = s.c.engine.name("amq.ctag-")
 	}
-	m := &consumer{ch: ch, tag: tag, noAck: bits&2 != 0, alone: bits&4 != 0, prefetch: ch.prefetch}
+	m := &consumer{c: s.c, tag: tag, noAck: bits&2 != 0, alone: bits&4 != 0, prefetch: s.prefetch}
 	m.priority, _ = integer(args["x-priority"])
+	m.deliver = func(msg *message) { s.deliver(tag, s.deliveries.add(m, msg), msg) }
+	m.orphan = func() { s.orphan(m) }
 	ok := func() {
 		if bits&8 == 0 {
-			ch.send(basicConsumeOk, func(w *writer) { w.shortString(tag) })
+			s.send(basicConsumeOk, func(w *writer) { w.shortString(tag) })
 		}
 	}
 	if name == replyTo {
 		if !m.noAck {
-			ch.fail(codePreconditionFailed, "PRECONDITION_FAILED - reply consumer cannot acknowledge")
-			return
+			return refuse(codePreconditionFailed,
+				"PRECONDITION_FAILED - reply consumer cannot acknowledge")
 		}
-		ch.replies, ch.replyKey = m, ch.c.b.replyAddress()
+		s.listen(tag)
 		ok()
-		return
+		return nil
 	}
-	q := ch.c.node.view.find(name)
-	switch {
-	case q == nil:
-		ch.fail(codeNotFound, noQueue(name))
-		return
-	case !ch.mayUse(q):
-		return
-	case m.alone && len(q.consumers) > 0, len(q.consumers) > 0 && q.consumers[0].alone:
-		ch.fail(codeAccessRefused,
-			fmt.Sprintf("ACCESS_REFUSED - queue '%s' in vhost '/' in exclusive use", name))
-		return
+	q := s.c.node.view.find(name)
+	if q == nil {
+		return noQueue(name)
+	}
+	if e := q.lockedTo(s.c); e != nil {
+		return e
+	}
+	if len(q.consumers) > 0 && (m.alone || q.consumers[0].alone) {
+		return refuse(codeAccessRefused,
+			"ACCESS_REFUSED - queue '%s' in vhost '/' in exclusive use", name)
 	}
 	m.queue = q
-	if !m.start(args) {
-		return
+	if e := m.start(args); e != nil {
+		return e
 	}
-	ch.members = append(ch.members, m)
+	s.members = append(s.members, m)
 	q.join(m)
 	ok()
 	q.deliver()
+	return nil
 }
 
-// start finds out where a consumer begins to read, or refuses it.
-func (m *consumer) start(args table) bool {
-	ch, q, old := m.ch, m.queue, m.ch.c.b.options.Release == V310
+// start finds out where a consumer of a stream begins to read.
+func (m *consumer) start(args table) *exception {
+	q, release := m.queue, m.c.engine.options.Release
 	offset, given := args["x-stream-offset"]
-	about := fmt.Sprintf("queue '%s' in vhost '/'", q.name)
+	about := "queue '" + q.name + "' in vhost '/'"
 	invalid := "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for " + about
 	switch {
 	case q.log == nil && given:
-		ch.fail(codePreconditionFailed, fmt.Sprintf("%s of queue type rabbit_%s_queue", invalid, q.kind))
-		return false
+		return refuse(codePreconditionFailed, "%s of queue type rabbit_%s_queue", invalid, q.kind())
 	case q.log == nil:
-		return true
-	case m.prefetch == 0 && old:
-		ch.fail(codePreconditionFailed,
-			"PRECONDITION_FAILED - consumer prefetch count is not set for '"+about+"'")
-		return false
+		return nil
+	case m.prefetch == 0 && release == V310:
+		return refuse(codePreconditionFailed,
+			"PRECONDITION_FAILED - consumer prefetch count is not set for '%s'", about)
 	case m.prefetch == 0:
-		ch.fail(codePreconditionFailed,
-			"PRECONDITION_FAILED - consumer prefetch count is not set for stream "+about)
-		return false
-	case m.noAck && old:
-		ch.c.fail(codeNotImplemented,
-			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues "+about)
-		return false
+		return refuse(codePreconditionFailed,
+			"PRECONDITION_FAILED - consumer prefetch count is not set for stream %s", about)
+	case m.noAck && release == V310:
+		return refuseAll(codeNotImplemented,
+			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues %s", about)
 	case m.noAck:
-		ch.c.fail(codeNotImplemented,
-			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream "+about)
-		return false
+		return refuseAll(codeNotImplemented,
+			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream %s", about)
 	}
-	number, isNumber := integer(offset)
-	switch _, isTime := offset.(time.Time); {
-	case isNumber:
-		m.next = number
-	case offset == "first", isTime:
-	case offset == "last":
-		m.next = int64(q.log.chunk)
-	case offset == "next", !given:
-		m.next = int64(len(q.log.messages))
-	case ch.c.b.options.Release == V43:
-		ch.fail(codePreconditionFailed, fmt.Sprintf(
-			"%s: {invalid_stream_offset_arg,{longstr,<<\"%v\">>}}", invalid, offset))
-		return false
-	default:
-		ch.c.fault("INTERNAL_ERROR")
-		return false
+	var ok bool
+	if m.next, ok = q.log.start(offset); ok {
+		return nil
 	}
-	return true
+	if release == V43 {
+		return refuse(codePreconditionFailed,
+			"%s: {invalid_stream_offset_arg,{longstr,<<\"%v\">>}}", invalid, offset)
+	}
+	return internal("INTERNAL_ERROR")
 }
 
-func (ch *channel) cancel(r reader) {
+func (s *session) cancel(r reader) {
 	tag, bits := r.shortString(), r.octet()
-	for i, m := range ch.members {
+	for i, m := range s.members {
 		if m.tag == tag {
 			m.gone = true
-			ch.members = slices.Delete(ch.members, i, i+1)
+			s.members = slices.Delete(s.members, i, i+1)
 			m.queue.leave(m)
 			break
 		}
 	}
 	if bits&1 == 0 {
-		ch.send(basicCancelOk, func(w *writer) { w.shortString(tag) })
+		s.send(basicCancelOk, func(w *writer) { w.shortString(tag) })
 	}
 }
 
 // noProcess is the answer about a quorum queue that has no process yet, or any more.
 const noProcess = "INTERNAL_ERROR - {noproc,{gen_statem,call,...}}"
 
-func (ch *channel) get(r reader) {
+func (s *session) get(r reader) *exception {
 	_ = r.short()
-	name, noAck := cmp.Or(r.shortString(), ch.declared), r.octet()&1 != 0
-	c := ch.c
-	q := c.node.view.find(name)
+	name, noAck := cmp.Or(r.shortString(), s.declared), r.octet()&1 != 0
+	release, view := s.c.engine.options.Release, s.c.node.view
+	q := view.find(name)
+	if view.isDying(name) && release != V40 {
+		return internal(noProcess)
+	}
+	if q == nil {
+		return noQueue(name)
+	}
+	if e := q.lockedTo(s.c); e != nil {
+		return e
+	}
 	switch {
-	case c.node.view.isDying(name) && c.b.options.Release != V40:
-		c.fault(noProcess)
-		return
-	case q == nil:
-		ch.fail(codeNotFound, noQueue(name))
-		return
-	case !ch.mayUse(q):
-		return
-	case q.kind == stream:
-		c.fail(codeNotImplemented, "NOT_IMPLEMENTED - basic.get not supported by stream queues "+
-			"queue '"+name+"' in vhost '/'")
-		return
-	case q.kind == quorum && q.down():
-		c.fault(noProcess)
-		return
+	case q.kind() == stream:
+		return refuseAll(codeNotImplemented, "NOT_IMPLEMENTED - basic.get not supported by stream "+
+			"queues queue '%s' in vhost '/'", name)
+	case q.kind() == quorum && q.down():
+		return internal(noProcess)
 	}
 	q.touch()
-	if q.kind == quorum {
-		c.observe(Majority, q)
+	if q.kind() == quorum {
+		s.c.observe(Majority, q.name)
 	}
 	if len(q.ready) == 0 {
-		ch.send(basicGetEmpty, func(w *writer) { w.shortString("") })
-		return
+		s.send(basicGetEmpty, func(w *writer) { w.shortString("") })
+		return nil
 	}
 	m := q.take()
-	if q.kind == quorum && c.b.options.Release == V310 {
+	if q.kind() == quorum && release == V310 {
 		m = m.with("x-delivery-count", int64(0))
 	}
-	tag := ch.hand(q, m, nil, noAck)
-	ch.send(basicGetOk, func(w *writer) {
+	tag := s.deliveries.add(&consumer{queue: q, noAck: noAck}, m)
+	s.send(basicGetOk, func(w *writer) {
 		w.double(tag)
 		w.bit(m.redelivered)
 		w.shortString(m.exchange)
 		w.shortString(m.key)
 		w.long(uint32(len(q.ready)))
 	})
-	ch.sendContent(m)
+	s.sendContent(m)
+	return nil
 }

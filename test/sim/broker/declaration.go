@@ -36,38 +36,43 @@ const (
 	stream  kind = "stream"
 )
 
-// differs says why a declare that finds the queue is refused; "" where it is not.
-func (q *queue) differs(d declaration, c *conn) (why string, code uint16) {
-	if q.owner != nil && q.owner != c || d.exclusive != (q.owner != nil) {
-		return locked(q.name), codeResourceLocked
+func (d declaration) kind() kind {
+	if name, ok := d.args["x-queue-type"].(string); ok {
+		return kind(name)
 	}
-	inequivalent := func(arg string, got, is any) (string, uint16) {
-		return fmt.Sprintf("PRECONDITION_FAILED - inequivalent arg '%s' for queue '%s' in vhost '/': "+
-			"received %v but current is %v", arg, q.name, got, is), codePreconditionFailed
-	}
-	if d.durable != q.durable {
-		return inequivalent("durable", quoted(d.durable), quoted(q.durable))
+	return classic
+}
+
+// differs refuses a declaration that does not fit that of an existing queue.
+func (d declaration) differs(is declaration, release Release) *exception {
+	if d.durable != is.durable {
+		return d.inequivalent("durable", quoted(d.durable), quoted(is.durable))
 	}
 	for _, arg := range []string{
 		"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
 		"x-max-length", "x-max-length-bytes", "x-single-active-consumer", "x-queue-type",
 		"x-stream-max-segment-size-bytes",
 	} {
-		got, is := d.args[arg], q.args[arg]
-		if arg == "x-queue-type" && q.b.options.Release != V310 {
-			got, is = cmp.Or(got, any("classic")), cmp.Or(is, any("classic"))
+		got, was := d.args[arg], is.args[arg]
+		if arg == "x-queue-type" && release != V310 {
+			got, was = cmp.Or(got, any("classic")), cmp.Or(was, any("classic"))
 		}
 		gotNumber, isNumber := integer(got)
-		wasNumber, wasOne := integer(is)
+		wasNumber, wasOne := integer(was)
 		switch {
-		case got == is, isNumber && wasOne && gotNumber == wasNumber:
-		case got == nil, is == nil:
-			return inequivalent(arg, valued(got), valued(is))
+		case got == was, isNumber && wasOne && gotNumber == wasNumber:
+		case got == nil, was == nil:
+			return d.inequivalent(arg, valued(got), valued(was))
 		default:
-			return inequivalent(arg, quoted(got), quoted(is))
+			return d.inequivalent(arg, quoted(got), quoted(was))
 		}
 	}
-	return "", 0
+	return nil
+}
+
+func (d declaration) inequivalent(arg, got, is string) *exception {
+	return refuse(codePreconditionFailed, "PRECONDITION_FAILED - inequivalent arg '%s' for queue "+
+		"'%s' in vhost '/': received %s but current is %s", arg, d.name, got, is)
 }
 
 func quoted(v any) string { return fmt.Sprintf("'%v'", v) }

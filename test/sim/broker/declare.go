@@ -1,77 +1,76 @@
 package broker
 
 import (
-	"fmt"
+	"strings"
 	"time"
 )
 
-func (ch *channel) declare(r reader) {
+// declare makes a queue, or looks at it. The channel is busy for a while after that.
+func (s *session) declare(r reader) (busy time.Duration, e *exception) {
 	d := readDeclaration(r)
-	c := ch.c
-	q := c.node.view.find(d.name)
+	q := s.c.node.view.find(d.name)
 	made := q == nil
 	switch {
-	case d.passive && q == nil:
-		ch.fail(codeNotFound, noQueue(d.name))
-		return
-	case d.passive:
-		if !ch.mayUse(q) {
-			return
-		}
-		c.observe(Answer, q)
-	case q == nil:
-		if q = ch.create(d); q == nil {
-			return
+	case d.passive && made:
+		return 0, noQueue(d.name)
+	case made:
+		if q, e = s.create(d); e != nil {
+			return 0, e
 		}
 	default:
-		if why, code := q.differs(d, c); why != "" {
-			ch.fail(code, why)
-			return
+		if e := s.mayDeclare(q, d); e != nil {
+			return 0, e
 		}
-		c.observe(Answer, q)
+		s.c.observe(Answer, q.name)
 	}
 	q.touch()
-	ch.declared = q.name
+	s.declared = q.name
 	answer := func() {
-		if !d.quiet && !ch.dropped {
-			ch.send(queueDeclareOk, func(w *writer) {
+		if !d.quiet && !s.ended {
+			s.send(queueDeclareOk, func(w *writer) {
 				w.shortString(q.name)
 				w.long(uint32(len(q.ready)))
 				w.long(uint32(len(q.consumers)))
 			})
 		}
 	}
-	if !made || q.kind != quorum || !q.down() {
+	if !made || q.kind() != quorum || !q.down() {
 		answer()
-		return
+		return 0, nil
 	}
-	ch.busy = true // others can see it while its processes are being started
-	c.b.after(c.b.quorumDelay, func() {
-		answer()
-		ch.resume(false)
-	})
+	busy = s.c.engine.quorumDelay // others can see it while its processes are being started
+	s.c.engine.after(busy, answer)
+	return busy, nil
 }
 
-// create makes a queue, or refuses to.
-func (ch *channel) create(d declaration) *queue {
-	c := ch.c
+// mayDeclare refuses a declaration of a queue that exists.
+func (s *session) mayDeclare(q *queue, d declaration) *exception {
+	switch e := q.lockedTo(s.c); {
+	case e != nil, d.passive:
+		return e
+	case d.exclusive != q.exclusive:
+		return locked(q.name)
+	}
+	return d.differs(q.declaration, s.c.engine.options.Release)
+}
+
+func (s *session) create(d declaration) (*queue, *exception) {
+	c := s.c
 	switch {
 	case d.name == "":
-		d.name = c.b.name("amq.gen-")
-	case len(d.name) >= 4 && d.name[:4] == "amq.":
-		ch.fail(codeAccessRefused, fmt.Sprintf("ACCESS_REFUSED - queue name '%s' contains reserved "+
-			"prefix 'amq.*'", d.name))
-		return nil
+		d.name = c.engine.name("amq.gen-")
+	case strings.HasPrefix(d.name, "amq."):
+		return nil, refuse(codeAccessRefused,
+			"ACCESS_REFUSED - queue name '%s' contains reserved prefix 'amq.*'", d.name)
 	}
-	q := newQueue(c.node.view, c.b, d)
-	if q.kind != classic && !d.durable {
+	q := newQueue(c.engine, c.node.view, d)
+	if q.kind() != classic && !d.durable {
 		property := "non-durable"
 		if d.exclusive {
 			property = "exclusive-owner"
 		}
-		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - invalid property '%s' for "+
-			"queue '%s' in vhost '/'", property, d.name))
-		return nil
+		return nil, refuse(codePreconditionFailed, "PRECONDITION_FAILED - invalid property '%s' for "+
+			"queue '%s' in vhost '/'", property, d.name)
 	}
 	if d.exclusive {
 		q.owner = c
@@ -79,58 +78,49 @@ func (ch *channel) create(d declaration) *queue {
 	}
 	c.node.view.queues[d.name] = q
 	if q.owner != nil {
-		c.observe(Granted, q)
-		c.mayDie(q)
-		c.observe(Answer, q)
+		c.observe(Granted, q.name)
+		s.mayDie(q.name)
+		c.observe(Answer, q.name)
 	}
-	return q
+	return q, nil
 }
 
-// mayUse closes the channel where the queue is another's.
-func (ch *channel) mayUse(q *queue) bool {
-	if q.owner == nil || q.owner == ch.c {
-		return true
-	}
-	ch.fail(codeResourceLocked, locked(q.name))
-	return false
-}
-
-// mayDie is called when a claim has been granted.
-func (c *conn) mayDie(q *queue) {
-	b := c.b
-	if b.options.Release == V43 || b.chance == 0 || c.dice.Float64() >= b.chance {
+// mayDie is called when a claim has been granted: see Broker.DeleteByName.
+func (s *session) mayDie(name string) {
+	c, e := s.c, s.c.engine
+	if e.options.Release == V43 || e.chance == 0 || c.dice.Float64() >= e.chance {
 		return
 	}
 	c.socket.Reset()
-	b.after(time.Duration(c.dice.Int64N(int64(b.late)+1)), func() {
-		if q := c.node.view.queues[q.name]; q != nil && q.owner != nil {
+	e.after(time.Duration(c.dice.Int64N(int64(e.late)+1)), func() {
+		if q := c.node.view.queues[name]; q != nil && q.owner != nil {
 			q.remove(ByName)
 		}
 	})
 }
 
-func (ch *channel) delete(r reader) {
+func (s *session) delete(r reader) *exception {
 	_ = r.short()
 	name, bits := r.shortString(), r.octet()
-	q := ch.c.node.view.find(name)
+	q := s.c.node.view.find(name)
 	count := 0
 	if q != nil {
+		if e := q.lockedTo(s.c); e != nil {
+			return e
+		}
 		switch {
-		case !ch.mayUse(q):
-			return
 		case bits&1 != 0 && len(q.consumers) > 0:
-			ch.fail(codePreconditionFailed,
-				fmt.Sprintf("PRECONDITION_FAILED - queue '%s' in vhost '/' in use", name))
-			return
+			return refuse(codePreconditionFailed,
+				"PRECONDITION_FAILED - queue '%s' in vhost '/' in use", name)
 		case bits&2 != 0 && len(q.ready) > 0:
-			ch.fail(codePreconditionFailed,
-				fmt.Sprintf("PRECONDITION_FAILED - queue '%s' in vhost '/' not empty", name))
-			return
+			return refuse(codePreconditionFailed,
+				"PRECONDITION_FAILED - queue '%s' in vhost '/' not empty", name)
 		}
 		count = len(q.ready)
 		q.remove(Deleted)
 	}
 	if bits&4 == 0 {
-		ch.send(queueDeleteOk, func(w *writer) { w.long(uint32(count)) })
+		s.send(queueDeleteOk, func(w *writer) { w.long(uint32(count)) })
 	}
+	return nil
 }

@@ -1,16 +1,18 @@
 package broker
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
-// delivery is a message that a channel has not acknowledged.
+// deliveries are the messages that a channel was given, and has not acknowledged.
+type deliveries struct {
+	newest  uint64 // tag
+	unacked []*delivery
+}
+
+// delivery is one of them. It counts for its consumer.
 type delivery struct {
 	tag      uint64
-	queue    *queue
 	message  *message
-	consumer *consumer // nil for basic.get
+	consumer *consumer
 }
 
 // fate is what becomes of a message that was delivered.
@@ -30,22 +32,20 @@ func refused(requeue bool) fate {
 	return rejected
 }
 
-// hand notes a delivery, and returns its tag.
-func (ch *channel) hand(q *queue, msg *message, m *consumer, noAck bool) uint64 {
-	ch.delivery++
-	if !noAck {
-		ch.unacked = append(ch.unacked, &delivery{ch.delivery, q, msg, m})
-		if m != nil {
-			m.open++
-		}
+// add notes a delivery, and returns its tag.
+func (ds *deliveries) add(m *consumer, msg *message) uint64 {
+	ds.newest++
+	if !m.noAck {
+		ds.unacked = append(ds.unacked, &delivery{ds.newest, msg, m})
+		m.open++
 	}
-	return ch.delivery
+	return ds.newest
 }
 
 // settle ends the responsibility of the channel for a message, or for all up to it.
-func (ch *channel) settle(tag uint64, multiple bool, end fate) {
+func (ds *deliveries) settle(tag uint64, multiple bool, end fate) *exception {
 	var settled []*delivery
-	ch.unacked = slices.DeleteFunc(ch.unacked, func(d *delivery) bool {
+	ds.unacked = slices.DeleteFunc(ds.unacked, func(d *delivery) bool {
 		upTo := multiple && (d.tag < tag || tag == 0)
 		if d.tag != tag && !upTo {
 			return false
@@ -53,49 +53,37 @@ func (ch *channel) settle(tag uint64, multiple bool, end fate) {
 		settled = append(settled, d)
 		return true
 	})
-	if len(settled) == 0 && !multiple && tag > ch.delivery {
-		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - unknown delivery tag %d", tag))
-		return
+	if len(settled) == 0 && !multiple && tag > ds.newest {
+		return refuse(codePreconditionFailed, "PRECONDITION_FAILED - unknown delivery tag %d", tag)
 	}
 	for _, d := range settled { // a dead letter may come back at once
-		if d.consumer != nil {
-			d.consumer.open--
-		}
+		d.consumer.open--
 		switch end {
 		case requeued:
-			d.requeue()
+			d.consumer.queue.putBack(d.message)
 		case rejected:
-			d.queue.bury(d.message, "rejected")
+			d.consumer.queue.bury(d.message, "rejected")
 		}
 	}
 	for _, d := range settled {
-		d.queue.deliver()
+		d.consumer.queue.deliver()
 	}
+	return nil
 }
 
-// requeue puts a message back at the front. It reports whether its queue is still there.
-func (d *delivery) requeue() bool {
-	q := d.queue
-	if q.removed || q.log != nil {
-		return false
-	}
-	d.message.redelivered = true
-	q.ready = slices.Insert(q.ready, 0, d.message)
-	if q.ttl == 0 {
-		q.expire(d.message)
-	}
-	q.shorten()
-	return true
-}
-
-// requeueAll gives back all that was not acknowledged.
-func (ch *channel) requeueAll() (touched []*queue) {
-	all := ch.unacked
-	ch.unacked = nil
-	for i := len(all) - 1; i >= 0; i-- { // the oldest ends up first
-		if d := all[i]; d.requeue() {
-			touched = append(touched, d.queue)
+// giveBack gives back all, and returns the queues that have something to deliver again.
+func (ds *deliveries) giveBack() (touched []*queue) {
+	all := ds.unacked
+	ds.unacked = nil
+	for _, d := range slices.Backward(all) { // the oldest ends up first
+		if q := d.consumer.queue; q.putBack(d.message) {
+			touched = append(touched, q)
 		}
 	}
 	return touched
+}
+
+// forget is for a consumer whose queue is gone.
+func (ds *deliveries) forget(m *consumer) {
+	ds.unacked = slices.DeleteFunc(ds.unacked, func(d *delivery) bool { return d.consumer == m })
 }

@@ -1,64 +1,58 @@
 package broker
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
-func (ch *channel) declareExchange(r reader) {
+func (s *session) declareExchange(r reader) *exception {
 	_ = r.short()
 	name, kind, bits := r.shortString(), r.shortString(), r.octet()
-	v := ch.c.node.view
+	v := s.c.node.view
 	is, known := v.exchanges[name]
 	switch passive := bits&1 != 0; {
 	case !known && passive:
-		ch.fail(codeNotFound, noExchange(name))
-		return
+		return noExchange(name)
 	case !known && strings.HasPrefix(name, "amq."):
-		ch.fail(codeAccessRefused, fmt.Sprintf("ACCESS_REFUSED - exchange name '%s' contains reserved "+
-			"prefix 'amq.*'", name))
-		return
+		return refuse(codeAccessRefused,
+			"ACCESS_REFUSED - exchange name '%s' contains reserved prefix 'amq.*'", name)
 	case !known:
 		v.exchanges[name] = kind
 	case !passive && is != kind:
-		ch.fail(codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - inequivalent arg 'type' for "+
-			"exchange '%s' in vhost '/': received '%s' but current is '%s'", name, kind, is))
-		return
+		return refuse(codePreconditionFailed, "PRECONDITION_FAILED - inequivalent arg 'type' for "+
+			"exchange '%s' in vhost '/': received '%s' but current is '%s'", name, kind, is)
 	}
 	if bits&16 == 0 {
-		ch.send(exchangeDeclareOk, nil)
+		s.send(exchangeDeclareOk, nil)
 	}
+	return nil
 }
 
-func (ch *channel) deleteExchange(r reader) {
+func (s *session) deleteExchange(r reader) {
 	_ = r.short()
 	name, bits := r.shortString(), r.octet()
-	v := ch.c.node.view
+	v := s.c.node.view
 	delete(v.exchanges, name)
 	delete(v.bindings, name)
 	if bits&2 == 0 {
-		ch.send(exchangeDeleteOk, nil)
+		s.send(exchangeDeleteOk, nil)
 	}
 }
 
-func (ch *channel) bind(r reader) {
+func (s *session) bind(r reader) *exception {
 	_ = r.short()
 	queue, exchange, key, bits := r.shortString(), r.shortString(), r.shortString(), r.octet()
-	v := ch.c.node.view
+	v := s.c.node.view
 	q := v.find(queue)
-	if _, known := v.exchanges[exchange]; q != nil && !known {
-		ch.fail(codeNotFound, noExchange(exchange))
-		return
-	}
 	if q == nil {
-		ch.fail(codeNotFound, noQueue(queue))
-		return
+		return noQueue(queue)
 	}
-	if !ch.mayUse(q) {
-		return
+	if _, known := v.exchanges[exchange]; !known {
+		return noExchange(exchange)
+	}
+	if e := q.lockedTo(s.c); e != nil {
+		return e
 	}
 	v.bindings[exchange] = append(v.bindings[exchange], binding{key, q})
 	if bits&1 == 0 {
-		ch.send(queueBindOk, nil)
+		s.send(queueBindOk, nil)
 	}
+	return nil
 }

@@ -1,15 +1,12 @@
 package broker
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Alarm begins an alarm of memory or disk, or ends it with "".
 func (b *Broker) Alarm(reason string) {
 	b.loop.do(func() {
 		b.alarm = reason
-		for _, c := range slices.Clone(b.conns) {
+		for _, c := range b.open() {
 			c.blocking = c.open && reason != ""
 			if c.blocked && reason == "" {
 				c.blocked = false
@@ -26,10 +23,12 @@ func (b *Broker) Away(away bool) { b.loop.do(func() { b.away = away }) }
 // CloseAll ends all connections: with a reason, or as a broker that was killed.
 func (b *Broker) CloseAll(orderly bool) {
 	b.loop.do(func() {
-		for _, c := range slices.Clone(b.conns) {
+		for _, c := range b.open() {
 			if orderly {
-				c.shut(codeConnectionForced, "CONNECTION_FORCED - broker forced connection closure "+
-					"with reason 'shutdown'")
+				c.shut(&exception{
+					code: codeConnectionForced, blameless: true,
+					text: "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+				})
 			} else {
 				c.end(BrokerKilled)
 			}
@@ -51,8 +50,8 @@ func (b *Broker) Stall(host string, stalled bool) {
 		}
 		parked := b.parked
 		b.parked = nil
-		for _, ch := range parked {
-			ch.resume(false)
+		for _, resume := range parked {
+			resume()
 		}
 	})
 }
@@ -88,9 +87,9 @@ func (b *Broker) Split(hosts []string, notice time.Duration) {
 			n := b.node(host)
 			n.view, n.stalled = aside, true
 		}
-		cut := func(c *conn) bool { return c.node.view == aside }
+		cut := func(c *owner) bool { return c.node.view == aside }
 		for _, c := range b.conns {
-			if cut(c) {
+			if cut(c.owner) {
 				for i, q := range c.locks {
 					c.locks[i] = aside.queues[q.name]
 				}
@@ -100,19 +99,19 @@ func (b *Broker) Split(hosts []string, notice time.Duration) {
 		if b.options.Release == V43 {
 			return
 		}
-		b.after(notice, func() { b.whole.forget(func(c *conn) bool { return !cut(c) }) })
+		b.after(notice, func() { b.whole.forget(func(c *owner) bool { return !cut(c) }) })
 	})
 }
 
 // Heal ends a split: the nodes that were cut off start anew.
 func (b *Broker) Heal() {
 	b.loop.do(func() {
-		for _, c := range slices.Clone(b.conns) {
+		for _, c := range b.open() {
 			if c.node.view != b.whole {
 				c.end(BrokerKilled)
 			}
 		}
-		b.whole.forget(func(c *conn) bool { return !c.ended })
+		b.whole.forget(func(c *owner) bool { return !c.ended })
 		for _, n := range b.nodes {
 			n.view, n.stalled = b.whole, false
 		}

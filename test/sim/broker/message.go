@@ -21,8 +21,18 @@ func (m *message) with(header string, value any) *message {
 	return &copied
 }
 
+// dead is the dead letter of a message that has died in a queue.
+func (m *message) dead(queue, reason string, release Release) *message {
+	dead := *m
+	dead.redelivered = false
+	dead.properties.expiration = ""
+	dead.properties.headers = m.deathNote(queue, reason, release)
+	dead.exchange = ""
+	return &dead
+}
+
 // deathNote is what the headers of a dead letter say.
-func (q *queue) deathNote(m *message, reason string) table {
+func (m *message) deathNote(queue, reason string, release Release) table {
 	headers := table{}
 	maps.Copy(headers, m.properties.headers)
 	count := int64(1)
@@ -30,25 +40,25 @@ func (q *queue) deathNote(m *message, reason string) table {
 	before, _ := headers["x-death"].(array)
 	for _, d := range before {
 		death, _ := d.(table)
-		if n, ok := integer(death["count"]); ok && death["queue"] == q.name && death["reason"] == reason {
+		if n, ok := integer(death["count"]); ok && death["queue"] == queue && death["reason"] == reason {
 			count += n
 		} else {
 			others = append(others, d)
 		}
 	}
 	headers["x-death"] = append(array{table{
-		"reason": reason, "queue": q.name, "exchange": m.exchange, "count": count,
+		"reason": reason, "queue": queue, "exchange": m.exchange, "count": count,
 		"time": time.Now(), "routing-keys": array{m.key},
 	}}, others...)
 	which := []string{"last"}
-	if q.b.options.Release == V310 {
+	if release == V310 {
 		which = nil
 	}
 	if before == nil {
 		which = append(which, "first")
 	}
 	for _, w := range which {
-		headers["x-"+w+"-death-queue"] = q.name
+		headers["x-"+w+"-death-queue"] = queue
 		headers["x-"+w+"-death-reason"] = reason
 		headers["x-"+w+"-death-exchange"] = m.exchange
 	}

@@ -8,14 +8,10 @@ import (
 
 // queue is one queue in one view.
 type queue struct {
-	view       *view
-	b          *Broker
-	name       string
-	kind       kind
-	durable    bool
-	autoDelete bool
-	owner      *conn // nil unless it is exclusive
-	args       table
+	declaration
+	engine *engine
+	view   *view
+	owner  *owner // nil unless it is exclusive
 
 	maxLength   int           // -1: any
 	ttl         time.Duration // -1: for ever
@@ -47,15 +43,23 @@ type binding struct {
 	queue *queue
 }
 
-// node is one of the cluster. Its name is the host part of the address that was dialed.
+// node is one of the cluster.
 type node struct {
 	view    *view
 	stalled bool // no majority answers: what needs one waits
 }
 
+// owner is a client at its node, with its exclusive queues in the order in which it has
+// declared them.
+type owner struct {
+	*client
+	node  *node
+	locks []*queue
+}
+
 // consumer takes the messages of one queue to a channel.
 type consumer struct {
-	ch       *channel
+	c        *owner
 	queue    *queue
 	tag      string
 	noAck    bool
@@ -65,6 +69,9 @@ type consumer struct {
 	open     int // how many are not acknowledged
 	gone     bool
 	next     int64 // of a stream
+
+	deliver func(*message)
+	orphan  func() // the queue is gone
 }
 
 func newView() *view {
@@ -109,7 +116,7 @@ func (v *view) route(m *message) (targets []*queue, known bool) {
 	return targets, known
 }
 
-func newQueue(v *view, b *Broker, d declaration) *queue {
+func newQueue(e *engine, v *view, d declaration) *queue {
 	number := func(name string) int64 {
 		if n, ok := integer(d.args[name]); ok {
 			return n
@@ -123,16 +130,12 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 		return -1
 	}
 	q := &queue{
-		view: v, b: b, name: d.name, kind: classic, durable: d.durable, autoDelete: d.autoDelete,
-		args:      d.args,
+		declaration: d, engine: e, view: v,
 		maxLength: int(number("x-max-length")), ttl: millis("x-message-ttl"),
 		expires: max(millis("x-expires"), 0), made: time.Now(), used: time.Now(),
 	}
-	if name, ok := d.args["x-queue-type"].(string); ok {
-		q.kind = kind(name)
-	}
-	if q.kind == stream {
-		q.log = newLog()
+	if q.kind() == stream {
+		q.log = &log{}
 	}
 	_, q.deadLetter = d.args["x-dead-letter-exchange"].(string)
 	q.deadKey, _ = d.args["x-dead-letter-routing-key"].(string)
@@ -143,7 +146,15 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 func (q *queue) touch() { q.used = time.Now() }
 
 // down reports whether the processes of a quorum queue are still being started.
-func (q *queue) down() bool { return time.Since(q.made) < q.b.quorumDelay }
+func (q *queue) down() bool { return time.Since(q.made) < q.engine.quorumDelay }
+
+// lockedTo refuses all but the owner of an exclusive queue.
+func (q *queue) lockedTo(c *owner) *exception {
+	if q.owner == nil || q.owner == c {
+		return nil
+	}
+	return locked(q.name)
+}
 
 // remove deletes the queue. Its consumers hear of it.
 func (q *queue) remove(why Reason) {
@@ -154,22 +165,22 @@ func (q *queue) remove(why Reason) {
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
 	}
-	if q.kind == quorum && q.b.quorumDelay > 0 {
-		q.view.dying[q.name] = time.Now().Add(q.b.quorumDelay)
+	if q.kind() == quorum && q.engine.quorumDelay > 0 {
+		q.view.dying[q.name] = time.Now().Add(q.engine.quorumDelay)
 	}
 	for name, all := range q.view.bindings {
 		q.view.bindings[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
 	}
 	if owner := q.owner; owner != nil {
 		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })
-		q.b.options.Observe(Event{
-			Kind: Freed, At: time.Now(), Queue: q.name, Socket: owner.socket, Why: why,
-			How: owner.why,
+		q.engine.observe(Event{
+			Kind: Freed, Queue: q.name, Socket: owner.socket, Why: why, How: owner.why,
 		})
 	}
 	consumers := q.consumers
 	q.consumers, q.active, q.ready = nil, nil, nil
 	for _, m := range consumers {
+		m.gone = true
 		m.orphan()
 	}
 }
@@ -185,7 +196,7 @@ func (q *queue) join(m *consumer) {
 		q.active = m
 	}
 	q.touch()
-	q.b.options.Observe(Event{Kind: Joined, At: time.Now(), Queue: q.name, Socket: m.ch.c.socket})
+	m.c.observe(Joined, q.name)
 }
 
 // leave is for a consumer that is cancelled, or whose channel has ended.
@@ -195,7 +206,7 @@ func (q *queue) leave(m *consumer) {
 	}
 	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == m })
 	q.touch()
-	q.b.options.Observe(Event{Kind: Left, At: time.Now(), Queue: q.name, Socket: m.ch.c.socket})
+	m.c.observe(Left, q.name)
 	if q.active == m {
 		if q.active = nil; len(q.consumers) > 0 {
 			q.active = q.consumers[0]
@@ -219,6 +230,21 @@ func (q *queue) add(m *message) {
 	q.deliver()
 	q.expire(m)
 	q.shorten()
+}
+
+// putBack puts a message that was delivered at the front. It reports whether the queue is
+// still there.
+func (q *queue) putBack(m *message) bool {
+	if q.removed || q.log != nil {
+		return false
+	}
+	m.redelivered = true
+	q.ready = slices.Insert(q.ready, 0, m)
+	if q.ttl == 0 {
+		q.expire(m)
+	}
+	q.shorten()
+	return true
 }
 
 // shorten drops the oldest of too many.
@@ -251,7 +277,7 @@ func (q *queue) expire(m *message) {
 		end()
 		return
 	}
-	q.b.after(ttl, end)
+	q.engine.after(ttl, end)
 }
 
 // bury sends a message to where dead letters go.
@@ -259,16 +285,12 @@ func (q *queue) bury(m *message, reason string) {
 	if !q.deadLetter || q.removed {
 		return
 	}
-	dead := *m
-	dead.redelivered = false
-	dead.properties.expiration = ""
-	dead.properties.headers = q.deathNote(m, reason)
-	dead.exchange, dead.key = "", m.key
+	dead := m.dead(q.name, reason, q.engine.options.Release)
 	if q.deadKey != "" {
 		dead.key = q.deadKey
 	}
 	if to := q.view.find(dead.key); to != nil {
-		to.add(&dead)
+		to.add(dead)
 	}
 }
 
@@ -283,7 +305,7 @@ func (q *queue) take() *message {
 func (q *queue) deliver() {
 	if q.log != nil {
 		for _, m := range q.consumers {
-			m.follow()
+			q.follow(m)
 		}
 		return
 	}
@@ -292,20 +314,19 @@ func (q *queue) deliver() {
 		if m == nil {
 			return
 		}
-		q.give(m, q.take())
+		m.deliver(q.take())
 	}
 }
 
-// follow sends what is in the log and the consumer has room for.
-func (m *consumer) follow() {
-	l := m.queue.log
-	for m.next < int64(len(l.messages)) && m.hasRoom() {
-		stored := l.messages[m.next].with("x-stream-offset", m.next)
-		if stored.properties.deliveryMode == 0 && m.queue.b.options.Release != V310 {
+// follow sends what is in the log and a consumer has room for.
+func (q *queue) follow(m *consumer) {
+	for m.next < int64(len(q.log.messages)) && m.hasRoom() {
+		stored := q.log.messages[m.next].with("x-stream-offset", m.next)
+		if stored.properties.deliveryMode == 0 && q.engine.options.Release != V310 {
 			stored.properties.deliveryMode = 1
 		}
 		m.next++
-		m.queue.give(m, stored)
+		m.deliver(stored)
 	}
 }
 

@@ -1,6 +1,6 @@
 package broker
 
-import "fmt"
+import "time"
 
 // request is a method with its arguments, or a message that was published.
 type request struct {
@@ -10,7 +10,7 @@ type request struct {
 }
 
 // target is the queue that a request is about.
-func (ch *channel) target(r request) string {
+func (r request) target() string {
 	switch r.method {
 	case queueDeclare, queueDelete, basicGet, basicConsume:
 		args := r.args
@@ -23,72 +23,67 @@ func (ch *channel) target(r request) string {
 }
 
 // stalls reports whether a request waits for a majority that there is not.
-func (ch *channel) stalls(r request) bool {
-	if !ch.c.node.stalled {
+func (s *session) stalls(r request) bool {
+	if !s.c.node.stalled {
 		return false
 	}
+	queues, release := s.c.node.view.queues, s.c.engine.options.Release
 	switch r.method {
 	case basicGet:
-		q := ch.c.node.view.queues[ch.target(r)]
-		return q != nil && q.kind == quorum
+		q := queues[r.target()]
+		return q != nil && q.kind() == quorum
 	case queueDeclare:
 		d := readDeclaration(r.args)
-		kind, isNew := d.args["x-queue-type"], ch.c.node.view.queues[d.name] == nil
-		return !d.passive && (kind == string(quorum) ||
-			isNew && (kind == string(stream) || ch.c.b.options.Release == V43))
+		kind, isNew := d.kind(), queues[d.name] == nil
+		return !d.passive && (kind == quorum || isNew && (kind == stream || release == V43))
 	case queueDelete:
-		return ch.c.b.options.Release == V43
+		return release == V43
 	}
 	return false
 }
 
-// handle has the effect of a request, and answers.
-func (ch *channel) handle(r request) {
-	ch.c.current = r.method
+// handle has the effect of a request, and answers. The channel is busy for a while after
+// that.
+func (s *session) handle(r request) (busy time.Duration, e *exception) {
 	switch r.method {
-	case channelOpen:
-		ch.send(channelOpenOk, func(w *writer) { w.longString("") })
-	case channelClose:
-		ch.drop()
-		delete(ch.c.channels, ch.number)
-		ch.send(channelCloseOk, nil)
 	case exchangeDeclare:
-		ch.declareExchange(r.args)
+		e = s.declareExchange(r.args)
 	case exchangeDelete:
-		ch.deleteExchange(r.args)
+		s.deleteExchange(r.args)
 	case queueDeclare:
-		ch.declare(r.args)
+		return s.declare(r.args)
 	case queueBind:
-		ch.bind(r.args)
+		e = s.bind(r.args)
 	case queueDelete:
-		ch.delete(r.args)
+		e = s.delete(r.args)
 	case basicQos:
 		_ = r.args.long()
-		ch.prefetch = int(r.args.short())
-		ch.send(basicQosOk, nil)
+		s.prefetch = int(r.args.short())
+		s.send(basicQosOk, nil)
 	case basicConsume:
-		ch.consume(r.args)
+		e = s.consume(r.args)
 	case basicCancel:
-		ch.cancel(r.args)
+		s.cancel(r.args)
 	case basicPublish:
-		ch.publish(r.message)
+		e = s.publish(r.message)
 	case basicGet:
-		ch.get(r.args)
+		e = s.get(r.args)
 	case basicAck:
 		tag := r.args.double()
-		ch.settle(tag, r.args.octet()&1 != 0, acknowledged)
+		e = s.deliveries.settle(tag, r.args.octet()&1 != 0, acknowledged)
 	case basicReject:
 		tag := r.args.double()
-		ch.settle(tag, false, refused(r.args.octet()&1 != 0))
+		e = s.deliveries.settle(tag, false, refused(r.args.octet()&1 != 0))
 	case basicNack:
 		tag, bits := r.args.double(), r.args.octet()
-		ch.settle(tag, bits&1 != 0, refused(bits&2 != 0))
+		e = s.deliveries.settle(tag, bits&1 != 0, refused(bits&2 != 0))
 	case confirmSelect:
-		ch.confirms = true
+		s.confirms = true
 		if r.args.octet()&1 == 0 {
-			ch.send(confirmSelectOk, nil)
+			s.send(confirmSelectOk, nil)
 		}
 	default:
-		ch.c.fail(codeNotImplemented, fmt.Sprintf("NOT_IMPLEMENTED - method %d", r.method))
+		e = refuseAll(codeNotImplemented, "NOT_IMPLEMENTED - method %d", r.method)
 	}
+	return 0, e
 }

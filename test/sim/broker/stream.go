@@ -9,8 +9,6 @@ type log struct {
 	last     time.Time
 }
 
-func newLog() *log { return &log{} }
-
 // chunkTime is within what time messages share a chunk.
 const chunkTime = 5 * time.Millisecond
 
@@ -19,4 +17,23 @@ func (l *log) append(m *message) {
 		l.chunk, l.last = len(l.messages), now
 	}
 	l.messages = append(l.messages, m)
+}
+
+// start is where a consumer begins to read that asks for an offset. nil is none.
+func (l *log) start(offset any) (next int64, ok bool) {
+	if number, ok := integer(offset); ok {
+		return number, true
+	}
+	if _, ok := offset.(time.Time); ok {
+		return 0, true
+	}
+	switch offset {
+	case "first":
+		return 0, true
+	case "last":
+		return int64(l.chunk), true
+	case "next", nil:
+		return int64(len(l.messages)), true
+	}
+	return 0, false
 }
