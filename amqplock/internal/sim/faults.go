@@ -1,13 +1,10 @@
 package sim
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
@@ -15,79 +12,123 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
+// breaker breaks and mends what a plan says.
+type breaker struct {
+	*world
+	ctx       context.Context
+	processes []*process
+	admins    sync.WaitGroup
+
+	mu   sync.Mutex
+	ends []context.CancelFunc // of administrators
+}
+
+// run has all faults begin and end when it is time.
+func (b *breaker) run() {
+	done := make(chan struct{}, 2*len(b.plan.Faults))
+	start := func(d time.Duration, f func()) *time.Timer {
+		return time.AfterFunc(d-time.Since(b.clock.start), func() {
+			f()
+			done <- struct{}{}
+		})
+	}
+	for _, f := range b.plan.Faults {
+		turn := func(on bool) func() {
+			return func() {
+				b.findings.note("%s: %t", f.Name, on)
+				kinds[f.Name](b, f.Target, on)
+			}
+		}
+		begin, end := start(f.At, turn(true)), start(f.At+f.Lasts, turn(false))
+		defer begin.Stop()
+		defer end.Stop()
+	}
+	for range 2 * len(b.plan.Faults) {
+		select {
+		case <-done:
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
 // kinds are the faults by name.
-var kinds = map[string]func(w *world, target uint64, on bool){
-	"alarm": func(w *world, _ uint64, on bool) {
+var kinds = map[string]func(b *breaker, target uint64, on bool){
+	"alarm": func(b *breaker, _ uint64, on bool) {
 		if on {
-			w.broker.Alarm("memory")
+			b.broker.Alarm("memory")
 		} else {
-			w.broker.Alarm("")
+			b.broker.Alarm("")
 		}
 	},
-	"slow": func(w *world, _ uint64, on bool) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.slow = 0; on {
-			w.slow = slowest
-		}
-	},
-	"stall":  func(w *world, target uint64, on bool) { w.broker.Stall(w.plan.host(target), on) },
-	"split":  func(w *world, target uint64, on bool) { w.split(target, on) },
-	"resize": func(w *world, target uint64, on bool) { w.resize(target, on, locker.Resize) },
-	"drain":  func(w *world, target uint64, on bool) { w.resize(target, on, locker.DrainTo) },
-	"kill": func(w *world, target uint64, on bool) {
+	"slow": func(b *breaker, _ uint64, on bool) {
 		if on {
-			w.parties[target%uint64(len(w.parties))].kill(true)
-		}
-	},
-	"crash": func(w *world, target uint64, on bool) {
-		if on {
-			w.parties[target%uint64(len(w.parties))].kill(false)
-		}
-	},
-	"lose": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"reset": func(w *world, target uint64, on bool) {
-		w.onSocket(target, on, (*broker.Socket).Reset)
-	},
-	"cut": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.lose(s, target) })
-	},
-	"deafen": func(w *world, target uint64, on bool) {
-		w.onParty(target, on, func(s *broker.Socket) { w.deafen(s, target) })
-	},
-	"hang": func(w *world, target uint64, on bool) {
-		until := w.parties[target%uint64(len(w.parties))].over("hang", time.Now())
-		w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, true) })
-	},
-	"freeze": func(w *world, target uint64, on bool) { w.freeze(target, on) },
-	"vanish": func(w *world, target uint64, on bool) { w.vanish(target, on) },
-	"by name": func(w *world, _ uint64, on bool) {
-		if on {
-			w.broker.DeleteByName(0.2, 100*time.Millisecond)
+			b.network.slowBy(slowest)
 		} else {
-			w.broker.DeleteByName(0, 0)
+			b.network.slowBy(0)
 		}
 	},
-	"stop": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
+	"stall":  func(b *breaker, target uint64, on bool) { b.broker.Stall(b.plan.host(target), on) },
+	"split":  (*breaker).split,
+	"resize": func(b *breaker, target uint64, on bool) { b.resize(target, on, locker.Resize) },
+	"drain":  func(b *breaker, target uint64, on bool) { b.resize(target, on, locker.DrainTo) },
+	"kill": func(b *breaker, target uint64, on bool) {
 		if on {
-			w.broker.CloseAll(true)
+			b.process(target).kill(true)
 		}
 	},
-	"restart": func(w *world, _ uint64, on bool) {
-		w.broker.Away(on)
+	"crash": func(b *breaker, target uint64, on bool) {
 		if on {
-			w.broker.CloseAll(false)
+			b.process(target).kill(false)
+		}
+	},
+	"lose": func(b *breaker, target uint64, on bool) {
+		b.onSocket(target, on, func(s *broker.Socket) { lose(s, target) })
+	},
+	"reset": func(b *breaker, target uint64, on bool) {
+		b.onSocket(target, on, (*broker.Socket).Reset)
+	},
+	"cut": func(b *breaker, target uint64, on bool) {
+		b.onProcess(target, on, func(s *broker.Socket) { lose(s, target) })
+	},
+	"deafen": func(b *breaker, target uint64, on bool) {
+		b.onProcess(target, on, func(s *broker.Socket) { deafen(s, target) })
+	},
+	"hang": func(b *breaker, target uint64, on bool) {
+		until := b.process(target).over("hang", time.Now())
+		b.onProcess(target, on, func(s *broker.Socket) { s.Hold(until, true) })
+	},
+	"freeze": (*breaker).freeze,
+	"vanish": (*breaker).vanish,
+	"by name": func(b *breaker, _ uint64, on bool) {
+		if on {
+			b.broker.DeleteByName(0.2, 100*time.Millisecond)
+		} else {
+			b.broker.DeleteByName(0, 0)
+		}
+	},
+	"stop": func(b *breaker, _ uint64, on bool) {
+		b.broker.Away(on)
+		if on {
+			b.broker.CloseAll(true)
+		}
+	},
+	"restart": func(b *breaker, _ uint64, on bool) {
+		b.broker.Away(on)
+		if on {
+			b.broker.CloseAll(false)
 		}
 	},
 }
 
+func (b *breaker) process(target uint64) *process {
+	return b.processes[target%uint64(len(b.processes))]
+}
+
 // onSocket does something to one connection.
-func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
+func (b *breaker) onSocket(target uint64, on bool, f func(*broker.Socket)) {
 	var all []*broker.Socket
-	for _, q := range w.parties {
+	for _, q := range b.processes {
 		all = append(all, q.open()...)
 	}
 	if on && len(all) > 0 {
@@ -95,10 +136,10 @@ func (w *world) onSocket(target uint64, on bool, f func(*broker.Socket)) {
 	}
 }
 
-// onParty does something to all connections of one party.
-func (w *world) onParty(target uint64, on bool, f func(*broker.Socket)) {
+// onProcess does something to all connections of one process.
+func (b *breaker) onProcess(target uint64, on bool, f func(*broker.Socket)) {
 	if on {
-		for _, s := range w.parties[target%uint64(len(w.parties))].open() {
+		for _, s := range b.process(target).open() {
 			f(s)
 		}
 	}
@@ -109,19 +150,19 @@ const givesUp = 924 * time.Second
 
 // lose has a middlebox forget a connection. It drops what belongs to it, and may be heard
 // to refuse it a little later.
-func (w *world) lose(s *broker.Socket, target uint64) {
+func lose(s *broker.Socket, target uint64) {
 	s.Lose()
-	w.timeOut(s, target)
+	timeOut(s, target)
 }
 
 // deafen has it forget one direction.
-func (w *world) deafen(s *broker.Socket, target uint64) {
+func deafen(s *broker.Socket, target uint64) {
 	s.Deafen()
-	w.timeOut(s, target)
+	timeOut(s, target)
 }
 
 // timeOut ends the connection at the client some time later.
-func (*world) timeOut(s *broker.Socket, target uint64) {
+func timeOut(s *broker.Socket, target uint64) {
 	late := givesUp
 	if dice := rand.New(rand.NewPCG(target, 2)); dice.IntN(4) > 0 {
 		late = upTo(dice, 2*time.Minute)
@@ -135,240 +176,79 @@ func (p *Plan) host(target uint64) string {
 }
 
 // split cuts one node off, or ends that.
-func (w *world) split(target uint64, on bool) {
+func (b *breaker) split(target uint64, on bool) {
 	switch {
-	case w.plan.Nodes < 3:
+	case b.plan.Nodes < 3:
 	case on:
-		w.oracle.splits()
-		w.broker.Split([]string{w.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
+		b.ledger.splits()
+		b.broker.Split([]string{b.plan.host(target)}, time.Duration(target%uint64(20*time.Second)))
 	default:
-		w.broker.Heal()
+		b.broker.Heal()
 	}
 }
 
 // resize has an administrator change the number of slots, and in the end take it back.
-func (w *world) resize(
+func (b *breaker) resize(
 	target uint64, on bool, change func(context.Context, wire.Broker, string, int) error,
 ) {
-	if w.plan.Slots == 0 {
+	if b.plan.Slots == 0 {
 		return
 	}
-	b, err := wire.Broker{URLs: []string{"amqp://n1"}, Dial: w.broker.DialContext}.Resolve()
+	login, err := wire.Broker{URLs: []string{"amqp://n1"}, Dial: b.broker.DialContext}.Resolve()
 	if err != nil {
-		w.oracle.violation("no administrator: %v", err)
+		b.findings.violation("no administrator: %v", err)
 		return
 	}
 	if on {
-		ctx, cancel := context.WithCancel(w.ctx)
-		w.mu.Lock()
-		w.ends = append(w.ends, cancel)
-		w.mu.Unlock()
-		w.admins.Go(func() { _ = change(ctx, b, w.plan.Ref.Name, int(target%6)) })
+		ctx, cancel := context.WithCancel(b.ctx)
+		b.mu.Lock()
+		b.ends = append(b.ends, cancel)
+		b.mu.Unlock()
+		b.admins.Go(func() { _ = change(ctx, login, b.plan.Ref.Name, int(target%6)) })
 		return
 	}
-	w.mu.Lock()
-	for _, cancel := range w.ends {
+	b.mu.Lock()
+	for _, cancel := range b.ends {
 		cancel()
 	}
-	w.mu.Unlock()
-	w.admins.Go(func() {
-		for w.ctx.Err() == nil && locker.Resize(w.ctx, b, w.plan.Ref.Name, w.plan.Slots) != nil {
+	b.mu.Unlock()
+	b.admins.Go(func() {
+		for b.ctx.Err() == nil && locker.Resize(b.ctx, login, b.plan.Ref.Name, b.plan.Slots) != nil {
 			select {
 			case <-time.After(time.Second):
-			case <-w.ctx.Done():
+			case <-b.ctx.Done():
 			}
 		}
 	})
 }
 
 // vanish has the broker lose a queue that is held.
-func (w *world) vanish(target uint64, on bool) {
+func (b *breaker) vanish(target uint64, on bool) {
 	slot := 0
-	if w.plan.Slots > 0 {
-		slot = 1 + int(target%uint64(w.plan.Slots))
+	if b.plan.Slots > 0 {
+		slot = 1 + int(target%uint64(b.plan.Slots))
 	}
 	if on {
-		w.broker.Vanish(w.plan.Ref.Held(slot))
+		b.broker.Vanish(b.plan.Ref.Held(slot))
 	}
 }
 
 // freeze stops a process, with its command: all timers and answers come when it goes on.
 // Timers are those of the patched runtime, so with the usual one nothing happens.
-func (w *world) freeze(target uint64, on bool) {
+func (b *breaker) freeze(target uint64, on bool) {
 	if !replays {
 		return
 	}
-	q := w.parties[target%uint64(len(w.parties))]
+	q := b.process(target)
 	if !on {
-		time.AfterFunc(resume, func() { w.oracle.thaw(q) })
+		time.AfterFunc(resume, func() { b.oracle.thaw(q.party, q.alive()) })
 		return
 	}
 	until := q.over("freeze", time.Now())
-	w.oracle.freeze(q)
-	w.onParty(target, on, func(s *broker.Socket) { s.Hold(until, false) })
+	b.oracle.freeze(q.party)
+	b.onProcess(target, on, func(s *broker.Socket) { s.Hold(until, false) })
 }
 
 // resume is for how long the command of a process that goes on may run before it is
 // killed: docs/explanation/guarantees.md names 3.1 ms.
 const resume = 5 * time.Millisecond
-
-// over is when the faults of a name are over that a party has at an instant: that instant
-// if it has none.
-func (q *party) over(name string, at time.Time) time.Time {
-	for _, f := range q.faults(name) {
-		begin := q.clock.start.Add(f.At)
-		if !at.Before(begin) && at.Before(begin.Add(f.Lasts)) {
-			at = begin.Add(f.Lasts)
-		}
-	}
-	return at
-}
-
-// faults are those of a name that are the party's, in their order.
-func (q *party) faults(name string) (all []Fault) {
-	for _, f := range q.world.plan.Faults {
-		if f.Name == name && f.Target%uint64(len(q.world.plan.Parties)) == uint64(q.number) {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// working is how long a command takes from now on: it does nothing while it is stopped.
-func (q *party) working(work time.Duration) time.Duration {
-	for _, f := range q.faults("freeze") {
-		if from := f.At - time.Since(q.clock.start); replays && from > 0 && from < work {
-			work += f.Lasts
-		}
-	}
-	return work
-}
-
-// profiles are what breaks together. Rare faults alone show what belongs to them.
-var profiles = [][]string{
-	nil,
-	{"alarm"},
-	{"kill", "crash"},
-	{"lose", "cut", "deafen"},
-	{"deafen"},
-	{"reset"},
-	{"lose", "reset", "cut", "slow"},
-	{"stall", "lose"},
-	{"stop", "restart", "kill"},
-	{"vanish"},
-	{"by name"},
-	{"by name", "kill"},
-	{"resize", "drain"},
-	{"resize", "kill", "reset"},
-	{"split"},
-	{"split", "kill", "reset", "slow"},
-	{"alarm", "kill", "lose", "reset", "stall", "slow"},
-}
-
-func faults(dice *rand.Rand, p *Plan) (all []Fault) {
-	profile := profiles[dice.IntN(len(profiles))]
-	if len(profile) == 0 {
-		return nil
-	}
-	early := pick(dice, 100*time.Millisecond, 3*time.Second, 40*time.Second)
-	n := 1 + dice.IntN(4)
-	if profile[0] == "vanish" {
-		n += dice.IntN(8)
-	}
-	for range n {
-		f := Fault{
-			Name: pick(dice, profile...), At: upTo(dice, early), Target: dice.Uint64(),
-			Lasts: upTo(dice, pick(dice, 100*time.Millisecond, 5*time.Second, 30*time.Second)),
-		}
-		if f.Name == "split" { // long enough for the other side to notice
-			f.Lasts *= 4
-		}
-		if dice.IntN(2) == 0 { // when somebody has just begun
-			q := pick(dice, p.Parties...)
-			f.At = q.Begin + q.Rounds[0].Think + upTo(dice, 100*p.Base)
-		}
-		all = append(all, f)
-	}
-	if dice.IntN(5) == 0 {
-		all = append(all, pause(dice, p))
-	}
-	return apart(all, p)
-}
-
-// pause is for one party, early in its first round or later.
-func pause(dice *rand.Rand, p *Plan) Fault {
-	f := Fault{Name: pick(dice, "hang", "freeze"), Target: dice.Uint64()}
-	f.Lasts = upTo(dice, pick(dice, 100*time.Millisecond, 15*time.Second, time.Minute))
-	q := p.Parties[f.Target%uint64(len(p.Parties))]
-	f.At = q.Begin + q.Rounds[0].Think +
-		upTo(dice, pick(dice, 100*p.Base, time.Second, 20*time.Second))
-	return f
-}
-
-// apart has splits follow one another: a cluster has two sides.
-func apart(all []Fault, p *Plan) []Fault {
-	slices.SortFunc(all, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
-	free := time.Duration(0)
-	for i, f := range all {
-		if f.Name != "split" && f.Name != "stall" {
-			continue
-		}
-		if f.Name == "split" && p.Nodes < 3 {
-			all[i].Name = "stall"
-		}
-		all[i].At = max(f.At, free)
-		free = all[i].At + f.Lasts + 1
-	}
-	return all
-}
-
-// breakThings has all faults begin and end when it is time.
-func (w *world) breakThings(ctx context.Context) {
-	done := make(chan struct{}, 2*len(w.plan.Faults))
-	start := func(d time.Duration, f func()) *time.Timer {
-		return time.AfterFunc(d-time.Since(w.clock.start), func() {
-			f()
-			done <- struct{}{}
-		})
-	}
-	for _, f := range w.plan.Faults {
-		turn := func(on bool) func() {
-			return func() {
-				w.oracle.mu.Lock()
-				w.oracle.note("%s: %t", f.Name, on)
-				w.oracle.mu.Unlock()
-				kinds[f.Name](w, f.Target, on)
-			}
-		}
-		begin, end := start(f.At, turn(true)), start(f.At+f.Lasts, turn(false))
-		defer begin.Stop()
-		defer end.Stop()
-	}
-	for range 2 * len(w.plan.Faults) {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// mayRefuse reports whether the plan has a reason for the broker to close a connection.
-func (o *oracle) mayRefuse(text string) bool {
-	return strings.Contains(text, "INTERNAL_ERROR") && o.plan.QuorumDelay > 0
-}
-
-// logger keeps what a party logs among the notes.
-type logger struct{ party *party }
-
-func (logger) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l logger) Handle(_ context.Context, r slog.Record) error {
-	l.party.oracle.mu.Lock()
-	defer l.party.oracle.mu.Unlock()
-	l.party.oracle.note("%s: %s", l.party, r.Message)
-	return nil
-}
-
-func (l logger) WithAttrs([]slog.Attr) slog.Handler { return l }
-func (l logger) WithGroup(string) slog.Handler      { return l }

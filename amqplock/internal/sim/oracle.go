@@ -1,52 +1,24 @@
 package sim
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
-	"github.com/amqprun/amqprun/test/sim/broker"
+	"github.com/amqprun/amqprun/amqplock/internal/locker"
 )
 
-// oracle knows what the broker has done and which commands are alive, and compares.
+// oracle knows which commands are alive, and compares that with the ledger.
 type oracle struct {
-	plan  *Plan
-	clock clock
+	plan     *Plan
+	ledger   *ledger
+	findings *findings
 
-	mu      sync.Mutex
-	whose   map[*broker.Socket]*party
-	tenures map[place]*tenure
-	alive   map[string]*command // by the queue that it holds
-	frozen  map[*party]bool     // its command is not alive
-	joins   map[*party]int      // places in the wait queue, in this wait
-	tokens  map[int64]*party
-	floors  map[*party]int64 // the largest token at the beginning of this wait
-	talks   map[*broker.Socket]bool
-	holds   map[*broker.Socket]bool
-	split   time.Time // the newest
-
-	// The newest good answers about an own queue, and about a quorum queue.
-	owned, majority map[place]time.Time
-
-	order  order
-	result Result
-}
-
-// place is a queue in the hands of a party.
-type place struct {
-	party *party
-	queue string
-}
-
-// tenure is from the grant of an exclusive queue to its end.
-type tenure struct {
-	granted, freed time.Time // not freed: zero
-	why            broker.Reason
-	how            broker.Ending
-	socket         *broker.Socket
-	split          time.Time // the newest when it was freed
+	mu     sync.Mutex
+	alive  map[string]*command // by the queue that it holds
+	frozen map[*party]bool     // its command is not alive
+	tokens map[int64]*party
+	floors map[*party]int64 // the largest token at the beginning of this wait
 }
 
 // command is what runs under the lock.
@@ -54,88 +26,16 @@ type command struct {
 	party  *party
 	queues []string
 	paused bool
+	dead   bool
 
 	// These have begun in one of its slots meanwhile.
 	robbers []*party
 }
 
-func newOracle(p *Plan, c clock) *oracle {
+func newOracle(p *Plan, l *ledger, f *findings) *oracle {
 	return &oracle{
-		plan: p, clock: c, whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{},
-		owned: map[place]time.Time{}, majority: map[place]time.Time{}, joins: map[*party]int{},
-		alive: map[string]*command{}, frozen: map[*party]bool{}, tokens: map[int64]*party{},
-		floors: map[*party]int64{}, talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
-		result: Result{Seen: map[string]int{}},
-	}
-}
-
-// violate notes that a promise was broken. The caller has the mutex.
-func (o *oracle) violate(format string, args ...any) {
-	o.result.Violations = append(o.result.Violations, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
-		fmt.Sprintf(format, args...))
-}
-
-// note notes what helps to understand a violation.
-func (o *oracle) note(format string, args ...any) {
-	o.result.Notes = append(o.result.Notes, fmt.Sprintf("%s: ", time.Since(o.clock.start))+
-		fmt.Sprintf(format, args...))
-}
-
-func (o *oracle) violation(format string, args ...any) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.violate(format, args...)
-}
-
-// dialed notes whose connection that is.
-func (o *oracle) dialed(s *broker.Socket, p *party) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.whose[s] = p
-}
-
-// observe is called by the broker.
-func (o *oracle) observe(e broker.Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	p := o.whose[e.Socket]
-	at := place{p, e.Queue}
-	if o.plan.strict() {
-		if wrong := o.order.observe(e, p, o.plan); wrong != "" {
-			o.violate("%s", wrong)
-		}
-	}
-	switch e.Kind {
-	case broker.Granted:
-		o.tenures[at] = &tenure{granted: e.At, socket: e.Socket}
-		if o.plan.isLock(e.Queue) {
-			o.holds[e.Socket] = true
-			o.separate(e.Socket)
-		}
-	case broker.Published:
-		o.talks[e.Socket] = true
-		o.separate(e.Socket)
-	case broker.Freed:
-		if t := o.tenures[at]; t != nil && t.socket == e.Socket && t.freed.IsZero() {
-			t.freed, t.why, t.how, t.split = e.At, e.Why, e.How, o.split
-			if o.plan.isLock(e.Queue) {
-				o.result.Seen["lock freed, "+string(e.Why)+" "+string(e.How)]++
-			}
-		}
-	case broker.Answer:
-		o.owned[at] = e.At
-	case broker.Majority:
-		o.majority[at] = e.At
-	case broker.Joined:
-		if e.Queue == wire.WaitQueue(o.plan.Ref.Name) {
-			o.joins[p]++
-		}
-	case broker.Refused:
-		o.note("the broker closed a connection of %s: %s", p, e.Text)
-		o.joins[p]-- // it comes back to another place
-		if !o.mayRefuse(e.Text) {
-			o.violate("the broker closed a connection of %s: %s", p, e.Text)
-		}
+		plan: p, ledger: l, findings: f, alive: map[string]*command{}, frozen: map[*party]bool{},
+		tokens: map[int64]*party{}, floors: map[*party]int64{},
 	}
 }
 
@@ -143,80 +43,159 @@ func (o *oracle) observe(e broker.Event) {
 func (o *oracle) waits(p *party) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.joins[p], o.floors[p] = 0, 0
+	o.ledger.waits(p)
+	o.floors[p] = 0
 	for token := range o.tokens {
 		o.floors[p] = max(o.floors[p], token)
 	}
 }
 
-// isLock reports whether the exclusive queue grants something.
-func (p *Plan) isLock(queue string) bool {
-	return queue == p.Ref.Name || strings.HasPrefix(queue, p.Ref.Name+"-B-")
-}
-
-// separate checks that a connection which holds does not publish: an alarm would stop it.
-func (o *oracle) separate(s *broker.Socket) {
-	if o.talks[s] && o.holds[s] {
-		o.violate("the lock connection of %s publishes", o.whose[s])
-	}
-}
-
-// splits is called when a node is cut off.
-func (o *oracle) splits() {
+// begin is called when a party has been granted the lock.
+func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.split = time.Now()
+	c := &command{party: p}
+	o.findings.saw("command")
+	slots := h.Slots()
+	o.uses(c, slots)
+	if want := p.Count; want > 0 && len(slots) != want {
+		o.findings.violation("%s got slots %v and not %d", p, slots, want)
+	}
+	// With priorities a waiter leaves its place for another.
+	if n := o.ledger.places(p); n > 1 && o.plan.only("alarm") && !o.plan.ranked() {
+		o.findings.violation("%s had %d places in the wait queue, one after the other", p, n)
+	}
+	if token := h.Token(); p.Fence {
+		if token <= o.floors[p] || o.tokens[token] != nil {
+			o.findings.violation("%s got token %d after %d", p, token, o.floors[p])
+		}
+		o.tokens[token] = p
+	}
+	return c
 }
 
-// loses is called when a party learns that it has lost the lock.
-func (o *oracle) loses(p *party, why error) {
+// uses notes which slots a command uses from now on. The caller has the mutex.
+func (o *oracle) uses(c *command, slots []int) {
+	before := c.queues
+	c.queues = nil
+	for i, slot := range slots {
+		queue := o.plan.Ref.Held(slot)
+		c.queues = append(c.queues, queue)
+		if i > 0 && slots[i-1] == slot {
+			o.findings.violation("%s counts slot %d twice: %v", c.party, slot, slots)
+			continue
+		}
+		o.takes(c, queue)
+	}
+	for _, queue := range before {
+		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
+			delete(o.alive, queue)
+		}
+	}
+}
+
+// takes notes that a command uses a queue. The caller has the mutex.
+func (o *oracle) takes(c *command, queue string) {
+	if other := o.alive[queue]; other != nil && other.party != c.party {
+		other.robbers = append(other.robbers, c.party)
+		if !o.frozen[other.party] && !o.frozen[c.party] {
+			o.overlap(c, other, queue)
+		}
+	}
+	o.alive[queue] = c
+}
+
+// overlap judges that a command begins while another one is alive.
+func (o *oracle) overlap(c, other *command, queue string) {
+	if other.paused {
+		if o.plan.Reserved {
+			o.findings.violation("%s got %s while the command of %s is paused", c.party, queue,
+				other.party)
+		}
+		return
+	}
+	excused, why := o.ledger.without(other.party, queue)
+	if !excused { // or the newcomer has lost it just after the grant
+		excused, _ = o.ledger.without(c.party, queue)
+	}
+	if !excused {
+		o.findings.violation("%s got %s while the command of %s is alive (%s)", c.party, queue,
+			other.party, why)
+		return
+	}
+	o.findings.saw("overlap that the documents name")
+}
+
+// freeze is called when the process of a party stops.
+func (o *oracle) freeze(p *party) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.note("%s: %v", p, why)
-	o.result.Seen["loss noticed"]++
-	if strings.Contains(why.Error(), "running out") {
-		o.result.Seen["lease ran out"]++
-	}
+	o.frozen[p] = true
+	o.findings.saw("process frozen")
 }
 
-// renewed is called with the end of a lease. It is right only if each kind of question
-// was answered well by a broker that got it less than a lease before.
-func (o *oracle) renewed(p *party, slots []int, until time.Duration) {
+// thaw is called when it goes on, and has had the time to kill its command. c is nil if
+// none is alive.
+func (o *oracle) thaw(p *party, c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	proven := o.clock.at(until).Add(-o.plan.lease())
-	var owned, quorum []string
-	for _, slot := range slots {
-		owned = append(owned, o.plan.Ref.Held(slot))
-		if quorum = append(quorum, wire.Witness); o.plan.Ref.Kind == wire.Semaphore {
-			quorum[len(quorum)-1] = wire.SlotQueue(o.plan.Ref.Name, slot)
-		}
+	o.frozen[p] = false
+	if c == nil || c.paused {
+		return
 	}
-	o.compare(p, proven, "about the owner", o.owned, owned)
-	o.compare(p, proven, "of a majority", o.majority, quorum)
-}
-
-// compare checks that the newest answers about each queue are not older than a lease
-// counts from. A check of an elastic set may have begun before the newest slot was one of
-// it. So there the answer about any slot counts, which came over the same connection.
-func (o *oracle) compare(
-	p *party, proven time.Time, what string, answers map[place]time.Time, queues []string,
-) {
-	latest := time.Time{}
-	for _, queue := range queues {
-		newest := answers[place{p, queue}]
-		if newest.After(latest) {
-			latest = newest
-		}
-		if !p.plan.Elastic && proven.After(newest) {
-			o.violate("%s counts its lease of %s from %s after the last answer %s", p, queue,
-				proven.Sub(newest), what)
-		}
-	}
-	if proven.After(latest) && p.plan.Elastic && len(queues) > 0 {
-		o.violate("%s counts its lease from %s after the last answer %s", p, proven.Sub(latest), what)
+	for _, queue := range c.queues {
+		o.takes(c, queue)
 	}
 }
 
-// lease is how long a proof is good for.
-func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
+// changes is called when an elastic set has changed.
+func (o *oracle) changes(c *command, slots []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uses(c, slots)
+}
+
+// pauses is called when a command is stopped by SIGSTOP, because its lock was lost.
+func (o *oracle) pauses(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = true
+}
+
+// resumes is called when the command goes on, or is killed because of err. It may be
+// killed only if its lock was another's, could not be had in time, or was a slot that an
+// administrator has removed. It may go on only if no other that keeps a history has had
+// the lock.
+func (o *oracle) resumes(c *command, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.paused = false
+	resized := o.plan.has("resize") || o.plan.has("drain")
+	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.Fence })
+	switch {
+	case err == nil && recorded:
+		o.findings.violation("%s goes on although %s had its lock", c.party, c.robbers)
+	case err == nil:
+		o.findings.saw("lock taken again")
+		for _, queue := range c.queues {
+			o.takes(c, queue)
+		}
+	case len(c.robbers) > 0, c.dead, strings.Contains(err.Error(), "not taken again within"),
+		resized && strings.Contains(err.Error(), "it was removed"):
+		o.findings.note("%s: %v", c.party, err)
+	default:
+		o.findings.violation("%s must not go on, and nobody has had its lock: %v", c.party, err)
+	}
+}
+
+// end is called when the command is dead.
+func (o *oracle) end(c *command) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.dead = true
+	for _, queue := range c.queues {
+		if o.alive[queue] == c {
+			delete(o.alive, queue)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -28,16 +29,11 @@ const handOver = 500 * time.Millisecond
 // tries once more, whoever is before it.
 func (p *Plan) strict() bool {
 	for _, q := range p.Parties {
-		if q.Priority != 0 {
+		if slices.ContainsFunc(q.Rounds, func(r Round) bool { return r.Patience > 0 }) {
 			return false
 		}
-		for _, r := range q.Rounds {
-			if r.Patience > 0 {
-				return false
-			}
-		}
 	}
-	return p.Ref.Kind == wire.Mutex && len(p.Faults) == 0
+	return p.Ref.Kind == wire.Mutex && len(p.Faults) == 0 && !p.ranked()
 }
 
 // observe takes the events of the mutex and its wait queue. It returns what is wrong.

@@ -2,12 +2,10 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/amqprun/amqprun/amqplock/internal/locker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
@@ -78,80 +76,27 @@ func (p *Plan) has(name string) bool {
 		slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Name == name })
 }
 
-// Draw makes the plan of a seed.
-func Draw(seed uint64) *Plan {
-	dice := rand.New(rand.NewPCG(seed, 1))
-	p := &Plan{Seed: seed, Ref: wire.Ref{Kind: wire.Mutex, Name: "m"}}
-	p.Release = pick(dice, broker.V310, broker.V40, broker.V43)
-	p.Heartbeat = 10 * time.Second
-	p.Stop = 5 * time.Second
-	p.Base = pick(dice, 50*time.Microsecond, 500*time.Microsecond, 5*time.Millisecond,
-		50*time.Millisecond)
-	p.QuorumDelay = pick(dice, 0, 0, 0, 30*time.Millisecond)
-	p.Nodes = pick(dice, 1, 1, 3)
-	if dice.IntN(5) < 3 {
-		p.Ref = wire.Ref{Kind: wire.Semaphore, Name: "s"}
-		p.Slots = 1 + dice.IntN(4)
-		p.Prepared = dice.IntN(2) == 0
-	}
-	p.Reserved = dice.IntN(6) == 0
-	for range 2 + dice.IntN(4) {
-		q := p.party(dice)
-		if p.Reserved {
-			q.Count, q.Greedy, q.Elastic, q.Fence = 1, false, false, true
-		}
-		q.Pause = q.Fence && q.Count == 1 && dice.IntN(4) > 0
-		p.Parties = append(p.Parties, q)
-	}
-	p.Faults = faults(dice, p)
-	return p
+// ranked reports whether a party has a priority.
+func (p *Plan) ranked() bool {
+	return slices.ContainsFunc(p.Parties, func(q Party) bool { return q.Priority != 0 })
 }
 
-func pick[T any](dice *rand.Rand, all ...T) T { return all[dice.IntN(len(all))] }
+// lease is how long a proof is good for.
+func (p *Plan) lease() time.Duration { return 2*p.Heartbeat - p.Heartbeat/10 }
 
-// upTo is a time with a value in nanoseconds that nobody else has drawn.
-func upTo(dice *rand.Rand, d time.Duration) time.Duration {
-	return time.Duration(dice.Int64N(int64(d)) + 1)
+// slowest is the most that the network takes.
+func (p *Plan) slowest() time.Duration {
+	d := 2 * p.Base
+	for _, f := range p.Faults {
+		if f.Name == "slow" {
+			d += slowest
+		}
+	}
+	return d
 }
 
-func (p *Plan) party(dice *rand.Rand) Party {
-	q := Party{Begin: upTo(dice, pick(dice, time.Millisecond, time.Second, 10*time.Second))}
-	q.Count = 1
-	q.Visible = dice.IntN(4) == 0
-	if dice.IntN(5) == 0 {
-		q.Priority = dice.IntN(5) - 2
-		q.Visible = q.Priority != 0 || q.Visible
-	}
-	if p.Slots > 0 {
-		switch dice.IntN(6) {
-		case 0, 1:
-			q.Count = 1 + dice.IntN(p.Slots)
-		case 2:
-			q.Greedy, q.Count = true, 0
-			q.Elastic = dice.IntN(2) == 0
-		case 3:
-			q.Count = locker.All
-		}
-	}
-	q.Fence = dice.IntN(8) == 0 && !q.Elastic
-	q.History = dice.IntN(8) == 0
-	for range 1 + dice.IntN(3) {
-		r := Round{
-			Think: upTo(dice, pick(dice, 5*time.Millisecond, time.Second, 5*time.Second)),
-			Work: upTo(dice, pick(dice, 5*time.Millisecond, 300*time.Millisecond, 4*time.Second,
-				30*time.Second)),
-			Stop: upTo(dice, p.Stop),
-		}
-		switch dice.IntN(6) {
-		case 0:
-			r.Patience = upTo(dice, pick(dice, 100*time.Millisecond, 20*time.Second))
-		case 1:
-			r.Patience = -1 // not at all
-		}
-		q.Rounds = append(q.Rounds, r)
-	}
-	return q
-}
+// slowest is the most by which a fault makes the network slower.
+const slowest = 3 * time.Second
 
 // String describes the plan for somebody who looks for the cause of a violation.
 func (p *Plan) String() string {
@@ -165,4 +110,17 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "at %s for %s: %s\n", f.At, f.Lasts, f.Name)
 	}
 	return b.String()
+}
+
+// party is a contender of a plan, with its number there.
+type party struct {
+	*Party
+	number int
+}
+
+func (q *party) String() string {
+	if q == nil {
+		return "nobody"
+	}
+	return fmt.Sprintf("party %d", q.number)
 }

@@ -21,16 +21,15 @@ const replays = true
 
 func init() {
 	runtime.MemProfileRate = 0
-	simAwake = func(q unsafe.Pointer, at int64) int64 { return (*party)(q).awake(at) }
+	simAwake = func(process unsafe.Pointer, at int64) int64 {
+		awake := *(*func(time.Time) time.Time)(process)
+		return awake(time.Unix(0, at)).UnixNano()
+	}
 }
 
-// belong makes this goroutine, and those that it starts, a part of the party's process.
-func (q *party) belong() { simBelong(unsafe.Pointer(q)) }
+// belong makes this goroutine, and those that it starts, a part of a process. awake is
+// when a timer of it fires that is set to an instant.
+func belong(awake func(time.Time) time.Time) { simBelong(unsafe.Pointer(&awake)) }
 
 func seedRuntime(seed uint64) { simDice = seed | 1 }
 func unseedRuntime()          { simDice = 0 }
-
-// awake is when a timer fires: the process may be stopped at its instant.
-func (q *party) awake(at int64) int64 {
-	return q.over("freeze", time.Unix(0, at)).UnixNano()
-}

@@ -8,71 +8,42 @@ package sim
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
-	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // patience is how long after the end of all faults somebody may wait. A waiter far behind
 // the first looks ever more seldom, but none of them has to.
 const patience = 5 * time.Minute
 
-// world is one schedule that runs.
-type world struct {
-	plan    *Plan
-	broker  *broker.Broker
-	oracle  *oracle
-	clock   clock
-	parties []*party
-	ctx     context.Context // of everybody
-	cancel  context.CancelFunc
-	admins  sync.WaitGroup
-
-	mu   sync.Mutex
-	ends []context.CancelFunc // of administrators
-	slow time.Duration        // the network is slower by up to that
-}
-
-// Result is what the oracle has seen of one schedule.
-type Result struct {
-	Violations []string       // of promises
-	Notes      []string       // what happened
-	Seen       map[string]int // what happened how often
-}
-
 // Run runs the plan, in a bubble.
 func Run(ctx context.Context, p *Plan) Result {
 	seedRuntime(p.Seed)
 	defer unseedRuntime()
-	w := &world{plan: p, clock: clock{time.Now()}}
-	w.oracle = newOracle(p, w.clock)
-	defer func() { w.broker.Close() }()
-	w.broker = broker.New(broker.Options{
-		Release: p.Release, Seed: p.Seed, Latency: w.latency, Cost: cost, Observe: w.oracle.observe,
-	})
-	w.broker.QuorumDelay(p.QuorumDelay)
-	ctx, w.cancel = context.WithCancel(ctx)
-	w.ctx = ctx
-	defer w.cancel()
+	w := newWorld(p)
+	defer w.broker.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if p.Prepared {
 		w.prepare()
 	}
-	var all, breaking sync.WaitGroup
+	b := &breaker{world: w, ctx: ctx}
+	var contenders []*contender
 	for i := range p.Parties {
-		q := &party{world: w, number: i, plan: &p.Parties[i]}
+		q := &process{world: w, party: &party{&p.Parties[i], i}}
 		q.ctx, q.cancel = context.WithCancelCause(ctx)
-		w.parties = append(w.parties, q)
+		b.processes = append(b.processes, q)
+		contenders = append(contenders, &contender{process: q})
 	}
-	for _, q := range w.parties {
+	var all, breaking sync.WaitGroup
+	for _, q := range contenders {
 		all.Go(q.run)
 	}
-	breaking.Go(func() { w.breakThings(ctx) })
+	breaking.Go(b.run)
 	done := make(chan struct{})
 	go func() {
 		all.Wait()
@@ -80,81 +51,35 @@ func Run(ctx context.Context, p *Plan) Result {
 	}()
 	select {
 	case <-done:
-	case <-time.After(w.latest()):
-		w.findWaiters()
-		w.cancel()
+	case <-time.After(p.latest()):
+		findWaiters(w, contenders)
+		cancel()
 		<-done
 	}
 	breaking.Wait() // the last of it mends what is broken
-	w.admins.Wait()
-	w.cancel()
-	w.findLeftovers()
-	w.oracle.mu.Lock()
-	defer w.oracle.mu.Unlock()
-	return w.oracle.result
+	b.admins.Wait()
+	cancel()
+	findLeftovers(w)
+	return w.findings.all()
 }
 
 // latest is when everybody has to have been served.
-func (w *world) latest() time.Duration {
+func (p *Plan) latest() time.Duration {
 	work := time.Duration(0)
-	for _, q := range w.plan.Parties {
+	for _, q := range p.Parties {
 		for _, r := range q.Rounds {
 			work += r.Think + r.Work + r.Stop
 		}
 	}
-	return w.plan.end() + work + patience
-}
-
-// prepare makes the semaphore.
-func (w *world) prepare() {
-	for i := range w.plan.Slots + 1 {
-		w.broker.MakeQuorum(wire.SlotQueue(w.plan.Ref.Name, i))
-	}
-}
-
-// latency is that of the network.
-func (w *world) latency(dice *rand.Rand) time.Duration {
-	w.mu.Lock()
-	slow := w.slow
-	w.mu.Unlock()
-	d := w.plan.Base/2 + upTo(dice, w.plan.Base)
-	if slow > 0 {
-		d += upTo(dice, slow)
-	}
-	return d
-}
-
-// slowest is the most that the network takes.
-func (p *Plan) slowest() time.Duration {
-	d := 2 * p.Base
-	for _, f := range p.Faults {
-		if f.Name == "slow" {
-			d += slowest
-		}
-	}
-	return d
-}
-
-// slowest is the most by which a fault makes the network slower.
-const slowest = 3 * time.Second
-
-// cost is how long the broker takes.
-func cost(dice *rand.Rand, method, _ string) time.Duration {
-	switch method {
-	case "queue.declare", "queue.delete":
-		return upTo(dice, 2*time.Millisecond)
-	case "basic.get", "confirm", "basic.consume":
-		return upTo(dice, time.Millisecond)
-	}
-	return 0
+	return p.end() + work + patience
 }
 
 // findWaiters is called when everybody should have been served.
-func (w *world) findWaiters() {
+func findWaiters(w *world, all []*contender) {
 	found := false
-	for _, q := range w.parties {
+	for _, q := range all {
 		if doing := q.doing(); doing != "" {
-			w.oracle.violation("%s waits for ever: %s", q, doing)
+			w.findings.violation("%s waits for ever: %s", q.party, doing)
 			found = true
 		}
 	}
@@ -163,26 +88,24 @@ func (w *world) findWaiters() {
 	}
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	w.oracle.mu.Lock()
-	defer w.oracle.mu.Unlock()
 	for one := range strings.SplitSeq(string(stacks), "\n\n") {
 		if strings.Contains(one, "amqplock/internal/locker") {
-			w.oracle.note("%s", one)
+			w.findings.note("%s", one)
 		}
 	}
 }
 
 // findLeftovers looks at what is left on the broker when nobody wants anything.
-func (w *world) findLeftovers() {
+func findLeftovers(w *world) {
 	<-time.After(3*time.Minute + 5*time.Second) // it has noticed who is dead: three heartbeats
 	queues, conns := w.broker.Contents()
 	if conns > 0 {
-		w.oracle.violation("%d connections are left", conns)
+		w.findings.violation("%d connections are left", conns)
 	}
 	slots := map[string]bool{}
 	for _, q := range queues {
 		if q.Exclusive || q.Consumers > 0 {
-			w.oracle.violation("left behind: %+v", q)
+			w.findings.violation("left behind: %+v", q)
 		}
 		slots[q.Name] = true
 	}
@@ -192,13 +115,7 @@ func (w *world) findLeftovers() {
 	}
 	for i := 1; i <= w.plan.Slots+1; i++ { // slot 0 may be missing: a semaphore can do without
 		if want := i <= w.plan.Slots; slots[wire.SlotQueue(name, i)] != want {
-			w.oracle.violation("of the semaphore with %d slots: slot %d %t", w.plan.Slots, i, !want)
+			w.findings.violation("of the semaphore with %d slots: slot %d %t", w.plan.Slots, i, !want)
 		}
 	}
-}
-
-// Describe is for somebody who looks for the cause of a violation.
-func (r Result) Describe(p *Plan) string {
-	return fmt.Sprintf("%s%s\nnotes:\n%s", p, strings.Join(r.Violations, "\n"),
-		strings.Join(r.Notes, "\n"))
 }

@@ -10,99 +10,31 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 )
 
-// Release is whose behavior the broker shows.
-type Release string
-
-// The releases that differ in what amqprun can see of them.
-const (
-	V310 Release = "3.10.8"
-	V40  Release = "4.0.5"
-	V43  Release = "4.3.6"
-)
-
-// Options are of a broker. The zero value is a RabbitMQ 4.0 in good health, which takes
-// no time.
-type Options struct {
-	Release Release
-	// Heartbeat is what connection.tune suggests, in whole seconds. 0 means 60 s.
-	Heartbeat time.Duration
-	// Channels is how many a connection may have. 0 means 2047.
-	Channels uint16
-	// Latency is that of the network; nil means none.
-	Latency Latency
-	// Cost is how long a request keeps its channel busy before it has an effect. nil means
-	// no time. The method is named as in the reference, "queue.declare".
-	Cost func(dice *rand.Rand, method, queue string) time.Duration
-	// Seed is where all that is drawn comes from.
-	Seed uint64
-	// Observe is called with each thing that happens to an exclusive queue and to a place
-	// in a queue, in the loop of the broker. It must not block. nil means nobody.
-	Observe func(Event)
-}
-
 // Broker is one RabbitMQ, or a cluster of them that shares its queues.
 type Broker struct {
-	options Options
-	loop    *loop
-	dice    *rand.Rand
-	whole   *view // that of all nodes which are not cut off
-	nodes   map[string]*node
-	conns   []*conn
-	dialed  int // by loop.do only
-	alarm   string
-	away    bool
-	names   int        // of queues and consumers that the broker has named
-	parked  []*channel // that wait for a majority
-
-	quorumDelay time.Duration // see QuorumDelay
-	chance      float64       // see DeleteByName
-	late        time.Duration
-}
-
-// node is one of the cluster. Its name is the host part of the address that was dialed.
-type node struct {
-	view    *view
-	stalled bool // no majority answers: what needs one waits
+	*engine
+	whole  *view            // that of all nodes which are not cut off
+	nodes  map[string]*node // by the host part of the address that was dialed
+	conns  []*conn          // some may have ended
+	dialed int
+	away   bool
 }
 
 // New starts a broker. Close ends it.
 func New(options Options) *Broker {
-	if options.Release == "" {
-		options.Release = V40
-	}
-	if options.Heartbeat == 0 {
-		options.Heartbeat = time.Minute
-	}
-	if options.Channels == 0 {
-		options.Channels = 2047
-	}
-	if options.Latency == nil {
-		options.Latency = func(*rand.Rand) time.Duration { return 0 }
-	}
-	if options.Cost == nil {
-		options.Cost = func(*rand.Rand, string, string) time.Duration { return 0 }
-	}
-	if options.Observe == nil {
-		options.Observe = func(Event) {}
-	}
-	return &Broker{
-		options: options,
-		loop:    newLoop(),
-		dice:    rand.New(rand.NewPCG(options.Seed, 0)),
-		whole:   newView(),
-		nodes:   map[string]*node{},
-	}
+	return &Broker{engine: newEngine(options), whole: newView(), nodes: map[string]*node{}}
 }
 
 // Close ends the broker with all its connections, without a word to the clients.
 func (b *Broker) Close() {
 	b.loop.do(func() {
-		for _, c := range b.conns {
+		for _, c := range b.open() {
 			c.socket.receive(nil, net.ErrClosed)
 		}
 	})
@@ -144,12 +76,19 @@ func (b *Broker) accept(host string) *conn {
 	b.dialed++
 	id := b.dialed
 	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
-	c := newConn(b, id, b.node(host), dice)
-	c.socket = newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
+	socket := newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
 		addr("client-"+strconv.Itoa(id)))
-	c.socket.arrive = c.arrive
-	c.socket.reset = func() { c.end(NetworkReset) }
-	b.conns = append(b.conns, c)
+	c := &conn{
+		owner: &owner{
+			client: &client{engine: b.engine, socket: socket, dice: dice},
+			node:   b.node(host),
+		},
+		reply:    b.reply,
+		channels: map[uint16]*channel{},
+	}
+	socket.arrive = c.arrive
+	socket.reset = func() { c.end(NetworkReset) }
+	b.conns = append(b.open(), c)
 	b.after(handshakeTime, func() {
 		if !c.open {
 			c.end(ClientSilent)
@@ -167,11 +106,50 @@ func (b *Broker) node(host string) *node {
 	return n
 }
 
-// after runs f in the loop, some time from now.
-func (b *Broker) after(d time.Duration, f func()) { b.loop.at(time.Now().Add(d), f) }
+// open are the connections that have not ended.
+func (b *Broker) open() []*conn {
+	b.conns = slices.DeleteFunc(b.conns, func(c *conn) bool { return c.ended })
+	return slices.Clone(b.conns)
+}
 
-// name invents a name that no client can have chosen.
-func (b *Broker) name(prefix string) string {
-	b.names++
-	return prefix + strconv.Itoa(b.names)
+// reply delivers a direct reply to the channel that its key names.
+func (b *Broker) reply(m *message) {
+	for _, c := range b.conns {
+		for _, ch := range c.channels {
+			if ch.session.replyKey == m.key {
+				ch.session.answered(m)
+				return
+			}
+		}
+	}
+}
+
+// MakeQuorum makes durable quorum queues that keep no message, as a slot is.
+func (b *Broker) MakeQuorum(names ...string) {
+	b.loop.do(func() {
+		for _, name := range names {
+			b.whole.queues[name] = newQueue(b.engine, b.whole, declaration{
+				name: name, durable: true,
+				args: table{"x-queue-type": string(quorum), "x-max-length": int64(0)},
+			})
+		}
+	})
+}
+
+// Contents are the queues by name, and how many connections there are.
+func (b *Broker) Contents() (queues []Content, conns int) {
+	b.loop.do(func() {
+		for _, q := range b.whole.sorted() {
+			queues = append(queues, Content{q.name, q.owner != nil, len(q.consumers)})
+		}
+		conns = len(b.open())
+	})
+	return queues, conns
+}
+
+// Content is a queue.
+type Content struct {
+	Name      string
+	Exclusive bool
+	Consumers int
 }

@@ -1,61 +1,28 @@
 package broker
 
-import (
-	"strings"
-	"time"
-	"unicode"
-)
-
 // channel is one of a connection. Its requests are handled one after the other; those of
 // other channels may overtake them.
 type channel struct {
-	c      *conn
-	number uint16
+	session *session
+	refuse  func(*exception) // closes the connection
+	closed  func()           // the client may open the number again
 
 	closing bool // we have closed it: what comes before the client agrees is ignored
-	dropped bool
-
-	busy    bool // with the first request of waiting
+	busy    bool // with the first request of waiting, or after one
 	waiting []request
-
-	declared string      // the queue that an empty name means
-	content  *publishing // whose header or body is to come
-	confirms bool
-	tag      uint64 // of the newest message published
-	delivery uint64 // of the newest message delivered
-	prefetch int
-	unacked  []*delivery
-	replies  *consumer // of direct replies
-	replyKey string
-	members  []*consumer
+	content *publishing // whose header or body is to come
 }
-
-// request is a method with its arguments, or a message that was published.
-type request struct {
-	method  method
-	args    reader
-	message *publishing
-}
-
-// publishing is a message on its way in.
-type publishing struct {
-	exchange, key string
-	mandatory     bool
-	properties    properties
-	size          int
-	headed        bool
-	body          []byte
-}
-
-func newChannel(c *conn, number uint16) *channel { return &channel{c: c, number: number} }
 
 func (ch *channel) frame(kind byte, payload []byte) {
 	if kind == frameMethod && isMethod(payload, channelCloseOk) {
-		ch.drop()
-		delete(ch.c.channels, ch.number)
+		ch.session.end()
+		ch.closed()
 		return
 	}
-	if ch.closing && (kind != frameMethod || !isMethod(payload, channelClose)) {
+	if ch.closing {
+		if kind == frameMethod && isMethod(payload, channelClose) {
+			ch.handle(request{method: channelClose})
+		}
 		return
 	}
 	switch kind {
@@ -72,18 +39,16 @@ func (ch *channel) frame(kind byte, payload []byte) {
 		size, p := readHeader(payload)
 		ch.content.properties, ch.content.size, ch.content.headed = p, int(size), true
 		ch.published()
-		ch.c.publishes()
+		ch.session.c.publishes()
 	case frameBody:
 		ch.content.body = append(ch.content.body, payload...)
 		ch.published()
 	}
 }
 
-func readPublish(r reader) *publishing {
-	_ = r.short()
-	p := &publishing{exchange: r.shortString(), key: r.shortString()}
-	p.mandatory = r.octet()&1 != 0
-	return p
+func isMethod(payload []byte, m method) bool {
+	r := reader{payload}
+	return (method{r.short(), r.short()}) == m
 }
 
 // published is called with each frame of content.
@@ -105,17 +70,19 @@ func (ch *channel) enqueue(r request) {
 
 // next begins with the requests that wait; paid says that the cost of the first is paid.
 func (ch *channel) next(paid bool) {
-	for len(ch.waiting) > 0 && !ch.busy && !ch.dropped {
+	s := ch.session
+	for len(ch.waiting) > 0 && !ch.busy && !s.ended {
 		r := ch.waiting[0]
-		if ch.stalls(r) {
+		if s.stalls(r) {
 			ch.busy = true
-			ch.c.b.parked = append(ch.c.b.parked, ch)
+			s.c.engine.parked = append(s.c.engine.parked, func() { ch.resume(false) })
 			return
 		}
 		if !paid {
-			if cost := ch.cost(r); cost > 0 {
+			cost := s.c.engine.options.Cost(s.c.dice, names[r.method], r.target())
+			if cost > 0 {
 				ch.busy = true
-				ch.c.b.after(cost, func() { ch.resume(true) })
+				s.c.engine.after(cost, func() { ch.resume(true) })
 				return
 			}
 		}
@@ -127,97 +94,52 @@ func (ch *channel) next(paid bool) {
 
 // resume goes on after a pause.
 func (ch *channel) resume(paid bool) {
-	if ch.dropped {
+	if ch.session.ended {
 		return
 	}
 	ch.busy = false
 	ch.next(paid)
-	ch.c.flush()
+	ch.session.c.flush()
 }
 
-// cost is how long the request takes.
-func (ch *channel) cost(r request) time.Duration {
-	return ch.c.b.options.Cost(ch.c.dice, names[r.method], ch.target(r))
-}
-
-// target is the queue that a request is about.
-func (ch *channel) target(r request) string {
+func (ch *channel) handle(r request) {
+	s := ch.session
+	s.c.current = r.method
 	switch r.method {
-	case queueDeclare, queueDelete, basicGet, basicConsume:
-		args := r.args
-		_ = args.short()
-		return args.shortString()
-	case basicPublish:
-		return r.message.key
-	}
-	return ""
-}
-
-// fail closes the channel. From 4.0 on RabbitMQ fails itself where it has to cut a text
-// with characters of several bytes.
-func (ch *channel) fail(code uint16, text string) {
-	if ch.c.b.options.Release != V310 && len(text) > maxText && !isASCII(text) {
-		ch.c.fault("INTERNAL_ERROR")
-		return
-	}
-	ch.drop()
-	ch.dropped = false // what comes is still ignored until the client agrees
-	ch.closing = true
-	ch.send(channelClose, func(w *writer) {
-		w.short(code)
-		w.shortString(cut(text))
-		w.short(ch.c.current[0])
-		w.short(ch.c.current[1])
-	})
-}
-
-// maxText is how long a short string may be.
-const maxText = 255
-
-// cut is how RabbitMQ shortens a text, if need be within a character.
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return text[:maxText-3] + "..."
-}
-
-func isASCII(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
-}
-
-// drop ends the channel: its consumers leave, and what was not acknowledged goes back.
-func (ch *channel) drop() {
-	if ch.dropped {
-		return
-	}
-	ch.dropped, ch.waiting, ch.busy = true, nil, false
-	for _, m := range ch.members {
-		m.gone = true
-	}
-	touched := ch.requeueAll()
-	members := ch.members
-	ch.members, ch.replies = nil, nil
-	for _, m := range members {
-		m.queue.leave(m)
-	}
-	for _, q := range touched {
-		q.deliver()
-	}
-}
-
-// requeueAll gives back all that was not acknowledged.
-func (ch *channel) requeueAll() (touched []*queue) {
-	all := ch.unacked
-	ch.unacked = nil
-	for i := len(all) - 1; i >= 0; i-- { // the oldest ends up first
-		if d := all[i]; d.requeue() {
-			touched = append(touched, d.queue)
+	case channelOpen:
+		s.send(channelOpenOk, func(w *writer) { w.longString("") })
+	case channelClose:
+		s.end()
+		ch.closed()
+		s.send(channelCloseOk, nil)
+	default:
+		busy, e := s.handle(r)
+		if e != nil {
+			ch.fail(e)
+		}
+		if busy > 0 {
+			ch.busy = true
+			s.c.engine.after(busy, func() { ch.resume(false) })
 		}
 	}
-	return touched
 }
 
-func (ch *channel) send(m method, arguments func(*writer)) {
-	ch.c.send(ch.number, m, arguments)
+// fail closes the channel or the connection.
+func (ch *channel) fail(e *exception) {
+	s := ch.session
+	if e.breaks(s.c.engine.options.Release) {
+		e = internal("INTERNAL_ERROR")
+	}
+	if e.hard {
+		ch.refuse(e)
+		return
+	}
+	s.end()
+	ch.closing = true
+	s.send(channelClose, func(w *writer) {
+		w.short(e.code)
+		w.shortString(e.cut())
+		w.short(s.c.current[0])
+		w.short(s.c.current[1])
+	})
 }

@@ -3,47 +3,24 @@ package broker
 import (
 	"encoding/binary"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 )
 
-// conn is the broker's end of a connection. It belongs to the loop.
+// conn reads what a client sends, and decides about the end of its connection.
 type conn struct {
-	b      *Broker
-	id     int
-	node   *node
-	dice   *rand.Rand
-	socket *Socket
+	*owner
+	reply func(*message) // see session
 
 	in       []byte
-	out      []byte
-	last     time.Time // when what was sent last arrives
 	greeted  bool
 	open     bool
-	closing  bool // we have sent connection.close
-	ended    bool
-	why      Ending
-	user     string
-	current  method // that is being handled
-	notices  bool   // of consumers that the broker cancels
 	channels map[uint16]*channel
 
 	heartbeat time.Duration
 	received  bool // something, since the last look
 	misses    int
-	sent      bool
-
-	published bool
-	blocking  bool // an alarm: the next publish blocks
-	blocked   bool // nothing is read
-
-	locks []*queue // exclusive ones, in the order of their declares
-}
-
-func newConn(b *Broker, id int, n *node, dice *rand.Rand) *conn {
-	return &conn{b: b, id: id, node: n, dice: dice, channels: map[uint16]*channel{}}
 }
 
 // arrive takes what has come from the client; nil is the end.
@@ -119,7 +96,11 @@ func (c *conn) onChannel(kind byte, number uint16, payload []byte) {
 	}
 	switch {
 	case ch == nil && m == channelOpen:
-		ch = newChannel(c, number)
+		ch = &channel{
+			session: &session{c: c.owner, number: number, reply: c.reply},
+			refuse:  c.refuse,
+			closed:  func() { delete(c.channels, number) },
+		}
 		c.channels[number] = ch
 		ch.frame(kind, payload)
 	case ch == nil && m == channelCloseOk:
@@ -134,18 +115,13 @@ func (c *conn) onChannel(kind byte, number uint16, payload []byte) {
 	}
 }
 
-func isMethod(payload []byte, m method) bool {
-	r := reader{payload}
-	return (method{r.short(), r.short()}) == m
-}
-
 // greet sends connection.start.
 func (c *conn) greet() {
 	c.send(0, connectionStart, func(w *writer) {
 		w.octet(0)
 		w.octet(9)
 		w.table(table{
-			"product": "RabbitMQ", "version": string(c.b.options.Release),
+			"product": "RabbitMQ", "version": string(c.engine.options.Release),
 			"capabilities": table{
 				"publisher_confirms": true, "exchange_exchange_bindings": true, "basic.nack": true,
 				"consumer_cancel_notify": true, "connection.blocked": true, "consumer_priorities": true,
@@ -181,14 +157,14 @@ func (c *conn) method(m method, r reader) {
 			return
 		}
 		c.open = true
-		c.blocking = c.b.alarm != ""
+		c.blocking = c.engine.alarm != ""
 		c.send(0, connectionOpenOk, func(w *writer) { w.shortString("") })
 	case connectionClose:
 		c.closing, c.why = true, ClientClosed
 		c.dropAll()
 		c.send(0, connectionCloseOk, nil)
 		c.flush()
-		c.b.after(closingTime, func() { c.end(ClientClosed) }) // the client is to end it
+		c.engine.after(closingTime, func() { c.end(ClientClosed) }) // the client is to end it
 	case connectionCloseOk:
 		c.end(BrokerClosed)
 	}
@@ -212,9 +188,9 @@ func (c *conn) logIn(mechanism, response string) {
 	}
 	c.user = user
 	c.send(0, connectionTune, func(w *writer) {
-		w.short(c.b.options.Channels)
+		w.short(c.engine.options.Channels)
 		w.long(frameMax)
-		w.short(uint16(c.b.options.Heartbeat / time.Second))
+		w.short(uint16(c.engine.options.Heartbeat / time.Second))
 	})
 }
 
@@ -234,7 +210,7 @@ func (c *conn) beat() {
 			c.flush()
 		}
 		c.sent = false
-		c.b.after(c.heartbeat/2, send)
+		c.engine.after(c.heartbeat/2, send)
 	}
 	look = func() {
 		switch {
@@ -249,43 +225,43 @@ func (c *conn) beat() {
 			c.end(ClientSilent)
 			return
 		}
-		c.b.after(c.heartbeat, look)
+		c.engine.after(c.heartbeat, look)
 	}
-	c.b.after(c.heartbeat/2, send)
-	c.b.after(c.heartbeat, look)
+	c.engine.after(c.heartbeat/2, send)
+	c.engine.after(c.heartbeat, look)
 }
 
-// fail is shut for a fault of the client: of the method that is being handled.
-func (c *conn) fail(code uint16, text string) { c.refuse(code, text, c.current) }
+// fail is for a fault of the client: of the method that is being handled.
+func (c *conn) fail(code uint16, text string) { c.refuse(refuseAll(code, "%s", text)) }
 
-// fault is shut for a fault of the broker: no method is to blame.
-func (c *conn) fault(text string) { c.refuse(codeInternalError, text, method{}) }
-
-func (c *conn) refuse(code uint16, text string, of method) {
+// refuse closes the connection because of what the client or the broker has done.
+func (c *conn) refuse(e *exception) {
 	if c.closing || c.ended {
 		return
 	}
-	c.b.options.Observe(Event{Kind: Refused, At: time.Now(), Socket: c.socket, Text: text})
-	c.close(code, text, of)
+	c.engine.observe(Event{Kind: Refused, Socket: c.socket, Text: e.text})
+	c.shut(e)
 }
 
 // shut closes the connection with a reason, and frees what it has.
-func (c *conn) shut(code uint16, text string) { c.close(code, text, method{}) }
-
-func (c *conn) close(code uint16, text string, of method) {
+func (c *conn) shut(e *exception) {
 	if c.closing || c.ended {
 		return
 	}
 	c.closing, c.why = true, BrokerClosed
 	c.dropAll()
+	of := c.current
+	if e.blameless {
+		of = method{}
+	}
 	c.send(0, connectionClose, func(w *writer) {
-		w.short(code)
-		w.shortString(cut(text))
+		w.short(e.code)
+		w.shortString(e.cut())
 		w.short(of[0])
 		w.short(of[1])
 	})
 	c.flush()
-	c.b.after(time.Second, func() { c.end(BrokerClosed) })
+	c.engine.after(time.Second, func() { c.end(BrokerClosed) })
 }
 
 // end is the end of the socket.
@@ -298,9 +274,7 @@ func (c *conn) end(why Ending) {
 		c.why = why
 	}
 	c.dropAll()
-	c.b.conns = slices.DeleteFunc(c.b.conns, func(other *conn) bool { return other == c })
-	at := c.arrival()
-	c.b.loop.at(at, func() { c.socket.receive(nil, io.EOF) })
+	c.engine.loop.at(c.arrival(), func() { c.socket.receive(nil, io.EOF) })
 }
 
 // dropAll ends the channels, and deletes the exclusive queues.
@@ -311,52 +285,11 @@ func (c *conn) dropAll() {
 	}
 	slices.Sort(numbers)
 	for _, number := range numbers {
-		c.channels[number].drop()
+		c.channels[number].session.end()
 	}
 	clear(c.channels)
 	for _, q := range slices.Clone(c.locks) {
 		q.remove(EndOfConnection)
 	}
 	c.locks = nil
-}
-
-// send sends a method. All frames of one event arrive together.
-func (c *conn) send(channel uint16, m method, arguments func(*writer)) {
-	var w writer
-	w.short(m[0])
-	w.short(m[1])
-	if arguments != nil {
-		arguments(&w)
-	}
-	c.raw(frameMethod, channel, w.b)
-}
-
-func (c *conn) raw(kind byte, channel uint16, payload []byte) {
-	w := writer{c.out}
-	w.octet(kind)
-	w.short(channel)
-	w.long(uint32(len(payload)))
-	w.b = append(w.b, payload...)
-	w.octet(frameEnd)
-	c.out = w.b
-}
-
-// flush has the network carry what was sent.
-func (c *conn) flush() {
-	if len(c.out) == 0 {
-		return
-	}
-	sent := c.out
-	c.out, c.sent = nil, true
-	c.b.loop.at(c.arrival(), func() { c.socket.receive(sent, nil) })
-}
-
-// arrival is when what is sent now arrives.
-func (c *conn) arrival() time.Time {
-	at := time.Now().Add(c.b.options.Latency(c.dice))
-	if !at.After(c.last) {
-		at = c.last.Add(1)
-	}
-	c.last = at
-	return at
 }

@@ -1,11 +1,33 @@
 package broker
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
+
+// queue is one queue in one view.
+type queue struct {
+	declaration
+	engine *engine
+	view   *view
+	owner  *owner // nil unless it is exclusive
+
+	maxLength   int           // -1: any
+	ttl         time.Duration // -1: for ever
+	expires     time.Duration // 0: never
+	deadLetter  bool          // to the default exchange
+	deadKey     string
+	singleActor bool
+
+	used      time.Time
+	made      time.Time
+	removed   bool
+	ready     []*message
+	consumers []*consumer // the highest priority first, then in the order in which they came
+	active    *consumer   // the single active one
+	log       *log        // of a stream
+}
 
 // view is what one side of a cluster believes: queues and bindings.
 type view struct {
@@ -13,6 +35,43 @@ type view struct {
 	exchanges map[string]string // their types
 	bindings  map[string][]binding
 	dying     map[string]time.Time // quorum queues that were just deleted, and until when
+}
+
+// binding leads the messages of an exchange with a key to a queue.
+type binding struct {
+	key   string
+	queue *queue
+}
+
+// node is one of the cluster.
+type node struct {
+	view    *view
+	stalled bool // no majority answers: what needs one waits
+}
+
+// owner is a client at its node, with its exclusive queues in the order in which it has
+// declared them.
+type owner struct {
+	*client
+	node  *node
+	locks []*queue
+}
+
+// consumer takes the messages of one queue to a channel.
+type consumer struct {
+	c        *owner
+	queue    *queue
+	tag      string
+	noAck    bool
+	alone    bool // exclusive
+	priority int64
+	prefetch int
+	open     int // how many are not acknowledged
+	gone     bool
+	next     int64 // of a stream
+
+	deliver func(*message)
+	orphan  func() // the queue is gone
 }
 
 func newView() *view {
@@ -34,43 +93,30 @@ func (v *view) find(name string) *queue {
 	return q
 }
 
-// kind is the type of a queue.
-type kind string
-
-const (
-	classic kind = "classic"
-	quorum  kind = "quorum"
-	stream  kind = "stream"
-)
-
-// queue is one queue in one view.
-type queue struct {
-	view       *view
-	b          *Broker
-	name       string
-	kind       kind
-	durable    bool
-	autoDelete bool
-	owner      *conn // nil unless it is exclusive
-	args       table
-
-	maxLength   int           // -1: any
-	ttl         time.Duration // -1: for ever
-	expires     time.Duration // 0: never
-	deadLetter  bool          // to the default exchange
-	deadKey     string
-	singleActor bool
-
-	used      time.Time
-	made      time.Time
-	removed   bool
-	ready     []*message
-	consumers []*consumer // the highest priority first, then in the order in which they came
-	active    *consumer   // the single active one
-	log       *log        // of a stream
+// isDying reports whether a quorum queue has just been deleted, and not yet everywhere.
+func (v *view) isDying(name string) bool {
+	until, ok := v.dying[name]
+	return ok && v.queues[name] == nil && time.Now().Before(until)
 }
 
-func newQueue(v *view, b *Broker, d declaration) *queue {
+// route is where a message leads, and whether its exchange is known.
+func (v *view) route(m *message) (targets []*queue, known bool) {
+	if m.exchange == "" {
+		if q := v.find(m.key); q != nil {
+			targets = append(targets, q)
+		}
+		return targets, true
+	}
+	_, known = v.exchanges[m.exchange]
+	for _, b := range v.bindings[m.exchange] {
+		if b.key == m.key {
+			targets = append(targets, b.queue)
+		}
+	}
+	return targets, known
+}
+
+func newQueue(e *engine, v *view, d declaration) *queue {
 	number := func(name string) int64 {
 		if n, ok := integer(d.args[name]); ok {
 			return n
@@ -84,16 +130,12 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 		return -1
 	}
 	q := &queue{
-		view: v, b: b, name: d.name, kind: classic, durable: d.durable, autoDelete: d.autoDelete,
-		args:      d.args,
+		declaration: d, engine: e, view: v,
 		maxLength: int(number("x-max-length")), ttl: millis("x-message-ttl"),
 		expires: max(millis("x-expires"), 0), made: time.Now(), used: time.Now(),
 	}
-	if name, ok := d.args["x-queue-type"].(string); ok {
-		q.kind = kind(name)
-	}
-	if q.kind == stream {
-		q.log = newLog()
+	if q.kind() == stream {
+		q.log = &log{}
 	}
 	_, q.deadLetter = d.args["x-dead-letter-exchange"].(string)
 	q.deadKey, _ = d.args["x-dead-letter-routing-key"].(string)
@@ -103,79 +145,16 @@ func newQueue(v *view, b *Broker, d declaration) *queue {
 
 func (q *queue) touch() { q.used = time.Now() }
 
-// isDying reports whether a quorum queue has just been deleted, and not yet everywhere.
-func (v *view) isDying(name string) bool {
-	until, ok := v.dying[name]
-	return ok && v.queues[name] == nil && time.Now().Before(until)
-}
-
 // down reports whether the processes of a quorum queue are still being started.
-func (q *queue) down() bool { return time.Since(q.made) < q.b.quorumDelay }
+func (q *queue) down() bool { return time.Since(q.made) < q.engine.quorumDelay }
 
-// differs says why a declare that finds the queue is refused; "" where it is not.
-func (q *queue) differs(d declaration, c *conn) (why string, code uint16) {
-	if q.owner != nil && q.owner != c || d.exclusive != (q.owner != nil) {
-		return locked(q.name), codeResourceLocked
+// lockedTo refuses all but the owner of an exclusive queue.
+func (q *queue) lockedTo(c *owner) *exception {
+	if q.owner == nil || q.owner == c {
+		return nil
 	}
-	inequivalent := func(arg string, got, is any) (string, uint16) {
-		return fmt.Sprintf("PRECONDITION_FAILED - inequivalent arg '%s' for queue '%s' in vhost '/': "+
-			"received %v but current is %v", arg, q.name, got, is), codePreconditionFailed
-	}
-	if d.durable != q.durable {
-		return inequivalent("durable", quoted(d.durable), quoted(q.durable))
-	}
-	for _, arg := range []string{
-		"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
-		"x-max-length", "x-max-length-bytes", "x-single-active-consumer", "x-queue-type",
-		"x-stream-max-segment-size-bytes",
-	} {
-		got, is := d.args[arg], q.args[arg]
-		if arg == "x-queue-type" && q.b.options.Release != V310 {
-			got, is = cmp.Or(got, any("classic")), cmp.Or(is, any("classic"))
-		}
-		gotNumber, isNumber := integer(got)
-		wasNumber, wasOne := integer(is)
-		switch {
-		case got == is, isNumber && wasOne && gotNumber == wasNumber:
-		case got == nil, is == nil:
-			return inequivalent(arg, valued(got), valued(is))
-		default:
-			return inequivalent(arg, quoted(got), quoted(is))
-		}
-	}
-	return "", 0
+	return locked(q.name)
 }
-
-func quoted(v any) string { return fmt.Sprintf("'%v'", v) }
-
-// valued is how RabbitMQ shows an argument that the other side does not have.
-func valued(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "none"
-	case int32:
-		return fmt.Sprintf("the value '%d' of type 'signedint'", v)
-	case int64:
-		return fmt.Sprintf("the value '%d' of type 'long'", v)
-	case bool:
-		return fmt.Sprintf("the value '%t' of type 'bool'", v)
-	default:
-		return fmt.Sprintf("the value '%v' of type 'longstr'", v)
-	}
-}
-
-// Reason is why a queue is gone.
-type Reason string
-
-// The reasons.
-const (
-	Deleted         Reason = "deleted"               // by a client that may
-	EndOfConnection Reason = "end of its connection" // the owner's
-	Expired         Reason = "expired"
-	Vanished        Reason = "vanished"  // the broker has lost it, without a word
-	ByName          Reason = "by name"   // another's claim that died has deleted it
-	SplitOff        Reason = "split off" // its owner is on the other side of a split
-)
 
 // remove deletes the queue. Its consumers hear of it.
 func (q *queue) remove(why Reason) {
@@ -186,22 +165,194 @@ func (q *queue) remove(why Reason) {
 	if q.view.queues[q.name] == q {
 		delete(q.view.queues, q.name)
 	}
-	if q.kind == quorum && q.b.quorumDelay > 0 {
-		q.view.dying[q.name] = time.Now().Add(q.b.quorumDelay)
+	if q.kind() == quorum && q.engine.quorumDelay > 0 {
+		q.view.dying[q.name] = time.Now().Add(q.engine.quorumDelay)
 	}
 	for name, all := range q.view.bindings {
 		q.view.bindings[name] = slices.DeleteFunc(all, func(b binding) bool { return b.queue == q })
 	}
 	if owner := q.owner; owner != nil {
 		owner.locks = slices.DeleteFunc(owner.locks, func(other *queue) bool { return other == q })
-		q.b.options.Observe(Event{
-			Kind: Freed, At: time.Now(), Queue: q.name, Socket: owner.socket, Why: why,
-			How: owner.why,
+		q.engine.observe(Event{
+			Kind: Freed, Queue: q.name, Socket: owner.socket, Why: why, How: owner.why,
 		})
 	}
 	consumers := q.consumers
 	q.consumers, q.active, q.ready = nil, nil, nil
 	for _, m := range consumers {
+		m.gone = true
 		m.orphan()
 	}
+}
+
+// join puts a consumer behind those of the same priority.
+func (q *queue) join(m *consumer) {
+	at := len(q.consumers)
+	for at > 0 && q.consumers[at-1].priority < m.priority {
+		at--
+	}
+	q.consumers = slices.Insert(q.consumers, at, m)
+	if q.singleActor && q.active == nil {
+		q.active = m
+	}
+	q.touch()
+	m.c.observe(Joined, q.name)
+}
+
+// leave is for a consumer that is cancelled, or whose channel has ended.
+func (q *queue) leave(m *consumer) {
+	if q.removed {
+		return
+	}
+	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == m })
+	q.touch()
+	m.c.observe(Left, q.name)
+	if q.active == m {
+		if q.active = nil; len(q.consumers) > 0 {
+			q.active = q.consumers[0]
+		}
+	}
+	if q.autoDelete && len(q.consumers) == 0 {
+		q.remove(Deleted)
+		return
+	}
+	q.deliver()
+}
+
+// add puts a message into the queue.
+func (q *queue) add(m *message) {
+	if q.log != nil {
+		q.log.append(m)
+		q.deliver()
+		return
+	}
+	q.ready = append(q.ready, m)
+	q.deliver()
+	q.expire(m)
+	q.shorten()
+}
+
+// putBack puts a message that was delivered at the front. It reports whether the queue is
+// still there.
+func (q *queue) putBack(m *message) bool {
+	if q.removed || q.log != nil {
+		return false
+	}
+	m.redelivered = true
+	q.ready = slices.Insert(q.ready, 0, m)
+	if q.ttl == 0 {
+		q.expire(m)
+	}
+	q.shorten()
+	return true
+}
+
+// shorten drops the oldest of too many.
+func (q *queue) shorten() {
+	for q.maxLength >= 0 && len(q.ready) > q.maxLength {
+		q.bury(q.take(), "maxlen")
+	}
+}
+
+// expire ends the life of a message that is not delivered in time.
+func (q *queue) expire(m *message) {
+	ttl := q.ttl
+	if own, err := strconv.Atoi(m.properties.expiration); err == nil {
+		if own := time.Duration(own) * time.Millisecond; ttl < 0 || own < ttl {
+			ttl = own
+		}
+	}
+	if ttl < 0 {
+		return
+	}
+	end := func() {
+		i := slices.Index(q.ready, m)
+		if i < 0 || q.removed {
+			return
+		}
+		q.ready = slices.Delete(q.ready, i, i+1)
+		q.bury(m, "expired")
+	}
+	if ttl == 0 {
+		end()
+		return
+	}
+	q.engine.after(ttl, end)
+}
+
+// bury sends a message to where dead letters go.
+func (q *queue) bury(m *message, reason string) {
+	if !q.deadLetter || q.removed {
+		return
+	}
+	dead := m.dead(q.name, reason, q.engine.options.Release)
+	if q.deadKey != "" {
+		dead.key = q.deadKey
+	}
+	if to := q.view.find(dead.key); to != nil {
+		to.add(dead)
+	}
+}
+
+// take removes the first message.
+func (q *queue) take() *message {
+	m := q.ready[0]
+	q.ready = q.ready[1:]
+	return m
+}
+
+// deliver sends what the consumers have room for.
+func (q *queue) deliver() {
+	if q.log != nil {
+		for _, m := range q.consumers {
+			q.follow(m)
+		}
+		return
+	}
+	for len(q.ready) > 0 && !q.removed {
+		m := q.willing()
+		if m == nil {
+			return
+		}
+		m.deliver(q.take())
+	}
+}
+
+// follow sends what is in the log and a consumer has room for.
+func (q *queue) follow(m *consumer) {
+	for m.next < int64(len(q.log.messages)) && m.hasRoom() {
+		stored := q.log.messages[m.next].with("x-stream-offset", m.next)
+		if stored.properties.deliveryMode == 0 && q.engine.options.Release != V310 {
+			stored.properties.deliveryMode = 1
+		}
+		m.next++
+		m.deliver(stored)
+	}
+}
+
+// willing is the consumer whose turn it is, or nil.
+func (q *queue) willing() *consumer {
+	if q.singleActor {
+		if q.active != nil && q.active.hasRoom() {
+			return q.active
+		}
+		return nil
+	}
+	for i, m := range q.consumers {
+		if m.hasRoom() { // it goes behind its equals
+			rest := q.consumers[i+1:]
+			n := 0
+			for n < len(rest) && rest[n].priority == m.priority {
+				n++
+			}
+			copy(q.consumers[i:], rest[:n])
+			q.consumers[i+n] = m
+			return m
+		}
+	}
+	return nil
+}
+
+func (m *consumer) hasRoom() bool {
+	return !m.gone && (m.noAck || m.prefetch == 0 || m.open < m.prefetch)
 }

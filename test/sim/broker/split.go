@@ -26,11 +26,11 @@ func (v *view) fork() *view {
 
 // keep lets a view have the consumers of its own connections only, and no other view
 // have them.
-func (v *view) keep(own func(*conn) bool) {
+func (v *view) keep(own func(*owner) bool) {
 	for _, q := range v.sorted() {
 		var gone []*consumer
 		for _, m := range slices.Clone(q.consumers) {
-			if own(m.ch.c) {
+			if own(m.c) {
 				was := m.queue
 				m.queue = q
 				was.leave(m)
@@ -41,18 +41,11 @@ func (v *view) keep(own func(*conn) bool) {
 		for _, m := range gone {
 			q.leave(m)
 		}
-		for _, m := range q.consumers {
-			for _, d := range m.ch.unacked {
-				if d.consumer == m {
-					d.queue = q
-				}
-			}
-		}
 	}
 }
 
 // forget deletes the exclusive queues of all but some connections.
-func (v *view) forget(but func(*conn) bool) {
+func (v *view) forget(but func(*owner) bool) {
 	for _, q := range v.sorted() {
 		if q.owner != nil && !but(q.owner) {
 			q.remove(SplitOff)
