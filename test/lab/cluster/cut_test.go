@@ -244,7 +244,8 @@ func blip(t *testing.T) {
 }
 
 // The same with --fence: both grants are in the log, and the holder makes room for the
-// rival. Not each blip grants a lock twice; one that does not leaves it with the holder.
+// rival. Not each blip grants a lock twice. One that does not leaves it with the holder, or
+// closes the holder's connection: its node may pause for a moment.
 func TestBlipFenced(t *testing.T) {
 	begin(t)
 	t.Cleanup(func() { whole(t) })
@@ -254,18 +255,19 @@ func TestBlipFenced(t *testing.T) {
 		fault := at(func() { blip(t) })
 		const watched = 20 * time.Second
 		rig.Pass(watched - (rig.Now() - fault))
+		noticed, ended := d.holder.Said("granted again") != 0, d.holder.HasEnded()
 		t.Logf("after %s: the holder knows of a second grant: %v, the rival of a first: %v", watched,
-			d.holder.Said("granted again") != 0, d.rival.Said("granted twice") != 0)
+			noticed, d.rival.Said("granted twice") != 0)
 		d.figures(fault)
 		ran := d.History().Find("rival") != nil
-		if ran && !d.holder.HasEnded() {
+		if ran && !ended {
 			t.Error("the holder has not noticed that its lock was granted again")
 		}
 		d.Verdict(0)
-		if !d.holder.HasEnded() {
+		if !ended {
 			d.holder.Signal(syscall.SIGKILL)
 		}
-		if !ran {
+		if !ran || ended && !noticed {
 			t.Skip("this blip did not grant the lock twice, and shows nothing")
 		}
 	})
