@@ -42,7 +42,6 @@ var (
 	basicReturn         = method{60, 50}
 	basicGetEmpty       = method{60, 72}
 	basicAck            = method{60, 80}
-	basicNack           = method{60, 120}
 	confirmSelectOk     = method{85, 11}
 )
 

@@ -64,7 +64,9 @@ func (r *request) serve() {
 		if !exists {
 			r.giveBack()
 		}
-		r.confirm(basicAck)
+		if tag, confirms := r.confirms[r.channel]; confirms {
+			r.send(r.channel, basicAck, tag, byte(0))
+		}
 	}
 }
 
@@ -83,9 +85,6 @@ func (r *request) giveBack() {
 	r.send(r.channel, basicReturn, uint16(amqp.NoRoute), "NO_ROUTE", "", r.queue)
 	r.frame(frameHeader, r.channel, r.content)
 }
-
-// confirm answers a publish with basic.ack or basic.nack.
-func (r *request) confirm(with method) { r.send(r.channel, with, r.confirms[r.channel], byte(0)) }
 
 func (r *request) closeChannel(code uint16, text string) {
 	r.closing[r.channel] = true

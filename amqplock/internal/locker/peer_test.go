@@ -192,7 +192,7 @@ type peerConn struct {
 	stalled map[uint16]bool // channels on which nothing is answered any more
 	// Channels that we have closed: what comes before the client agrees is ignored.
 	closing   map[uint16]bool
-	confirms  map[uint16]uint64 // the newest delivery tag
+	confirms  map[uint16]uint64 // the newest delivery tag of channels that confirm
 	seen      map[string]int    // methods, how often
 	consumers map[string]uint32 // by queue
 	claimed   bool              // it has declared an exclusive queue: it holds
@@ -315,7 +315,9 @@ func (c *peerConn) handle(r *request) {
 	switch r.method {
 	case "publish":
 		c.published = true
-		c.confirms[r.channel]++
+		if _, confirms := c.confirms[r.channel]; confirms {
+			c.confirms[r.channel]++
+		}
 	case "claim":
 		c.claimed = true
 	}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -22,17 +21,14 @@ const barrier = "amq.amqprun.barrier"
 // ask about another's exclusive queue that leaves no error in the broker's log. The
 // queues have a maximum length of 0, so the messages vanish.
 //
-// Such a publish has six outcomes, and only one proves anything: a returned message
-// means "missing". Acked, nacked and not answered yet all mean "not known to be
-// missing": the checks of a claim decide that. The other two, a closed channel and a
-// lost connection, are errors. So nobody waits for confirms, which in a quorum queue
-// come from the disks of a majority. The broker answers a channel's publishes to no
-// queue in their order. The confirm of the last one, the barrier, comes behind all
-// returns.
+// Only a returned message proves something: "missing". Any other queue is "not known to
+// be missing": the checks of a claim decide that. So there are no confirms, which in a
+// quorum queue come from the disks of a majority. The broker handles a channel's messages
+// in their order. When the last one, the barrier, is back, the others are.
 type prober struct {
 	conn    *Conn
 	channel *Channel
-	returns chan amqp.Return
+	returns chan amqp.Return // closed with the channel
 	alarms  <-chan amqp.Blocking
 	sent    uint64
 }
@@ -40,10 +36,6 @@ type prober struct {
 func newProber(ctx context.Context, c *Conn) (*prober, error) {
 	channel, err := OpenChannel(ctx, c)
 	if err != nil {
-		return nil, err
-	}
-	if err := channel.Call(ctx, func() error { return channel.Confirm(false) }); err != nil {
-		channel.CloseLater()
 		return nil, err
 	}
 	return &prober{
@@ -58,55 +50,47 @@ func newProber(ctx context.Context, c *Conn) (*prober, error) {
 // prober is of no more use.
 func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
 	first := p.sent
-	var confirm *amqp.DeferredConfirmation
 	for _, queue := range append(queues[:len(queues):len(queues)], barrier) {
 		p.sent++
-		confirm, err = p.channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
+		err := p.channel.PublishWithContext(ctx, "", queue, true, false,
 			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
 		if err != nil {
 			return nil, p.channel.Reason(err)
 		}
 	}
-	if err := p.await(ctx, confirm); err != nil {
-		return nil, err
-	}
-	if p.channel.IsClosed() { // the library then reports "not acked" for all that was pending
-		return nil, p.channel.Reason(amqp.ErrClosed)
-	}
-	// The library hands returns and confirms on in the order of the wire: all returns are
-	// here.
 	missing = make([]bool, len(queues)+1)
-	for {
-		select {
-		case r := <-p.returns:
-			id, err := strconv.ParseUint(r.MessageId, 10, 64)
-			if err != nil || id <= first || id > p.sent {
-				return nil, fmt.Errorf("returned message %q was not sent", r.MessageId)
-			}
-			missing[id-first-1] = true
-		default:
-			if !missing[len(queues)] {
-				return nil, errors.New("the broker did not return a message to a queue that cannot exist")
-			}
-			return missing[:len(queues)], nil
+	for !missing[len(queues)] {
+		r, err := p.await(ctx)
+		if err != nil {
+			return nil, err
 		}
+		id, err := strconv.ParseUint(r.MessageId, 10, 64)
+		if err != nil || id <= first || id > p.sent {
+			return nil, fmt.Errorf("returned message %q was not sent", r.MessageId)
+		}
+		missing[id-first-1] = true
 	}
+	return missing[:len(queues)], nil
 }
 
-// await returns when the broker has answered, or is in an alarm and will not.
-func (p *prober) await(ctx context.Context, confirm *amqp.DeferredConfirmation) error {
+// await blocks until a message is returned, or the broker is in an alarm and will return
+// none.
+func (p *prober) await(ctx context.Context) (r amqp.Return, err error) {
 	for {
 		select {
-		case <-confirm.Done():
-			return nil
+		case r, ok := <-p.returns:
+			if !ok {
+				return r, p.channel.Reason(amqp.ErrClosed)
+			}
+			return r, nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return r, context.Cause(ctx)
 		case b, open := <-p.alarms:
 			if !open {
-				return p.channel.Reason(amqp.ErrClosed)
+				return r, p.channel.Reason(amqp.ErrClosed)
 			}
 			if b.Active {
-				return &AlarmError{b.Reason}
+				return r, &AlarmError{b.Reason}
 			}
 		}
 	}
