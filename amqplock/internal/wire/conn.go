@@ -26,6 +26,8 @@ type Conn struct {
 	Broker string   // the node, without credentials
 	User   string   // of the login; empty for one by certificate
 
+	batch *batchConn // of one ForPublish
+
 	Ended   chan struct{} // closed when the connection has ended
 	EndedAt time.Time     // then
 	Why     *amqp.Error   // then: the reason, nil if we closed it

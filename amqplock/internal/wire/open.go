@@ -106,6 +106,9 @@ func (b Broker) openAt(ctx context.Context, at *node, role Role) (*Conn, error) 
 	}
 	if role == ForLock {
 		transport = &keptConn{Conn: transport}
+	} else {
+		c.batch = newBatchConn(transport)
+		transport = c.batch
 	}
 	c.Connection, err = amqp.Open(transport, b.amqpConfig(at, role))
 	if err != nil && secure != nil {

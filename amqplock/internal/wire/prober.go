@@ -50,13 +50,8 @@ func newProber(ctx context.Context, c *Conn) (*prober, error) {
 // prober is of no more use.
 func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
 	first := p.sent
-	for _, queue := range append(queues[:len(queues):len(queues)], barrier) {
-		p.sent++
-		err := p.channel.PublishWithContext(ctx, "", queue, true, false,
-			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
-		if err != nil {
-			return nil, p.channel.Reason(err)
-		}
+	if err := p.ask(ctx, append(queues[:len(queues):len(queues)], barrier)); err != nil {
+		return nil, p.channel.Reason(err)
 	}
 	missing = make([]bool, len(queues)+1)
 	for !missing[len(queues)] {
@@ -71,6 +66,22 @@ func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, er
 		missing[id-first-1] = true
 	}
 	return missing[:len(queues)], nil
+}
+
+// ask sends a message to each of the queues, all in one write: the broker reads and
+// answers them at once.
+func (p *prober) ask(ctx context.Context, queues []string) error {
+	p.conn.batch.hold()
+	for _, queue := range queues {
+		p.sent++
+		err := p.channel.PublishWithContext(ctx, "", queue, true, false,
+			amqp.Publishing{MessageId: strconv.FormatUint(p.sent, 10)})
+		if err != nil {
+			_ = p.conn.batch.send()
+			return err
+		}
+	}
+	return p.conn.batch.send()
 }
 
 // await blocks until a message is returned, or the broker is in an alarm and will return
