@@ -38,6 +38,9 @@ type attempt struct {
 func newAttempt(cfg Config, link *wire.Link) *attempt {
 	return &attempt{claims: &claims{
 		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{},
+		// The search has just seen the queue of a slot missing. So what refuses the claim now
+		// is a lock, and no work queue.
+		looked: cfg.Kind == wire.Semaphore,
 	}}
 }
 
@@ -221,7 +224,7 @@ func (a *attempt) keepAlone(ctx context.Context, count int) (again bool, err err
 		if wire.Code(err) == 0 { // perhaps it is granted, and would keep others from adding
 			a.giveBack(ctx, 0)
 		}
-		return false, notGranted(ctx, a.link, a.cfg.Ref, queue, err, &a.looked)
+		return false, notGranted(ctx, a.link, a.cfg.Ref, queue, err, new(bool))
 	}
 	_, more, err := a.link.Compare(ctx, a.cfg.Name, count)
 	if err == nil && !more {
