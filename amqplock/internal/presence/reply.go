@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -33,7 +34,11 @@ func isGenuine(address string) bool {
 	return err == nil && key != "" && processErr == nil && isProcess(encoded)
 }
 
-var hashedNode = regexp.MustCompile(`^[a-z]+@[0-9]{1,10}$`)
+// hashedNode is made at the first question: each start of amqprun and of its guard would
+// pay for it.
+var hashedNode = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z]+@[0-9]{1,10}$`)
+})
 
 // isProcess reads Erlang's external term format: 131, NEW_PID_EXT, an atom with a length
 // of one byte or two, and then number, serial and creation. Erlang refuses numbers that
@@ -53,7 +58,7 @@ func isProcess(term []byte) bool {
 	default:
 		return false
 	}
-	if len(rest) != length+12 || !hashedNode.Match(rest[:length]) {
+	if len(rest) != length+12 || !hashedNode().Match(rest[:length]) {
 		return false
 	}
 	return binary.BigEndian.Uint32(rest[length:]) < 1<<28
