@@ -95,6 +95,7 @@ func (h *Holder) regainOnce(ctx context.Context) (*Holder, error) {
 		return nil, err
 	}
 	c.ours, c.looked = h.ours, true
+	c.who.Joins(false) // as a waiter without a place
 	err = c.takeAgain(ctx, h.Slots()[0])
 	if err == nil {
 		err = h.log.regain(ctx, c)

@@ -47,9 +47,12 @@ type Participant struct {
 	broker wire.Broker // to log
 	clock  lease.Clock
 	about  func() About // called once
-	begun  time.Time
 
 	priority int // as a waiter
+
+	begin sync.Once
+	began chan struct{} // closed when it first holds or waits
+	begun time.Time     // then
 
 	mu      sync.Mutex
 	since   time.Duration // on clock: of the grant, of the place in the queue, or of the beginning
@@ -76,7 +79,7 @@ func New(
 	}
 	return &Participant{
 		lock: lock, broker: broker, clock: clock, about: sync.OnceValue(shown),
-		begun: time.Now(), since: clock.Now(), priority: priority,
+		since: clock.Now(), priority: priority, began: make(chan struct{}),
 	}
 }
 
@@ -88,6 +91,7 @@ func (p *Participant) Joins(inQueue bool) {
 	if p == nil {
 		return
 	}
+	p.begins()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inQueue = inQueue; inQueue {
@@ -100,9 +104,17 @@ func (p *Participant) Holds(h Holding) {
 	if p == nil {
 		return
 	}
+	p.begins()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.holding, p.since, p.inQueue = &h, p.clock.Now(), false
+}
+
+func (p *Participant) begins() {
+	p.begin.Do(func() {
+		p.begun = time.Now()
+		close(p.began)
+	})
 }
 
 // Collects notes what a waiter keeps meanwhile, or, with nil, that it keeps nothing.
@@ -115,12 +127,19 @@ func (p *Participant) Collects(h *Holding) {
 	p.collecting = h
 }
 
-// Appear answers on c, from Delay after the beginning on, until that connection ends.
+// Appear answers on c until that connection ends, from Delay after the first Holds or
+// Joins on. Sooner, of many that start at once those that still claim would wait for the
+// queues of the others.
 func (p *Participant) Appear(c *wire.Conn) {
 	if p == nil {
 		return
 	}
 	p.answering.Go(func() {
+		select {
+		case <-p.began:
+		case <-c.Ended:
+			return
+		}
 		for pause := Delay - time.Since(p.begun); ; pause = retry {
 			select {
 			case <-time.After(pause):
