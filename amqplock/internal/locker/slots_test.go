@@ -84,12 +84,16 @@ func TestNewcomerGlances(t *testing.T) {
 // about few: the last of those that are expected says enough.
 func TestSearchAsksAboutFewSlots(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ slots, expected, most int }{
-		{50, 50, 2}, {50, 0, 3}, {8, 0, 2}, {4, 4, 2}, {4, 0, 5}, {4, 50, 5},
+	for _, test := range []struct{ slots, expected, held, most int }{
+		{50, 50, 0, 2}, {50, 0, 0, 3}, {8, 0, 0, 2}, {4, 4, 0, 2}, {4, 0, 0, 5}, {4, 50, 0, 5},
+		{50, 0, 8, 8},
 	} {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			cfg = p.semaphore(cfg, test.slots)
 			cfg.Slots = test.expected
+			for i := range test.held {
+				p.queues[wire.HeldQueue("x", i+1)] = &peerConn{}
+			}
 			asked := map[string]bool{} // slots that exist
 			p.answer(func(r *request) bool {
 				for i := range test.slots + 1 {
@@ -106,8 +110,8 @@ func TestSearchAsksAboutFewSlots(t *testing.T) {
 			n := len(asked)
 			_ = lock.Release(t.Context())
 			if n > test.most || n == 0 {
-				t.Errorf("%d slots, %d expected: asked about %d, at most %d",
-					test.slots, test.expected, n, test.most)
+				t.Errorf("%d slots, %d expected, %d held: asked about %d, at most %d",
+					test.slots, test.expected, test.held, n, test.most)
 			}
 		})
 	}

@@ -222,8 +222,9 @@ func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all
 }
 
 // branches is in how many parts bisect divides. More would spare a round trip, but each
-// part costs the broker the Raft command of a message to a quorum queue.
-const branches = 16
+// part that exists costs the broker three Raft commands: that somebody sends, the message,
+// and that the sender has gone.
+const branches = 4
 
 // bisect returns the number of the last slot, given one that exists, or 0.
 func (p *prober) bisect(ctx context.Context, name string, last int) (int, error) {
