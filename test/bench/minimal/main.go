@@ -31,12 +31,12 @@ func main() {
 }
 
 func run(lock, name string, args []string) error {
-	connection, channel, err := connect()
+	connection, channel, majority, err := connect()
 	if err != nil {
 		return err
 	}
 	if *checked {
-		err = grant(connection, channel, lock)
+		err = grant(channel, majority, lock)
 	} else {
 		err = claim(channel, lock)
 	}
@@ -66,21 +66,27 @@ func run(lock, name string, args []string) error {
 // witness is a quorum queue that amqprun has created for its mutexes.
 const witness = "amqprun-witness"
 
-// connect returns when the lock connection and, with -slot, the search are done.
-func connect() (*amqp.Connection, *amqp.Channel, error) {
+// connect returns when the lock connection and, with -slot, the search are done. The
+// channels are opened at the same time; majority is for grant.
+func connect() (connection *amqp.Connection, channel, majority *amqp.Channel, err error) {
 	var group errgroup.Group
 	if *slot {
 		group.Go(search)
 	}
-	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
-	if err != nil {
-		return nil, nil, err
+	if connection, err = amqp.Dial(os.Getenv("AMQPRUN_URL")); err != nil {
+		return nil, nil, nil, err
 	}
-	channel, err := connection.Channel()
-	if err != nil {
-		return nil, nil, err
+	if *checked {
+		group.Go(func() (err error) {
+			majority, err = connection.Channel()
+			return err
+		})
 	}
-	return connection, channel, group.Wait()
+	if channel, err = connection.Channel(); err != nil {
+		return nil, nil, nil, err
+	}
+	err = group.Wait()
+	return connection, channel, majority, err
 }
 
 // search asks one question, as if for a slot. The connection stays open, for what amqprun
@@ -100,14 +106,10 @@ func search() error {
 
 // grant claims the lock, reads from a quorum queue beside that, and then looks whether
 // the lock is still there. So the grant is proven by a majority.
-func grant(connection *amqp.Connection, channel *amqp.Channel, lock string) error {
+func grant(channel, majority *amqp.Channel, lock string) error {
 	var group errgroup.Group
 	group.Go(func() error {
-		majority, err := connection.Channel()
-		if err != nil {
-			return err
-		}
-		_, _, err = majority.Get(witness, true)
+		_, _, err := majority.Get(witness, true)
 		return err
 	})
 	if err := claim(channel, lock); err != nil {
