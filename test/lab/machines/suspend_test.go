@@ -1,0 +1,180 @@
+package machines
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/test/lab/rig"
+)
+
+const exitLost = 76
+
+// trials bounds how often a machine is suspended by one test.
+const trials = 16
+
+// sleeper is a machine that holds the lock, and a rival outside that waits for it.
+type sleeper struct {
+	*rig.Lock
+	t      *testing.T
+	holder *rig.Machine
+	rival  *rig.Contender
+	slept  time.Duration // by the host's clock
+}
+
+func newSleeper(t *testing.T, command ...string) *sleeper {
+	t.Helper()
+	s := &sleeper{Lock: rig.NewLock(t, 0), t: t}
+	s.holder = s.StartMachine(rig.Holder, append([]string{"./machine"}, command...)...)
+	s.holder.AwaitMessage("acquired mutex")
+	s.rival = s.Start("rival", rig.TheBroker(t).URL, "--wait", "110", "--connect-timeout", "40")
+	s.rival.AwaitMessage("waiting for")
+	return s
+}
+
+// suspend suspends the machine for as long as a function takes.
+func (s *sleeper) suspend(meanwhile func()) {
+	s.t.Helper()
+	s.holder.Sleep()
+	asleep := s.holder.Said("^suspending$")
+	meanwhile()
+	s.slept = rig.Now() - asleep
+	s.holder.Wake()
+}
+
+// lost checks the end of a holder that was asleep until the rival had its lock.
+func (s *sleeper) lost() {
+	s.t.Helper()
+	s.holder.AwaitExit(exitLost)
+	if s.rival.HasEnded() {
+		s.t.Error("the rival has not kept the lock")
+	}
+	s.end(s.History().Runs[0].Pid, s.rival)
+	asleep, awake := s.longestPause()
+	rig.Figure(s.t, "suspended for", awake[0]-asleep)
+	rig.Figure(s.t, "command dead after waking", awake[len(awake)-1]-awake[0])
+	s.t.Logf("signs of life after waking: %d", len(awake))
+	s.checkClocks(awake[0] - asleep)
+	if went := awake[len(awake)-1] - awake[0]; went > rig.Slack {
+		s.t.Errorf("the command went on for %s after waking", went)
+	}
+	if s.holder.Said(`lost mutex ".*`) == 0 {
+		s.t.Error("nothing said that the lock was lost")
+	}
+	s.nothingIsLeft()
+}
+
+func (s *sleeper) end(pid int, c *rig.Contender) {
+	s.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		s.t.Error(err)
+	}
+	c.AwaitExit(0)
+}
+
+// checkClocks compares for how long the machine was suspended by its CLOCK_BOOTTIME, by
+// the clock of the host, and by what its CLOCK_MONOTONIC did not count.
+func (s *sleeper) checkClocks(boottime time.Duration) {
+	s.t.Helper()
+	var stood time.Duration
+	for line := range strings.Lines(s.holder.Messages()) {
+		if _, after, found := strings.Cut(line, "CLOCK_MONOTONIC stood still for "); found {
+			_, _ = fmt.Sscan(after, &stood)
+		}
+	}
+	s.t.Logf("suspended for %s by the host; CLOCK_BOOTTIME counted %s, CLOCK_MONOTONIC stood still for %s",
+		s.slept, boottime, stood)
+	if (boottime-s.slept).Abs() > rig.Slack || (stood-s.slept).Abs() > rig.Slack {
+		s.t.Error("the clocks of the machine are not those of a suspended one")
+	}
+}
+
+// longestPause finds the last sign of life of the machine's canary before its longest
+// pause, and all after that, by the machine's CLOCK_BOOTTIME.
+func (s *sleeper) longestPause() (before time.Duration, after []time.Duration) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Dir, "machine", "journal"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var signs []time.Duration
+	longest := 0
+	for line := range strings.Lines(string(text)) {
+		var kind, id string
+		var slot int
+		var at time.Duration
+		if _, err := fmt.Sscan(line, &kind, &id, &slot, &at); err != nil {
+			s.t.Fatalf("journal line %q: %v", line, err)
+		}
+		signs = append(signs, at)
+		if n := len(signs) - 1; n > 0 && (longest == 0 || at-signs[n-1] > signs[longest]-signs[longest-1]) {
+			longest = n
+		}
+	}
+	if longest == 0 {
+		s.t.Fatal("the command left no two signs of life")
+	}
+	return signs[longest-1], signs[longest:]
+}
+
+func (s *sleeper) nothingIsLeft() {
+	s.t.Helper()
+	if s.holder.Said("^left: ") != 0 {
+		s.t.Error("processes were left in the machine")
+	}
+}
+
+// A machine is suspended until another has its lock. In every second trial no packet
+// reaches it afterwards.
+func TestSuspended(t *testing.T) {
+	for trial := range min(rig.Faults(t), trials) {
+		t.Run(fmt.Sprint(trial), func(t *testing.T) {
+			s := newSleeper(t, "command", "-deaf", "-beat", "1ms")
+			s.suspend(func() {
+				s.rival.AwaitStart()
+				if trial%2 == 1 {
+					cutOff(t, s.holder.Network)
+				}
+			})
+			s.lost()
+		})
+	}
+}
+
+// cutOff takes the interface down. The one who started the machine deletes it.
+func cutOff(t *testing.T, network string) {
+	t.Helper()
+	if out, err := exec.Command("ip", "link", "set", network, "down").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// A script that holds the lock gets its signal, and release says that the lock was lost.
+func TestSuspendedHold(t *testing.T) {
+	s := newSleeper(t, "hold")
+	s.suspend(func() { s.rival.AwaitStart() })
+	s.lost()
+	if s.holder.Said("^released with 76$") == 0 {
+		t.Error("release did not end with 76")
+	}
+}
+
+// A machine that is suspended for less than the lease keeps its lock.
+func TestSuspendedBriefly(t *testing.T) {
+	s := newSleeper(t, "command", "-for", "5s")
+	s.suspend(func() { rig.Pass(rig.Heartbeat / 2) })
+	s.holder.AwaitExit(0)
+	rival := s.rival.AwaitStart()
+	s.end(rival.Pid, s.rival)
+	asleep, awake := s.longestPause()
+	s.checkClocks(awake[0] - asleep)
+	if s.holder.Said("lost mutex") != 0 {
+		t.Error("the lock was lost")
+	}
+	s.nothingIsLeft()
+}
