@@ -77,7 +77,7 @@ func (s *sleeper) endRival() {
 	s.rival.AwaitExit(0)
 }
 
-// checkClocks compares three measurements of the suspend. They are the host's, that of the
+// checkClocks compares three measurements of the suspend: the host's, that of the
 // machine's CLOCK_BOOTTIME, and the time that its CLOCK_MONOTONIC did not count.
 func (s *sleeper) checkClocks() {
 	s.t.Helper()
