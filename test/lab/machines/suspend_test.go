@@ -77,8 +77,8 @@ func (s *sleeper) endRival() {
 	s.rival.AwaitExit(0)
 }
 
-// checkClocks compares three measurements of the suspend: the host's, that of the
-// machine's CLOCK_BOOTTIME, and the time that its CLOCK_MONOTONIC did not count.
+// checkClocks checks that the machine's CLOCK_BOOTTIME counted the suspend, and that its
+// CLOCK_MONOTONIC did not. A busy machine asks for both late, so they may show more.
 func (s *sleeper) checkClocks() {
 	s.t.Helper()
 	var counted, stood time.Duration
@@ -90,7 +90,7 @@ func (s *sleeper) checkClocks() {
 	counted, stood = counted*time.Millisecond, stood*time.Millisecond
 	s.t.Logf("suspended for %s; CLOCK_BOOTTIME counted %s, CLOCK_MONOTONIC stood still for %s",
 		s.slept, counted, stood)
-	if (counted-s.slept).Abs() > rig.Slack || (stood-s.slept).Abs() > rig.Slack {
+	if least := s.slept - rig.Slack; counted < least || stood < least {
 		s.t.Error("the clocks of the machine are not those of a suspended one")
 	}
 }
