@@ -20,7 +20,7 @@ MODEL_TOOLS = gcc libc6-dev spin
 # linux/arm64 (see .github/workflows); these are the others.
 PORTABLE = . ./amqplock/... ./internal/... ./runner/... ./signals/...
 SYSTEMS = linux/arm darwin/arm64 freebsd/amd64
-SHELL_FILES = .ci/run scripts/lib.bash test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash ci/install ci/buildkite/amqprun/hooks/command test/packaging/release $(wildcard share/bats/*.bash test/bats/*.bats test/bats/*.bash test/packaging/*.bats)
+SHELL_FILES = .ci/run scripts/lib.bash test/lab/machines/machine test/model/check $(shell grep -lsE '^\#!.*\bbash' scripts/*) scripts/completions/amqprun.bash ci/install ci/buildkite/amqprun/hooks/command test/packaging/release $(wildcard share/bats/*.bash test/bats/*.bats test/bats/*.bash test/packaging/*.bats)
 
 .PHONY: help build demo test soak test-unit test-bats test-docs test-wrapper test-brokers test-faults test-cluster test-nemesis model model-full sim sim-controls bench lint vuln diagrams picture licenses sbom package image test-packaging release fmt clean
 
@@ -60,6 +60,7 @@ test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3
 test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab faults
 	@scripts/lab clock
+	@scripts/lab machines
 
 test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; 45 minutes
 	@scripts/lab cluster

@@ -155,10 +155,7 @@ type message struct {
 // "--", then those of the canary.
 func (l *Lock) Start(id, url string, options ...string) *Contender {
 	l.t.Helper()
-	args := append([]string{
-		"--verbose", "--heartbeat", fmt.Sprint(Heartbeat), "--kill-after", fmt.Sprint(Grace),
-		"--check-interval", "0.5", "--connect-timeout", "5",
-	}, l.Option...)
+	args := append(append(timings(), "--kill-after", fmt.Sprint(Grace)), l.Option...)
 	var forCanary []string
 	for i, option := range options {
 		if option == "--" {
@@ -175,6 +172,13 @@ func (l *Lock) Start(id, url string, options ...string) *Contender {
 	return l.start(id, url, program, args...)
 }
 
+func timings() []string {
+	return []string{
+		"--verbose", "--heartbeat", fmt.Sprint(Heartbeat), "--check-interval", "0.5",
+		"--connect-timeout", "5",
+	}
+}
+
 func (l *Lock) start(id, url, program string, args ...string) *Contender {
 	l.t.Helper()
 	c := &Contender{ID: id, lock: l, done: make(chan struct{}), cmd: exec.Command(program, args...)}
@@ -183,7 +187,7 @@ func (l *Lock) start(id, url, program string, args ...string) *Contender {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c.cmd.Stderr = write
+	c.cmd.Stdout, c.cmd.Stderr = write, write
 	c.Asked = Now()
 	err = c.cmd.Start()
 	_ = write.Close()

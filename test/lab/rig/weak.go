@@ -42,6 +42,16 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"token := max(k.top+1, now)",
 		"k.top = 0\n\ttoken := now + now%2*3_600_000",
 	},
+	"has a clock that stops with its machine": {
+		"internal/sys/clock_linux.go",
+		"unix.CLOCK_BOOTTIME, &ts",
+		"unix.CLOCK_MONOTONIC, &ts",
+	},
+	"counts --once by its own clock": {
+		"amqplock/internal/locker/once.go",
+		"grant.At.Add(-c.cfg.Once)",
+		"time.Now().Add(-c.cfg.Once)",
+	},
 	"does not follow the log": {
 		"amqplock/internal/locker/follow.go",
 		"	if f.follower != nil {",
