@@ -81,13 +81,14 @@ func (s *sleeper) endRival() {
 // CLOCK_MONOTONIC did not. A busy machine asks for both late, so they may show more.
 func (s *sleeper) checkClocks() {
 	s.t.Helper()
-	var counted, stood time.Duration
+	var milliseconds [2]int
 	for line := range strings.Lines(s.holder.Messages()) {
 		if _, after, found := strings.Cut(line, "clocks: "); found {
-			_, _ = fmt.Sscan(after, &counted, &stood)
+			_, _ = fmt.Sscan(after, &milliseconds[0], &milliseconds[1])
 		}
 	}
-	counted, stood = counted*time.Millisecond, stood*time.Millisecond
+	counted := time.Duration(milliseconds[0]) * time.Millisecond
+	stood := time.Duration(milliseconds[1]) * time.Millisecond
 	s.t.Logf("suspended for %s; CLOCK_BOOTTIME counted %s, CLOCK_MONOTONIC stood still for %s",
 		s.slept, counted, stood)
 	if least := s.slept - rig.Slack; counted < least || stood < least {
