@@ -185,8 +185,8 @@ func (b *bench) burst() (_ *table, err error) {
 	}{
 		{"ms until the first command runs", func(r rush) time.Duration { return r.starts[0] }},
 		{"ms until the last command runs", func(r rush) time.Duration { return r.starts[n-1] }},
-		{"ms of a processor until then, the programs", func(r rush) time.Duration { return r.programs }},
-		{"ms of a processor until then, the broker", func(r rush) time.Duration { return r.broker }},
+		{"ms of processor time until then, programs", func(r rush) time.Duration { return r.programs }},
+		{"ms of processor time until then, broker", func(r rush) time.Duration { return r.broker }},
 	} {
 		own, floor := middle(ours, row.of), middle(floors, row.of)
 		t.add(row.name, pair(ms(own), ratio(own, floor)))

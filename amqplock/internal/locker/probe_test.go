@@ -32,7 +32,7 @@ func TestProbeAfterAFailureOfTheBroker(t *testing.T) {
 	}
 }
 
-// Of the outcomes of a probe one alone says that a queue is missing.
+// Only one outcome of a probe says that a queue is missing.
 func TestOutcomesOfProbes(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -221,9 +221,9 @@ func (p *prober) look(ctx context.Context, name string, s *Slots, size int) (all
 	return s.Count > MaxSlots+Overshoot, nil
 }
 
-// branches is in how many parts bisect divides. More would spare a round trip, but each
-// part that exists costs the broker three Raft commands: that somebody sends, the message,
-// and that the sender has gone.
+// branches is in how many parts bisect divides. More would spare a round trip. But a
+// message to a slot that exists costs the broker three Raft commands: a sender has come,
+// the message, and the sender has gone.
 const branches = 4
 
 // bisect returns the number of the last slot, given one that exists, or 0.

@@ -244,8 +244,8 @@ func blip(t *testing.T) {
 }
 
 // The same with --fence: both grants are in the log, and the holder makes room for the
-// rival. Not each blip grants a lock twice. One that does not leaves it with the holder, or
-// closes the holder's connection: its node may pause for a moment.
+// rival. Not each blip grants a lock twice. One that does not leaves it with the holder,
+// or closes the holder's connection: its node may pause for a moment.
 func TestBlipFenced(t *testing.T) {
 	begin(t)
 	t.Cleanup(func() { whole(t) })

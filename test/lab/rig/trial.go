@@ -101,21 +101,21 @@ func (tr Trial) start(l *Lock, i int, id string, length time.Duration) *Contende
 	// Each begins with another node.
 	i %= len(tr.URLs)
 	urls := strings.Join(slices.Concat(tr.URLs[i:], tr.URLs[:i]), " ")
-	return l.Start(id, urls, "--on-loss", "pause", "--regain", fmt.Sprint(trialRegain), "--connect-timeout", "30",
-		"--", "-for", length.String())
+	return l.Start(id, urls, "--on-loss", "pause", "--regain", fmt.Sprint(trialRegain),
+		"--connect-timeout", "30", "--", "-for", length.String())
 }
 
-// awaitWork waits until a command runs under each lock. That can take as long as an
-// earlier run may take its lock again: one that ended while it was cut off could not say
-// so.
+// awaitWork waits until a command runs under each lock. A run that has ended while it was
+// cut off could not say so. Its lock is nobody's until it may not take it again.
 func awaitWork(t *testing.T, locks map[string]*Lock) {
 	t.Helper()
 	for kind, l := range locks {
-		WaitFor(t, trialRegain+Patience, "a command runs with the "+kind, func() bool {
-			return l.count(func(c *Contender) bool { return !c.HasEnded() && c.Said("^.*] started ") != 0 }) > 0
-		})
+		WaitFor(t, trialRegain+Patience, "a command runs with the "+kind,
+			func() bool { return l.count(works) > 0 })
 	}
 }
+
+func works(c *Contender) bool { return !c.HasEnded() && c.Said("^.*] started ") != 0 }
 
 func allPaused(locks map[string]*Lock) bool {
 	for _, l := range locks {
@@ -126,7 +126,9 @@ func allPaused(locks map[string]*Lock) bool {
 	return true
 }
 
-func wasPaused(c *Contender) bool { return c.Said("the command goes on; it was paused for") != 0 }
+func wasPaused(c *Contender) bool {
+	return c.Said("the command goes on; it was paused for") != 0
+}
 
 // work runs one contender after the other until going ends. It waits for the last until
 // waiting ends.
