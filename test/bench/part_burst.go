@@ -183,10 +183,10 @@ func (b *bench) burst() (_ *table, err error) {
 		name string
 		of   func(rush) time.Duration
 	}{
-		{"ms until the first command runs", func(r rush) time.Duration { return r.starts[0] }},
-		{"ms until the last command runs", func(r rush) time.Duration { return r.starts[n-1] }},
-		{"ms of processor time until then, programs", func(r rush) time.Duration { return r.programs }},
-		{"ms of processor time until then, broker", func(r rush) time.Duration { return r.broker }},
+		{"first command runs, ms", func(r rush) time.Duration { return r.starts[0] }},
+		{"last command runs, ms", func(r rush) time.Duration { return r.starts[n-1] }},
+		{"programs, ms of a processor", func(r rush) time.Duration { return r.programs }},
+		{"broker, ms of a processor", func(r rush) time.Duration { return r.broker }},
 	} {
 		own, floor := middle(ours, row.of), middle(floors, row.of)
 		t.add(row.name, pair(ms(own), ratio(own, floor)))
