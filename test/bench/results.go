@@ -116,7 +116,7 @@ func (r *results) write(docs string) error {
 			servers = append(servers, one.Servers)
 		}
 	}
-	about := fmt.Sprintf("%s. %s.\n", r.Machine, strings.Join(servers, ", "))
+	about := fmt.Sprintf("%s.\n\n%s.\n", r.Machine, strings.Join(servers, ", "))
 	page, figures := put(string(text), "machine", about), "# Figures of make bench\n\n"+about
 	for _, p := range parts {
 		if t := r.merged(p.name); t != nil {
