@@ -63,6 +63,7 @@ teardown() {
   done
 }
 
+# It does not sleep before that, as a shell does not that waits for a processor.
 @test "a shell that is slow to start the filter is the one that holds" {
   sane_run -0 bash -c 'eval "$(exec 9< <(amqprun hold --mutex "$1"); while ((SECONDS < 2)); do :; done; cat <&9 & exec 9<&-; wait)"
     amqprun check --mutex "$1"; echo "check $?"; amqprun release' - "$LOCK"
