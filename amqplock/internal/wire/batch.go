@@ -1,6 +1,9 @@
 package wire
 
-import "net"
+import (
+	"net"
+	"sync/atomic"
+)
 
 // batchConn can send several writes as one. amqp091-go writes each message by itself, and
 // each write wakes the broker.
@@ -9,6 +12,8 @@ type batchConn struct {
 	turn  chan struct{} // full while somebody has it; a mutex would stop the clock of synctest
 	holds bool          // writes wait in held
 	held  []byte
+
+	broken atomic.Bool // a write has failed, so the rest of the stream is lost
 }
 
 func newBatchConn(c net.Conn) *batchConn {
@@ -22,7 +27,15 @@ func (b *batchConn) Write(p []byte) (int, error) {
 		b.held = append(b.held, p...)
 		return len(p), nil
 	}
-	return b.Conn.Write(p)
+	return b.write(p)
+}
+
+func (b *batchConn) write(p []byte) (int, error) {
+	n, err := b.Conn.Write(p)
+	if err != nil {
+		b.broken.Store(true)
+	}
+	return n, err
 }
 
 // hold lets writes wait until send.
@@ -35,7 +48,7 @@ func (b *batchConn) hold() {
 func (b *batchConn) send() error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	_, err := b.Conn.Write(b.held)
+	_, err := b.write(b.held)
 	b.holds, b.held = false, nil
 	return err
 }

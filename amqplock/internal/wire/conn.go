@@ -58,6 +58,12 @@ func (c *Conn) Blocked() bool { return c.blocked.Load() }
 // ended.
 func (c *Conn) Alarms() <-chan amqp.Blocking { return c.alarms }
 
+// IsClosed reports whether the connection has ended. The library notices a moment after
+// it has returned the error of a write.
+func (c *Conn) IsClosed() bool {
+	return c.Connection.IsClosed() || c.batch != nil && c.batch.broken.Load()
+}
+
 // Abort closes the socket at once, which ends every call and goroutine of the connection.
 // Where the connection holds a lock the broker frees it now.
 func (c *Conn) Abort() {
