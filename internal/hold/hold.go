@@ -54,9 +54,6 @@ func Locks(socket string) (keys []string) {
 	return keys
 }
 
-// retryPause is between two tries of something that may soon succeed.
-const retryPause = 200 * time.Millisecond
-
 // errHungUp says that the keeper has ended the connection without an answer.
 var errHungUp = errors.New("it has ended the connection")
 

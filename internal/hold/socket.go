@@ -39,6 +39,9 @@ const (
 	lockName   = "lock" // a file that says what a killed keeper held
 )
 
+// retryPause is between two tries of something that may soon succeed.
+const retryPause = 200 * time.Millisecond
+
 // directories are where a socket can be. systemd removes XDG_RUNTIME_DIR at the logout,
 // which a script can outlive, so that is only for a /tmp that cannot be written. The
 // names are short, because a path of a socket has at most 104 bytes.
