@@ -77,7 +77,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	c := &contender{
 		attempt: newAttempt(cfg, link),
 		who:     presence.New(cfg.Ref, cfg.Broker, cfg.clock, cfg.Priority, cfg.About),
-		log:     &recorder{cfg: cfg, published: make(chan *wire.Conn, 1)},
+		log:     &recorder{logWriter: logWriter{cfg: cfg}, published: make(chan *wire.Conn, 1)},
 	}
 	link.OnPublish = func(publish *wire.Conn) {
 		c.who.Appear(publish)

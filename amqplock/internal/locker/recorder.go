@@ -10,10 +10,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// recordTime bounds each record that is not needed for the lock to be right. It may have
-// to log in first, which can take some seconds on a busy machine.
-const recordTime = 3 * time.Second
-
 // Ending is how the work under a lock has ended. amqplock.Ending documents it.
 type Ending struct {
 	Result string
@@ -24,8 +20,7 @@ type Ending struct {
 // recorder writes the history of one run: its grant and its end. It does nothing unless
 // Config.History is set. One goroutine at a time uses it.
 type recorder struct {
-	cfg     Config
-	log     *history.Log // nil until the publish connection is there
+	logWriter
 	grant   history.Record
 	granted time.Duration // on the clock of cfg
 	token   int64         // of the first grant, 0 without Config.Fence
@@ -34,7 +29,6 @@ type recorder struct {
 	published chan *wire.Conn   // the newest publish connection, for the follower
 
 	written bool // the grant is in the log
-	failed  bool // it has warned
 	lost    bool // the end in the log says so
 }
 
@@ -120,9 +114,6 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 // neededTime is for how long an end is tried again that others rely on.
 const neededTime = 3 * time.Second
 
-// retryPause is between two tries to write a record.
-const retryPause = 100 * time.Millisecond
-
 const withdrawTime = time.Second
 
 // withdraw ends a grant under which nothing has started, best effort, if there is one.
@@ -172,39 +163,4 @@ func (r *recorder) endOf(ending Ending, lost bool) history.Record {
 		e.Result = history.ResultReleased
 	}
 	return e
-}
-
-// append tries again within recordTime when the connection has ended under it. Then the
-// record may be in the log twice.
-func (r *recorder) append(ctx context.Context, link *wire.Link, record history.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, recordTime)
-	defer cancel()
-	for {
-		if err := r.reach(ctx, link); err != nil {
-			return err
-		}
-		err := r.log.Append(ctx, record)
-		if err == nil || !link.Publish().IsClosed() || wire.Pause(ctx, retryPause) != nil {
-			return err
-		}
-	}
-}
-
-// reach opens the publish connection unless it is open.
-func (r *recorder) reach(ctx context.Context, link *wire.Link) error {
-	if err := link.OpenPublish(ctx); err != nil {
-		return err
-	}
-	if r.log == nil || r.log.Conn() != link.Publish() {
-		r.log = history.New(link.Publish(), r.cfg.Ref)
-	}
-	return nil
-}
-
-// report warns once that the history has a gap.
-func (r *recorder) report(err error) {
-	if err != nil && !r.failed {
-		r.failed = true
-		r.cfg.Warnf("the history of %s is not complete: %v", r.cfg.Ref, err)
-	}
 }

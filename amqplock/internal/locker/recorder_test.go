@@ -95,7 +95,7 @@ func TestAnEndIsNotTriedForACallerThatHasGivenUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &recorder{cfg: cfg, written: true}
+			r := &recorder{logWriter: logWriter{cfg: cfg}, written: true}
 			r.end(ctx, &wire.Link{Pair: wire.Pair{Broker: cfg.Broker}}, Ending{}, c.lost)
 			if dials != c.tries {
 				t.Errorf("it was tried %d times, want %d", dials, c.tries)
@@ -129,7 +129,8 @@ func TestARunKeepsAnIDThatWasMadeUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, second := &recorder{cfg: cfg}, &recorder{cfg: cfg}
+	first := &recorder{logWriter: logWriter{cfg: cfg}}
+	second := &recorder{logWriter: logWriter{cfg: cfg}}
 	first.begin()
 	second.begin()
 	if id := first.grant.ID; id == "" || id != second.grant.ID {

@@ -115,7 +115,7 @@ func (h *Holder) regainOnce(ctx context.Context) (*Holder, error) {
 		c.abandon()
 		return nil, err
 	}
-	h.log = &recorder{cfg: cfg, lost: true}
+	h.log = &recorder{logWriter: logWriter{cfg: cfg}, lost: true}
 	return next, nil
 }
 
