@@ -1,15 +1,9 @@
 package runner
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/amqprun/amqprun/internal/sys"
 )
@@ -22,13 +16,11 @@ import (
 // Run starts the process when the command has lived for guardAfter. All methods may be
 // called on nil, which does nothing, and by several goroutines.
 type Guard struct {
-	mu     sync.Mutex
-	pid    int // 0: there is no process
-	socket int // our end of the socket pair, if there is a process
-	born   time.Duration
-	orders orders
-	id     string
-	kept   syscall.Conn
+	mu      sync.Mutex
+	process *guardLink // nil: there is none
+	orders  orders
+	id      string
+	kept    syscall.Conn
 }
 
 // NewGuard returns a Guard without a process.
@@ -45,8 +37,8 @@ func (g *Guard) KeepSocket(c syscall.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = c
-	if g.pid != 0 {
-		g.killIfFull(g.sendAll())
+	if g.process != nil {
+		g.process.killIfFull(g.process.sendAll(g.orders.encode(g.id), c))
 	}
 }
 
@@ -65,16 +57,12 @@ func (g *Guard) Done() error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pid == 0 {
+	if g.process == nil {
 		return nil
 	}
-	_ = syscall.Kill(g.pid, syscall.SIGKILL)
-	_, err := collect(g.pid)
-	g.forget()
-	if err != nil {
-		return fmt.Errorf("wait for the guard process: %w", err)
-	}
-	return nil
+	err := g.process.end()
+	g.process = nil
+	return err
 }
 
 // start starts the process if there is none. The orders wait in its socket until it reads
@@ -85,76 +73,17 @@ func (g *Guard) start(o orders, id string) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pid != 0 {
+	if g.process != nil {
 		return nil
 	}
 	now := g.orders
 	o.StopAt, o.KillAt, o.Stopping, o.Paused = now.StopAt, now.KillAt, now.Stopping, now.Paused
 	g.orders, g.id = o, id
-	// SEQPACKET keeps the bounds of messages, and shows the end of this process.
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("socketpair: %w", err)
+	process, err := startGuardProcess(o.encode(id), g.kept)
+	if err == nil {
+		g.process = process
 	}
-	defer unix.Close(pair[1])
-	g.socket = pair[0]
-	if err = g.sendAll(); err == nil {
-		g.pid, err = executeGuard(pair[1])
-	}
-	if err != nil {
-		unix.Close(pair[0])
-		return err
-	}
-	g.born = sys.Boottime()
-	return nil
-}
-
-// executeGuard executes this program again, as the guard, also when its file was
-// replaced. The process has its end of the socket pair, and no other descriptor that it
-// keeps.
-func executeGuard(socket int) (pid int, err error) {
-	if !seesProcesses() {
-		return 0, errors.New("/proc does not show our processes")
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer null.Close()
-	fd := null.Fd()
-	return syscall.ForkExec("/proc/self/exe", []string{guardName}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   guardEnvironment,
-		Files: []uintptr{fd, fd, fd, uintptr(socket)},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
-}
-
-// sendAll sends the orders and the duplicate of the connection.
-func (g *Guard) sendAll() error {
-	if g.kept == nil {
-		return g.send(nil)
-	}
-	raw, err := g.kept.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("hand the connection to the guard: %w", err)
-	}
-	var sendErr error
-	err = raw.Control(func(fd uintptr) { sendErr = g.send(unix.UnixRights(int(fd))) })
-	if errors.Is(err, net.ErrClosed) { // the lock is lost, and the tree has its grace
-		return g.send(nil)
-	}
-	if err = errors.Join(err, sendErr); err != nil {
-		return fmt.Errorf("hand the connection to the guard: %w", err)
-	}
-	return nil
-}
-
-// send never blocks. The guard leaves messages unread until its deadline. The socket
-// takes more than a lease has renewals.
-func (g *Guard) send(rights []byte) error {
-	message := g.orders.encode(g.id)
-	return unix.Sendmsg(g.socket, message, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	return err
 }
 
 func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
@@ -183,14 +112,8 @@ func (g *Guard) update(change func(*orders)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change(&g.orders)
-	if g.pid != 0 {
-		g.killIfFull(g.send(nil))
-	}
-}
-
-func (g *Guard) killIfFull(err error) {
-	if errors.Is(err, unix.EAGAIN) {
-		_ = syscall.Kill(g.pid, syscall.SIGKILL)
+	if g.process != nil {
+		g.process.killIfFull(g.process.send(g.orders.encode(g.id), nil))
 	}
 }
 
@@ -201,14 +124,10 @@ func (g *Guard) abandon() {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pid != 0 {
-		g.forget()
+	if g.process != nil {
+		g.process.close()
+		g.process = nil
 	}
-}
-
-func (g *Guard) forget() {
-	unix.Close(g.socket)
-	g.pid = 0
 }
 
 // mayHaveStopped reports whether the process had a reason to stop the tree: it is time
@@ -219,29 +138,10 @@ func (g *Guard) mayHaveStopped() bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pid == 0 {
+	if g.process == nil {
 		return false
 	}
-	return g.orders.StopAt != 0 && sys.Boottime() >= g.orders.StopAt || g.cut()
-}
-
-// cut reports whether either side has closed the connection.
-func (g *Guard) cut() (cut bool) {
-	if g.kept == nil {
-		return false
-	}
-	raw, err := g.kept.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { cut = hungUp(int(fd)) })
-	}
-	return cut || err != nil
-}
-
-// hungUp reports whether the other side of a connection has closed it.
-func hungUp(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0
+	return g.orders.StopAt != 0 && sys.Boottime() >= g.orders.StopAt || hasEnded(g.kept)
 }
 
 // is reports whether pid is the guard's process.
@@ -251,17 +151,22 @@ func (g *Guard) is(pid int) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return pid != 0 && g.pid == pid
+	return g.process != nil && g.process.pid == pid
 }
 
 // collected is called for every process that was collected. For the guard's process it
 // forgets it and returns for how long it lived.
 func (g *Guard) collected(pid int) (lived time.Duration, ours bool) {
-	if !g.is(pid) {
+	if g == nil {
 		return 0, false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.forget()
-	return sys.Boottime() - g.born, true
+	if g.process == nil || g.process.pid != pid {
+		return 0, false
+	}
+	lived = sys.Boottime() - g.process.born
+	g.process.close()
+	g.process = nil
+	return lived, true
 }

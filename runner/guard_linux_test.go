@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"net"
 	"syscall"
 	"testing"
@@ -20,18 +19,18 @@ func TestGuardWithoutTheConnection(t *testing.T) {
 	}
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	g := &Guard{socket: pair[0], kept: conn.(syscall.Conn), orders: orders{Group: 7}}
-	if err := g.sendAll(); err != nil {
+	l := &guardLink{socket: pair[0]}
+	if err := l.sendAll(orders{Group: 7}.encode(""), conn.(syscall.Conn)); err != nil {
 		t.Fatal(err)
 	}
 	var message [maxMessage]byte
@@ -44,23 +43,18 @@ func TestGuardWithoutTheConnection(t *testing.T) {
 	}
 }
 
-// TestRenewWithoutAProcess: the socket of a guard that has ended is full, and a signal to
-// the process 0 would be one to our own group.
+// TestRenewWithoutAProcess: the guard has ended, and amqprun goes on.
 func TestRenewWithoutAProcess(t *testing.T) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	g := &Guard{socket: pair[0]}
-	for err == nil {
-		err = g.send(nil)
-	}
-	if !errors.Is(err, unix.EAGAIN) {
-		t.Fatal(err)
-	}
-	g.Renew(time.Second, time.Second)
+	t.Parallel()
+	g := NewGuard()
+	g.Renew(time.Second, 2*time.Second)
 	g.stopping()
-	g.dismiss()
+	g.KeepSocket(nil)
+	g.abandon()
+	if g.is(0) || g.mayHaveStopped() || g.orders.KillAt != 2*time.Second {
+		t.Errorf("%+v", g.orders)
+	}
+	if err := g.Done(); err != nil {
+		t.Error(err)
+	}
 }
