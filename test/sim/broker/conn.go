@@ -11,7 +11,7 @@ import (
 // conn reads what a client sends, and decides about the end of its connection.
 type conn struct {
 	*owner
-	reply func(*message) // see session
+	reply func(*message) // see publisher
 
 	in       []byte
 	greeted  bool
@@ -97,7 +97,7 @@ func (c *conn) onChannel(kind byte, number uint16, payload []byte) {
 	switch {
 	case ch == nil && m == channelOpen:
 		ch = &channel{
-			session: &session{c: c.owner, number: number, reply: c.reply},
+			session: newSession(c.owner, number, c.reply),
 			refuse:  c.refuse,
 			closed:  func() { delete(c.channels, number) },
 		}

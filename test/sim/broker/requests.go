@@ -61,13 +61,13 @@ func (s *session) handle(r request) (busy time.Duration, e *exception) {
 		s.prefetch = int(r.args.short())
 		s.send(basicQosOk, nil)
 	case basicConsume:
-		e = s.consume(r.args)
+		e = s.consume(r.args, s.declared)
 	case basicCancel:
 		s.cancel(r.args)
 	case basicPublish:
-		e = s.publish(r.message)
+		e = s.publish(r.message, s.replyKey)
 	case basicGet:
-		e = s.get(r.args)
+		e = s.get(r.args, s.declared)
 	case basicAck:
 		tag := r.args.double()
 		e = s.deliveries.settle(tag, r.args.octet()&1 != 0, acknowledged)
