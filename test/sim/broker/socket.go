@@ -13,6 +13,7 @@ import (
 // the broker: what is written arrives there after the latency of the network, in order.
 // Writing never blocks, as if the buffers of the kernel had no end.
 type Socket struct {
+	path
 	loop    *loop
 	latency Latency
 	arrive  func([]byte) // at the broker, in its loop; nil is the end of the stream
@@ -25,11 +26,7 @@ type Socket struct {
 	in       []byte
 	err      error // of reads, when in is empty
 	closed   bool
-	lost     bool          // nothing arrives any more, in either direction
 	dead     bool          // its process is
-	deaf     bool          // nothing arrives from the broker any more
-	held     time.Time     // Nothing arrives from the broker before.
-	stuck    time.Time     // Nothing arrives at the broker before.
 	ready    chan struct{} // a read may go on
 	deadline time.Time
 	alarm    *time.Timer // at the deadline
@@ -106,22 +103,15 @@ func (s *Socket) send(f func()) {
 	s.last = at
 	var arrive func()
 	arrive = func() {
-		switch stuck := s.until(&s.stuck); {
-		case s.IsLost():
-		case time.Now().Before(stuck):
-			s.loop.at(stuck, arrive)
+		switch open, from := s.toBroker(); {
+		case !open:
+		case time.Now().Before(from):
+			s.loop.at(from, arrive)
 		default:
 			f()
 		}
 	}
 	s.loop.at(at, arrive)
-}
-
-// until reads one of the instants.
-func (s *Socket) until(at *time.Time) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return *at
 }
 
 // Close closes the connection. The broker learns of that when the notice arrives.
@@ -157,49 +147,23 @@ func (s *Socket) Die() {
 func (s *Socket) receive(p []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lost, s.deaf, s.dead, s.closed, s.err != nil:
+	switch open, from := s.fromBroker(); {
+	case !open, s.dead, s.closed, s.err != nil:
 		return
-	case time.Now().Before(s.held):
-		s.loop.at(s.held, func() { s.receive(p, err) })
+	case time.Now().Before(from):
+		s.loop.at(from, func() { s.receive(p, err) })
 		return
 	}
 	s.in, s.err = append(s.in, p...), err
 	s.signal()
 }
 
-// Lose has the network swallow everything from now on, without a word to either side.
-func (s *Socket) Lose() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lost = true
-}
-
-// Hold has the client get nothing until then: its process is stopped, or the network
-// sends everything again. stuck says that the broker gets nothing either.
-func (s *Socket) Hold(until time.Time, stuck bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if until.After(s.held) {
-		s.held = until
-	}
-	if stuck && until.After(s.stuck) {
-		s.stuck = until
-	}
-}
-
 // IsOpen reports whether the client has it open, and the network carries it.
 func (s *Socket) IsOpen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.closed && !s.dead && !s.lost && !s.deaf && s.err == nil
-}
-
-// Deafen has the network swallow what comes from the broker.
-func (s *Socket) Deafen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deaf = true
+	open, _ := s.fromBroker()
+	return open && !s.closed && !s.dead && s.err == nil
 }
 
 // TimeOut ends a connection that Lose or Deafen has cut: the client's kernel has given
@@ -207,28 +171,13 @@ func (s *Socket) Deafen() {
 func (s *Socket) TimeOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case time.Now().Before(s.held):
-		s.loop.at(s.held, s.TimeOut)
-	case (s.lost || s.deaf) && !s.closed && !s.dead && s.err == nil:
+	switch open, from := s.fromBroker(); {
+	case time.Now().Before(from):
+		s.loop.at(from, s.TimeOut)
+	case !open && !s.closed && !s.dead && s.err == nil:
 		s.err = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ETIMEDOUT}
 		s.signal()
 	}
-}
-
-// IsLost reports whether Lose was called.
-func (s *Socket) IsLost() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lost
-}
-
-// IsDeaf reports whether the client may not have heard what the broker has sent since
-// then, or heard it late.
-func (s *Socket) IsDeaf(since time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lost || s.deaf || since.Before(s.held)
 }
 
 // Reset breaks the connection: both sides get an error at once.
