@@ -90,38 +90,44 @@ func InspectAll(ctx context.Context, b wire.Broker) ([]Seen, error) {
 		for _, a := range answers {
 			locks[a.Lock()] = append(locks[a.Lock()], a)
 		}
-		var all []Seen
-		var refused error
-		for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
-			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-		}) {
-			seen, err := count(ctx, link, lock, byClaims(locks[lock]))
-			if err != nil { // it may be gone by now, or never have been
-				b.Debugf("%v", err)
-				if errors.Is(err, fault.ErrAccess) {
-					refused = err
-				}
-				if ctx.Err() != nil {
-					return nil, err
-				}
-				if link.Lock.IsClosed() { // the answer has ended it
-					again, err := wire.Connect(ctx, b.Afresh())
-					if err != nil {
-						return nil, err
-					}
-					defer again.Close()
-					link = again
-				}
-				continue
-			}
+		return countAll(ctx, b, link, locks)
+	})
+}
+
+// countAll looks at these locks. It connects again when an answer has ended the
+// connection.
+func countAll(
+	ctx context.Context, b wire.Broker, link *wire.Link, locks map[wire.Ref][]presence.Answer,
+) ([]Seen, error) {
+	var all []Seen
+	var refused error
+	for _, lock := range slices.SortedFunc(maps.Keys(locks), func(a, b wire.Ref) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	}) {
+		seen, err := count(ctx, link, lock, byClaims(locks[lock]))
+		if err == nil {
 			seen.hear(ctx, link, locks[lock])
 			all = append(all, seen)
+			continue
 		}
-		if len(all) == 0 {
-			return nil, refused
+		b.Debugf("%v", err) // it may be gone by now, or never have been
+		if errors.Is(err, fault.ErrAccess) {
+			refused = err
 		}
-		return all, nil
-	})
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		if link.Lock.IsClosed() {
+			if link, err = wire.Connect(ctx, b.Afresh()); err != nil {
+				return nil, err
+			}
+			defer link.Close()
+		}
+	}
+	if len(all) == 0 {
+		return nil, refused
+	}
+	return all, nil
 }
 
 // Evict makes a holder lose the lock. amqplock.Client.Evict documents it.
