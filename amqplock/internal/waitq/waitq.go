@@ -117,55 +117,27 @@ var errPlaceLost = errors.New("the place in the wait queue is gone")
 func (w *Waiter) stand(
 	ctx context.Context, place *Place, soon time.Duration, slow backoff.BackOff,
 ) error {
-	var hints <-chan amqp.Delivery
+	s := &stay{Waiter: w, place: place, slow: slow, retry: time.NewTimer(soon)}
+	defer s.retry.Stop()
 	if place != nil {
-		hints = place.hints
+		s.hints = place.hints
 	}
-	timer := time.NewTimer(soon)
-	defer timer.Stop()
 	w.free = false
 	look := time.NewTimer(w.nextLook())
 	defer look.Stop()
 	for {
+		err := error(fault.ErrBusy)
 		select {
-		case hint, ok := <-hints:
-			if !ok {
-				// Not back at once: whatever removed the queue may do so again.
-				hints, w.first, w.soon = nil, false, nil
-				w.drop(place) // its channel stands if only the queue was removed
-				w.PutBack(ctx)
-				w.report(nil)
-				timer.Reset(w.nextRetry(nil, slow)) // from far behind it would be minutes
-				continue
+		case hint, ok := <-s.hints:
+			if ok {
+				err = s.hinted(ctx, hint)
+			} else {
+				s.removed(ctx)
 			}
-			if pause, err := w.heed(ctx, place, hint, slow); !errors.Is(err, fault.ErrBusy) {
-				return err
-			} else if !errors.Is(err, fault.ErrTooFew) {
-				timer.Reset(pause)
-			}
-		case <-timer.C:
-			if hints == nil || w.first || w.ahead == 0 || !w.nudge(ctx) {
-				if err := w.tryCautiously(ctx); !errors.Is(err, fault.ErrBusy) {
-					return w.leave(place, err)
-				}
-				if hints == nil {
-					return errPlaceLost
-				}
-			}
-			w.countAhead(ctx, place, rankPatience)
-			w.report(place)
-			timer.Reset(w.nextRetry(place, slow))
+		case <-s.retry.C:
+			err = s.tryAgain(ctx)
 		case <-look.C:
-			if hints != nil {
-				neglected := w.neglected(ctx, place)
-				w.report(place)
-				if neglected {
-					if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
-						return w.leave(place, err)
-					}
-					w.free = false
-				}
-			}
+			err = s.look(ctx)
 			look.Reset(w.nextLook())
 		case <-w.Link.Lock.Ended:
 			return wire.Refused(w.Link.Lock.Broker, "wait for "+w.Lock.String(),
@@ -173,39 +145,94 @@ func (w *Waiter) stand(
 		case <-ctx.Done():
 			return w.leave(place, w.lastTry(ctx))
 		}
+		if !errors.Is(err, fault.ErrBusy) {
+			return err
+		}
 	}
 }
 
-// heed tries on a hint. After a try in vain it returns when to try again.
-func (w *Waiter) heed(
-	ctx context.Context, place *Place, hint amqp.Delivery, slow backoff.BackOff,
-) (time.Duration, error) {
+// stay is what a Waiter does in one place of the queue. Its methods return an error that
+// matches fault.ErrBusy where the wait goes on there.
+type stay struct {
+	*Waiter
+	place *Place               // nil: without one
+	hints <-chan amqp.Delivery // nil without a place, or when that is gone
+	slow  backoff.BackOff
+	retry *time.Timer // when to try without a hint
+}
+
+// removed is called when the queue has gone. We are not back at once: whatever has
+// removed the queue may do so again.
+func (s *stay) removed(ctx context.Context) {
+	s.hints, s.first, s.soon = nil, false, nil
+	s.drop(s.place) // its channel stands if only the queue was removed
+	s.PutBack(ctx)
+	s.report(nil)
+	s.retry.Reset(s.nextRetry(nil, s.slow)) // from far behind it would be minutes
+}
+
+// hinted tries on a hint.
+func (s *stay) hinted(ctx context.Context, hint amqp.Delivery) error {
 	announced, priority := announcement(hint)
-	if announced && priority > w.Priority && !hint.Redelivered {
-		return 0, errOutranked
+	if announced && priority > s.Priority && !hint.Redelivered {
+		return errOutranked
 	}
-	w.first = true
-	w.report(place)
-	try := w.try
+	s.first = true
+	s.report(s.place)
+	try := s.try
 	if announced { // the lock is probably held still
-		try = w.tryCautiously
+		try = s.tryCautiously
 	}
 	err := try(ctx)
 	switch {
 	case err == nil:
-		w.pass(place, hint)
+		s.pass(s.place, hint)
 	case errors.Is(err, fault.ErrTooFew):
-		w.drop(place) // with the hint, which goes to the next: that may want less
+		s.drop(s.place) // with the hint, which goes to the next: that may want less
 	case errors.Is(err, fault.ErrBusy):
 		_ = hint.Ack(false) // only now: a hint that dies with us goes to the next
-		w.report(place)
-		slow.Reset() // what it was about may be true a little later
-		if w.soon = nil; mayBeEarly(hint) {
-			w.soon = afterHint
+		s.report(s.place)
+		s.slow.Reset() // what it was about may be true a little later
+		if s.soon = nil; mayBeEarly(hint) {
+			s.soon = afterHint
 		}
-		return w.nextRetry(place, slow), err
+		s.retry.Reset(s.nextRetry(s.place, s.slow))
 	}
-	return 0, err
+	return err
+}
+
+// tryAgain tries without a hint, or has the first in the queue try.
+func (s *stay) tryAgain(ctx context.Context) error {
+	if s.hints == nil || s.first || s.ahead == 0 || !s.nudge(ctx) {
+		if err := s.tryCautiously(ctx); !errors.Is(err, fault.ErrBusy) {
+			return s.leave(s.place, err)
+		}
+		if s.hints == nil {
+			return errPlaceLost
+		}
+	}
+	s.countAhead(ctx, s.place, rankPatience)
+	s.report(s.place)
+	s.retry.Reset(s.nextRetry(s.place, s.slow))
+	return fault.ErrBusy
+}
+
+// look tries if the first in the queue leaves a free lock alone.
+func (s *stay) look(ctx context.Context) error {
+	if s.hints == nil {
+		return fault.ErrBusy
+	}
+	neglected := s.neglected(ctx, s.place)
+	s.report(s.place)
+	if !neglected {
+		return fault.ErrBusy
+	}
+	err := s.try(ctx)
+	if !errors.Is(err, fault.ErrBusy) {
+		return s.leave(s.place, err)
+	}
+	s.free = false
+	return err
 }
 
 // nextRetry is when to try without a hint.
