@@ -101,7 +101,7 @@ func newStatus(seen locker.Seen) Status {
 		}
 		p := participant(a)
 		p.Priority = a.Priority
-		if a.InLine {
+		if a.InQueue {
 			position++
 			p.Position = position
 		}

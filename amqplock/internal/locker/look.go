@@ -244,7 +244,7 @@ func newest(answers ...presence.Answer) []presence.Answer {
 // listed is how many say that they wait in the queue.
 func (s *Seen) listed() (n int) {
 	for _, a := range s.Said {
-		if a.InLine && len(a.Slots) == 0 {
+		if a.InQueue && len(a.Slots) == 0 {
 			n++
 		}
 	}
@@ -256,11 +256,11 @@ func (s *Seen) listed() (n int) {
 func (s *Seen) hear(ctx context.Context, link *wire.Link, said []presence.Answer) {
 	slices.SortFunc(said, func(a, b presence.Answer) int {
 		switch {
-		case a.InLine != b.InLine && a.InLine:
+		case a.InQueue != b.InQueue && a.InQueue:
 			return -1
-		case a.InLine != b.InLine:
+		case a.InQueue != b.InQueue:
 			return 1
-		case a.InLine && a.Priority != b.Priority:
+		case a.InQueue && a.Priority != b.Priority:
 			return cmp.Compare(b.Priority, a.Priority)
 		}
 		return cmp.Or(a.Since().Compare(b.Since()), strings.Compare(a.About.ID, b.About.ID))

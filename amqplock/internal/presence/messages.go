@@ -63,7 +63,7 @@ type Answer struct {
 	// Collected are the slots that a waiter keeps while it waits for more.
 	Collected []int `json:"collected,omitempty"`
 	Elastic   bool  `json:"elastic,omitempty"` // it wants more
-	InLine    bool  `json:"in_line,omitempty"` // it waits in the queue
+	InQueue   bool  `json:"in_line,omitempty"` // it waits in the queue
 	Priority  int   `json:"priority,omitempty"`
 	Millis    int64 `json:"ms"`                // how long it held or waited
 	Evicted   bool  `json:"evicted,omitempty"` // it stops its work on request

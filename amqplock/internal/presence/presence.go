@@ -275,7 +275,7 @@ func (p *Participant) state(evicted bool) Answer {
 	defer p.mu.Unlock()
 	a := Answer{
 		Version: answerVersion, Kind: p.lock.Kind, Name: p.lock.Name, About: about, Priority: p.priority,
-		InLine: p.inQueue, Millis: (p.clock.Now() - p.since).Milliseconds(), Evicted: evicted,
+		InQueue: p.inQueue, Millis: (p.clock.Now() - p.since).Milliseconds(), Evicted: evicted,
 	}
 	switch {
 	case p.holding != nil:

@@ -126,7 +126,7 @@ func (q *Queue) update(ctx context.Context, place *Place, others int, patience t
 			q.Link.Broker.Debugf("the priorities of others are not known: %v", err)
 		}
 		for _, a := range all {
-			if a.InLine && len(a.Slots) == 0 && a.Lock() == q.Lock && !q.Who.Is(a) {
+			if a.InQueue && len(a.Slots) == 0 && a.Lock() == q.Lock && !q.Who.Is(a) {
 				rivals = append(rivals, a)
 			}
 		}
