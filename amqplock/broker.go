@@ -10,7 +10,8 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Defaults of Broker and WithCheckInterval.
+// Defaults of Broker and WithCheckInterval: the user guest on this machine, 10 s, 10 s
+// and 3 s.
 const (
 	DefaultURL            = wire.DefaultURL
 	DefaultHeartbeat      = wire.DefaultHeartbeat
@@ -48,7 +49,8 @@ type Broker struct {
 	// library.
 	Version string
 
-	// Dial connects to one address. Two goroutines may call it at the same time. nil means a
+	// Dial connects to one address. Two goroutines may call it at the same time. The Client
+	// closes what it returns, but the connection of a lock not before Release. nil means a
 	// dialer that tries each address of a host after at most 0.3 s beside the one before.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 

@@ -107,7 +107,8 @@ func (c *Client) Inspect(ctx context.Context, lock Ref) (Status, error) {
 
 // InspectAll looks at all locks of the virtual host that have participants, sorted by
 // kind and name. Locks that are free, or known to other programs only, are not among
-// them.
+// them. One that cannot be looked at is left out. Where the user may look at none the
+// error matches ErrAccess.
 func (c *Client) InspectAll(ctx context.Context) ([]Status, error) {
 	all, err := locker.InspectAll(ctx, c.broker)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/amqprun/amqprun/internal/held"
 )
 
-// Lock is a lock that the broker has granted. It is checked until Release. Its methods
-// may be called at the same time.
+// Lock is a lock that the broker has granted. It is checked until Release. Release has
+// to be called, also after a loss. The methods may be called at the same time.
 type Lock struct {
 	holder *locker.Holder
 	parent context.Context

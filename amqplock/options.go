@@ -29,7 +29,7 @@ type request struct {
 // configure on NAME-B-0. The holder loses a slot that is removed, as always.
 func WithCount(n int) Option { return func(r *request) { r.Count = n } }
 
-// All is for WithCount.
+// All is for WithCount: all slots that there are.
 const All = locker.All
 
 // WithGreedy takes all slots of a semaphore that are free, at least one. It excludes
@@ -53,16 +53,17 @@ func WithElastic(changed func(slots []int)) Option {
 // These are enough for people to leave gaps, and so few that a number meant for something
 // else, such as a time, is noticed.
 //
-// The first in line steps back for one of a higher priority that joins. That takes some
-// milliseconds. If the higher one is not above 0 it takes a third of a second, and longer
-// where the broker is slow. If the lock comes free meanwhile, the lower one may get it.
+// The first in the wait queue steps back for one of a higher priority that joins. That
+// takes some milliseconds. If the higher one is not above 0 it takes a third of a second,
+// and longer where the broker is slow. If the lock comes free meanwhile, the lower one
+// may get it.
 //
 // Waiters learn of the priorities of others by WithAbout. A waiter without it is served
-// in its turn, but Waiting.Ahead of others does not count it. When the first in line is
-// frozen, others may overtake it.
+// in its turn, but Waiting.Ahead of others does not count it. When the first in
+// the wait queue is frozen, others may overtake it.
 func WithPriority(n int) Option { return func(r *request) { r.Priority = n } }
 
-// MaxPriority bounds WithPriority.
+// MaxPriority, 100, bounds WithPriority.
 const MaxPriority = locker.MaxPriority
 
 // WithSlots creates the semaphore with n slots where it does not exist. It never resizes

@@ -6,7 +6,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// Kind is a mutex or a semaphore.
+// Kind is a mutex or a semaphore. The zero value is neither.
 type Kind = wire.Kind
 
 // The two kinds of lock.
@@ -30,7 +30,7 @@ func Semaphore(name string) Ref { return Ref{KindSemaphore, name} }
 // String is how messages name the lock: `mutex "nightly"`.
 func (r Ref) String() string { return wire.Ref(r).String() }
 
-// MaxSlots bounds the number of slots of a semaphore.
+// MaxSlots, 100,000, bounds the number of slots of a semaphore.
 const MaxSlots = wire.MaxSlots
 
 // CheckName reports why name cannot be the name of a lock, with an error of kind

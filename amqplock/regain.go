@@ -14,7 +14,7 @@ import (
 // time is at most MaxRegain; anything else is an error of kind ErrConfig.
 func WithRegain(within time.Duration) Option { return func(r *request) { r.Regain = within } }
 
-// MaxRegain bounds WithRegain, because others leave the lock alone for so long.
+// MaxRegain, an hour, bounds WithRegain, because others leave the lock alone for so long.
 const MaxRegain = locker.MaxRegain
 
 // MayRegain reports whether a lock with WithRegain was lost, and Regain may take it

@@ -83,8 +83,9 @@ func (r *family) gone() bool {
 }
 
 // ReapOthers collects the orphans that process 1 gets, until stop is called. Run does so
-// too, so call ReapOthers for the time before it. It does nothing in another process than
-// 1, which gets no orphans of others.
+// too, so call ReapOthers for the time before it. Call stop before Run, whose command it
+// would collect. It does nothing in another process than 1, which gets no orphans of
+// others.
 func ReapOthers() (stop func()) {
 	if os.Getpid() != 1 {
 		return func() {}

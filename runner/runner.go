@@ -16,6 +16,10 @@ import (
 // Run starts the command and returns when it has ended or, when ctx ends first, when it
 // has stopped the whole tree. It blocks without a limit of its own in the former case.
 //
+// On Linux it makes this process adopt orphans, for good, and collects every child that
+// has ended. So nothing else may start or await children meanwhile, and there is one Run
+// at a time.
+//
 // The error is nil when the command ran to its own end, whatever its exit status. It is
 // a *StartError when the command was never started. It is context.Cause(ctx) when ctx
 // ended, or what Verify or Pause.Regain returned, or an *Interrupted. The command was

@@ -17,7 +17,7 @@ import (
 // Forwarded is the set that reaches the command, verbatim. It has no fault (SEGV, BUS,
 // ILL, FPE, TRAP, SYS, ABRT), and no signal that speaks of amqprun itself. With URG the
 // Go runtime preempts threads, CHLD is for children of amqprun, PIPE for its standard
-// error, XCPU and XFSZ for its own limits.
+// error, XCPU and XFSZ for its own limits. It must not be changed.
 var Forwarded = slices.Concat(common, realTime)
 
 // common is the part of Forwarded that a person or an init system sends.
