@@ -19,7 +19,8 @@ type reader struct {
 	messages <-chan amqp.Delivery
 }
 
-// prefetch bounds what the broker sends ahead of our acknowledgements.
+// prefetch bounds what the broker sends ahead of our acknowledgements: 16 MB, if each
+// record is as long as it can be (maxRecord).
 const prefetch = 512
 
 // consumer is the tag of the one consumer of a channel.

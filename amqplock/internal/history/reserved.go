@@ -17,7 +17,8 @@ type Reserved struct {
 }
 
 // settle is how long the newest records may take to come, once the first of their chunk
-// is there.
+// is there. The broker sends a chunk at once. Without these records a waiter may claim a
+// reserved slot, and has to give it back.
 const settle = 50 * time.Millisecond
 
 // Reserved lists such runs, as far as Open has found them. It waits for that until ctx

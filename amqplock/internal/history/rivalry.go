@@ -10,7 +10,8 @@ import (
 // is long enough for a busy machine, and a crash costs it.
 const signTime = 500 * time.Millisecond
 
-// mostSeconds bounds for how long a sign of life is heeded.
+// mostSeconds bounds for how long a record, which anybody may have written, makes others
+// wait. It is the hour of locker.MaxRegain.
 const mostSeconds = 3600
 
 // AwaitRivals blocks until no earlier run can be alive in our slots, as far as the log

@@ -59,7 +59,8 @@ func (l *Log) Follow(ctx context.Context, n int, began func([]Run), f func(Run))
 	return l.explain("read", err)
 }
 
-// maxOpen bounds how many grants without an end Follow remembers.
+// maxOpen bounds how many grants without an end Follow remembers: as many as a semaphore
+// can have slots (wire.MaxSlots).
 const maxOpen = 100_000
 
 // runs also returns the offset behind what it has read.

@@ -36,7 +36,8 @@ const abreast = 16
 // asked about. Operators are advised to allow a connection few channels (channel_max).
 const otherChannels = 12
 
-// fewSlots are asked about one after the other.
+// fewSlots are asked about one after the other: by the figure above, that takes a
+// fiftieth of the lease.
 const fewSlots = 32
 
 // run asks about all slots. It returns nil if all are held, a *goneError for one that is

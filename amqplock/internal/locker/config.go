@@ -25,7 +25,8 @@ const MaxPriority = 100
 // MaxRegain bounds Config.Regain, because others leave the lock alone for so long.
 const MaxRegain = time.Hour
 
-// DefaultCheckInterval is that of Config.
+// DefaultCheckInterval is that of Config. With the default heartbeat it leaves 11 s for
+// the stop (lease.TimingsWork).
 const DefaultCheckInterval = 3 * time.Second
 
 // rearmAfter is well within the half hour after which RabbitMQ closes the channel of a

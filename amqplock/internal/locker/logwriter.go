@@ -12,7 +12,8 @@ import (
 // to log in first, which can take some seconds on a busy machine.
 const recordTime = 3 * time.Second
 
-// retryPause is between two tries to write a record.
+// retryPause is between two tries to write a record, after the connection has ended, or
+// after a refusal that may pass.
 const retryPause = 100 * time.Millisecond
 
 // logWriter writes records into the history, over the newest publish connection.

@@ -229,7 +229,8 @@ func byClaims(said []presence.Answer) func() (bool, error) {
 	return func() (bool, error) { return slices.ContainsFunc(said, claims), nil }
 }
 
-// silentPatience is how long those that have not answered have for that, once more.
+// silentPatience is how long those that have not answered have for that, once more: as
+// long as a missing holder (presence.missingPatience).
 const silentPatience = 500 * time.Millisecond
 
 // newest are the answers of all, of each the last.

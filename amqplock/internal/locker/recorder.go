@@ -114,6 +114,7 @@ func (r *recorder) end(ctx context.Context, link *wire.Link, ending Ending, lost
 // neededTime is for how long an end is tried again that others rely on.
 const neededTime = 3 * time.Second
 
+// withdrawTime bounds withdraw: Acquire promises to end soon after its context.
 const withdrawTime = time.Second
 
 // withdraw ends a grant under which nothing has started, best effort, if there is one.
@@ -121,7 +122,6 @@ func (r *recorder) withdraw(ctx context.Context, link *wire.Link) {
 	if !r.written {
 		return
 	}
-	// Acquire promises to end soon after its context.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer cancel()
 	end := r.endOf(Ending{Result: history.ResultWithdrawn}, false)

@@ -128,7 +128,8 @@ func slotArgs() amqp.Table {
 	return amqp.Table{"x-queue-type": "quorum", "x-max-length": 0}
 }
 
-// waitExpiry is how long an unused wait queue stays, in milliseconds.
+// waitExpiry is how long an unused wait queue stays, in milliseconds. So a name that
+// nobody uses again leaves nothing behind.
 const waitExpiry = 10 * 60 * 1000
 
 // WaitArgs are the arguments of a wait queue.

@@ -151,7 +151,8 @@ func (s Slots) leaveToDrain(end int) Slots {
 	return s
 }
 
-// mostGuessed bounds guess.
+// mostGuessed bounds how many claims guess asks about at once. find asks about the rest
+// only if too few of these slots are free.
 const mostGuessed = 64
 
 // guess is begin for a semaphore that probably has n slots. It asks about the last of

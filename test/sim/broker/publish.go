@@ -30,8 +30,8 @@ func readPublish(r reader) *publishing {
 // replyTo is the queue that stands for the answers to its own channel.
 const replyTo = "amq.rabbitmq.reply-to"
 
-// publish routes a message, returns it where it leads nowhere, and confirms it. replyKey is
-// where the channel gets direct replies, "" if it gets none.
+// publish routes a message, returns it where it leads nowhere, and confirms it. replyKey
+// is where the channel gets direct replies, "" if it gets none.
 func (pub *publisher) publish(p *publishing, replyKey string) *exception {
 	release, view := pub.c.engine.options.Release, pub.c.node.view
 	if user := p.properties.userID; user != "" && user != pub.c.user {
