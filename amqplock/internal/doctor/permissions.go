@@ -21,7 +21,6 @@ const (
 	read      = "read"
 )
 
-// defaultExchange is the default exchange in permissions.
 const defaultExchange = "amq.default"
 
 // permissions asks for each permission that a holder or waiter has a use for.

@@ -70,7 +70,6 @@ func (l *Log) Prepare(ctx context.Context) error {
 	return l.explain("write to", err)
 }
 
-// open opens the writer unless it is open.
 func (l *Log) open(ctx context.Context) (*writer, error) {
 	if l.writer != nil && !l.writer.channel.IsClosed() {
 		return l.writer, nil
@@ -95,7 +94,6 @@ func (l *Log) connect(ctx context.Context) (*writer, error) {
 	return l.writer, nil
 }
 
-// close closes the writer if there is one.
 func (l *Log) close() {
 	if l.writer != nil {
 		l.writer.channel.CloseLater()

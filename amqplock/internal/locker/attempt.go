@@ -34,7 +34,6 @@ type attempt struct {
 	size int   // How many slots there are, 0 where they were not counted.
 }
 
-// newAttempt makes an attempt over link.
 func newAttempt(cfg Config, link *wire.Link) *attempt {
 	return &attempt{claims: &claims{
 		cfg: cfg, link: link, checker: newChecker(cfg.Ref, link), held: &collection{},

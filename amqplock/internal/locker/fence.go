@@ -98,7 +98,6 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	}
 }
 
-// fence appends the grant of these slots.
 func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
 	r.holds(slots)
 	granted, err := tail.Grant(ctx, r.grant)

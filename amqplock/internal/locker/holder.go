@@ -23,7 +23,6 @@ type Holder struct {
 	releaseErr error
 }
 
-// newHolder makes a Holder of what c has claimed.
 func newHolder(c *contender) (*Holder, error) {
 	k, err := newKeeper(c.claims)
 	if err != nil {

@@ -189,7 +189,6 @@ func count(
 	return seen, err
 }
 
-// isHeld looks at a mutex.
 func isHeld(
 	ctx context.Context, link *wire.Link, mutex wire.Ref, holds func() (bool, error),
 ) (bool, error) {

@@ -23,7 +23,6 @@ const (
 // table is a field table of the protocol.
 type table map[string]any
 
-// array is a field array.
 type array []any
 
 // writer builds the payload of a frame.
