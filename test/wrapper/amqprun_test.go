@@ -38,17 +38,6 @@ func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 	})
 }
 
-// withProgram prepares a process like start's, of amqprun holding a mutex of this test.
-func withProgram(t *testing.T, options []string, command ...string) *process {
-	t.Helper()
-	path := mustProgram(t)
-	p := prepare(t)
-	p.Path = path
-	p.Args = append(append(append([]string{"amqprun", "--mutex",
-		fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)
-	return p
-}
-
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.
 func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 	t.Parallel()
