@@ -90,8 +90,11 @@ func TestANewcomerWaitsForACrashedRunOnce(t *testing.T) {
 	l := testLog(t)
 	crashed := follow(t, l.at(t, 0), "crashed")
 	crashed.Conn().Abort()
+	testbroker.WaitFor(t, "the broker to have removed the beacon", func() bool {
+		return isDark(deadline(t), l.conn, crashed.beacon.name)
+	})
 	newcomer := follow(t, l.at(t, 0), "newcomer")
-	if took, alive := await(t, newcomer); took < signTime || len(alive) > 0 {
+	if took, alive := await(t, newcomer); took < SignTime || len(alive) > 0 {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 	mustAppend(t, l, end(newcomer.own))
