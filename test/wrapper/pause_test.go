@@ -167,10 +167,13 @@ func TestPauseStopsWhatSomebodyContinues(t *testing.T) {
 	p.awaitPaused(1)
 	p.send(syscall.SIGCONT) // is not passed on
 	p.rests("log")
-	if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	p.goesOn("log")
+	before := p.read("log")
+	eventually(t, func() bool { // amqprun may look just after it
+		if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		return p.read("log") != before
+	}, "the command to be continued")
 	eventually(t, func() bool { return state(leader) == 'T' }, "the leader to stop")
 	l.regain()
 	p.goesOn("log")
