@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,6 +61,9 @@ func (p *process) awaitPaused(n int) {
 // rests fails if a file grows while nothing runs that writes to it.
 func (p *process) rests(names ...string) {
 	p.t.Helper()
+	running := func(pid int) bool { return state(pid) != 'T' }
+	// A process that waits for the disk writes, and then stops.
+	eventually(p.t, func() bool { return !slices.ContainsFunc(p.marked(), running) }, "all to stop")
 	before := make(map[string]string)
 	for _, name := range names {
 		before[name] = p.read(name)
