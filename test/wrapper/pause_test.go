@@ -382,7 +382,7 @@ func TestPauseOutlivesTheLease(t *testing.T) {
 // as always.
 func TestPauseThatIsNoneLeavesTheGrace(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-regain", "nothing", "-guard", "-lease", "2s", "-kill-after", "1s", "--", "sh",
+	p := start(t, "-regain", "nothing", "-guard", "-lease", "7s", "-kill-after", "4s", "--", "sh",
 		"-c", `trap "echo term >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d", got)
