@@ -59,12 +59,13 @@ func TestEndByTheGuardIsALoss(t *testing.T) {
 			t.Parallel()
 			broker := listen(t)
 			options, now := lose(t)
-			options = append(options, "-guard", "-keep", broker.address, "-kill-after", "3s")
+			options = append(options, "-guard", "-keep", broker.address, "-keep-when", "leader",
+				"-kill-after", "3s")
 			if strings.Contains(name, "time") {
-				options = append(options, "-until", "10s", "-stop-after", "1s")
+				options = append(options, "-until", "1m", "-stop-after", "1s")
 			}
-			p := start(t, append(options, "--", "sh", "-c", stubborn+`stubborn env; echo $$ >leader; `+
-				`trap "exit 0" TERM; while :; do sleep 0.01; done`)...)
+			p := start(t, append(options, "--", "sh", "-c", stubborn+`stubborn env; trap "exit 0" TERM; `+
+				`echo $$ >leader; while :; do sleep 0.01; done`)...)
 			leader := p.pid("leader")
 			p.guard()
 			if !strings.Contains(name, "time") {
