@@ -160,7 +160,15 @@ func TestStopSignalComesOnce(t *testing.T) {
 	p := start(t, "-guard", "-lease", "8s", "-kill-after", "3s", "--", os.Args[0], "count-terms",
 		"log")
 	p.await("log", "ready")
-	p.guard()
+	guard := p.guard()
+	// Or it would be the first, where amqprun is half a second late.
+	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p.await("log", "terminated")
+	if err := syscall.Kill(guard, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	p.endsLost()
 	if got := p.read("log"); got != "ready\nterminated\n" {
 		t.Errorf("the command got %q", got)
