@@ -302,12 +302,15 @@ func TestInit(t *testing.T) {
 		wrapper := childOf(p.Process.Pid)
 		// Who looks into a container is no child of its process 1, but what it leaves behind
 		// becomes one.
-		if out, err := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid",
-			"sh", "-c", "(sleep 0.5 >/dev/null 2>&1 &)").CombinedOutput(); err != nil {
+		enter := exec.Command(mustLook(t, "nsenter"), "--target", strconv.Itoa(wrapper), "--pid",
+			"sh", "-c", "(exec >/dev/null 2>&1; until [ -e seen ]; do sleep 0.01; done) &")
+		enter.Dir = p.dir
+		if out, err := enter.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		adopted := func() int { return len(childrenOf(wrapper)) }
 		eventually(t, func() bool { return adopted() > 0 }, "it to get a child")
+		touch(t, p.path("seen"))
 		eventually(t, func() bool { return adopted() == 0 }, "the child to be collected")
 		holder.send(syscall.SIGTERM)
 		if got := p.end(); got != 0 {

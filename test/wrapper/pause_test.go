@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,6 +61,9 @@ func (p *process) awaitPaused(n int) {
 // rests fails if a file grows while nothing runs that writes to it.
 func (p *process) rests(names ...string) {
 	p.t.Helper()
+	running := func(pid int) bool { return state(pid) != 'T' }
+	// A process that waits for the disk writes, and then stops.
+	eventually(p.t, func() bool { return !slices.ContainsFunc(p.marked(), running) }, "all to stop")
 	before := make(map[string]string)
 	for _, name := range names {
 		before[name] = p.read(name)
@@ -167,10 +171,13 @@ func TestPauseStopsWhatSomebodyContinues(t *testing.T) {
 	p.awaitPaused(1)
 	p.send(syscall.SIGCONT) // is not passed on
 	p.rests("log")
-	if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	p.goesOn("log")
+	before := p.read("log")
+	eventually(t, func() bool { // amqprun may look just after it
+		if err := syscall.Kill(-leader, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		return p.read("log") != before
+	}, "the command to be continued")
 	eventually(t, func() bool { return state(leader) == 'T' }, "the leader to stop")
 	l.regain()
 	p.goesOn("log")
@@ -375,7 +382,7 @@ func TestPauseOutlivesTheLease(t *testing.T) {
 // as always.
 func TestPauseThatIsNoneLeavesTheGrace(t *testing.T) {
 	t.Parallel()
-	p := start(t, "-regain", "nothing", "-guard", "-lease", "2s", "-kill-after", "1s", "--", "sh",
+	p := start(t, "-regain", "nothing", "-guard", "-lease", "7s", "-kill-after", "4s", "--", "sh",
 		"-c", `trap "echo term >>log; exit" TERM; echo ready >>log; while :; do sleep 0.01; done`)
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d", got)

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// signTime is how long a newcomer waits for a sign of life. A holder that is alive gives
+// SignTime is how long a newcomer waits for a sign of life. A holder that is alive gives
 // it within milliseconds, unless the nodes of its cluster have just lost each other. It
 // is long enough for a busy machine, and a crash costs it.
-const signTime = 500 * time.Millisecond
+const SignTime = 500 * time.Millisecond
 
 // mostSeconds bounds for how long a record, which anybody may have written, makes others
 // wait. It is the hour of locker.MaxRegain.
@@ -19,13 +19,13 @@ const mostSeconds = 3600
 // alive for each run that is alive, or may be; an error of that ends the wait.
 //
 // It waits for the ends of those that give a sign of life, or until the time is over that
-// they have named. It waits for signTime for those that do not, and for up to patience
-// if their beacons are not dark. The error is a *SupersededError if our slot is granted
-// again meanwhile.
+// they have named. It waits for the time sign for those that do not, and for up to
+// patience if their beacons are not dark. The error is a *SupersededError if our slot is
+// granted again meanwhile.
 func (f *Follower) AwaitRivals(
-	ctx context.Context, patience time.Duration, alive func(whose string) error,
+	ctx context.Context, sign, patience time.Duration, alive func(whose string) error,
 ) (waited bool, err error) {
-	w := newRivalry(f.known.open.rivals(&f.own), time.Now())
+	w := newRivalry(f.known.open.rivals(&f.own), time.Now(), sign)
 	for ; len(w) > 0; waited = true {
 		whose, err := f.awaitRival(ctx, w, patience)
 		if err == nil && whose != "" {
@@ -79,17 +79,17 @@ type rival struct {
 	looked bool      // its beacon was not dark
 }
 
-func newRivalry(list []OpenGrant, now time.Time) rivalry {
+func newRivalry(list []OpenGrant, now time.Time, sign time.Duration) rivalry {
 	w := rivalry{}
 	for _, one := range list {
-		w[one.ID] = &rival{beacon: one.Beacon, until: now.Add(signTime)}
+		w[one.ID] = &rival{beacon: one.Beacon, until: now.Add(sign)}
 	}
 	return w
 }
 
 // next is when to look again if nothing more is read.
 func (w rivalry) next(now time.Time) time.Time {
-	first := now.Add(signTime)
+	first := now.Add(SignTime)
 	for _, r := range w {
 		if r.until.Before(first) {
 			first = r.until
@@ -126,7 +126,7 @@ func (w rivalry) heed(record *Record, now time.Time) (first bool) {
 		delete(w, record.ID)
 	case record.Type == TypeAlive:
 		named := time.Duration(min(record.Seconds, mostSeconds) * float64(time.Second))
-		r.until = now.Add(max(named, signTime))
+		r.until = now.Add(max(named, SignTime))
 		first, r.alive = !r.alive, true
 	}
 	return first

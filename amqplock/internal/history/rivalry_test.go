@@ -20,7 +20,8 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	begun := time.Now()
 	const patience = 20 * time.Second
 	after := func(d time.Duration) time.Time { return begun.Add(d) }
-	w := newRivalry([]OpenGrant{{ID: "a", Beacon: "a"}, {ID: "b"}, {ID: "c", Beacon: "c"}}, begun)
+	list := []OpenGrant{{ID: "a", Beacon: "a"}, {ID: "b"}, {ID: "c", Beacon: "c"}}
+	w := newRivalry(list, begun, SignTime)
 	looked := ""
 	// expire has the time pass, and checks who is left.
 	expire := func(when time.Duration, doubtful bool, left string) {
@@ -36,15 +37,15 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	sign := func(id string, seconds float64) *Record {
 		return &Record{Type: TypeAlive, ID: id, Seconds: seconds}
 	}
-	if next := w.next(after(signTime / 2)); !next.Equal(after(signTime)) {
+	if next := w.next(after(SignTime / 2)); !next.Equal(after(SignTime)) {
 		t.Errorf("it looks at %s", next.Sub(begun))
 	}
-	expire(signTime-1, false, "abc")
+	expire(SignTime-1, false, "abc")
 	if w.heed(sign("unrelated", 20), begun) || w.heed(&Record{Type: TypeGrant, ID: "a"}, begun) {
 		t.Error("that was no sign of life of a rival")
 	}
-	expire(signTime, true, "a") // b has no beacon, and that of c is dark
-	expire(signTime+patience-1, false, "a")
+	expire(SignTime, true, "a") // b has no beacon, and that of c is dark
+	expire(SignTime+patience-1, false, "a")
 	if strings.Count(looked, "a") != 1 || strings.Count(looked, "c") != 1 {
 		t.Errorf("it has looked at %s", looked)
 	}
@@ -54,7 +55,7 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 	expire(patience+30*time.Second-1, false, "a")
 	expire(patience+30*time.Second, false, "")
 
-	w = newRivalry([]OpenGrant{{ID: "a"}, {ID: "b"}}, begun)
+	w = newRivalry([]OpenGrant{{ID: "a"}, {ID: "b"}}, begun, SignTime)
 	w.heed(sign("b", 1e300), begun)
 	w.heed(&Record{Type: TypeEnd, ID: "a"}, begun)
 	expire(mostSeconds*time.Second-1, false, "b")
@@ -65,14 +66,22 @@ func TestANewcomerWaitsForThoseThatMayBeAlive(t *testing.T) {
 }
 
 // patience is for a run that does not answer.
-const patience = 3 * signTime
+const patience = 3 * SignTime
 
 // await waits for the rivals, and returns for how long, 0 if it did not wait, and who has
 // given a sign of life.
 func await(t *testing.T, f *Follower) (took time.Duration, alive []string) {
 	t.Helper()
+	return awaitSign(t, f, SignTime)
+}
+
+// awaitSign is await with another time for the sign of life.
+func awaitSign(
+	t *testing.T, f *Follower, sign time.Duration,
+) (took time.Duration, alive []string) {
+	t.Helper()
 	begun := time.Now()
-	waited, err := f.AwaitRivals(deadline(t), patience, func(whose string) error {
+	waited, err := f.AwaitRivals(deadline(t), sign, patience, func(whose string) error {
 		alive = append(alive, whose)
 		return nil
 	})
@@ -90,8 +99,11 @@ func TestANewcomerWaitsForACrashedRunOnce(t *testing.T) {
 	l := testLog(t)
 	crashed := follow(t, l.at(t, 0), "crashed")
 	crashed.Conn().Abort()
+	testbroker.WaitFor(t, "the broker to have removed the beacon", func() bool {
+		return isDark(deadline(t), l.conn, crashed.beacon.name)
+	})
 	newcomer := follow(t, l.at(t, 0), "newcomer")
-	if took, alive := await(t, newcomer); took < signTime || len(alive) > 0 {
+	if took, alive := await(t, newcomer); took < SignTime || len(alive) > 0 {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 	mustAppend(t, l, end(newcomer.own))
@@ -109,7 +121,7 @@ func TestANewcomerWaitsLongerForOneThatIsConnected(t *testing.T) {
 	l := testLog(t)
 	follow(t, l.at(t, 0), "stopped")
 	took, alive := await(t, follow(t, l.at(t, 0), "newcomer"))
-	if took < signTime+patience || len(alive) != 1 || alive[0] != "a run that does not answer" {
+	if took < SignTime+patience || len(alive) != 1 || alive[0] != "a run that does not answer" {
 		t.Errorf("it took %s, alive are %v", took, alive)
 	}
 }
@@ -123,7 +135,7 @@ func TestANewcomerOfAnotherSlotDoesNotWait(t *testing.T) {
 	if took, _ := await(t, follow(t, l, "b", 2)); took > 0 {
 		t.Errorf("it took %s", took)
 	}
-	if took, _ := await(t, follow(t, l, "c", 2, 1)); took < signTime {
+	if took, _ := await(t, follow(t, l, "c", 2, 1)); took < SignTime {
 		t.Errorf("it took %s", took)
 	}
 }
@@ -133,8 +145,7 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 	l := testLog(t)
 	holder := follow(t, l, "holder")
 	newcomer := follow(t, l.at(t, 0), "newcomer")
-	signed := make(chan error, 1)
-	const work = 2 * signTime
+	signed, ended := make(chan error, 1), make(chan time.Time, 1)
 	go func() {
 		r, err := holder.Next(deadline(t))
 		for err == nil && !holder.Supersedes(r) {
@@ -144,16 +155,18 @@ func TestANewcomerWaitsForTheEndOfALiveRun(t *testing.T) {
 			err = holder.Sign(deadline(t), time.Hour)
 		}
 		if signed <- err; err == nil {
-			<-time.After(work)
+			<-time.After(2 * SignTime)
+			ended <- time.Now()
 			_ = l.Append(deadline(t), end(holder.own))
 		}
 	}()
-	took, alive := await(t, newcomer)
+	_, alive := awaitSign(t, newcomer, testbroker.Patience)
+	over := time.Now()
 	if err := <-signed; err != nil {
 		t.Fatal(err)
 	}
-	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || took < work {
-		t.Errorf("it took %s, alive are %v", took, alive)
+	if len(alive) != 1 || alive[0] != "a run of somebody unknown" || over.Before(<-ended) {
+		t.Errorf("alive are %v, or it did not wait for the end", alive)
 	}
 }
 
@@ -163,7 +176,7 @@ func TestANewcomerGivesUpForANewerOne(t *testing.T) {
 	follow(t, l, "holder")
 	newcomer := follow(t, l.at(t, 0), "newcomer")
 	follow(t, l.at(t, 0), "newest")
-	_, err := newcomer.AwaitRivals(deadline(t), patience, nil)
+	_, err := newcomer.AwaitRivals(deadline(t), testbroker.Patience, patience, nil)
 	if newer := (*SupersededError)(nil); !errors.As(err, &newer) || newer.By.ID != "newest" {
 		t.Errorf("got %v", err)
 	}
@@ -176,7 +189,8 @@ func TestTheEndOfAContextEndsTheWait(t *testing.T) {
 	newcomer := follow(t, l.at(t, 0), "newcomer")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if _, err := newcomer.AwaitRivals(ctx, patience, nil); !errors.Is(err, context.DeadlineExceeded) {
+	_, err := newcomer.AwaitRivals(ctx, SignTime, patience, nil)
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -193,7 +207,7 @@ func TestASignOfLifeThatIsThereIsNotLate(t *testing.T) {
 	there := make(chan amqp.Delivery, 1)
 	there <- testbroker.Receive(t, "the sign of life", newcomer.messages)
 	newcomer.messages = there
-	w := newRivalry([]OpenGrant{{ID: "holder"}}, time.Now().Add(-time.Hour))
+	w := newRivalry([]OpenGrant{{ID: "holder"}}, time.Now().Add(-time.Hour), SignTime)
 	whose, err := newcomer.awaitRival(deadline(t), w, 0)
 	if err != nil || whose == "" || w["holder"] == nil || !w["holder"].alive {
 		t.Errorf("alive is %q, %v", whose, err)

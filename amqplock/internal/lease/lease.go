@@ -73,6 +73,12 @@ func earlier(a, b Proof) int { return cmp.Compare(a.Sent, b.Sent) }
 func (l *Lease) Until() time.Duration  { return End(l.Oldest().Sent, l.heartbeat) }
 func (l *Lease) StopAt() time.Duration { return l.Until() - l.stopTime }
 
+// Ends are StopAt and Until of one instant.
+func (l *Lease) Ends() (stopAt, until time.Duration) {
+	until = l.Until()
+	return until - l.stopTime, until
+}
+
 // Heartbeat is T.
 func (l *Lease) Heartbeat() time.Duration { return l.heartbeat }
 

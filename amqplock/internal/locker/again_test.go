@@ -44,7 +44,7 @@ func TestSlotRemovedBetweenCheckAndGrant(t *testing.T) {
 		if lock != nil {
 			_ = lock.Release(t.Context())
 		}
-		if held := wire.HeldQueue(cfg.Name, 1); p.queues[held] != nil {
+		if held := wire.HeldQueue(cfg.Name, 1); p.owned(held) {
 			t.Errorf("%s is still held", held)
 		}
 	})

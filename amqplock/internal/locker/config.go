@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
@@ -65,6 +66,8 @@ type Config struct {
 	look time.Duration
 	// rearm is after how long the last will is published anew. 0 means rearmAfter.
 	rearm time.Duration
+	// sign is how long a rival may take for a sign of life. 0 means history.SignTime.
+	sign time.Duration
 }
 
 // WithClock is c with another clock than that of the kernel, for simulations.
@@ -104,6 +107,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.retry, waitq.FirstRetry)
 	setDefault(&c.look, waitq.LookEvery)
 	setDefault(&c.rearm, rearmAfter)
+	setDefault(&c.sign, history.SignTime)
 	setDefault(&c.runID, rand.Text())
 	if c.clock == nil {
 		c.clock = lease.BootClock{}

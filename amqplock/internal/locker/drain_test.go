@@ -119,12 +119,16 @@ func TestDrainTo(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupted := make(chan error)
 	go func() { interrupted <- drainTo(ctx, 1) }()
-	mark := testSession(t, cfg)
-	marked := func() bool {
-		missing, err := mark.Missing(t.Context(), wire.DrainTarget(cfg.Name))
-		return err == nil && !missing
+	look := testSession(t, cfg)
+	is := func(queue string) bool {
+		missing, err := look.Missing(t.Context(), queue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !missing
 	}
-	waitFor(t, "the drain has begun", marked)
+	target, mark := wire.DrainTarget(cfg.Name), wire.DrainQueue(cfg.Name)
+	waitFor(t, "the drain has begun", func() bool { return is(target) })
 	if err := drainTo(t.Context(), 1); !errors.Is(err, fault.ErrNotAcquired) {
 		t.Errorf("a second drain: %v, want ErrNotAcquired", err)
 	}
@@ -132,10 +136,10 @@ func TestDrainTo(t *testing.T) {
 	if err := <-interrupted; !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
-	waitFor(t, "the drain has left no mark", func() bool { return !marked() })
+	waitFor(t, "the drain has left no mark", func() bool { return !is(target) && !is(mark) })
 	resumed := make(chan error)
 	go func() { resumed <- drainTo(t.Context(), 1) }()
-	waitFor(t, "the drain goes on", marked)
+	waitFor(t, "the drain goes on", func() bool { return is(target) })
 	if err := lock.Context().Err(); err != nil {
 		t.Errorf("the holder has lost its slots: %v", err)
 	}

@@ -34,7 +34,7 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 		}
 	}()
 	lease := 2 * c.link.Lock.Config.Heartbeat
-	waited, err = c.log.follower.AwaitRivals(ctx, lease, func(whose string) error {
+	waited, err = c.log.follower.AwaitRivals(ctx, c.cfg.sign, lease, func(whose string) error {
 		c.busy = &fault.Error{
 			Kind: fault.ErrBusy, Text: fmt.Sprintf("it was granted twice: %s may have it still", whose),
 		}

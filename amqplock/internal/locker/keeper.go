@@ -255,7 +255,7 @@ func (k *keeper) renewed() {
 	k.renewing.Lock()
 	defer k.renewing.Unlock()
 	if k.onRenew != nil {
-		k.onRenew(k.lease.StopAt(), k.lease.Until())
+		k.onRenew(k.lease.Ends())
 	}
 }
 

@@ -70,7 +70,7 @@ func TestSemaphoreHasItsSlots(t *testing.T) {
 func TestWaitersAreServedInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.retry = time.Hour // hints alone
+	cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
 	holder := mustAcquire(t, cfg)
 	order := make(chan int, 5)
 	for i := range 5 {

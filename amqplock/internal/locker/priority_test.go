@@ -138,7 +138,7 @@ func TestWaiterThatStepsBackKeepsItsPlace(t *testing.T) {
 func TestWaiterBehindAFrozenOneDoesNotOvertakeAHigherOne(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.look = time.Second // which an answer may take
+	cfg.look = 2 * time.Second // which an answer may take
 	holder := mustAcquire(t, cfg)
 	joinQueue(t, cfg.Name) // and acknowledges nothing
 	granted := make(chan int, 3)

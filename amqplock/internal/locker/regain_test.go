@@ -12,6 +12,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -200,7 +201,7 @@ func TestWaiterAtAnotherNode(t *testing.T) {
 		if err := lock.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(testbroker.Patience):
 		t.Error("it asks the one node for ever")
 	}
 }

@@ -18,7 +18,7 @@ import (
 func TestOnWaiting(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Mutex)
-	cfg.retry = time.Hour
+	cfg.retry, cfg.look = time.Hour, time.Hour // or the second overtakes a first that is slow
 	holder := mustAcquire(t, cfg)
 	waiters := make(chan *Holder, 2)
 	var reports [2]chan waitq.Waiting

@@ -121,52 +121,53 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 	}
 }
 
-// The same where the slot came free without a hint, just before the time was over.
+// The same where the slot came free without a hint, just before the time was over. The
+// last try then has a second.
 func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig(t, wire.Semaphore)
-	cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
-	other := holdAll(t, cfg, 2)
-	ctx, end := context.WithCancelCause(t.Context())
-	defer end(nil)
-	last := make(chan *Holder, 1)
-	go func() {
-		lock, err := Acquire(ctx, cfg)
-		if err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		b := broker.New(broker.Options{})
+		t.Cleanup(b.Close)
+		cfg := Config{
+			Broker: wire.Broker{Dial: b.DialContext}, Ref: wire.Ref{Kind: wire.Semaphore, Name: "x"},
+			StopTime: 5 * time.Second, clock: &bubbleClock{start: time.Now()},
+			retry: time.Hour, look: time.Hour, // hints alone
+		}
+		other := holdAll(t, cfg, 2)
+		ctx, end := context.WithCancelCause(t.Context())
+		defer end(nil)
+		last := make(chan *Holder, 1)
+		go func() {
+			lock, err := Acquire(ctx, cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			last <- lock
+		}()
+		pass(2 * time.Second)
+		next := takeLater(t, cfg)
+		pass(2 * time.Second)
+		for slot := range 2 {
+			if err := other.Requests.Remove(wire.HeldQueue(cfg.Name, slot+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end(context.DeadlineExceeded)
+		holder := <-last
+		if holder == nil {
+			return
+		}
+		lock := testbroker.Receive(t, "service of the next waiter, by a hint", next)
+		if lock == nil {
+			return
+		}
+		if err := lock.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
-		last <- lock
-	}()
-	awaitWaiters(t, cfg.Name, 1)
-	next := make(chan *Holder, 1)
-	go func() {
-		lock, err := Acquire(t.Context(), cfg)
-		if err != nil {
+		if err := holder.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
-		next <- lock
-	}()
-	awaitWaiters(t, cfg.Name, 2)
-	for slot := range 2 {
-		if err := other.Requests.Remove(wire.HeldQueue(cfg.Name, slot+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	end(context.DeadlineExceeded)
-	holder := <-last
-	if holder == nil {
-		return
-	}
-	lock := testbroker.Receive(t, "service of the next waiter, by a hint", next)
-	if lock == nil {
-		return
-	}
-	if err := lock.Release(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := holder.Release(t.Context()); err != nil {
-		t.Error(err)
-	}
+	})
 }
 
 // A waiter that has heard nothing for long has the first waiter try, and does not try
