@@ -133,6 +133,7 @@ secret_file() { # NAME CONTENTS
   export -n AMQPRUN_URL
   start_bg amqprun -v --url "$NOWHERE" --url="$at" --mutex "$LOCK" sh -c 'env >env; echo ready; exec sleep 600' "$at"
   wait_until 20 file_has bg.1.out ready
+  wait_until 20 pgrep -P "$bg_pid" sleep # until then the arguments of sh show the URL
   # The rest of the command line is as it was.
   tr '\0' ' ' <"/proc/$bg_pid/cmdline" >cmdline
   file_has cmdline "amqprun -v --url amqp://user:x+@127\.0\.0\.1:1/ --url=amqp://shown-$LOCK:x+@127\.0\.0\.1:[0-9]+/ --mutex $LOCK sh -c env >env; "
