@@ -265,7 +265,12 @@ teardown() {
 }
 
 @test "a lock for a reader that has gone is released" {
-  sh -c 'amqprun hold --mutex "$1" --for "$2" | :' - "$LOCK" $$
+  mkfifo pipe
+  exec {both}<>pipe
+  exec {writer}>pipe
+  exec {both}>&- # which was the reader
+  sane_run -125 bash -c 'exec amqprun hold --mutex "$1" --for "$2" >&"$3"' - "$LOCK" $$ "$writer"
+  exec {writer}>&-
   wait_until 10 no_keeper
   is_free
 }
