@@ -36,11 +36,13 @@ func TestSocket(t *testing.T) {
 	if a, err := Release(s.Path); err != nil || a.Lost != "why" {
 		t.Errorf("released: %+v, %v", a, err)
 	}
-	s.Close(false)
-	<-served
-	if _, err := Release(s.Path); !errors.Is(err, ErrNone) {
-		t.Errorf("after the end: %v", err)
+	for _, when := range []string{"after the answer", "after the end"} {
+		if _, err := Release(s.Path); !errors.Is(err, ErrNone) {
+			t.Errorf("%s: %v", when, err)
+		}
+		s.Close(false)
 	}
+	<-served
 }
 
 // TestLogout: it removes XDG_RUNTIME_DIR, and the script may go on.

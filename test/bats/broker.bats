@@ -70,9 +70,11 @@ members() { # NAME: the processes of that node
 }
 
 @test "start lets go of every descriptor of its caller" {
+  # A process may have ended by now, as df which the node runs now and then, or close a file meanwhile.
   for process in $(members one); do
-    sane_run -0 find "${process%/environ}/fd" -lname "*/inherited"
-    [ -z "$output" ]
+    run readlink "${process%/environ}"/fd/*
+    [[ -n $output || ! -e $process ]]
+    [[ $output != */inherited* ]]
   done
 }
 

@@ -64,6 +64,11 @@ file_lines() { [[ -e $1 && $(wc -l <"$1") -ge $2 ]]; }          # FILE COUNT
 is_gone() { ! kill -0 "$1" 2>/dev/null || is_zombie "$1"; }     # PID
 is_zombie() { [[ $(ps -o stat= -p "$1" 2>/dev/null) == Z* ]]; } # PID
 
+# Succeeds if that process of this shell runs. Its number alone does not say so. The tests start hundreds
+# of processes a second, and after a minute or two another one may have the number.
+runs() { [[ $'\n'$(jobs -pr)$'\n' == *$'\n'"$1"$'\n'* ]]; } # PID
+has_ended() { ! runs "$1"; }                                # PID
+
 # Starts a command in the background. Its process id is in $bg_pid, its output in bg.N.out and bg.N.err;
 # N counts from 1. Bats waits for everybody who has descriptor 3. A shell without job control starts
 # background commands that ignore INT and QUIT.
@@ -76,7 +81,7 @@ start_bg() { # COMMAND...
 
 # Waits for a command of start_bg and sets $status. The deadline ends a test that would hang.
 wait_bg() { # SECONDS PID
-  wait_until "$1" is_gone "$2" || return
+  wait_until "$1" has_ended "$2" || return
   status=0
   wait "$2" || status=$?
 }
@@ -84,9 +89,10 @@ wait_bg() { # SECONDS PID
 end_background() {
   local pid
   for pid in ${BACKGROUND[@]+"${BACKGROUND[@]}"}; do
+    runs "$pid" || continue
     kill -CONT "$pid" 2>/dev/null || continue
     kill -TERM "$pid" 2>/dev/null || continue
-    wait_until 10 is_gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
+    wait_until 10 has_ended "$pid" || kill -KILL "$pid" 2>/dev/null || true
   done
 }
 

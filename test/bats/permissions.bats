@@ -127,7 +127,7 @@ denied() { # USER PATTERN ARGUMENT...
     wait_bg 20 "$pid"
     [ "$status" -eq 76 ]
   done
-  as operator sane_run -0 amqprun check --mutex "$LOCK"
+  as operator wait_until 20 amqprun check --mutex "$LOCK" # the broker has to see that the connection has ended
 }
 
 all_are_seen() {

@@ -74,6 +74,7 @@ reported() { # FIELD=VALUE | FIELD~PATTERN | FIELD...
     wait_bg 20 "$bg_pid"
     [ "$status" -eq "${signal#*:}" ]
     reported 'result="interrupted"' "exit_status=$status" "error=\"SIG${signal%:*} while waiting for the lock\""
+    foreign line "$LOCK" 0 # or the broker still counts it when the next one comes
   done
 }
 

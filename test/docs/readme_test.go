@@ -25,15 +25,22 @@ func commands(t *testing.T, heading, begin string) []string {
 	return lines
 }
 
-// TestReadmeThirtySeconds runs the first commands of a newcomer, with a shorter sleep.
+// TestReadmeThirtySeconds runs the first commands of a newcomer. Where they let time pass,
+// the test waits for what is to happen in it.
 func TestReadmeThirtySeconds(t *testing.T) {
 	s := open(t, true)
 	_, section, _ := strings.Cut(read(t, "README.md"), "\n    export AMQPRUN_URL=")
 	script, _, _ := strings.Cut("export AMQPRUN_URL="+section, "\n\n")
-	if !strings.Contains(script, " sleep 10 &\n") || !strings.Contains(script, `echo "my turn"`) {
+	if !strings.Contains(script, " sleep 10 &\n") || !strings.Contains(script, `echo "my turn"`) ||
+		!strings.Contains(script, " sleep 1; amqprun status\n") {
 		t.Fatalf("not the lines that are meant here:\n%s", script)
 	}
-	script = strings.Replace(s.here(script), "sleep 10", "sh -c 'sleep 2; echo first'", 1)
+	script = strings.NewReplacer(
+		"sleep 10",
+		`sh -c 'until amqprun status --mutex hello | grep -q "1 waiting"; do :; done; echo first'`,
+		"sleep 1; amqprun status",
+		`until amqprun status >shown && grep -q "^mutex .hello.: held$" shown; do :; done; cat shown`,
+	).Replace(s.here(script))
 	r := s.start(nil, "sh", "-e", "-c", script).ends(0)
 	said := r.out.String()
 	if !strings.HasPrefix(said, "mutex \"hello\": held\n") ||

@@ -355,13 +355,13 @@ func TestPauseThatCannotStopAllKills(t *testing.T) {
 }
 
 // TestPauseOutlivesTheLease: neither amqprun nor its guard ends a paused command when the
-// lease is over, nor when the broker closes the connection. Without a grace the guard
-// leaves amqprun the time to pause.
+// lease is over, nor when the broker closes the connection. From then on the guard leaves
+// amqprun the grace to pause: three seconds, for a busy machine.
 func TestPauseOutlivesTheLease(t *testing.T) {
 	t.Parallel()
 	broker := listen(t)
 	l := newPausable(t)
-	p := l.start([]string{"-keep", broker.address, "-kill-after", "0s", "-until", "3s"}, "sh", "-c",
+	p := l.start([]string{"-keep", broker.address, "-kill-after", "3s", "-until", "3s"}, "sh", "-c",
 		`echo $$ >pid; `+looping("log"))
 	leader := p.pid("pid")
 	p.goesOn("log")
@@ -370,7 +370,7 @@ func TestPauseOutlivesTheLease(t *testing.T) {
 	l.pause()
 	p.awaitPaused(1)
 	broker.awaitClosed(t) // the lock could not be regained before
-	passes(3 * time.Second)
+	passes(3500 * time.Millisecond)
 	if !alive(leader) {
 		t.Fatal("the guard has killed the command")
 	}
