@@ -3,8 +3,10 @@ package locker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -184,7 +186,8 @@ func (r *recorder) append(ctx context.Context, link *wire.Link, record history.R
 			return err
 		}
 		err := r.log.Append(ctx, record)
-		if err == nil || !link.Publish().IsClosed() || wire.Pause(ctx, retryPause) != nil {
+		if err == nil || !link.Publish().IsClosed() || errors.Is(err, fault.ErrNotALock) ||
+			wire.Pause(ctx, retryPause) != nil {
 			return err
 		}
 	}
