@@ -74,7 +74,7 @@ func (s *stream) explain(doing string, err error) error {
 	case isWithoutReplica(err):
 		refusal.Kind = fault.ErrUnreachable
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
-	case code == amqp.PreconditionFailed && isWithoutStreams(err):
+	case isWithoutStreams(err):
 		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
 	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
 		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
@@ -85,9 +85,16 @@ func (s *stream) explain(doing string, err error) error {
 	return refusal
 }
 
+// isWithoutStreams is how RabbitMQ answers before 3.9 (406), and with that feature flag
+// off (541).
 func isWithoutStreams(err error) bool {
-	return strings.Contains(err.Error(), "invalid arg 'x-queue-type'") ||
-		strings.Contains(err.Error(), "feature flag")
+	switch wire.Code(err) {
+	case amqp.PreconditionFailed:
+		return strings.Contains(err.Error(), "invalid arg 'x-queue-type'")
+	case amqp.InternalError:
+		return strings.Contains(err.Error(), "feature flag is disabled")
+	}
+	return false
 }
 
 // concerns reports whether an entry is a grant or an end of this lock: a mutex and a

@@ -2,8 +2,10 @@ package locker
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -33,7 +35,8 @@ func (w *logWriter) append(ctx context.Context, link *wire.Link, record history.
 			return err
 		}
 		err := w.log.Append(ctx, record)
-		if err == nil || !link.Publish().IsClosed() || wire.Pause(ctx, retryPause) != nil {
+		if err == nil || !link.Publish().IsClosed() || errors.Is(err, fault.ErrNotALock) ||
+			wire.Pause(ctx, retryPause) != nil {
 			return err
 		}
 	}

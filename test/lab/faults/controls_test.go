@@ -14,6 +14,8 @@ func TestControls(t *testing.T) {
 		{"has no lease", "TestSilence/black_hole_both_ways/mutex", "commands overlapped for"},
 		{"has a guard that knows no lease", "TestStopped/mutex", "commands overlapped for"},
 		{"takes its tokens from its clock", "TestTokens/mutex", "not those of a fenced lock"},
+		{"believes its own clock", "TestTokensUnderLoad", "not those of a fenced lock"},
+		{"counts --once by its own clock", "TestOnceOfThreeHosts", "runs, statuses"},
 		{"publishes on the lock connection", "TestAlarms", "did not keep the lock"},
 	} {
 		t.Run(c.weakness, func(t *testing.T) {

@@ -11,24 +11,30 @@ import (
 	"github.com/amqprun/amqprun/test/lab/rig"
 )
 
-// Three hosts start the same job within two seconds. One of them runs it. Where that run
-// is killed with its amqprun, or fails, exactly one other runs it once more.
+// Three hosts, whose wall clocks differ, start the same job within two seconds. One of
+// them runs it. Where that run is killed with its amqprun, or fails, exactly one other
+// runs it once more.
 func TestOnceOfThreeHosts(t *testing.T) {
 	t.Parallel()
+	rig.NeedClocks(t)
 	broker, random := rig.TheBroker(t), rig.Random(t)
 	drawn := func() time.Duration { return time.Duration(random.Int64N(int64(2 * time.Second))) }
 	for round := range rig.Faults(t) {
 		fault := []string{"", "killed", "failed"}[round%3]
 		delays := []time.Duration{0, drawn(), drawn()}
 		slices.Sort(delays)
+		ahead := []time.Duration{0, -90 * time.Second, 24 * time.Hour}
+		if round/3%2 > 0 {
+			slices.Reverse(ahead)
+		}
 		t.Run(fmt.Sprint(round, fault), func(t *testing.T) {
 			t.Parallel()
-			onceOfThree(t, broker, fault, delays)
+			onceOfThree(t, broker, fault, delays, ahead)
 		})
 	}
 }
 
-func onceOfThree(t *testing.T, broker *rig.Broker, fault string, delays []time.Duration) {
+func onceOfThree(t *testing.T, broker *rig.Broker, fault string, delays, ahead []time.Duration) {
 	t.Helper()
 	lock, hosts, begun := rig.NewLock(t, 0), map[string]*rig.Contender{}, rig.Now()
 	length, runs, want := "1s", 1, []int{0, 75, 75}
@@ -38,7 +44,8 @@ func onceOfThree(t *testing.T, broker *rig.Broker, fault string, delays []time.D
 	for i, delay := range delays {
 		rig.Pass(delay - (rig.Now() - begun))
 		id := fmt.Sprint("host-", i)
-		hosts[id] = lock.Start(id, broker.URL, "--once", "1h", "--wait", "80", "--", "-for", length)
+		hosts[id] = lock.StartWrong(ahead[i], id, broker.URL,
+			"--once", "1h", "--wait", "80", "--", "-for", length)
 	}
 	await := func(n int) oracle.Run {
 		rig.WaitFor(t, rig.Patience, fmt.Sprint("run ", n), func() bool {

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"math/rand/v2"
-	"net"
 	"syscall"
 	"testing"
 
@@ -15,17 +14,8 @@ func TestPausedCommandsGoOn(t *testing.T) {
 	t.Parallel()
 	broker := rig.NewBroker(t)
 	again := func(s syscall.Signal) func(*testing.T, *rand.Rand) int {
-		return func(t *testing.T, _ *rand.Rand) int {
-			broker.Signal(s)
-			broker.Restart()
-			rig.WaitFor(t, rig.Patience, "the broker is back", func() bool {
-				conn, err := net.Dial("tcp", broker.Address())
-				if err != nil {
-					return false
-				}
-				_ = conn.Close()
-				return true
-			})
+		return func(*testing.T, *rand.Rand) int {
+			broker.Bounce(s)
 			return 1
 		}
 	}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
@@ -34,4 +35,19 @@ func TestTokens(t *testing.T) {
 		inTurn()
 		lock.Verdict(0)
 	})
+}
+
+// The broker is killed under load, and the history is deleted. Three slots are held at
+// once, and the clocks of the contenders are up to two hours apart.
+func TestTokensUnderLoad(t *testing.T) {
+	t.Parallel()
+	broker := rig.NewBroker(t)
+	(&rig.Tokens{
+		Lock: rig.NewLock(t, 3).Fence(),
+		URLs: []string{broker.URL},
+		Faults: []rig.Fault{{Name: "death", Strike: func(*testing.T, *rand.Rand) int {
+			broker.Bounce(syscall.SIGKILL)
+			return 1
+		}}},
+	}).Run()
 }

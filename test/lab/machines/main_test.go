@@ -13,7 +13,6 @@ func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
 
 // Without one of its precautions amqprun must be caught.
 func TestControls(t *testing.T) {
-	t.Setenv("AMQPRUN_LAB_FAULTS", "3")
 	for _, c := range []struct{ weakness, test, complaint string }{
 		{"has a clock that stops with its machine", "TestSuspended", "the command went on"},
 		{"counts --once by its own clock", "TestOnceOfThreeMachines", "runs, statuses"},

@@ -31,8 +31,9 @@ type Run struct {
 
 // History is what all runs of one lock left behind.
 type History struct {
-	Runs []Run // in the order of their starts
-	dir  string
+	Runs  []Run          // in the order of their starts
+	index map[string]int // of a run in Runs, by its ID
+	dir   string
 }
 
 // Read reads the journal in dir. A journal that does not exist is an empty one.
@@ -41,18 +42,17 @@ func Read(dir string) (*History, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	h := &History{dir: dir}
-	index := map[string]int{}
+	h := &History{dir: dir, index: map[string]int{}}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
-		if err := h.read(lines.Text(), index); err != nil {
+		if err := h.read(lines.Text()); err != nil {
 			return nil, err
 		}
 	}
 	return h, lines.Err()
 }
 
-func (h *History) read(line string, index map[string]int) error {
+func (h *History) read(line string) error {
 	var kind, id, word, token string
 	var slot int
 	var at time.Duration
@@ -60,13 +60,13 @@ func (h *History) read(line string, index map[string]int) error {
 	if n < 4 {
 		return fmt.Errorf("journal line %q: %w", line, err)
 	}
-	i, known := index[id]
+	i, known := h.index[id]
 	if known == (kind == "start") {
 		return fmt.Errorf("journal line %q: started twice, or never", line)
 	}
 	if !known {
 		i = len(h.Runs)
-		index[id] = i
+		h.index[id] = i
 		h.Runs = append(h.Runs, Run{ID: id, Slot: slot, Start: at})
 	}
 	r := &h.Runs[i]
@@ -92,10 +92,8 @@ func (h *History) read(line string, index map[string]int) error {
 
 // Find returns the run with that id, or nil.
 func (h *History) Find(id string) *Run {
-	for i := range h.Runs {
-		if h.Runs[i].ID == id {
-			return &h.Runs[i]
-		}
+	if i, ok := h.index[id]; ok {
+		return &h.Runs[i]
 	}
 	return nil
 }

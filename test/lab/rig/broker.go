@@ -2,6 +2,7 @@ package rig
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -152,6 +153,22 @@ func (b *Broker) Restart() {
 		0o600); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// Bounce sends a signal to the node, which ends it, and starts it again. It returns when
+// the node accepts connections.
+func (b *Broker) Bounce(s syscall.Signal) {
+	b.t.Helper()
+	b.Signal(s)
+	b.Restart()
+	WaitFor(b.t, Patience, "the broker is back", func() bool {
+		conn, err := net.Dial("tcp", b.Address())
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
+		return true
+	})
 }
 
 func (b *Broker) epmdEnvironment() []string {

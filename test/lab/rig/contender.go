@@ -155,6 +155,15 @@ type message struct {
 // "--", then those of the canary.
 func (l *Lock) Start(id, url string, options ...string) *Contender {
 	l.t.Helper()
+	program := amqprun
+	if strings.HasPrefix(id, Holder) {
+		program = holder
+	}
+	return l.start(id, url, program, l.arguments(id, options)...)
+}
+
+// arguments are those of amqprun.
+func (l *Lock) arguments(id string, options []string) []string {
 	args := append(append(timings(), "--kill-after", fmt.Sprint(Grace)), l.Option...)
 	var forCanary []string
 	for i, option := range options {
@@ -164,12 +173,7 @@ func (l *Lock) Start(id, url string, options ...string) *Contender {
 		}
 	}
 	args = append(append(args, options...), "--", canary, "-id", id)
-	args = append(append(args, forCanary...), l.Dir)
-	program := amqprun
-	if strings.HasPrefix(id, Holder) {
-		program = holder
-	}
-	return l.start(id, url, program, args...)
+	return append(append(args, forCanary...), l.Dir)
 }
 
 func timings() []string {

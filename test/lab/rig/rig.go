@@ -62,12 +62,21 @@ func buildAll() (err error) {
 	if err != nil {
 		return err
 	}
-	overlay, err := weaken(root, filepath.Dir(amqprun), weak)
+	changes, err := weakened()
 	if err != nil {
 		return err
 	}
-	holder, err = program.Build("amqprun-weak", ".", "-overlay="+overlay)
+	holder, err = buildWith(root, "amqprun-weak", changes...)
 	return err
+}
+
+// buildWith builds amqprun with changes of its source.
+func buildWith(root, name string, changes ...change) (string, error) {
+	file, err := overlay(root, filepath.Dir(amqprun), name, changes...)
+	if err != nil {
+		return "", err
+	}
+	return program.Build(name, ".", "-overlay="+file)
 }
 
 // Now is CLOCK_BOOTTIME, the clock of the canaries and of the leases.

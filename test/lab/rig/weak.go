@@ -10,10 +10,13 @@ import (
 	"testing"
 )
 
+// change replaces a piece of a source file that must be there once. The file is below the
+// root of the module, or absolute.
+type change struct{ file, old, new string }
+
 // Weaknesses are amqprun without one of its precautions: the tests must see the
-// difference, or they prove nothing. Each replaces a piece of the source that must be
-// there once.
-var weaknesses = map[string]struct{ file, old, new string }{
+// difference, or they prove nothing.
+var weaknesses = map[string]change{
 	"trusts a publish": {
 		"amqplock/internal/wire/requests.go",
 		"q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)\n" +
@@ -42,6 +45,11 @@ var weaknesses = map[string]struct{ file, old, new string }{
 		"token := max(k.top+1, now)",
 		"k.top = 0\n\ttoken := now + now%2*3_600_000",
 	},
+	"believes its own clock": {
+		"amqplock/internal/history/clock.go",
+		"return min(max(own.UnixMilli(), earliest), latest)",
+		"_, _ = earliest, latest\n\treturn own.UnixMilli()",
+	},
 	"has a clock that stops with its machine": {
 		"internal/sys/clock_linux.go",
 		"unix.CLOCK_BOOTTIME, &ts",
@@ -67,35 +75,48 @@ var weaknesses = map[string]struct{ file, old, new string }{
 // weak is which of them the holders of this process have.
 var weak = os.Getenv("AMQPRUN_LAB_WEAK")
 
-// weaken writes a file for go build -overlay.
-func weaken(root, dir, weakness string) (overlay string, err error) {
-	w, ok := weaknesses[weakness]
+// overlay writes a file for go build -overlay, and what it names, to dir. Their names
+// begin with name.
+func overlay(root, dir, name string, changes ...change) (file string, err error) {
+	replace := map[string]string{}
+	for i, c := range changes {
+		if !filepath.IsAbs(c.file) {
+			if c.file, err = filepath.Abs(filepath.Join(root, c.file)); err != nil {
+				return "", err
+			}
+		}
+		source, err := os.ReadFile(c.file)
+		if err != nil {
+			return "", err
+		}
+		if n := strings.Count(string(source), c.old); n != 1 {
+			return "", fmt.Errorf("%s: %q is there %d times, not once: what is replaced has changed",
+				c.file, c.old, n)
+		}
+		replace[c.file] = filepath.Join(dir, fmt.Sprintf("%s-%d.go", name, i))
+		changed := strings.Replace(string(source), c.old, c.new, 1)
+		if err := os.WriteFile(replace[c.file], []byte(changed), 0o600); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, name+".json")
+	return file, os.WriteFile(file, text, 0o600)
+}
+
+// weakened are the changes for the weakness of this process.
+func weakened() ([]change, error) {
+	if weak == "" {
+		return nil, nil
+	}
+	w, ok := weaknesses[weak]
 	if !ok {
-		return "", fmt.Errorf("no such weakness: %q", weakness)
+		return nil, fmt.Errorf("no such weakness: %q", weak)
 	}
-	file, err := filepath.Abs(filepath.Join(root, w.file))
-	if err != nil {
-		return "", err
-	}
-	source, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	if n := strings.Count(string(source), w.old); n != 1 {
-		return "", fmt.Errorf("%s: %q is there %d times, not once: what is weakened has changed",
-			w.file, w.old, n)
-	}
-	replacement := filepath.Join(dir, "weak.go")
-	if err := os.WriteFile(replacement, []byte(strings.Replace(string(source), w.old, w.new, 1)),
-		0o600); err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(map[string]map[string]string{"Replace": {file: replacement}})
-	if err != nil {
-		return "", err
-	}
-	overlay = filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, text, 0o600)
+	return []change{w}, nil
 }
 
 // Control runs one of the tests again with holders that have a weakness, and checks that
@@ -112,7 +133,8 @@ func Control(t *testing.T, weakness, test, complaint string) {
 	}
 	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m",
 		"-test.run="+strings.Join(pattern, "/"))
-	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=")
+	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=",
+		"AMQPRUN_LAB_GRANTS=", "AMQPRUN_LAB_FAULTS=3")
 	out, err := again.CombinedOutput()
 	if err == nil && strings.Contains(string(out), "--- SKIP: "+test) {
 		t.Skipf("%s has shown nothing", test)

@@ -1,0 +1,33 @@
+package history
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+)
+
+// A broker that has no streams is no broker that is away: nobody has to try again.
+func TestABrokerWithoutStreams(t *testing.T) {
+	t.Parallel()
+	s := stream{&wire.Conn{Broker: "broker"}, wire.Mutex, "x-L"}
+	for release, answer := range map[string]amqp.Error{
+		"3.8": {Code: amqp.PreconditionFailed, Reason: "PRECONDITION_FAILED - invalid arg " +
+			"'x-queue-type' for queue 'x-L' in vhost '/': \"unsupported queue type 'stream'\""},
+		"3.10, upgraded": {Code: amqp.InternalError, Reason: "INTERNAL_ERROR - Cannot declare a " +
+			"queue 'queue 'x-L' in vhost '/'' of type 'rabbit_stream_queue' on node 'rabbit@x': " +
+			"the corresponding feature flag is disabled"},
+	} {
+		answer.Server = true
+		err := s.explain("write to", &answer)
+		var explained *fault.Error
+		if !errors.Is(err, fault.ErrNotALock) || !errors.As(err, &explained) ||
+			!strings.Contains(explained.Hint, "streams need RabbitMQ 3.9 or later") {
+			t.Errorf("%s: %v", release, err)
+		}
+	}
+}
