@@ -18,8 +18,8 @@ type Admin struct {
 // Adjust changes the number of slots by delta. It creates the semaphore when that does
 // not exist and delta is not negative. Slots are added at the end and removed from the
 // end, one by one, never below 0; a semaphore with 0 slots is paused. The holder of a
-// removed slot loses it. When Adjust fails half-way the slots are still without a hole.
-// More than MaxSlots is an error of kind ErrConfig.
+// removed slot loses it. When Adjust fails half-way the slots are still without a hole,
+// or there is no semaphore yet. More than MaxSlots is an error of kind ErrConfig.
 func (a *Admin) Adjust(ctx context.Context, delta int) error {
 	return exported(ctx, locker.Adjust(ctx, a.broker, a.name, delta))
 }

@@ -94,8 +94,8 @@ func WithFence() Option { return func(r *request) { r.Fence = true } }
 // the broker's, as far as the other run was fenced. It excludes semaphores.
 func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = period } }
 
-// WithCheckInterval sets the pause between two checks that the lock is held. 0 means
-// DefaultCheckInterval.
+// WithCheckInterval sets the pause between two checks that the lock is held, 10 ms or
+// more. 0 means DefaultCheckInterval.
 func WithCheckInterval(d time.Duration) Option { return func(r *request) { r.CheckInterval = d } }
 
 // WithStopTime sets how long the holder needs to stop its work, 0 without it. Where the

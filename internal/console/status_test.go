@@ -1,6 +1,8 @@
 package console
 
 import (
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,35 @@ func TestStatusForPeople(t *testing.T) {
 	for i, line := range lines {
 		if got := strings.Join(strings.Fields(line), " "); got != want[i] {
 			t.Errorf("got %q, want %q", got, want[i])
+		}
+	}
+}
+
+// Programs get times in UTC, and no escapes for a browser.
+func TestJSONForPrograms(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 2, 14, 0, 0, 0, time.FixedZone("", 3600))
+	about := amqplock.About{Command: "a <b> & c"}
+	status := func() amqplock.Status {
+		list := []amqplock.Participant{{About: about, Since: at}}
+		return amqplock.Status{Holders: list, Waiters: slices.Clone(list)}
+	}
+	run := amqplock.Run{About: about, Granted: at, Ended: at}
+	for name, write := range map[string]func(io.Writer) error{
+		"status":   func(w io.Writer) error { return WriteJSON(w, status()) },
+		"statuses": func(w io.Writer) error {
+			return WriteAllJSON(w, []amqplock.Status{status()})
+		},
+		"run":      func(w io.Writer) error { return WriteRunJSON(w, run) },
+		"history": func(w io.Writer) error {
+			return WriteHistoryJSON(w, amqplock.Mutex("m"), []amqplock.Run{run})
+		},
+	} {
+		var b strings.Builder
+		err := write(&b)
+		if n := strings.Count(b.String(), `"2026-03-02T13:00:00Z"`); err != nil || n != 2 ||
+			!strings.Contains(b.String(), `"a <b> & c"`) {
+			t.Errorf("%s: %s, %v", name, b.String(), err)
 		}
 	}
 }

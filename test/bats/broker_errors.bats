@@ -161,3 +161,28 @@ while True:
   release "$bg_pid"
   sane_run -1 grep -s s3cret bg.1.err
 }
+
+# From 4.0 on RabbitMQ fails over the text of a refusal that it has to cut, and closes the connection.
+@test "names over whose refusal the broker fails" {
+  local long vhost encoded name option
+  long=$(printf 'v%.0s' {1..60})
+  for vhost in "$long:$long:größe" "x-büro:x-b%C3%BCro:short"; do
+    IFS=: read -r vhost encoded name <<<"$vhost"
+    broker_ctl add_vhost "$vhost"
+    broker_ctl set_permissions -p "$vhost" guest '.*' '.*' '.*'
+    for option in --mutex --semaphore; do
+      AMQPRUN_URL=${AMQPRUN_URL%/}/$encoded holds_alone "$option" "$name"
+    done
+    broker_ctl delete_vhost "$vhost"
+  done
+}
+
+holds_alone() { # OPTION NAME
+  [ "$1" = --mutex ] || amqprun change "$@" --to 1
+  hold "$@"
+  sane_run -75 amqprun "$@" -n true
+  sane_run -75 amqprun check "$@"
+  sane_run -0 amqprun status "$@"
+  [[ $output == *held* ]]
+  release "$bg_pid"
+}

@@ -23,6 +23,7 @@ setup_file() {
 ci-no-line ^builds-(B-[0-9]+|H)$ ^amq\.default$ ^builds-(A-[0-9]+|H)$
 ci-no-will ^builds-(B-[0-9]+|W)$ ^amq\.default$ ^builds-(A-[0-9]+|W)$
 ci-no-claim ^builds-[WH]$ ^amq\.default$ ^builds-(A-[0-9]+|[WH])$
+ci-no-all ^builds-(B-[1-9][0-9]*|[WH])$ ^amq\.default$ ^builds-(A-[0-9]+|[WH])$
 ci-no-check ^builds-(B-[0-9]+|[WH])$ ^amq\.default$ ^builds-[WH]$
 ci-no-probe ^builds-(B-[0-9]+|[WH])$ ^$ ^builds-(A-[0-9]+|[WH])$
 cron-bare ^nightly$ ^$ ^amqprun-witness$
@@ -156,6 +157,7 @@ all_are_seen() {
   [ "$output" = 'semaphore "builds": 2 slots, 0 held, 2 free' ]
   denied admin-no-drain 'builds-B-[0-9]+' change --semaphore builds --drain -1
   as admin sane_run -0 amqprun change --semaphore builds --drain -1
+  as admin-slots sane_run -0 amqprun change --semaphore builds 1 # without asking whether somebody has all
   denied admin-slots 'builds-H' destroy --semaphore builds
   amqprun change --semaphore builds --to 1
   as admin sane_run -0 amqprun destroy --semaphore builds
@@ -204,6 +206,7 @@ all_are_seen() {
   amqprun change --semaphore builds --to 1
   as cron sane_run -0 amqprun --mutex nightly true
   denied ci-no-claim 'builds-B-1' --semaphore builds touch started
+  denied ci-no-all 'builds-B-0' --semaphore builds --count all touch started
   denied ci-no-check 'builds-A-1' --semaphore builds touch started
   denied ci-no-probe 'amq.default' --semaphore builds touch started
   denied cron-no-claim 'nightly' --mutex nightly touch started

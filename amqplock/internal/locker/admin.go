@@ -35,12 +35,7 @@ func Adjust(ctx context.Context, b wire.Broker, name string, delta int) error {
 			return fault.Config("%s on %s has %d slots: with %d more, it would have more than %d",
 				a.ref, a.link.Lock.Broker, found.Count, delta, wire.MaxSlots)
 		}
-		if !found.Known || found.Ours {
-			if err := a.ensure(ctx, 0); err != nil {
-				return err
-			}
-		}
-		return a.grow(ctx, found.Count, delta)
+		return a.grow(ctx, found, delta)
 	})
 }
 
@@ -54,20 +49,19 @@ func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
 		if err != nil {
 			return err
 		}
+		last, err := a.last(ctx, found)
+		if err != nil {
+			return err
+		}
 		most := max(found.Count, n)
 		// There may be slots behind a hole:
-		if err := a.deleteDown(ctx, most+wire.Overshoot, most+1); err != nil {
+		if err := a.deleteDown(ctx, max(last, most)+wire.Overshoot, most+1); err != nil {
 			return err
 		}
 		if found.Count > n {
 			return a.shrink(ctx, found, found.Count-n)
 		}
-		if found.Ours || found.Count == 0 {
-			if err := a.ensure(ctx, 0); err != nil {
-				return err
-			}
-		}
-		return a.grow(ctx, found.Count, n-found.Count)
+		return a.grow(ctx, found, n-found.Count)
 	})
 }
 
@@ -78,7 +72,11 @@ func Destroy(ctx context.Context, b wire.Broker, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := a.deleteDown(ctx, found.Count+wire.Overshoot, 0); err != nil {
+		last, err := a.last(ctx, found)
+		if err != nil {
+			return err
+		}
+		if err := a.deleteDown(ctx, last+wire.Overshoot, 0); err != nil {
 			return err
 		}
 		if err := a.delete(ctx, wire.WillQueue(name)); err != nil {
@@ -201,50 +199,62 @@ func (a *admin) claim(ctx context.Context, doing, queue string) error {
 	return notGranted(ctx, a.link, a.ref, queue, err, &a.looked)
 }
 
-// create makes the semaphore with n slots unless it is there by now: it never resizes. It
-// begins with the last slot and ends with the first and slot 0, which say that there is a
-// semaphore. So one that was interrupted is not there, and the next one completes it.
+// create makes the semaphore with n slots unless it is there by now: it never resizes.
 func (a *admin) create(ctx context.Context, n int) error {
 	return a.exclusively(ctx, func() error {
 		found, err := a.link.Survey(ctx, a.ref.Name)
 		if err != nil || found.Known {
 			return err
 		}
-		if err := a.deleteUp(ctx, n+1); err != nil { // it may have begun with a higher number
+		if err := a.build(ctx, n); err != nil {
 			return err
 		}
-		for i := n; i >= 0; i-- {
-			if err := a.ensure(ctx, i); err != nil {
-				return err
-			}
-		}
-		a.link.Broker.Debugf("created %s with %d slots", a.ref, n)
 		waitq.WakeNext(ctx, a.link, a.ref.Name)
 		return nil
 	})
 }
 
-// deleteUp removes the slots from first to the one before a hole.
-func (a *admin) deleteUp(ctx context.Context, first int) error {
-	for i := first; ; i++ {
-		queue := wire.SlotQueue(a.ref.Name, i)
-		missing, err := a.link.Missing(ctx, queue)
-		if err == nil && !missing {
-			err = a.delete(ctx, queue)
-		}
-		if err != nil || missing {
+// build makes a semaphore that is not there. The first slot and slot 0, which say that
+// there is one, come last. So one that was interrupted is not there, and has left the
+// slots from 2 on. The next one removes those that are too many, and makes the others.
+func (a *admin) build(ctx context.Context, n int) error {
+	left, err := a.link.Remains(ctx, a.ref.Name)
+	if err != nil {
+		return err
+	}
+	if err := a.deleteDown(ctx, left, max(n+1, 2)); err != nil {
+		return err
+	}
+	for i := range n {
+		if err := a.ensure(ctx, (i+1)%n+1); err != nil { // 2, 3, ..., n, 1
 			return err
 		}
 	}
+	if err := a.ensure(ctx, 0); err != nil {
+		return err
+	}
+	a.link.Broker.Debugf("created %s with %d slots", a.ref, n)
+	return nil
 }
 
-// grow adds n slots after the first count.
-func (a *admin) grow(ctx context.Context, count, n int) error {
-	if n <= 0 {
+// last is the number of the last slot, also where a creation was interrupted.
+func (a *admin) last(ctx context.Context, found wire.Slots) (int, error) {
+	if found.Known {
+		return found.Count, nil
+	}
+	return a.link.Remains(ctx, a.ref.Name)
+}
+
+// grow adds n slots, or builds a semaphore that is not there.
+func (a *admin) grow(ctx context.Context, found wire.Slots, n int) error {
+	switch {
+	case !found.Known:
+		return a.build(ctx, n)
+	case n <= 0:
 		return nil
 	}
 	return a.addAlone(ctx, func() error {
-		for i := count + 1; i <= count+n; i++ {
+		for i := found.Count + 1; i <= found.Count+n; i++ {
 			if err := a.ensure(ctx, i); err != nil {
 				return err
 			}

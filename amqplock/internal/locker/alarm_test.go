@@ -4,6 +4,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // A waiter outlives an alarm, with the place in the wait queue that it had before.
@@ -75,4 +78,37 @@ func TestNewcomerInAnAlarm(t *testing.T) {
 			}
 		}
 	})
+}
+
+// All of them keep their places: they are served in the order in which they came.
+func TestOrderOutlivesAnAlarm(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
+		synctest.Test(t, func(t *testing.T) {
+			b := broker.New(broker.Options{})
+			defer b.Close()
+			cfg := Config{
+				Broker: wire.Broker{Dial: b.DialContext},
+				Ref:    wire.Ref{Kind: kind, Name: "x"}, clock: &bubbleClock{start: time.Now()},
+			}
+			if kind == wire.Semaphore {
+				cfg.Slots = 1
+			}
+			holder := mustAcquire(t, cfg)
+			const waiters = 8
+			granted := make(chan int, waiters)
+			for i := range waiters {
+				passThrough(t, cfg, granted, i)
+				pass(3 * time.Second)
+			}
+			b.Alarm("memory")
+			pass(time.Minute)
+			b.Alarm("")
+			pass(time.Second)
+			if err := holder.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+			servedInOrder(t, granted, 0, 1, 2, 3, 4, 5, 6, 7)
+		})
+	}
 }

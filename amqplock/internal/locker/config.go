@@ -30,6 +30,9 @@ const MaxRegain = time.Hour
 // the stop (lease.TimingsWork).
 const DefaultCheckInterval = 3 * time.Second
 
+// minCheckInterval bounds what the checks cost. A holder with less would do nothing else.
+const minCheckInterval = 10 * time.Millisecond
+
 // rearmAfter is well within the half hour after which RabbitMQ closes the channel of a
 // consumer that does not acknowledge.
 const rearmAfter = 20 * time.Minute
@@ -99,6 +102,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CheckInterval < 0 || c.StopTime < 0 {
 		return c, fault.Config("check interval and stop time cannot be negative")
+	}
+	if c.CheckInterval != 0 && c.CheckInterval < minCheckInterval {
+		return c, fault.Config("a check interval of %s: must be at least %s", c.CheckInterval,
+			minCheckInterval)
 	}
 	setDefault(&c.Count, 1)
 	c.Fence = c.Fence || c.Once > 0 || c.Regain > 0

@@ -38,6 +38,7 @@ func TestValidate(t *testing.T) {
 		{"timings just possible", func(c *Config) { c.StopTime = 11 * time.Second }, ""},
 		{"timings just impossible", func(c *Config) { c.StopTime = 11*time.Second + 1 }, "for both"},
 		{"check interval too long", func(c *Config) { c.CheckInterval = 15 * time.Second }, "for both"},
+		{"check interval too short", func(c *Config) { c.CheckInterval = 1 }, "at least 10ms"},
 		{"negative", func(c *Config) { c.StopTime = -1 }, "negative"},
 		{"negative connect timeout", func(c *Config) { c.ConnectTimeout = -1 }, "negative"},
 		{

@@ -191,12 +191,7 @@ func (a *admin) fill(ctx context.Context, n int) (done bool, err error) {
 			return err
 		}
 		done = true
-		if found.Ours || found.Count == 0 {
-			if err := a.ensure(ctx, 0); err != nil {
-				return err
-			}
-		}
-		return a.grow(ctx, found.Count, n-found.Count)
+		return a.grow(ctx, found, n-found.Count)
 	})
 	return done && err == nil, err
 }

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
+	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // A waiter that wants more slots than there are keeps none of them. It does not block
@@ -47,6 +50,58 @@ func TestTooFewSlotsBlockNobody(t *testing.T) {
 	if err := (<-got).Release(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A semaphore may shrink under the first in the wait queue, which has collected a part.
+// It gives that back, and lets those behind it pass that want less.
+func TestShrunkenSemaphoreBlocksNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := broker.New(broker.Options{})
+		defer b.Close()
+		cfg := Config{
+			Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
+			Ref:    wire.Ref{Kind: wire.Semaphore, Name: "x"},
+			clock:  &bubbleClock{start: time.Now()}, retry: time.Hour, look: time.Hour, // hints alone
+		}
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
+			t.Fatal(err)
+		}
+		other := testSession(t, cfg)
+		if err := other.Requests.Claim(wire.HeldQueue("x", 1)); err != nil {
+			t.Fatal(err)
+		}
+		many := cfg
+		many.Count = 3
+		collector := takeLater(t, many)
+		pass(time.Second)
+		waitq.WakeNext(t.Context(), other, "x") // it is the first now, and collects
+		pass(time.Second)
+		if seen, err := Look(t.Context(), cfg.Broker, cfg.Ref); err != nil || seen.Held != 3 {
+			t.Fatalf("it has not collected: %+v, %v", seen, err)
+		}
+		next := takeLater(t, cfg)
+		pass(time.Second)
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		select {
+		case lock := <-next:
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the one behind it is not served")
+		}
+		other.Abort()
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := (<-collector).Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A waiter that keeps a part asks only for the rest. Few free slots at the beginning of a

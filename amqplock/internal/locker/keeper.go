@@ -184,7 +184,7 @@ func (k *keeper) sleep(due time.Duration, inVain <-chan struct{}) (woken time.Du
 			return 0, false
 		}
 	}
-	return due, true
+	return due, k.checking.Err() == nil // however late the checks are
 }
 
 // check runs check i once. A slot that is gone ends the lock, unless the set is elastic

@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 	"github.com/amqprun/amqprun/test/sim/broker"
@@ -78,6 +80,68 @@ func TestStatusWaitsForSlowWaiters(t *testing.T) {
 				cancel()
 				done.Wait()
 				pass(time.Minute) // what is late has been read by then
+			})
+		})
+	}
+}
+
+// fragileConn is one that the broker ends at a question about a name.
+type fragileConn struct {
+	*broker.Socket
+	name string
+}
+
+func (c fragileConn) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.name)) {
+		c.Reset()
+		return len(p), nil
+	}
+	return c.Socket.Write(p)
+}
+
+// One lock that cannot be counted does not hide the others, also where the question about
+// it ends the connection.
+func TestOneLockHidesNoOthers(t *testing.T) {
+	t.Parallel()
+	for name, question := range map[string]string{"no such lock": "none", "ends": "another"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := broker.New(broker.Options{})
+				defer b.Close()
+				cfg := Config{
+					Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
+					Ref:    wire.Ref{Kind: wire.Mutex, Name: "x"}, clock: &bubbleClock{start: time.Now()},
+					About: func() presence.About { return presence.About{ID: "holder"} },
+				}
+				lock := mustAcquire(t, cfg)
+				link := testSession(t, cfg)
+				other := wire.Ref{Kind: wire.Semaphore, Name: "another"} // which does not exist
+				if question == other.Name {
+					other.Kind = wire.Mutex
+				}
+				liar := presence.New(other, link.Broker, lease.BootClock{}, 0, func() presence.About {
+					return presence.About{ID: "liar"}
+				})
+				liar.Holds(presence.Holding{Slots: func() []int { return []int{1} }})
+				if err := link.OpenPublish(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				liar.Appear(link.Publish())
+				pass(time.Second)
+				asker := cfg.Broker
+				asker.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					conn, err := b.DialContext(ctx, network, address)
+					return fragileConn{conn.(*broker.Socket), question}, err
+				}
+				all, err := InspectAll(t.Context(), asker)
+				if err != nil || len(all) != 1 || all[0].Lock != cfg.Ref || all[0].Held != 1 {
+					t.Errorf("%+v, %v; want %s alone", all, err, cfg.Ref)
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+				link.Abort()
+				liar.Wait()
 			})
 		})
 	}

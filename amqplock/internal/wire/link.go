@@ -84,6 +84,19 @@ func (l *Link) Count(ctx context.Context, name string) (Slots, error) {
 		func(ctx context.Context, p *prober) (Slots, error) { return p.count(ctx, name) })
 }
 
+// Remains is the last of the slots that an interrupted creation has left, 0 if there are
+// none. It makes them from slot 2 on, and slot 1 after all others.
+func (l *Link) Remains(ctx context.Context, name string) (last int, err error) {
+	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
+		func(ctx context.Context, p *prober) (int, error) {
+			missing, err := p.probe(ctx, []string{SlotQueue(name, 2)})
+			if err != nil || missing[0] {
+				return 0, err
+			}
+			return p.bisect(ctx, name, 2)
+		})
+}
+
 // Compare reports whether a semaphore has fewer slots than n, or more. It asks about two.
 func (l *Link) Compare(ctx context.Context, name string, n int) (fewer, more bool, err error) {
 	missing, err := l.missing(ctx, "count the slots of "+Ref{Semaphore, name}.String(),

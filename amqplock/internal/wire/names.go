@@ -53,12 +53,17 @@ func (r Ref) Held(slot int) string {
 }
 
 // Fragile reports whether the broker may fail to refuse a request about queue. It cuts
-// the text of its 405 to 255 bytes. Some releases fail (541, which ends the connection)
-// where the text holds a character of several bytes. Questions about such a queue go by
-// publishing.
+// the text of its 405, which has both names, to 255 bytes. Some releases fail (541, which
+// ends the connection) where the text holds a character of several bytes. Questions about
+// such a queue go by publishing.
 func Fragile(vhost, queue string) bool {
-	return !isASCII(vhost) || len(queue) >= 40 && !isASCII(queue)
+	return !isASCII(vhost) || !isASCII(queue) && len(lockedText)+len(vhost)+len(queue) > 255
 }
+
+// lockedText is that of RabbitMQ's 405 without the names.
+const lockedText = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '' in vhost ''. " +
+	"It could be originally declared on another connection or the exclusive property value " +
+	"does not match that of the original declaration."
 
 func isASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -49,6 +50,28 @@ func TestLongestQueueNameFits(t *testing.T) {
 		TargetBits(name, MaxSlots)[0], WaitQueue(name)} {
 		if len(queue) > 255 {
 			t.Errorf("queue name of %d bytes", len(queue))
+		}
+	}
+}
+
+// RabbitMQ from 4.0 on fails over the text of a refusal that it has to cut, if that holds
+// a character of several bytes, wherever it stands. Questions about other names are
+// spared.
+func TestNamesOverWhichTheBrokerFails(t *testing.T) {
+	for _, vhost := range []string{"/", "ci", strings.Repeat("v", 100), strings.Repeat("v", 255)} {
+		for length := 2; length <= maxName; length++ {
+			for at := range length - 1 {
+				name := strings.Repeat("x", at) + "ü" + strings.Repeat("x", length-at-2)
+				text := fmt.Sprintf("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue "+
+					"'%s' in vhost '%s'. It could be originally declared on another connection or the "+
+					"exclusive property value does not match that of the original declaration.", name, vhost)
+				if got, want := Fragile(vhost, name), len(text) > 255; got != want {
+					t.Fatalf("%q in %q: %t, want %t", name, vhost, got, want)
+				}
+			}
+			if name := strings.Repeat("x", length); Fragile(vhost, name) || !Fragile("x-büro", name) {
+				t.Fatalf("%q", name)
+			}
 		}
 	}
 }
