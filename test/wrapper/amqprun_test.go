@@ -14,15 +14,6 @@ import (
 	"github.com/amqprun/amqprun/test/program"
 )
 
-// mustProgram returns the path of amqprun. It skips the test where there is no broker.
-func mustProgram(t *testing.T) string {
-	t.Helper()
-	if os.Getenv("AMQPRUN_URL") == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
-	return program.Path(t)
-}
-
 // inShellsWithProgram is inShells, first with the test's own wrapper and then with
 // amqprun holding a mutex.
 func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
@@ -36,17 +27,6 @@ func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {
 			test(t, s)
 		})
 	})
-}
-
-// withProgram prepares a process like start's, of amqprun holding a mutex of this test.
-func withProgram(t *testing.T, options []string, command ...string) *process {
-	t.Helper()
-	path := mustProgram(t)
-	p := prepare(t)
-	p.Path = path
-	p.Args = append(append(append([]string{"amqprun", "--mutex",
-		fmt.Sprintf("wrapper-%s-%d", t.Name(), os.Getpid())}, options...), "--"), command...)
-	return p
 }
 
 // TestNextHolderStartsWhenTheKilledOnesTreeIsDead: the whole point of the guard.

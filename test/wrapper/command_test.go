@@ -343,12 +343,3 @@ func atoi(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n
 }
-
-func mustLook(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}

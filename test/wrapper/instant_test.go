@@ -113,12 +113,3 @@ func (p *process) endsOfOne(s syscall.Signal) (ran bool) {
 	}
 	return false
 }
-
-func (p *process) isDone() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}

@@ -159,21 +159,6 @@ func TestWaiterOfADestroyedSemaphore(t *testing.T) {
 	}
 }
 
-// testChannel is a channel of a foreign client.
-func testChannel(t *testing.T) *amqp.Channel {
-	t.Helper()
-	conn, err := amqp.Dial(testURL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	channel, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return channel
-}
-
 // The broker fails itself, as when the claim of the administration mutex crosses the
 // death of another administrator.
 func TestAdministratorTriesOnceMore(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -89,4 +90,19 @@ func waitLost(t *testing.T, lock *Holder) *fault.Error {
 		t.Fatalf("cause is %v, want a *fault.Error", context.Cause(lock.Context()))
 	}
 	return lost
+}
+
+// testChannel is a channel of a foreign client.
+func testChannel(t *testing.T) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(testURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return channel
 }

@@ -69,22 +69,6 @@ func (d *duel) endInLease(fault time.Duration) {
 	d.Verdict(0)
 }
 
-// kind is that of a lock.
-type kind struct {
-	slots  int // 0 for a mutex
-	fenced bool
-}
-
-func (k kind) lock(t *testing.T) *rig.Lock {
-	t.Helper()
-	if k.fenced {
-		return rig.NewLock(t, k.slots).Fence()
-	}
-	return rig.NewLock(t, k.slots)
-}
-
-func kinds() map[string]kind { return map[string]kind{"mutex": {}, "semaphore": {slots: 1}} }
-
 // fencedToo are the kinds for faults after which a token may be wrong.
 func fencedToo() map[string]kind {
 	all := kinds()

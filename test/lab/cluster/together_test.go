@@ -70,3 +70,19 @@ func (m *meeting) tryAct() {
 	m.began = rig.Now()
 	m.what()
 }
+
+// kind is that of a lock.
+type kind struct {
+	slots  int // 0 for a mutex
+	fenced bool
+}
+
+func (k kind) lock(t *testing.T) *rig.Lock {
+	t.Helper()
+	if k.fenced {
+		return rig.NewLock(t, k.slots).Fence()
+	}
+	return rig.NewLock(t, k.slots)
+}
+
+func kinds() map[string]kind { return map[string]kind{"mutex": {}, "semaphore": {slots: 1}} }
