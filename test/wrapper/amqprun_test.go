@@ -14,15 +14,6 @@ import (
 	"github.com/amqprun/amqprun/test/program"
 )
 
-// mustProgram returns the path of amqprun. It skips the test where there is no broker.
-func mustProgram(t *testing.T) string {
-	t.Helper()
-	if os.Getenv("AMQPRUN_URL") == "" {
-		t.Skip("needs a broker: AMQPRUN_URL is not set")
-	}
-	return program.Path(t)
-}
-
 // inShellsWithProgram is inShells, first with the test's own wrapper and then with
 // amqprun holding a mutex.
 func inShellsWithProgram(t *testing.T, test func(t *testing.T, s *shell)) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/test/program"
 	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
@@ -70,6 +71,15 @@ func prepare(t *testing.T, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// mustProgram returns the path of amqprun. It skips the test where there is no broker.
+func mustProgram(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("AMQPRUN_URL") == "" {
+		t.Skip("needs a broker: AMQPRUN_URL is not set")
+	}
+	return program.Path(t)
 }
 
 // withProgram prepares a process like start's, of amqprun holding a mutex of this test.
