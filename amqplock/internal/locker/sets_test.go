@@ -250,7 +250,8 @@ func TestSlotThatIsGrantedLateIsNotKeptForNothing(t *testing.T) {
 				return false
 			}
 			late = true
-			time.AfterFunc(8*time.Second, func() {
+			// Before the set tries again: from then on it is no free slot, for the set neither.
+			time.AfterFunc(cfg.ConnectTimeout+time.Millisecond, func() {
 				p.mu.Lock()
 				defer p.mu.Unlock()
 				r.serve()
