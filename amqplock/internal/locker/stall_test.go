@@ -3,6 +3,7 @@ package locker
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,6 +307,69 @@ func TestAdministratorDoesNotPublish(t *testing.T) {
 			if slots != step.want {
 				t.Errorf("%s: %d slots, want %d", step.name, slots, step.want)
 			}
+		}
+	})
+}
+
+// A claim of one more slot may be granted when nobody waits for the answer any more. Then
+// the slot is given back, and is not held for nothing until the end of the set.
+func TestSlotThatIsGrantedLateIsNotKeptForNothing(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.ConnectTimeout = 3 * time.Second
+		lock, free := elastic(t, p, cfg)
+		late := false
+		p.answer(func(r *request) bool {
+			if r.method != "claim" || late {
+				return false
+			}
+			late = true
+			// Before the set tries again: from then on it is no free slot, for the set neither.
+			time.AfterFunc(cfg.ConnectTimeout+time.Millisecond, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				r.serve()
+			})
+			return true
+		})
+		free()
+		pass(time.Minute)
+		if got := lock.Slots(); !late || !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("late %t, holds %v, want slots 1 and 2", late, got)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// While a slot that an elastic set has lost is given back, the set does not claim it: the
+// deletion goes by the name.
+func TestLostSlotIsLeftAloneUntilItIsGivenBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 2)
+		cfg.Greedy, cfg.Elastic = true, true
+		lock, _ := held5s(t, cfg)
+		left := false
+		p.answer(func(r *request) bool {
+			if r.method == "delete" && r.queue == wire.HeldQueue("x", 2) {
+				left = lock.held.concerns(2)
+			}
+			return false
+		})
+		p.mu.Lock()
+		delete(p.queues, wire.HeldQueue("x", 2))
+		p.mu.Unlock()
+		pass(time.Minute)
+		if !left {
+			t.Error("the set may claim the slot that it gives back")
+		}
+		if got := lock.Slots(); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("holds %v, want slots 1 and 2", got)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
