@@ -49,7 +49,7 @@ func TestStandby(t *testing.T) {
 				last = string(message[:n])
 			}
 			s.done("not again")
-			s.every = time.Hour // or more of the same may come before the end
+			s.every = time.Hour          // or more of the same may come before the end
 			s.update(amqplock.Waiting{}) // resumed after Ctrl-Z
 			expect(`STATUS=waiting for mutex "m": next in line`)
 			s.done("over")
