@@ -61,9 +61,19 @@ func (p *process) awaitPaused(n int) {
 // rests fails if a file grows while nothing runs that writes to it.
 func (p *process) rests(names ...string) {
 	p.t.Helper()
-	running := func(pid int) bool { return state(pid) != 'T' }
-	// A process that waits for the disk writes, and then stops.
-	eventually(p.t, func() bool { return !slices.ContainsFunc(p.marked(), running) }, "all to stop")
+	stopped := func(pid string) bool { return state(atoi(pid)) == 'T' }
+	eventually(p.t, func() bool {
+		return !slices.ContainsFunc(p.marked(), func(pid int) bool {
+			switch state(pid) {
+			case 'T':
+				return false
+			case 'D': // it writes, and stops when the disk has it; or waits for a child's exec
+				return !slices.ContainsFunc(childrenOf(pid), stopped)
+			default:
+				return true
+			}
+		})
+	}, "all to stop")
 	before := make(map[string]string)
 	for _, name := range names {
 		before[name] = p.read(name)
