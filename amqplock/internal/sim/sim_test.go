@@ -1,13 +1,16 @@
 package sim
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"flag"
 	"maps"
+	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 )
@@ -88,9 +91,30 @@ func run(t *testing.T, p *Plan) (r Result) {
 // are sorted, and no system call, during which another goroutine may go on.
 func inBubble(t *testing.T, p *Plan) (r Result) {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, p.Seed)
+	usual := rand.Reader
+	defer func() { rand.Reader = usual }()
+	rand.Reader = newSecrets(p.Seed)
 	synctest.Test(t, func(t *testing.T) { r = Run(t.Context(), p) })
 	return r
+}
+
+// secrets are what crypto/rand draws from. testing/cryptotest does the same, but keeps
+// something for each schedule until the end of the test: too much in some hours.
+type secrets struct {
+	mu   sync.Mutex
+	dice *mathrand.ChaCha8
+}
+
+func newSecrets(seed uint64) *secrets {
+	var wide [32]byte
+	binary.LittleEndian.PutUint64(wide[:], seed)
+	return &secrets{dice: mathrand.NewChaCha8(wide)}
+}
+
+func (s *secrets) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dice.Read(p)
 }
 
 // warmUp has the program make what it makes once: after that each seed replays.
