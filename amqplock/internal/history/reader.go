@@ -19,7 +19,7 @@ type reader struct {
 	messages <-chan amqp.Delivery
 }
 
-// prefetch bounds what the broker sends ahead of our acknowledgements: 16 MB, if each
+// prefetch bounds what the broker sends ahead of our acknowledgements: 64 MB, if each
 // record is as long as it can be (maxRecord).
 const prefetch = 512
 

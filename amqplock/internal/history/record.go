@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -122,9 +123,10 @@ type entry struct {
 	record *Record // nil for one that cannot be read
 }
 
-// The bounds of a record. A reader takes longer ones for garbage.
+// The bounds of a record. A reader takes longer ones for garbage. JSON doubles quotes and
+// backslashes, and a mark can name 128 grants with long IDs: those make 96 kB.
 const (
-	maxRecord   = 32 << 10
+	maxRecord   = 128 << 10
 	maxText     = 1200 // bytes of one text
 	maxMetadata = 4000 // bytes of all keys and values
 )
@@ -132,10 +134,12 @@ const (
 // maxToken leaves room for 2^62 more grants after a record that somebody has forged.
 const maxToken = 1 << 62
 
-// encode makes the message. It cuts what is too long.
+// encode makes the message. It cuts what is too long, when it is printable: JSON writes a
+// control character with six bytes.
 func (r Record) encode() ([]byte, error) {
 	r.Version = recordVersion
 	r.eachText(func(text string) string {
+		text = wire.Printable(text)
 		if len(text) > maxText {
 			text = strings.ToValidUTF8(text[:maxText], "") + "..."
 		}
@@ -144,12 +148,17 @@ func (r Record) encode() ([]byte, error) {
 	size := 0
 	kept := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
-		if size += len(key) + len(r.Metadata[key]); size <= maxMetadata {
-			kept[key] = r.Metadata[key]
+		name, value := wire.Printable(key), wire.Printable(r.Metadata[key])
+		if size += len(name) + len(value); size <= maxMetadata {
+			kept[name] = value
 		}
 	}
 	r.Metadata = kept
-	return json.Marshal(r)
+	body := new(bytes.Buffer)
+	encoder := json.NewEncoder(body)
+	encoder.SetEscapeHTML(false) // which makes six bytes of <, > and &
+	err := encoder.Encode(r)
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), err
 }
 
 var errGarbage = errors.New("not a record")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -77,6 +78,32 @@ func TestARecordIsCutAndCannotDriveATerminal(t *testing.T) {
 	}
 	if strings.Contains(got.Host, "\x1b") {
 		t.Errorf("host %q", got.Host)
+	}
+}
+
+// The longest record that amqprun can write, in the characters of which JSON makes most.
+func TestTheLongestRecordCanBeRead(t *testing.T) {
+	for _, one := range []string{"<", `"`, "\x01", "\u2028", "\xff", "é"} {
+		long := strings.Repeat(one, maxMetadata)
+		open := make(openGrants, maxMarked/2)
+		for i := range open {
+			open[i] = OpenGrant{
+				ID: presence.ShownID(long), Slots: []int{i}, Regain: 0.123456789,
+				Beacon: newBeacon(true).name, Gone: 1 << 50,
+			}
+		}
+		r := Record{
+			Type: TypeGrant, Kind: wire.Semaphore, ID: long, Host: long, User: long, Command: long,
+			Job: long, Result: long, Signal: long, Metadata: map[string]string{"a": long[:maxMetadata/4]},
+			Read: &Mark{Open: open},
+		}
+		body, err := r.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decode(body); err != nil || len(got.Read.Open) != len(open) {
+			t.Errorf("%q: %d bytes: %+v, %v", one, len(body), got, err)
+		}
 	}
 }
 
