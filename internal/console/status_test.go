@@ -67,11 +67,11 @@ func TestJSONForPrograms(t *testing.T) {
 	}
 	run := amqplock.Run{About: about, Granted: at, Ended: at}
 	for name, write := range map[string]func(io.Writer) error{
-		"status":   func(w io.Writer) error { return WriteJSON(w, status()) },
+		"status": func(w io.Writer) error { return WriteJSON(w, status()) },
 		"statuses": func(w io.Writer) error {
 			return WriteAllJSON(w, []amqplock.Status{status()})
 		},
-		"run":      func(w io.Writer) error { return WriteRunJSON(w, run) },
+		"run": func(w io.Writer) error { return WriteRunJSON(w, run) },
 		"history": func(w io.Writer) error {
 			return WriteHistoryJSON(w, amqplock.Mutex("m"), []amqplock.Run{run})
 		},
