@@ -126,7 +126,7 @@ func (w *Waiter) stand(
 	look := time.NewTimer(w.nextLook())
 	defer look.Stop()
 	for {
-		err := error(fault.ErrBusy)
+		err := fault.ErrBusy
 		select {
 		case hint, ok := <-s.hints:
 			if ok {
