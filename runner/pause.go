@@ -87,8 +87,8 @@ func (r *pauser) untilHeld(lost error) (context.Context, error) {
 
 var errLeaseOver = errors.New("the lease of the lock was over before the command went on")
 
-// lossTime bounds awaitLoss. On a busy machine what ends the context may wait a second for
-// a processor.
+// lossTime bounds awaitLoss. On a busy machine what ends the context may wait a second
+// for a processor.
 const lossTime = 3 * time.Second
 
 // awaitLoss waits for the end of ctx when the lock must be lost. What ends it has only

@@ -128,8 +128,8 @@ func sweep(parent string) {
 }
 
 // Serve answers until Close. It calls release and locks from several goroutines; release
-// may block until it has an answer. Before that is sent Serve removes the socket: a client
-// that asks once more finds nothing, however late Close is called.
+// may block until it has an answer. Before that is sent Serve removes the socket. So a
+// client that asks once more finds nothing, however late Close is called.
 func (s *Socket) Serve(release func() Answer, locks func() []string) {
 	for {
 		conn, err := s.listener.Accept()

@@ -25,8 +25,8 @@ func commands(t *testing.T, heading, begin string) []string {
 	return lines
 }
 
-// TestReadmeThirtySeconds runs the first commands of a newcomer. Where they let time pass,
-// the test waits for what is to happen in it.
+// TestReadmeThirtySeconds runs the first commands of a newcomer. Where they let time
+// pass, the test waits for what is to happen in it.
 func TestReadmeThirtySeconds(t *testing.T) {
 	s := open(t, true)
 	_, section, _ := strings.Cut(read(t, "README.md"), "\n    export AMQPRUN_URL=")

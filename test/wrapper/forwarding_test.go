@@ -84,8 +84,8 @@ func TestGroupGetsForwardedSignals(t *testing.T) {
 	p.await("log", "terminated")
 }
 
-// TestTwoSignalsTogetherAreOne tries again for a while when the machine is too busy for the
-// wrapper to see two signals within 100 ms.
+// TestTwoSignalsTogetherAreOne tries again for a while when the machine is too busy for
+// the wrapper to see two signals within 100 ms.
 func TestTwoSignalsTogetherAreOne(t *testing.T) {
 	t.Parallel()
 	for begun := time.Now(); time.Since(begun) < patience; {

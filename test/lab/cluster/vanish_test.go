@@ -28,8 +28,8 @@ func TestVanishingFenced(t *testing.T) {
 	vanishing(t, true, 0)
 }
 
-// vanishing has locks vanish, mutexes and slots, and fails if two commands ran at once for
-// longer than allowed.
+// vanishing has locks vanish, mutexes and slots, and fails if two commands ran at once
+// for longer than allowed.
 func vanishing(t *testing.T, fenced bool, allowed time.Duration) {
 	t.Helper()
 	const crowd, contenders = 300, 12

@@ -13,8 +13,8 @@ import (
 )
 
 // wrongClock are the changes of Go's library with which the wall clock of a process is
-// wrong by LAB_CLOCK seconds. Nothing of a process can change the clock of the kernel, and
-// no namespace has a wall clock of its own.
+// wrong by LAB_CLOCK seconds. Nothing of a process can change the clock of the kernel,
+// and no namespace has a wall clock of its own.
 func wrongClock() ([]change, error) {
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
