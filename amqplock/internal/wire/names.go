@@ -62,8 +62,8 @@ func Fragile(vhost, queue string) bool {
 
 // lockedText is that of RabbitMQ's 405 without the names.
 const lockedText = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '' " +
-	"in vhost ''. It could be originally declared on another connection or the exclusive property value " +
-	"does not match that of the original declaration."
+	"in vhost ''. It could be originally declared on another connection or the exclusive " +
+	"property value does not match that of the original declaration."
 
 func isASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
