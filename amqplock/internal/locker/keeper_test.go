@@ -28,8 +28,8 @@ func TestLateChecksEnd(t *testing.T) {
 	}
 }
 
-// The call that comes last has the newest lease, whichever check was faster: what one
-// that waits for another's has read before may be old by its turn.
+// The call that comes last has the newest lease, whichever check was faster. A check that
+// waits for the call of another would have an old one.
 func TestRenewalsNeverGoBack(t *testing.T) {
 	t.Parallel()
 	k := &keeper{lease: lease.New(10*time.Second, time.Second, []string{"a"})}

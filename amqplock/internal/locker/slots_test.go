@@ -179,8 +179,8 @@ func TestRemovalIsNoticedBetweenChecks(t *testing.T) {
 	for _, pause := range earlyChecks {
 		early += pause
 	}
-	// Those without a pre-check prove nothing, and are made again. The last is left out where
-	// the one before it takes long.
+	// Those without a pre-check prove nothing, and are made again. The last is left out
+	// where the one before it takes long.
 	waitFor(t, "the early checks are done", func() bool {
 		return lock.lease.Oldest().Sent >= lock.granted+early ||
 			lock.cfg.clock.Now() > lock.granted+3*early

@@ -54,9 +54,8 @@ func TestLongestQueueNameFits(t *testing.T) {
 	}
 }
 
-// RabbitMQ from 4.0 on fails over the text of a refusal that it has to cut, if that holds
-// a character of several bytes, wherever it stands. Questions about other names are
-// spared.
+// RabbitMQ from 4.0 on fails over the text of a refusal that it has to cut, if that has a
+// character of several bytes anywhere. Questions about other names are spared.
 func TestNamesOverWhichTheBrokerFails(t *testing.T) {
 	for _, vhost := range []string{"/", "ci", strings.Repeat("v", 100), strings.Repeat("v", 255)} {
 		for length := 2; length <= maxName; length++ {

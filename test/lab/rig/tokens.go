@@ -15,8 +15,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Tokens has twenty contenders, whose wall clocks are up to two hours apart, take the
-// slots of a fenced semaphore in turn, while faults hit their broker. At last its history
+// Tokens has twenty contenders take the slots of a fenced semaphore in turn. Their wall
+// clocks are up to two hours apart, and faults hit their broker. At last its history
 // is deleted. Each contender keeps to one node. The oracle wants each token to be larger
 // than all that were given out before its contender asked.
 type Tokens struct {
