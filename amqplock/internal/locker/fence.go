@@ -2,10 +2,8 @@ package locker
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -83,8 +81,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !o.conn.IsClosed() || time.Since(begun) > reopenTime ||
-			errors.Is(err, fault.ErrNotALock) { // there are no streams
+		if err == nil || !mayPass(err, o.conn) || time.Since(begun) > reopenTime {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
