@@ -184,7 +184,7 @@ print(waiter.wait(20))' "$BATS_TEST_DIRNAME/foreign.py" amqprun --mutex "$LOCK" 
   release "$holder"
   wait_until 20 test -s bg.3.out
   [ "$(<bg.3.out)" = "$NOTIFY_SOCKET" ]
-  # Before the command starts the message is sent. Python prints it when it has a processor.
+  # amqprun sends the message before the command starts. Python prints it when it has a processor.
   wait_until 20 file_has bg.1.out '^STATUS=holds '
   [ "$(tail -n 1 bg.1.out)" = "STATUS=holds mutex \"$LOCK\"; EXTEND_TIMEOUT_USEC=90000000" ]
   sane_run -1 grep -Ev '^(bound|STATUS=(waiting for|holds) .*; EXTEND_TIMEOUT_USEC=90000000)$' bg.1.out

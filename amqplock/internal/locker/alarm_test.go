@@ -84,13 +84,7 @@ func TestNewcomerInAnAlarm(t *testing.T) {
 func TestOrderOutlivesAnAlarm(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []wire.Kind{wire.Mutex, wire.Semaphore} {
-		synctest.Test(t, func(t *testing.T) {
-			b := broker.New(broker.Options{})
-			defer b.Close()
-			cfg := Config{
-				Broker: wire.Broker{Dial: b.DialContext},
-				Ref:    wire.Ref{Kind: kind, Name: "x"}, clock: &bubbleClock{start: time.Now()},
-			}
+		simulated(t, kind, func(t *testing.T, b *broker.Broker, cfg Config) {
 			if kind == wire.Semaphore {
 				cfg.Slots = 1
 			}

@@ -42,21 +42,15 @@ func TestRemainsOfACreationAreNoSlots(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for n, fallen := 1, true; fallen; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					b := broker.New(broker.Options{})
-					defer b.Close()
-					cfg := Config{
-						Broker: wire.Broker{Dial: b.DialContext},
-						Ref:    wire.Ref{Kind: wire.Semaphore, Name: "x"},
-						clock:  &bubbleClock{start: time.Now()},
-					}
+				simulated(t, wire.Semaphore, func(t *testing.T, b *broker.Broker, cfg Config) {
+					cfg.Log = nil // of some hundred rounds
 					fate := &axe{left: n, via: b.DialContext}
 					killed := cfg
 					killed.Slots, killed.Dial = begun, fate.dial
 					if lock, err := TryAcquire(t.Context(), killed); err == nil {
 						_ = lock.Release(t.Context())
 					}
-					fallen = fate.fallen
+					fallen = fate.hasFallen()
 					pass(time.Minute)
 					if _, err := Look(t.Context(), cfg.Broker, cfg.Ref); err == nil {
 						return // it was made
@@ -132,14 +126,8 @@ func TestFirstStartersGetTheirSlots(t *testing.T) {
 // gets a hint when there is one.
 func TestWaitersLearnOfACreation(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := broker.New(broker.Options{})
-		defer b.Close()
-		cfg := Config{
-			Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-			Ref:    wire.Ref{Kind: wire.Semaphore, Name: "x"},
-			Slots:  2, clock: &bubbleClock{start: time.Now()}, retry: time.Hour, look: time.Hour,
-		}
+	simulated(t, wire.Semaphore, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		cfg.Slots, cfg.retry, cfg.look = 2, time.Hour, time.Hour // hints alone
 		other := testSession(t, cfg)
 		if err := other.Requests.Claim("x"); err != nil { // as an administrator
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -56,14 +55,8 @@ func TestTooFewSlotsBlockNobody(t *testing.T) {
 // It gives that back, and lets those behind it pass that want less.
 func TestShrunkenSemaphoreBlocksNobody(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := broker.New(broker.Options{})
-		defer b.Close()
-		cfg := Config{
-			Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-			Ref:    wire.Ref{Kind: wire.Semaphore, Name: "x"},
-			clock:  &bubbleClock{start: time.Now()}, retry: time.Hour, look: time.Hour, // hints alone
-		}
+	simulated(t, wire.Semaphore, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
 		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,8 @@ package locker
 import (
 	"context"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,9 +41,14 @@ func TestRenewalsNeverGoBack(t *testing.T) {
 	k.renewing.Lock() // as a call does
 	done := make(chan struct{})
 	go func() { defer close(done); k.renewed() }()
-	for range 1000 { // so that it waits, most likely; else the test shows nothing, and passes
-		runtime.Gosched()
-	}
+	stacks := make([]byte, 1<<20)
+	waitFor(t, "it waits", func() bool {
+		all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
+		return slices.ContainsFunc(all, func(one string) bool {
+			return strings.Contains(one, "[sync.Mutex.Lock") &&
+				strings.Contains(one, "TestRenewalsNeverGoBack")
+		})
+	})
 	k.lease.Prove(0, 2*time.Hour)
 	k.renewing.Unlock()
 	<-done

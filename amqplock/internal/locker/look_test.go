@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
@@ -45,13 +44,7 @@ func TestStatusWaitsForSlowWaiters(t *testing.T) {
 		{"all", []time.Duration{200 * time.Millisecond, 390 * time.Millisecond}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := broker.New(broker.Options{})
-				defer b.Close()
-				cfg := Config{
-					Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-					Ref:    wire.Ref{Kind: wire.Mutex, Name: "x"}, clock: &bubbleClock{start: time.Now()},
-				}
+			simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var done sync.WaitGroup
 				delays := make([]atomic.Int64, len(test.late))
@@ -105,14 +98,8 @@ func TestOneLockHidesNoOthers(t *testing.T) {
 	t.Parallel()
 	for name, question := range map[string]string{"no such lock": "none", "ends": "another"} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := broker.New(broker.Options{})
-				defer b.Close()
-				cfg := Config{
-					Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-					Ref:    wire.Ref{Kind: wire.Mutex, Name: "x"}, clock: &bubbleClock{start: time.Now()},
-					About: func() presence.About { return presence.About{ID: "holder"} },
-				}
+			simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+				cfg.About = func() presence.About { return presence.About{ID: "holder"} }
 				lock := mustAcquire(t, cfg)
 				link := testSession(t, cfg)
 				other := wire.Ref{Kind: wire.Semaphore, Name: "another"} // which does not exist

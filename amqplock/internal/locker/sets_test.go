@@ -158,14 +158,20 @@ func TestErrorLeavesAPartToTheFirstOnly(t *testing.T) {
 	}
 }
 
+// collector wants two of three slots, of which one is free.
+func collector(t *testing.T, p *peer, cfg Config) *contender {
+	t.Helper()
+	cfg = p.semaphore(cfg, 3)
+	cfg.Count = 2
+	p.queues[wire.HeldQueue("x", 2)], p.queues[wire.HeldQueue("x", 3)] = &peerConn{}, &peerConn{}
+	return testContender(t, cfg)
+}
+
 // A part that vanishes is forgotten, and claimed like any other slot. It counts once.
 func TestPartThatVanishesCountsOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg = p.semaphore(cfg, 3)
-		cfg.Count = 2
-		p.queues[wire.HeldQueue("x", 2)], p.queues[wire.HeldQueue("x", 3)] = &peerConn{}, &peerConn{}
-		c := testContender(t, cfg)
+		c := collector(t, p, cfg)
 		for range 3 {
 			if err := c.try(t.Context(), true); !isBusy(err) {
 				t.Fatalf("one of three slots is free, two are wanted: %v", err)
@@ -184,10 +190,7 @@ func TestPartThatVanishesCountsOnce(t *testing.T) {
 func TestPartThatBecomesAnothersIsForgotten(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		cfg = p.semaphore(cfg, 3)
-		cfg.Count = 2
-		p.queues[wire.HeldQueue("x", 2)], p.queues[wire.HeldQueue("x", 3)] = &peerConn{}, &peerConn{}
-		c := testContender(t, cfg)
+		c := collector(t, p, cfg)
 		if err := c.try(t.Context(), true); !isBusy(err) {
 			t.Fatalf("one of three slots is free, two are wanted: %v", err)
 		}

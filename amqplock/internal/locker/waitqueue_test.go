@@ -125,14 +125,8 @@ func TestHolderStandsInNobodysWay(t *testing.T) {
 // last try then has a second.
 func TestHolderByTheLastTryStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := broker.New(broker.Options{})
-		t.Cleanup(b.Close)
-		cfg := Config{
-			Broker: wire.Broker{Dial: b.DialContext}, Ref: wire.Ref{Kind: wire.Semaphore, Name: "x"},
-			StopTime: 5 * time.Second, clock: &bubbleClock{start: time.Now()},
-			retry: time.Hour, look: time.Hour, // hints alone
-		}
+	simulated(t, wire.Semaphore, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
 		other := holdAll(t, cfg, 2)
 		ctx, end := context.WithCancelCause(t.Context())
 		defer end(nil)

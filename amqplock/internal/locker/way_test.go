@@ -3,7 +3,6 @@ package locker
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -21,14 +20,8 @@ func TestAQueueInTheWayCostsNoTime(t *testing.T) {
 		want  error
 	}{{"history", false, nil}, {"fence", true, fault.ErrNotALock}} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := broker.New(broker.Options{})
-				defer b.Close()
-				cfg := Config{
-					Broker:  wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-					Ref:     wire.Ref{Kind: wire.Mutex, Name: "x"},
-					History: true, Fence: test.fence, clock: &bubbleClock{start: time.Now()},
-				}
+			simulated(t, wire.Mutex, func(t *testing.T, _ *broker.Broker, cfg Config) {
+				cfg.History, cfg.Fence = true, test.fence
 				block, err := wire.Connect(t.Context(), cfg.Broker)
 				if err != nil {
 					t.Fatal(err)
