@@ -56,22 +56,25 @@ func (p *process) awaitPaused(n int) {
 		"pause %d", n)
 }
 
+// isStopped reports whether all processes of the command have stopped.
+func (p *process) isStopped() bool {
+	stopped := func(pid string) bool { return state(atoi(pid)) == 'T' }
+	return !slices.ContainsFunc(p.marked(), func(pid int) bool {
+		switch state(pid) {
+		case 'T':
+			return false
+		case 'D': // it writes, and stops when the disk has it; or waits for a child's exec
+			return !slices.ContainsFunc(childrenOf(pid), stopped)
+		default:
+			return true
+		}
+	})
+}
+
 // rests fails if a file grows while nothing runs that writes to it.
 func (p *process) rests(names ...string) {
 	p.t.Helper()
-	stopped := func(pid string) bool { return state(atoi(pid)) == 'T' }
-	eventually(p.t, func() bool {
-		return !slices.ContainsFunc(p.marked(), func(pid int) bool {
-			switch state(pid) {
-			case 'T':
-				return false
-			case 'D': // it writes, and stops when the disk has it; or waits for a child's exec
-				return !slices.ContainsFunc(childrenOf(pid), stopped)
-			default:
-				return true
-			}
-		})
-	}, "all to stop")
+	eventually(p.t, p.isStopped, "all to stop")
 	before := make(map[string]string)
 	for _, name := range names {
 		before[name] = p.read(name)
@@ -186,7 +189,7 @@ func TestPauseStopsWhatSomebodyContinues(t *testing.T) {
 		}
 		return p.read("log") != before
 	}, "the command to be continued")
-	eventually(t, func() bool { return state(leader) == 'T' }, "the leader to stop")
+	eventually(t, p.isStopped, "all to stop")
 	l.regain()
 	p.goesOn("log")
 }
