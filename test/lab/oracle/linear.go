@@ -78,7 +78,8 @@ func (h *History) sortByToken(grants []Grant) (fenced bool, err error) {
 	for i, g := range grants {
 		fenced = fenced || token(g) != 0
 		if i > 0 && fenced && token(g) == token(grants[i-1]) {
-			return true, fmt.Errorf("%s and %s have the same token, %d", grants[i-1].ID, g.ID, token(g))
+			return true, fmt.Errorf("not those of a fenced lock: %s and %s have the token %d",
+				grants[i-1].ID, g.ID, token(g))
 		}
 	}
 	if fenced && token(grants[0]) == 0 {

@@ -92,7 +92,7 @@ func TestCheckAFencedMutex(t *testing.T) {
 		},
 		{
 			"the same token twice", []string{"a 0 100 200 7", "b 0 300 400 7"},
-			[]Grant{{ID: "a", Gone: 250}, {ID: "b", Gone: 450}}, "the same token",
+			[]Grant{{ID: "a", Gone: 250}, {ID: "b", Gone: 450}}, "have the token",
 		},
 		{
 			"one without a token", []string{"a 0 100 200 7", "b 0 300 400"},
