@@ -23,7 +23,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			node(t, "start", strconv.Itoa(i))
-			begin(t)
+			whole(t)
 			return 1
 		}},
 		{Name: "restart", Strike: func(t *testing.T, random *rand.Rand) int {
@@ -47,7 +47,7 @@ func TestPausedCommandsGoOn(t *testing.T) {
 	if os.Getenv("AMQPRUN_LAB_VERSION") != "4.0" || mode() != "khepri" {
 		faults = append(faults, rig.Fault{Name: "cut off", Strike: cut})
 	}
-	whole(t)
+	begin(t)
 	t.Cleanup(func() { node(t, "heal") })
 	rig.Trial{
 		URLs: []string{url(1), url(2), url(3)}, Faults: faults, Twice: mode() != "khepri",

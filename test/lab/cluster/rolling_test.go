@@ -95,8 +95,5 @@ func restart(t *testing.T, i int) {
 	rig.WaitFor(t, rig.Patience, "the node is dead",
 		func() bool { return syscall.Kill(old, 0) != nil })
 	node(t, "start", strconv.Itoa(i))
-	rig.WaitFor(t, 2*rig.Patience, "the node is back", func() bool {
-		is, _ := isWhole()
-		return is
-	})
+	whole(t)
 }
