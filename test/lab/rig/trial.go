@@ -53,12 +53,18 @@ const (
 	trialRegain = 120 * time.Second
 )
 
-// onOne is how many times as many faults a single broker meets. It is back in seconds.
-// With 10 for each kind of cluster there are 200 in all.
-const onOne = 4
+// faults is how many faults the trial makes, at least. A single broker is back in seconds, a node
+// of a cluster in tens of them. By default eight kinds of cluster meet 40, and three
+// brokers 165.
+func (tr Trial) faults(t *testing.T) int {
+	t.Helper()
+	if len(tr.URLs) == 1 {
+		return 11 * Faults(t) / 2
+	}
+	return (Faults(t) + 1) / 2
+}
 
-// Run makes AMQPRUN_LAB_FAULTS faults, or 10, and more until a command of each lock was
-// paused.
+// Run makes that many faults, and more until a command of each lock was paused.
 func (tr Trial) Run(t *testing.T) {
 	t.Helper()
 	random := Random(t)
@@ -79,10 +85,7 @@ func (tr Trial) Run(t *testing.T) {
 			working.Go(func() { tr.work(going, waiting, l, i, kind) })
 		}
 	}
-	made, most := map[string]int{}, Faults(t)
-	if len(tr.URLs) == 1 {
-		most *= onOne
-	}
+	made, most := map[string]int{}, tr.faults(t)
 	for n := 0; !t.Failed() && (n < most || !allPaused(locks)); {
 		// The others hit contenders that take a lock again.
 		if n >= most || random.IntN(2) == 0 {
@@ -176,7 +179,7 @@ func (tr Trial) judge(l *Lock, kind string) {
 	l.Verdict(0)
 }
 
-// Faults is how many faults a test makes: AMQPRUN_LAB_FAULTS, or 10.
+// Faults is AMQPRUN_LAB_FAULTS, or 10.
 func Faults(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("AMQPRUN_LAB_FAULTS")
