@@ -86,13 +86,15 @@ func (s *stream) explain(doing string, err error) error {
 }
 
 // isWithoutStreams is how RabbitMQ answers before 3.9 (406), and with that feature flag
-// off (541).
+// off (541). The flag is named at the end of the text, which is cut off where the lock's
+// name is long. Other failures to declare a queue do not name its type.
 func isWithoutStreams(err error) bool {
 	switch wire.Code(err) {
 	case amqp.PreconditionFailed:
 		return strings.Contains(err.Error(), "invalid arg 'x-queue-type'")
 	case amqp.InternalError:
-		return strings.Contains(err.Error(), "feature flag is disabled")
+		return strings.Contains(err.Error(), "Cannot declare a queue ") &&
+			strings.Contains(err.Error(), "' of type '")
 	}
 	return false
 }

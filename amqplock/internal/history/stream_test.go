@@ -21,6 +21,9 @@ func TestABrokerWithoutStreams(t *testing.T) {
 		"3.10, upgraded": {Code: amqp.InternalError, Reason: "INTERNAL_ERROR - Cannot declare a " +
 			"queue 'queue 'x-L' in vhost '/'' of type 'rabbit_stream_queue' on node 'rabbit@x': " +
 			"the corresponding feature flag is disabled"},
+		"3.10, upgraded, with a long name": {Code: amqp.InternalError, Reason: "INTERNAL_ERROR - " +
+			"Cannot declare a queue 'queue '" + strings.Repeat("x", 100) + "-L' in vhost '/'' of " +
+			"type 'rabbit_stream_queue' on node 'rabbit@broker1': the corresponding feature flag..."},
 	} {
 		answer.Server = true
 		err := s.explain("write to", &answer)

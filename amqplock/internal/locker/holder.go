@@ -16,6 +16,7 @@ type Holder struct {
 	handover
 	who        *presence.Participant
 	log        *recorder
+	token      int64
 	ours       bool // see claims
 	following  *following
 	ending     atomic.Pointer[Ending]
@@ -28,7 +29,7 @@ func newHolder(c *contender) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Holder{handover: newHandover(k), who: c.who, log: c.log, ours: c.ours}
+	h := &Holder{handover: newHandover(k), who: c.who, log: c.log, token: c.log.token, ours: c.ours}
 	h.ending.Store(&Ending{})
 	if c.cfg.History && !c.cfg.Fence {
 		h.log.begin()
@@ -67,7 +68,7 @@ const holderHeartbeat = time.Minute
 func (h *Holder) Slots() []int { return h.held.list() }
 
 // Token is the fencing token, 0 without Config.Fence.
-func (h *Holder) Token() int64 { return h.log.token }
+func (h *Holder) Token() int64 { return h.token }
 
 // Node is the broker that has granted the lock.
 func (h *Holder) Node() string { return h.link.Lock.Broker }

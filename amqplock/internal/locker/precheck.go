@@ -48,7 +48,7 @@ func (s *preCheck) ask(
 	case s.publish.IsClosed() && !s.asked.Load():
 		return false, s.without(s.made)
 	case s.publish.IsClosed():
-		<-s.publish.Ended
+		s.publish.Abort() // after a failed write it may take the library long to see the end
 		return false, s.without(s.publish.EndedAt)
 	case s.publish.Blocked():
 		return false, nil

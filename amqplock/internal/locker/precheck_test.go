@@ -2,11 +2,17 @@ package locker
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // holder is a lock that was taken five seconds ago, and has its publish connection.
@@ -218,6 +224,52 @@ func TestPreCheckIsFollowedOnYoungerChannels(t *testing.T) {
 		h.publishConn.cut()
 		if own, _ := h.pass(time.Minute); own < 10 {
 			t.Errorf("asked %d times", own)
+		}
+	})
+}
+
+// half is a connection that fails to write from then on. Its reader sees nothing of that.
+type half struct {
+	net.Conn
+	from *atomic.Bool
+}
+
+func (h half) Write(p []byte) (int, error) {
+	if h.from.Load() {
+		return 0, net.ErrClosed
+	}
+	return h.Conn.Write(p)
+}
+
+// The library has not seen the end of a connection yet on which a publish has failed. The
+// pre-check does not wait until it does, which is half a heartbeat of that connection.
+func TestPreCheckAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+		var fails atomic.Bool
+		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := b.DialContext(ctx, network, address)
+			return half{conn, &fails}, err
+		}
+		link := testSession(t, cfg)
+		if err := link.OpenPublish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := link.Messages().Open(); err != nil {
+			t.Fatal(err)
+		}
+		fails.Store(true)
+		if err := link.Messages().Do(func(ch *amqp.Channel) error {
+			return ch.Publish("", "x", false, false, amqp.Publishing{})
+		}); err == nil {
+			t.Fatal("it was published")
+		}
+		s := &preCheck{publish: link.Publish(), patience: time.Second}
+		s.asked.Store(true)
+		begun := time.Now()
+		_, err := s.ask(t.Context(), nil, "")
+		if took := time.Since(begun); took > 0 || !errors.Is(err, errNoPreCheck) {
+			t.Errorf("%v after %s", err, took)
 		}
 	})
 }

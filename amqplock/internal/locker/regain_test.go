@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -104,6 +105,26 @@ func TestAnyIDIsThatOfTheRun(t *testing.T) {
 	})
 	if runs := runsOf(t, cfg); len(runs) != 1 || runs[0].Grant.ID != said[0].About.ID {
 		t.Errorf("%q has the runs %+v", said[0].About.ID, runs)
+	}
+}
+
+// TestTokenWhileALockIsTakenAgain: it can be read at any time, and stays.
+func TestTokenWhileALockIsTakenAgain(t *testing.T) {
+	t.Parallel()
+	lost := cut(t, regainable(t, wire.Mutex))
+	token := lost.Token()
+	var reading sync.WaitGroup
+	var over atomic.Bool
+	reading.Go(func() {
+		for !over.Load() {
+			lost.Token()
+		}
+	})
+	next := mustRegain(t, lost)
+	over.Store(true)
+	reading.Wait()
+	if token == 0 || lost.Token() != token || next.Token() != token {
+		t.Errorf("token %d, then %d, of the next %d", token, lost.Token(), next.Token())
 	}
 }
 
