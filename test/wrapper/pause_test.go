@@ -131,6 +131,30 @@ func TestPauseStopsTheWholeTree(t *testing.T) {
 	}
 }
 
+// TestPauseWaitsForAProcessThatStopsLate: it has SIGSTOP, and no processor to act on it. A
+// frozen control group holds it up here, which shows it as asleep.
+func TestPauseWaitsForAProcessThatStopsLate(t *testing.T) {
+	t.Parallel()
+	group := freezingGroup(t)
+	freeze := func(state string) {
+		if err := os.WriteFile(filepath.Join(group, "cgroup.freeze"), []byte(state), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := newPausable(t)
+	p := l.start([]string{"-kill-after", "1h"}, "sh", "-c",
+		`sh -c 'echo $$ >'`+group+`'/cgroup.procs; `+looping("late")+`' & `+looping("log"))
+	p.goesOn("late", "log")
+	freeze("1")
+	l.pause()
+	passes(2 * time.Second) // the time that a process has which is not ours to stop, and more
+	freeze("0")
+	p.awaitPaused(1)
+	p.rests("late", "log")
+	l.regain()
+	p.goesOn("late", "log")
+}
+
 func TestPauseOutrunsAForkingChain(t *testing.T) {
 	t.Parallel()
 	perl := mustLook(t, "perl")
