@@ -64,6 +64,11 @@ func (f *freezer) stop(processes []proc, group int) (runs bool) {
 	return runs
 }
 
+// has reports whether a process that we have stopped was in this group.
+func (f *freezer) has(group int) bool {
+	return slices.ContainsFunc(f.stopped, func(p proc) bool { return p.pgrp == group })
+}
+
 // thaw continues what we have stopped, children before their parents. A shell that goes
 // on first would take a child that is still stopped for one that was stopped by Ctrl-Z.
 func (f *freezer) thaw() {
