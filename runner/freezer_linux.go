@@ -15,6 +15,7 @@ const spareTime = 250 * time.Millisecond
 type freezer struct {
 	stopped []proc         // by us
 	spared  map[int]uint64 // stopped by others: pid, and when it was started
+	refused bool           // the newest stop may not signal one that runs
 }
 
 // stoppedWithin returns the descendants that are stopped, or none if to look takes longer
@@ -41,6 +42,7 @@ func stoppedWithin(t tree, d time.Duration) map[int]uint64 {
 // stop sends SIGSTOP to those that run, and reports whether there are any. The group has
 // it already.
 func (f *freezer) stop(processes []proc, group int) (runs bool) {
+	f.refused = false
 	for _, p := range processes {
 		same := func(q proc) bool { return q.pid == p.pid && q.start == p.start }
 		ours := slices.ContainsFunc(f.stopped, same)
@@ -53,13 +55,18 @@ func (f *freezer) stop(processes []proc, group int) (runs bool) {
 			f.spared[p.pid] = p.start
 		default:
 			runs = true
-			p.signal(syscall.SIGSTOP)
+			f.refused = p.signal(syscall.SIGSTOP) || f.refused
 			if delete(f.spared, p.pid); !ours {
 				f.stopped = append(f.stopped, p)
 			}
 		}
 	}
 	return runs
+}
+
+// has reports whether a process that we have stopped was in this group.
+func (f *freezer) has(group int) bool {
+	return slices.ContainsFunc(f.stopped, func(p proc) bool { return p.pgrp == group })
 }
 
 // thaw continues what we have stopped, children before their parents. A shell that goes

@@ -14,8 +14,8 @@ const guardName = "lock-guard"
 // guard by it. Without AMQPRUN_ID a guard belongs to no tree.
 var guardEnvironment = []string{"AMQPRUN_GUARD=1", "GOMAXPROCS=1", "GOGC=20"}
 
-// freezeTime is how long it may take to stop the tree by SIGSTOP, which needs
-// milliseconds. A process that still runs after that is not ours to stop (sudo).
+// freezeTime is how long it may take to stop the tree by SIGSTOP, at least. That needs
+// milliseconds unless the machine is short of processors.
 const freezeTime = time.Second
 
 // orders is all that a guard knows. Every message carries all of it, so the newest

@@ -42,14 +42,14 @@ func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 		r.warnf("a part of the command cannot be stopped by SIGSTOP, so it is not paused")
 		return nil, lost
 	}
-	settings := r.terminal.borrow(r.leader.pid)
+	owner, settings := r.terminal.borrow(r.frozen.has)
 	next, err := r.untilHeld(lost)
 	took := sys.Boottime() - begun
 	r.status.Paused += took
 	if err != nil {
 		return nil, err
 	}
-	r.terminal.lend(r.leader.pid, settings)
+	r.terminal.lend(owner, settings)
 	r.frozen.thaw()
 	r.frozen = nil
 	if suspended {

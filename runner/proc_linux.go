@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -43,8 +44,8 @@ func (p proc) dead() bool {
 }
 
 // signal signals p itself, or nobody: if another process has its pid by now, that has
-// another start time.
-func (p proc) signal(signals ...syscall.Signal) {
+// another start time. It reports whether p is not ours to signal.
+func (p proc) signal(signals ...syscall.Signal) (refused bool) {
 	// Linux before 5.3, and some sandboxes, have no pidfd.
 	send := func(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
 	fd, err := unix.PidfdOpen(p.pid, 0)
@@ -53,11 +54,12 @@ func (p proc) signal(signals ...syscall.Signal) {
 		send = func(s syscall.Signal) error { return unix.PidfdSendSignal(fd, s, nil, 0) }
 	}
 	if now, ok := readProc(p.pid); !ok || now.start != p.start {
-		return
+		return false
 	}
 	for _, s := range signals {
-		_ = send(s)
+		refused = errors.Is(send(s), syscall.EPERM)
 	}
+	return refused
 }
 
 // handles reports whether a process catches or ignores s.

@@ -25,6 +25,14 @@ func (r *shared) until() time.Duration {
 	return r.c.Until()
 }
 
+// bounded returns the earlier of end and Until.
+func (r *shared) bounded(end time.Duration) time.Duration {
+	if until := r.until(); until != 0 {
+		return min(end, until)
+	}
+	return end
+}
+
 // leaseIsOver reports whether we, or the machine, have slept until the lease was over.
 func (r *shared) leaseIsOver() bool {
 	until := r.until()

@@ -78,11 +78,3 @@ func (r *stopper) grace(begun, grace time.Duration, stop syscall.Signal) {
 		}
 	}
 }
-
-// bounded returns the earlier of end and Until.
-func (r *stopper) bounded(end time.Duration) time.Duration {
-	if until := r.until(); until != 0 {
-		return min(end, until)
-	}
-	return end
-}

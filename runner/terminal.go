@@ -87,18 +87,19 @@ func (t *terminal) takeBack(group int) bool {
 	return t.back
 }
 
-// borrow takes the terminal back from group for a while, so that Ctrl-C and Ctrl-Z reach
-// us. It returns the settings of group, nil if that did not have the terminal.
-func (t *terminal) borrow(group int) *unix.Termios {
-	if t.foreground() != group {
-		return nil
+// borrow takes the terminal back for a while, so that Ctrl-C and Ctrl-Z reach us. A group
+// of the command has it: that of its leader, or of a job of a shell. borrow returns this
+// group and its settings, which are nil if none had the terminal.
+func (t *terminal) borrow(has func(group int) bool) (group int, settings *unix.Termios) {
+	if group = t.foreground(); !has(group) {
+		return 0, nil
 	}
 	settings, err := unix.IoctlGetTermios(t.fd, ioctlGetTermios)
 	if err != nil || !t.takeBack(group) {
-		return nil
+		return 0, nil
 	}
 	t.restore()
-	return settings
+	return group, settings
 }
 
 // lend ends what borrow has begun, unless a shell has taken the terminal meanwhile.

@@ -10,7 +10,7 @@ import (
 
 const (
 	ioctlGetTermios = unix.TCGETS
-	ioctlSetTermios = unix.TCSETSW // after the output written so far
+	ioctlSetTermios = unix.TCSETS // TCSETSW would wait for output that Ctrl-S holds up
 )
 
 // blockTTOU blocks SIGTTOU in the calling thread until restore is called.

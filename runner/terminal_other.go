@@ -11,7 +11,7 @@ import (
 
 const (
 	ioctlGetTermios = unix.TIOCGETA
-	ioctlSetTermios = unix.TIOCSETAW
+	ioctlSetTermios = unix.TIOCSETA
 )
 
 // blockTTOU ignores the signal until restore is called. The standard library offers no

@@ -36,6 +36,24 @@ func controlGroup(t *testing.T, limit int) string {
 	return ""
 }
 
+// freezingGroup is the folder of a new one of version 2. That of version 1 shows its
+// frozen processes as stopped.
+func freezingGroup(t *testing.T) string {
+	t.Helper()
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		group, err := os.MkdirTemp(root, "amqprun-test-") //nolint:usetesting // no usual folder
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { removeGroup(t, group) })
+		if _, err = os.Stat(filepath.Join(group, "cgroup.freeze")); err == nil {
+			return group
+		}
+	}
+	t.Skip("there can be no control group that freezes")
+	return ""
+}
+
 func removeGroup(t *testing.T, group string) {
 	eventually(t, func() bool {
 		members, _ := os.ReadFile(filepath.Join(group, "cgroup.procs"))

@@ -130,3 +130,27 @@ func TestLossBesideTheVerificationOfOrphans(t *testing.T) {
 		s.expectStatus(137)
 	})
 }
+
+// TestPauseOfAJobWithTheTerminal: a shell of the command has given the terminal to a group
+// of its own, as perl does here.
+func TestPauseOfAJobWithTheTerminal(t *testing.T) {
+	t.Parallel()
+	mustLook(t, "perl")
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`mkfifo lose regain; AW -guard -lose lose -regain regain -- perl -MPOSIX -e '` +
+			`if (!fork) { setpgid(0, 0); $SIG{TTOU} = "IGNORE"; tcsetpgrp(0, $$); ` +
+			`$SIG{TTOU} = "DEFAULT"; exec "sleep", "300" } ` +
+			`open my $f, ">", "wrapper"; print $f getppid, "\n"; close $f; wait; exit 3'`)
+		wrapper := s.pid("wrapper")
+		s.awaitInForeground("sleep 300")
+		release(t, s.file("lose"))
+		s.expect("wrap: paused")
+		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
+			"the wrapper to have the terminal")
+		release(t, s.file("regain"))
+		s.expect("the command goes on")
+		s.awaitInForeground("sleep 300")
+		s.key(ctrlC)
+		s.expectStatus(3)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -277,6 +278,26 @@ func TestSettingsAreRestoredAfterADeathBySignal(t *testing.T) {
 		}
 		s.expect("$> ")
 	})
+}
+
+// TestOutputThatIsHeldUpHoldsNothingUp: Ctrl-S holds up what the command has left behind,
+// and the settings are restored meanwhile.
+func TestOutputThatIsHeldUpHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	const ctrlS = "\x13"
+	s := onTerminal(t, "sh", "-c", `A sh -c 'yes & echo $! >writer; echo $$ >pid; wait'; `+
+		`echo $? >log`)
+	command, writer := s.pid("pid"), s.pid("writer")
+	s.key(ctrlS)
+	eventually(t, func() bool {
+		before := len(s.output())
+		passes(20 * time.Millisecond)
+		return state(writer) == 'S' && len(s.output()) == before
+	}, "the output to be held up")
+	if err := syscall.Kill(command, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.await("137")
 }
 
 // TestScriptGetsTheTerminalBack: a script is no job-control shell, it does not take the

@@ -2,6 +2,7 @@ package locker
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // isArmed reports whether the holder has a last will.
@@ -96,4 +98,29 @@ func TestRearmedLastWillWakesTheQueue(t *testing.T) {
 	)
 	crash(holder)
 	servedInOrder(t, granted, "the waiter")
+}
+
+// The two connections of a holder go different ways through a broker. A new last will
+// that overtook the end of the old one would expire, and a crash would give no hint.
+func TestLastWillIsRearmedByASlowBroker(t *testing.T) {
+	t.Parallel()
+	slow := broker.Options{Cost: func(_ *rand.Rand, method, _ string) time.Duration {
+		if method == "basic.ack" {
+			return 10 * time.Millisecond
+		}
+		return 0
+	}}
+	simulatedBy(t, slow, wire.Mutex, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		cfg.retry, cfg.look = time.Hour, time.Hour // hints alone
+		holder := mustAcquire(t, cfg)
+		granted := make(chan string, 1)
+		passThrough(t, cfg, granted, "the waiter")
+		pass(rearmAfter + time.Minute)
+		_ = holder.link.Lock.Socket.Close()
+		crashed := time.Now()
+		servedInOrder(t, granted, "the waiter")
+		if took := time.Since(crashed); took > 2*time.Second {
+			t.Errorf("served %s after the crash", took)
+		}
+	})
 }

@@ -30,7 +30,9 @@ func (w *will) arm(
 			return err
 		}
 	}
-	w.revoke()
+	if err := w.replace(); err != nil {
+		return err
+	}
 	return messages.Do(func(ch *amqp.Channel) error {
 		return ch.Publish("", wire.WillQueue(name), false, false, amqp.Publishing{})
 	})
@@ -75,6 +77,18 @@ func (w *will) keep(message *amqp.Delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.message = message
+}
+
+// replace revokes the message, and returns when the broker knows that: it answers the
+// requests on a channel in order. The next message comes on another connection. The
+// consumer takes one at a time, and a message that overtook the end of the one before
+// would expire at once.
+func (w *will) replace() error {
+	w.revoke()
+	w.mu.Lock()
+	channel := w.channel
+	w.mu.Unlock()
+	return channel.Qos(1, 0, false)
 }
 
 // revoke is for a holder that leaves in peace.
