@@ -105,6 +105,12 @@ func TestElasticSetOfANameWithoutA404(t *testing.T) {
 		cfg = p.semaphore(cfg, 2)
 		cfg.Greedy, cfg.Elastic = true, true
 		lock, _ := held5s(t, cfg)
+		publish := p.connOf(lock.link.Publish())
+		p.mu.Lock()
+		if publish.consumers[wire.SlotQueue(cfg.Name, 1)] > 0 {
+			t.Error("on a notice of its removal, the lock connection would ask about the slot")
+		}
+		p.mu.Unlock()
 		p.answer(func(r *request) bool {
 			_, there := r.queues[r.queue]
 			asks := r.method == "look" || r.method == "get" || r.method == "consume"
