@@ -50,6 +50,10 @@ func (s *stream) find(channel *wire.Channel) error {
 	return s.declare(channel)
 }
 
+// isFragile reports whether the broker may end the connection where it means that there is
+// no log.
+func (s *stream) isFragile() bool { return wire.FragileAbsence(s.conn.Config.Vhost, s.queue) }
+
 // explain makes an error for the caller. It leaves nil, and errors that say enough.
 func (s *stream) explain(doing string, err error) error {
 	var known *fault.Error
@@ -76,6 +80,10 @@ func (s *stream) explain(doing string, err error) error {
 		refusal.Hint = "the stream has no replica on this node: rabbitmq-streams add_replica"
 	case isWithoutStreams(err):
 		refusal.Hint = "streams need RabbitMQ 3.9 or later, with its feature flag stream_queue"
+	case code == amqp.InternalError && s.isFragile():
+		refusal.Kind = fault.ErrNotFound
+		refusal.Text = fmt.Sprintf("there is no history %q on %s, or it does not answer: "+
+			"the broker fails to say which", s.queue, s.conn.Broker)
 	case code == amqp.PreconditionFailed, code == amqp.ResourceLocked, errors.Is(err, errNoStream):
 		refusal.Hint = "amqprun has not made the queue of that name: delete it, " +
 			"or name the lock differently"

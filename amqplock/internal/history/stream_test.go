@@ -8,6 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -32,5 +33,25 @@ func TestABrokerWithoutStreams(t *testing.T) {
 			!strings.Contains(explained.Hint, "streams need RabbitMQ 3.9 or later") {
 			t.Errorf("%s: %v", release, err)
 		}
+	}
+}
+
+// RabbitMQ from 4.0 on ends the connection that asks about a log that does not exist, if the
+// name is as long as this one and not ASCII.
+func TestALogOfALongName(t *testing.T) {
+	t.Parallel()
+	name := (testbroker.Name() + "ü" + strings.Repeat("x", 225))[:225]
+	log := func() *Log { return New(testConn(t), wire.Ref{Kind: wire.Mutex, Name: name}) }
+	if _, err := log().Runs(deadline(t), 10); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("%v, want ErrNotFound", err)
+	}
+	l := log()
+	t.Cleanup(func() { deleteQueue(t, l) })
+	first := mustGrant(t, l, "a")
+	if second := mustGrant(t, log(), "b"); second.Token <= first.Token {
+		t.Errorf("token %d behind %d", second.Token, first.Token)
+	}
+	if runs, err := log().Runs(deadline(t), 10); err != nil || len(runs) != 2 {
+		t.Errorf("%+v, %v; want two runs", runs, err)
 	}
 }

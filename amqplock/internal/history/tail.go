@@ -41,7 +41,10 @@ func (l *Log) Open(ctx context.Context) (*Tail, error) {
 	defer cancel()
 	both, bothCtx := errgroup.WithContext(noAlarm)
 	both.Go(func() error {
-		err := t.attach(bothCtx, -1, t.log.find)
+		err := errGone // perhaps; to ask could end the connection, and Grant finds the log too
+		if !t.log.isFragile() {
+			err = t.attach(bothCtx, -1, t.log.find)
+		}
 		if err == nil {
 			go t.warm(ctx, stopped)
 			return nil

@@ -1,7 +1,9 @@
 package locker
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,42 @@ func TestAdministratorsOfANameOverWhichTheBrokerFails(t *testing.T) {
 		err := Resize(t.Context(), cfg.Broker, cfg.Name, 3)
 		if !errors.Is(err, fault.ErrNotAcquired) {
 			t.Errorf("beside another for long: %v, want ErrNotAcquired", err)
+		}
+	})
+}
+
+// An elastic set goes on without a slot that is removed, though the broker ends each
+// connection that asks about what does not exist.
+func TestElasticSetOfANameWithoutA404(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Name = "größe" + strings.Repeat("x", 230)
+		cfg = p.semaphore(cfg, 2)
+		cfg.Greedy, cfg.Elastic = true, true
+		lock, _ := held5s(t, cfg)
+		publish := p.connOf(lock.link.Publish())
+		p.mu.Lock()
+		if publish.consumers[wire.SlotQueue(cfg.Name, 1)] > 0 {
+			t.Error("on a notice of its removal, the lock connection would ask about the slot")
+		}
+		p.mu.Unlock()
+		p.answer(func(r *request) bool {
+			_, there := r.queues[r.queue]
+			asks := r.method == "look" || r.method == "get" || r.method == "consume"
+			if asks && !there {
+				r.closeConnection(541, "INTERNAL_ERROR")
+			}
+			return asks && !there
+		})
+		p.mu.Lock()
+		delete(p.queues, wire.SlotQueue(cfg.Name, 2))
+		p.mu.Unlock()
+		pass(time.Minute)
+		if got := lock.Slots(); !slices.Equal(got, []int{1}) || lock.Context().Err() != nil {
+			t.Errorf("holds %v, want slot 1: %v", got, context.Cause(lock.Context()))
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -55,7 +55,9 @@ func (s *preCheck) ask(
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	err = wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
+	if err = wire.AskAbsence(bounded, s.publish, queue); err == nil {
+		err = wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
+	}
 	s.asked.Store(true)
 	if bounded.Err() != nil && ctx.Err() == nil {
 		s.publish.Abort() // a new one may reach a node that answers

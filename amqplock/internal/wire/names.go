@@ -65,6 +65,18 @@ const lockedText = "RESOURCE_LOCKED - cannot obtain exclusive access to locked q
 	"in vhost ''. It could be originally declared on another connection or the exclusive " +
 	"property value does not match that of the original declaration."
 
+// FragileAbsence reports whether the broker may fail in the same way to say that queue does
+// not exist. The text of its 404 is shorter.
+func FragileAbsence(vhost, queue string) bool {
+	text := absence(vhost, queue)
+	return !isASCII(text) && len(text) > 255
+}
+
+// absence is the text of RabbitMQ's 404.
+func absence(vhost, queue string) string {
+	return fmt.Sprintf("NOT_FOUND - no queue '%s' in vhost '%s'", queue, vhost)
+}
+
 func isASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }

@@ -67,8 +67,14 @@ func TestNamesOverWhichTheBrokerFails(t *testing.T) {
 				if got, want := Fragile(vhost, name), len(text) > 255; got != want {
 					t.Fatalf("%q in %q: %t, want %t", name, vhost, got, want)
 				}
+				slot := SlotQueue(name, 1)
+				text = fmt.Sprintf("NOT_FOUND - no queue '%s' in vhost '%s'", slot, vhost)
+				if got, want := FragileAbsence(vhost, slot), len(text) > 255; got != want {
+					t.Fatalf("absence of %q in %q: %t, want %t", slot, vhost, got, want)
+				}
 			}
-			if name := strings.Repeat("x", length); Fragile(vhost, name) || !Fragile("x-büro", name) {
+			name := strings.Repeat("x", length)
+			if Fragile(vhost, name) || FragileAbsence(vhost, name) || !Fragile("x-büro", name) {
 				t.Fatalf("%q", name)
 			}
 		}

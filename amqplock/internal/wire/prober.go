@@ -46,6 +46,25 @@ func newProber(ctx context.Context, c *Conn) (*prober, error) {
 	}, nil
 }
 
+// AskAbsence asks over a publish connection whether queue does not exist, where a request
+// about it could end the connection instead (see FragileAbsence). It returns the answer that
+// the broker fails to give.
+func AskAbsence(ctx context.Context, c *Conn, queue string) error {
+	if !FragileAbsence(c.Config.Vhost, queue) {
+		return nil
+	}
+	p, err := newProber(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer p.channel.CloseLater()
+	missing, err := p.probe(ctx, []string{queue})
+	if err == nil && missing[0] {
+		err = &amqp.Error{Code: amqp.NotFound, Reason: absence(c.Config.Vhost, queue), Server: true}
+	}
+	return err
+}
+
 // probe reports which of the queues, at most window, are missing. After an error the
 // prober is of no more use.
 func (p *prober) probe(ctx context.Context, queues []string) (missing []bool, err error) {
