@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// handshakeTime is for how long RabbitMQ waits for a client to log in.
+const handshakeTime = 10 * time.Second
+
+// accept has the loop.
+func (b *Broker) accept(host string) *conn {
+	b.dialed++
+	id := b.dialed
+	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
+	socket := newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
+		addr("client-"+strconv.Itoa(id)))
+	c := &conn{
+		owner: &owner{
+			client: &client{engine: b.engine, socket: socket, dice: dice},
+			node:   b.node(host),
+		},
+		reply:    b.reply,
+		channels: map[uint16]*channel{},
+	}
+	socket.arrive = c.arrive
+	socket.reset = func() { c.end(NetworkReset) }
+	b.conns = append(b.open(), c)
+	b.after(handshakeTime, func() {
+		if !c.open {
+			c.end(ClientSilent)
+		}
+	})
+	return c
+}
+
+func (b *Broker) node(host string) *node {
+	n := b.nodes[host]
+	if n == nil {
+		n = &node{view: b.whole}
+		b.nodes[host] = n
+	}
+	return n
+}
+
+// open are the connections that have not ended.
+func (b *Broker) open() []*conn {
+	b.conns = slices.DeleteFunc(b.conns, func(c *conn) bool { return c.ended })
+	return slices.Clone(b.conns)
+}
+
+// reply delivers a direct reply to the channel that its key names.
+func (b *Broker) reply(m *message) {
+	for _, c := range b.conns {
+		for _, ch := range c.channels {
+			if ch.session.replyKey == m.key {
+				ch.session.answered(m)
+				return
+			}
+		}
+	}
+}
