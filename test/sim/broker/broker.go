@@ -12,19 +12,15 @@ import (
 	"syscall"
 )
 
-// Broker is one RabbitMQ, or a cluster of them that shares its queues.
-type Broker struct {
-	*engine
-	whole  *view            // that of all nodes which are not cut off
-	nodes  map[string]*node // by the host part of the address that was dialed
-	conns  []*conn          // some may have ended
-	dialed int
-	away   bool
-}
+// Broker is one RabbitMQ, or a cluster of them that shares its queues. Its methods may be
+// called by any goroutine, but not by Options.Observe.
+type Broker struct{ cluster }
 
 // New starts a broker. Close ends it.
 func New(options Options) *Broker {
-	return &Broker{engine: newEngine(options), whole: newView(), nodes: map[string]*node{}}
+	return &Broker{cluster{
+		engine: newEngine(options), whole: newView(), nodes: map[string]*node{},
+	}}
 }
 
 // Close ends the broker with all its connections, without a word to the clients.

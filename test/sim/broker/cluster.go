@@ -7,11 +7,21 @@ import (
 	"time"
 )
 
+// cluster has the connections of a broker, and its nodes. It belongs to the loop.
+type cluster struct {
+	*engine
+	whole  *view            // that of all nodes which are not cut off
+	nodes  map[string]*node // by the host part of the address that was dialed
+	conns  []*conn          // some may have ended
+	dialed int
+	away   bool
+}
+
 // handshakeTime is for how long RabbitMQ waits for a client to log in.
 const handshakeTime = 10 * time.Second
 
-// accept has the loop.
-func (b *Broker) accept(host string) *conn {
+// accept makes a connection to the node of that host.
+func (b *cluster) accept(host string) *conn {
 	b.dialed++
 	id := b.dialed
 	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
@@ -36,7 +46,7 @@ func (b *Broker) accept(host string) *conn {
 	return c
 }
 
-func (b *Broker) node(host string) *node {
+func (b *cluster) node(host string) *node {
 	n := b.nodes[host]
 	if n == nil {
 		n = &node{view: b.whole}
@@ -46,13 +56,13 @@ func (b *Broker) node(host string) *node {
 }
 
 // open are the connections that have not ended.
-func (b *Broker) open() []*conn {
+func (b *cluster) open() []*conn {
 	b.conns = slices.DeleteFunc(b.conns, func(c *conn) bool { return c.ended })
 	return slices.Clone(b.conns)
 }
 
 // reply delivers a direct reply to the channel that its key names.
-func (b *Broker) reply(m *message) {
+func (b *cluster) reply(m *message) {
 	for _, c := range b.conns {
 		for _, ch := range c.channels {
 			if ch.session.replyKey == m.key {
