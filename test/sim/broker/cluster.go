@@ -25,11 +25,15 @@ func (b *cluster) accept(host string) *conn {
 	b.dialed++
 	id := b.dialed
 	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
-	socket := newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
-		addr("client-"+strconv.Itoa(id)))
+	back := transit{latency: b.options.Latency, dice: dice}
+	out := transit{latency: b.options.Latency, dice: rand.New(rand.NewPCG(dice.Uint64(), 1))}
+	socket := &Socket{
+		loop: b.loop, out: out, local: addr("client-" + strconv.Itoa(id)),
+		ready: make(chan struct{}, 1),
+	}
 	c := &conn{
 		owner: &owner{
-			client: &client{engine: b.engine, socket: socket, dice: dice},
+			client: &client{transit: back, engine: b.engine, socket: socket},
 			node:   b.node(host),
 		},
 		reply:    b.reply,
