@@ -27,31 +27,31 @@ type crowd struct {
 const crowdCommand = `echo "+ $AMQPRUN_SLOT" && head -c 1 "$1" >/dev/null && echo "- $AMQPRUN_SLOT"`
 
 // wantSlot makes a process that wants a slot of the semaphore.
-func (b *bench) wantSlot(semaphore string) func(i int, command ...string) *exec.Cmd {
+func (ps *programs) wantSlot(semaphore string) func(i int, command ...string) *exec.Cmd {
 	return func(_ int, command ...string) *exec.Cmd {
 		argv := append([]string{"--connect-timeout", "1m", "--progress", "0",
 			"--semaphore", semaphore, "--"}, command...)
-		return exec.Command(b.amqprun, argv...)
+		return exec.Command(ps.amqprun, argv...)
 	}
 }
 
 // wantOwn makes a process of minimal, which has a lock of its own. It asks what amqprun
 // asks for a slot.
-func (b *bench) wantOwn(name string) func(i int, command ...string) *exec.Cmd {
+func (ps *programs) wantOwn(name string) func(i int, command ...string) *exec.Cmd {
 	return func(i int, command ...string) *exec.Cmd {
 		lock := fmt.Sprintf("%s-%d", name, i)
 		argv := append([]string{"-checked", "-slot", lock}, command...)
-		p := exec.Command(b.minimal, argv...)
+		p := exec.Command(ps.minimal, argv...)
 		p.Env = append(os.Environ(), fmt.Sprintf("AMQPRUN_SLOT=%d", i))
 		return p
 	}
 }
 
 // gather starts n processes as fast as it can.
-func (b *bench) gather(
+func (ps *programs) gather(
 	name string, n int, process func(i int, command ...string) *exec.Cmd,
 ) (_ *crowd, err error) {
-	fifo := filepath.Join(b.dir, name+".fifo")
+	fifo := filepath.Join(ps.dir, name+".fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ type holder struct {
 
 // hold returns when the command runs. It reads from a FIFO until letGo closes our end:
 // etcdctl has no standard input for its command.
-func (b *bench) hold(p peer, lock string) (*holder, error) {
-	fifo := filepath.Join(b.dir, lock+".fifo")
+func (ps *programs) hold(p peer, lock string) (*holder, error) {
+	fifo := filepath.Join(ps.dir, lock+".fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return nil, err
 	}

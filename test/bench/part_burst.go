@@ -63,19 +63,19 @@ func (b *bench) burst() (_ *table, err error) {
 }
 
 // atOnce starts n processes, and ends them when all commands run.
-func (b *bench) atOnce(
+func (ps *programs) atOnce(
 	name string, n int, process func(i int, command ...string) *exec.Cmd,
 ) (r rush, err error) {
-	broker, err := b.broker.pid()
+	broker, err := ps.broker.pid()
 	if err != nil {
 		return r, err
 	}
-	refused, err1 := b.broker.refusals()
+	refused, err1 := ps.broker.refusals()
 	used, err2 := cpuTime(broker)
 	if err := errors.Join(err1, err2); err != nil {
 		return r, err
 	}
-	c, err := b.gather(name, n, process)
+	c, err := ps.gather(name, n, process)
 	if err != nil {
 		return r, err
 	}
@@ -88,7 +88,7 @@ func (b *bench) atOnce(
 	r.broker -= used
 	r.programs, err2 = c.cpuTime()
 	err = errors.Join(err1, err2, c.letGo(n), c.await(n, "-"), c.leave())
-	after, err1 := b.broker.refusals()
+	after, err1 := ps.broker.refusals()
 	r.refused = after - refused
 	return r, errors.Join(err, err1)
 }

@@ -30,7 +30,7 @@ func (b *bench) idle() (_ *table, failed error) {
 		defer func() { failed = errors.Join(failed, h.letGo()) }()
 		holders = append(holders, &process{name: p.name, pid: h.Process.Pid})
 	}
-	held, err := b.watch(holders)
+	held, err := b.broker.watch(holders, b.idleFor)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (b *bench) idle() (_ *table, failed error) {
 		}()
 		waiting = append(waiting, &process{name: p.name + ", waiting", pid: w.Process.Pid})
 	}
-	waited, err := b.watch(waiting)
+	waited, err := b.broker.watch(waiting, b.idleFor)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +76,11 @@ type process struct {
 	rss, guardRSS int64
 }
 
-// watch fills in what the processes use in idleFor, and returns how many methods a second
+// watch fills in what the processes use within d, and returns how many methods a second
 // the broker handles meanwhile.
-func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
+func (b broker) watch(processes []*process, d time.Duration) (perSecond float64, failed error) {
 	<-time.After(settled)
-	before, err := b.broker.count()
+	before, err := b.count()
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +98,7 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 		p.guard = guardOf(p.pid)
 	}
 	used(func(sum, own time.Duration) time.Duration { return sum - own })
-	<-time.After(b.idleFor)
+	<-time.After(d)
 	used(func(sum, own time.Duration) time.Duration { return sum + own })
 	for _, p := range processes {
 		var err1, err2 error
@@ -108,6 +108,6 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 		}
 		failed = errors.Join(failed, err1, err2)
 	}
-	after, err := b.broker.count()
+	after, err := b.count()
 	return after.perSecond(before), errors.Join(failed, err)
 }

@@ -20,12 +20,12 @@ const (
 
 // queue lets all waiters line up behind a holder, then lets go, and returns when the
 // commands of the waiters ran.
-func (b *bench) queue(p peer, lock string) (_ []ran, err error) {
-	first, err := b.hold(p, lock)
+func (ps *programs) queue(p peer, lock string) (_ []ran, err error) {
+	first, err := ps.hold(p, lock)
 	if err != nil {
 		return nil, err
 	}
-	q := b.newQueue(p, lock)
+	q := ps.newQueue(p, lock)
 	// On each return, or they would outlive us.
 	defer func() { err = errors.Join(err, first.letGo(), q.wait()) }()
 	for range waiters {
@@ -48,9 +48,9 @@ type queue struct {
 	left   []*exec.Cmd // to be waited for
 }
 
-func (b *bench) newQueue(p peer, lock string) *queue {
-	stamps := filepath.Join(b.dir, lock+".stamps")
-	return &queue{argv: p.argv(lock, b.stamp, stamps, fmt.Sprint(holdMS)), stamps: stamps}
+func (ps *programs) newQueue(p peer, lock string) *queue {
+	stamps := filepath.Join(ps.dir, lock+".stamps")
+	return &queue{argv: p.argv(lock, ps.stamp, stamps, fmt.Sprint(holdMS)), stamps: stamps}
 }
 
 // start begins one more waiter; its label is its number.
