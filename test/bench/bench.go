@@ -7,15 +7,11 @@ import (
 	"time"
 )
 
-// bench is what all measurements need.
+// bench is what is measured, and how often.
 type bench struct {
-	dir     string // for lock files, stamps and what is to be plotted
-	amqprun string
-	stamp   string // the program that writes down when it runs
-	minimal string // test/bench/minimal
-	peers   []peer
-	broker  broker
-	all     bool // measure also what depends on no release of RabbitMQ, and large numbers
+	programs
+	peers []peer
+	all   bool // measure also what depends on no release of RabbitMQ, and large numbers
 
 	rounds, handovers, crashes, bursts int
 	most                               int // waiters and slots where there are many

@@ -42,10 +42,10 @@ func (b *bench) crash() (*table, error) {
 	return t, nil
 }
 
-func (b *bench) crashOnce(p peer, lock string) (gap time.Duration, err error) {
-	pulse, stamps := filepath.Join(b.dir, lock+".pulse"), filepath.Join(b.dir, lock+".stamps")
+func (ps *programs) crashOnce(p peer, lock string) (gap time.Duration, err error) {
+	pulse, stamps := filepath.Join(ps.dir, lock+".pulse"), filepath.Join(ps.dir, lock+".stamps")
 	defer os.Remove(pulse)
-	command := []string{b.stamp, pulse}
+	command := []string{ps.stamp, pulse}
 	if p.orphans { // then it is the death of the holder that ends it
 		command = append([]string{"setpriv", "--pdeathsig", "KILL"}, command...)
 	}
@@ -71,7 +71,7 @@ func (b *bench) crashOnce(p peer, lock string) (gap time.Duration, err error) {
 			return 0, errors.New("the holder has not started")
 		}
 	}
-	next, err := start(p.argv(lock, b.stamp, stamps, "0", "next"))
+	next, err := start(p.argv(lock, ps.stamp, stamps, "0", "next"))
 	if err != nil {
 		return 0, err
 	}

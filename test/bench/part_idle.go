@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +30,7 @@ func (b *bench) idle() (_ *table, failed error) {
 		defer func() { failed = errors.Join(failed, h.letGo()) }()
 		holders = append(holders, &process{name: p.name, pid: h.Process.Pid})
 	}
-	held, err := b.watch(holders)
+	held, err := b.broker.watch(holders, b.idleFor)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +51,7 @@ func (b *bench) idle() (_ *table, failed error) {
 		}()
 		waiting = append(waiting, &process{name: p.name + ", waiting", pid: w.Process.Pid})
 	}
-	waited, err := b.watch(waiting)
+	waited, err := b.broker.watch(waiting, b.idleFor)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +76,11 @@ type process struct {
 	rss, guardRSS int64
 }
 
-// watch fills in what the processes use in idleFor, and returns how many methods a second
+// watch fills in what the processes use within d, and returns how many methods a second
 // the broker handles meanwhile.
-func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
+func (b broker) watch(processes []*process, d time.Duration) (perSecond float64, failed error) {
 	<-time.After(settled)
-	before, err := b.broker.count()
+	before, err := b.count()
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +98,7 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 		p.guard = guardOf(p.pid)
 	}
 	used(func(sum, own time.Duration) time.Duration { return sum - own })
-	<-time.After(b.idleFor)
+	<-time.After(d)
 	used(func(sum, own time.Duration) time.Duration { return sum + own })
 	for _, p := range processes {
 		var err1, err2 error
@@ -110,65 +108,6 @@ func (b *bench) watch(processes []*process) (perSecond float64, failed error) {
 		}
 		failed = errors.Join(failed, err1, err2)
 	}
-	after, err := b.broker.count()
+	after, err := b.count()
 	return after.perSecond(before), errors.Join(failed, err)
-}
-
-// guardOf returns the guard of amqprun, 0 for other programs.
-func guardOf(pid int) int {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		children, _ := os.ReadFile(list)
-		for _, child := range strings.Fields(string(children)) {
-			comm, _ := os.ReadFile("/proc/" + child + "/comm")
-			if strings.TrimSpace(string(comm)) == "lock-guard" {
-				guard, _ := strconv.Atoi(child)
-				return guard
-			}
-		}
-	}
-	return 0
-}
-
-// cpuTime adds up the first field of schedstat of all threads, the nanoseconds on a
-// processor; /proc/PID/stat counts in ticks of 10 ms.
-func cpuTime(pid int) (total time.Duration, err error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err == nil && len(threads) == 0 {
-		err = fmt.Errorf("process %d has ended", pid)
-	}
-	for _, thread := range threads {
-		var ns int64
-		text, err1 := os.ReadFile(thread)
-		_, err2 := fmt.Sscan(string(text), &ns)
-		err = errors.Join(err, err1, err2)
-		total += time.Duration(ns)
-	}
-	return total, err
-}
-
-// proportional is what a process has in memory, what it shares divided by the number of
-// those who share it.
-func proportional(pid int) (int64, error) {
-	return sizeIn(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
-}
-
-// status reads a size in bytes from /proc/PID/status.
-func status(pid int, key string) (int64, error) {
-	return sizeIn(fmt.Sprintf("/proc/%d/status", pid), key)
-}
-
-func sizeIn(file, key string) (int64, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(line, key+":"); found {
-			kib, err := strconv.ParseInt(
-				strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("%s has no %s", file, key)
 }

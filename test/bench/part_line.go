@@ -34,18 +34,18 @@ type lineResult struct {
 	gaps             []time.Duration
 }
 
-func (b *bench) lineOf(p peer, n int) (result lineResult, err error) {
+func (ps *programs) lineOf(p peer, n int) (result lineResult, err error) {
 	connection, _, err := dial()
 	if err != nil {
 		return result, err
 	}
 	defer connection.Close()
 	lock := fmt.Sprintf("line-%d", n)
-	first, err := b.hold(p, lock)
+	first, err := ps.hold(p, lock)
 	if err != nil {
 		return result, err
 	}
-	q := b.newQueue(p, lock)
+	q := ps.newQueue(p, lock)
 	defer func() { err = errors.Join(err, first.letGo(), q.wait()) }()
 	for i := range n { // one by one, so that we know the order
 		if err := q.start(); err != nil {
@@ -55,10 +55,10 @@ func (b *bench) lineOf(p peer, n int) (result lineResult, err error) {
 			return result, err
 		}
 	}
-	if result.waiting, err = b.broker.over(watching); err != nil {
+	if result.waiting, err = ps.broker.over(watching); err != nil {
 		return result, err
 	}
-	before, err := b.broker.count()
+	before, err := ps.broker.count()
 	if err != nil {
 		return result, err
 	}
@@ -69,7 +69,7 @@ func (b *bench) lineOf(p peer, n int) (result lineResult, err error) {
 	if err != nil {
 		return result, err
 	}
-	after, err := b.broker.count()
+	after, err := ps.broker.count()
 	if err != nil {
 		return result, err
 	}

@@ -40,7 +40,7 @@ func (b *bench) many() (_ *table, err error) {
 		return nil, err
 	}
 	placed := time.Since(c.began)
-	load, err := b.loadOf(c)
+	load, err := b.broker.loadOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ type load struct {
 	cpu, brokerCPU, methods float64
 }
 
-func (b *bench) loadOf(c *crowd) (l load, failed error) {
-	broker, err := b.broker.pid()
+func (b broker) loadOf(c *crowd) (l load, failed error) {
+	broker, err := b.pid()
 	if err != nil {
 		return l, err
 	}
@@ -101,7 +101,7 @@ func (b *bench) loadOf(c *crowd) (l load, failed error) {
 		return total
 	}
 	began, before, brokerBefore := time.Now(), used(pids...), used(broker)
-	l.methods, err = b.broker.over(watching)
+	l.methods, err = b.over(watching)
 	took := time.Since(began).Seconds()
 	l.cpu, l.brokerCPU = (used(pids...)-before)/took, (used(broker)-brokerBefore)/took
 	failed = errors.Join(failed, err)

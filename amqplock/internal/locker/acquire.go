@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
@@ -33,8 +32,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		Queue:     waitq.Queue{Lock: cfg.Ref, Priority: cfg.Priority, Look: cfg.look},
 		OnWaiting: cfg.OnWaiting, Retry: cfg.retry,
 	}
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(waitq.LastRetry), backoff.WithMaxElapsedTime(0))
+	pace := wire.Pace(100*time.Millisecond, waitq.LastRetry)
 	s := &search{cfg: cfg, broker: cfg.Broker.String()}
 	half := time.Now().Add(cfg.ConnectTimeout) // until when a witness may be half made
 	for first := true; ; first = false {

@@ -45,11 +45,7 @@ func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
 		return fault.Config("%d slots: must be from 0 to %d", n, wire.MaxSlots)
 	}
 	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
-		found, err := a.link.Survey(ctx, name)
-		if err != nil {
-			return err
-		}
-		last, err := a.last(ctx, found)
+		found, last, err := a.survey(ctx)
 		if err != nil {
 			return err
 		}
@@ -68,11 +64,7 @@ func Resize(ctx context.Context, b wire.Broker, name string, n int) error {
 // Destroy removes the semaphore. amqplock.Admin.Destroy documents it.
 func Destroy(ctx context.Context, b wire.Broker, name string) error {
 	return administer(ctx, b, name, func(ctx context.Context, a *admin) error {
-		found, err := a.link.Survey(ctx, name)
-		if err != nil {
-			return err
-		}
-		last, err := a.last(ctx, found)
+		_, last, err := a.survey(ctx)
 		if err != nil {
 			return err
 		}
@@ -237,12 +229,15 @@ func (a *admin) build(ctx context.Context, n int) error {
 	return nil
 }
 
-// last is the number of the last slot, also where a creation was interrupted.
-func (a *admin) last(ctx context.Context, found wire.Slots) (int, error) {
-	if found.Known {
-		return found.Count, nil
+// survey looks at all slots. last is the number of the last one, also where a creation
+// was interrupted.
+func (a *admin) survey(ctx context.Context) (found wire.Slots, last int, err error) {
+	found, err = a.link.Survey(ctx, a.ref.Name)
+	if err != nil || found.Known {
+		return found, found.Count, err
 	}
-	return a.link.Remains(ctx, a.ref.Name)
+	last, err = a.link.Remains(ctx, a.ref.Name)
+	return found, last, err
 }
 
 // grow adds n slots, or builds a semaphore that is not there.

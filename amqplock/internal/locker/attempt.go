@@ -55,6 +55,9 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 		take = a.takeAll
 	}
 	err = take(ctx)
+	if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
+		a.putBack(ctx)
+	}
 	a.newcomer = false
 	if err == nil && a.isOld() { // the answers took that long, or the machine was suspended
 		err = a.proveAgain(ctx)
@@ -117,16 +120,11 @@ func (a *attempt) takeMutex(ctx context.Context) error {
 // An attempt that gets some of several and waits for the rest could wait for another that
 // does the same, for ever. So only the first in the wait queue keeps a part, of whom
 // there is one; everybody else gives all back.
-func (a *attempt) takeSlots(ctx context.Context) (err error) {
+func (a *attempt) takeSlots(ctx context.Context) error {
 	want := a.cfg.Count
 	if a.cfg.Greedy {
 		want = wire.MaxSlots
 	}
-	defer func() {
-		if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
-			a.putBack(ctx)
-		}
-	}()
 	a.payBack(ctx)
 	for round := 1; ; round++ {
 		found, err := a.find(ctx, want)
@@ -176,12 +174,7 @@ func (a *attempt) takeSlots(ctx context.Context) (err error) {
 
 // takeAll takes all slots of the semaphore, also those that are being drained. As with
 // takeSlots only the first in the wait queue keeps a part.
-func (a *attempt) takeAll(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
-			a.putBack(ctx)
-		}
-	}()
+func (a *attempt) takeAll(ctx context.Context) error {
 	for round := 1; ; round++ {
 		found, err := a.survey(ctx)
 		if err != nil {

@@ -154,9 +154,7 @@ func redial(
 	ctx context.Context, cfg Config, patience time.Duration,
 	again func(error) bool, retrying func(error),
 ) (*contender, error) {
-	var pace backoff.BackOff = backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(2*time.Second),
-		backoff.WithMaxElapsedTime(0))
+	pace := wire.Pace(100*time.Millisecond, 2*time.Second)
 	if patience > 0 {
 		pace = within{pace, time.Now().Add(patience)}
 	}

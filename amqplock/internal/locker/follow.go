@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
@@ -137,8 +135,7 @@ const (
 // newcomer that we do not see shall wait. A node that has lost the others for a moment
 // may refuse all readers for as long as they have given it up.
 func (f *following) moveOn(ctx context.Context, err error) {
-	pace := backoff.NewExponentialBackOff(backoff.WithInitialInterval(moveFirst),
-		backoff.WithMaxInterval(min(moveLast, f.lease.Heartbeat()/2)), backoff.WithMaxElapsedTime(0))
+	pace := wire.Pace(moveFirst, min(moveLast, f.lease.Heartbeat()/2))
 	pause := time.NewTimer(pace.NextBackOff())
 	defer pause.Stop()
 	begun, conn, tried := time.Now(), f.follower.Conn(), false

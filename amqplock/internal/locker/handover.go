@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
@@ -48,8 +47,7 @@ func (h *handover) prepare() {
 	if h.cfg.Elastic {
 		h.publishing.Go(func() { grow(h.keeper) })
 	}
-	again := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+	again := wire.Pace(100*time.Millisecond, time.Second)
 	var watched *wire.Conn
 	for {
 		pause, ended := h.cfg.rearm, make(<-chan struct{})

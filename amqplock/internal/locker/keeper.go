@@ -47,11 +47,7 @@ type keeper struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup // what ends with the connections
 
-	changing sync.Mutex // is locked for OnChange, so its last call has the newest set
-	renewing sync.Mutex
-	onRenew  func(stopAt, until time.Duration)
-	losing   sync.Mutex
-	onLost   func(error)
+	onRenew, onLost, onChange listener
 }
 
 // newKeeper starts the checks of what was claimed.
@@ -68,6 +64,9 @@ func newKeeper(got *claims) (*keeper, error) {
 	k := &keeper{
 		cfg: got.cfg, link: got.link, checker: got.checker, held: got.held,
 		checks: got.checks(), granted: got.cfg.clock.Now(), expiry: expiry, pacer: pacer,
+	}
+	if f := k.cfg.OnChange; f != nil {
+		k.onChange.f = func() { f(k.held.list()) }
 	}
 	names := make([]string, len(k.checks))
 	for i, c := range k.checks {
@@ -197,7 +196,7 @@ func (k *keeper) check(ctx context.Context, i int, c check) error {
 		switch {
 		case err == nil:
 			if k.lease.Prove(i, sent) {
-				k.renewed()
+				k.onRenew.call()
 			}
 			return context.Cause(k.ctx)
 		case !errors.As(err, &gone):
@@ -235,28 +234,12 @@ func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
 // changed reports a change of an elastic set.
 func (k *keeper) changed(format string, args ...any) {
 	k.cfg.Debugf(format, args...)
-	k.changing.Lock()
-	defer k.changing.Unlock()
-	if k.cfg.OnChange != nil {
-		k.cfg.OnChange(k.held.list())
-	}
+	k.onChange.call()
 }
 
 // OnRenew has f called with StopAt and Until, at once and each time that they have grown.
 func (k *keeper) OnRenew(f func(stopAt, until time.Duration)) {
-	k.renewing.Lock()
-	k.onRenew = f
-	k.renewing.Unlock()
-	k.renewed()
-}
-
-// renewed reads the lease under the mutex, so that the last call has the newest.
-func (k *keeper) renewed() {
-	k.renewing.Lock()
-	defer k.renewing.Unlock()
-	if k.onRenew != nil {
-		k.onRenew(k.lease.Ends())
-	}
+	k.onRenew.set(func() { f(k.lease.Ends()) })
 }
 
 // watch notices the end of the lease and of the connection.
@@ -300,24 +283,17 @@ func (k *keeper) lose(what string, reason error) {
 		lost.Err = cut
 	}
 	k.end(lost)
-	k.reportLoss()
+	k.onLost.call()
 }
 
 // OnLost has f called when the lock is lost, at once if it is; perhaps again, with the
 // same error.
 func (k *keeper) OnLost(f func(error)) {
-	k.losing.Lock()
-	k.onLost = f
-	k.losing.Unlock()
-	k.reportLoss()
-}
-
-func (k *keeper) reportLoss() {
-	k.losing.Lock()
-	defer k.losing.Unlock()
-	if err := context.Cause(k.ctx); k.onLost != nil && errors.Is(err, fault.ErrLost) {
-		k.onLost(err)
-	}
+	k.onLost.set(func() {
+		if err := context.Cause(k.ctx); errors.Is(err, fault.ErrLost) {
+			f(err)
+		}
+	})
 }
 
 // String names the lock as messages do: `slots 2 and 5 of semaphore "name"`.

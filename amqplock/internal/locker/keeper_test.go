@@ -38,9 +38,9 @@ func TestRenewalsNeverGoBack(t *testing.T) {
 	var got time.Duration
 	k.OnRenew(func(_, until time.Duration) { got = until })
 	k.lease.Prove(0, time.Hour)
-	k.renewing.Lock() // as a call does
+	k.onRenew.mu.Lock() // as a call does
 	done := make(chan struct{})
-	go func() { defer close(done); k.renewed() }()
+	go func() { defer close(done); k.onRenew.call() }()
 	stacks := make([]byte, 1<<20)
 	waitFor(t, "it waits", func() bool {
 		all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
@@ -50,7 +50,7 @@ func TestRenewalsNeverGoBack(t *testing.T) {
 		})
 	})
 	k.lease.Prove(0, 2*time.Hour)
-	k.renewing.Unlock()
+	k.onRenew.mu.Unlock()
 	<-done
 	if got != k.lease.Until() {
 		t.Errorf("the lease is until %s, the call says %s", k.lease.Until(), got)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -28,11 +26,6 @@ const (
 	regainLast  = 500 * time.Millisecond
 )
 
-func regainPace() backoff.BackOff {
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(regainFirst),
-		backoff.WithMaxInterval(regainLast), backoff.WithMaxElapsedTime(0))
-}
-
 // Regain takes a lost lock again, before the wait queue, if nobody else has had it.
 // amqplock.Lock.Regain documents it.
 func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
@@ -47,7 +40,7 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 	defer cancel()
 	h.disconnect()
 	// A new connection does not reset it: the broker may accept each, and refuse the claim.
-	pace := regainPace()
+	pace := wire.Pace(regainFirst, regainLast)
 	for {
 		next, err := h.regainOnce(ctx)
 		var final *finalError
@@ -122,7 +115,7 @@ func (h *Holder) regainOnce(ctx context.Context) (*Holder, error) {
 // takeAgain claims this slot, 0 for a mutex, until it has that, the connection ends, or
 // the slot is gone.
 func (c *claims) takeAgain(ctx context.Context, slot int) error {
-	for pace := regainPace(); ; {
+	for pace := wire.Pace(regainFirst, regainLast); ; {
 		err := c.claim(ctx, slot)
 		var gone *goneError
 		switch {

@@ -59,8 +59,7 @@ type Waiter struct {
 // gone. why is the error of the last try.
 func (w *Waiter) Wait(ctx context.Context, why error) error {
 	w.Report(why)
-	slow := backoff.NewExponentialBackOff(backoff.WithInitialInterval(w.Retry),
-		backoff.WithMaxInterval(max(LastRetry, w.Retry)), backoff.WithMaxElapsedTime(0))
+	slow := wire.Pace(w.Retry, max(LastRetry, w.Retry))
 	for removed := 0; ; removed++ {
 		channel := w.open(ctx)
 		others := w.ahead

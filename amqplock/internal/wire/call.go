@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // Call runs f, which blocks on the broker heedless of any context, and returns early when
@@ -34,6 +36,12 @@ func CallFor[T any](ctx context.Context, f func() (T, error)) (value T, err erro
 	case <-ctx.Done():
 		return value, context.Cause(ctx)
 	}
+}
+
+// Pace is pauses that grow from first to most, and have no end.
+func Pace(first, most time.Duration) backoff.BackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(first),
+		backoff.WithMaxInterval(most), backoff.WithMaxElapsedTime(0))
 }
 
 // Pause waits for d. It returns early, with its cause, when ctx ends.

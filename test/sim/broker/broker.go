@@ -8,27 +8,19 @@ package broker
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
-	"slices"
-	"strconv"
 	"syscall"
-	"time"
 )
 
-// Broker is one RabbitMQ, or a cluster of them that shares its queues.
-type Broker struct {
-	*engine
-	whole  *view            // that of all nodes which are not cut off
-	nodes  map[string]*node // by the host part of the address that was dialed
-	conns  []*conn          // some may have ended
-	dialed int
-	away   bool
-}
+// Broker is one RabbitMQ, or a cluster of them that shares its queues. Its methods may be
+// called by any goroutine, but not by Options.Observe.
+type Broker struct{ cluster }
 
 // New starts a broker. Close ends it.
 func New(options Options) *Broker {
-	return &Broker{engine: newEngine(options), whole: newView(), nodes: map[string]*node{}}
+	return &Broker{cluster{
+		engine: newEngine(options), whole: newView(), nodes: map[string]*node{},
+	}}
 }
 
 // Close ends the broker with all its connections, without a word to the clients.
@@ -66,62 +58,6 @@ func (b *Broker) DialContext(ctx context.Context, _, address string) (net.Conn, 
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	return c.socket, nil
-}
-
-// handshakeTime is for how long RabbitMQ waits for a client to log in.
-const handshakeTime = 10 * time.Second
-
-// accept has the loop.
-func (b *Broker) accept(host string) *conn {
-	b.dialed++
-	id := b.dialed
-	dice := rand.New(rand.NewPCG(b.options.Seed, uint64(id)))
-	socket := newSocket(b.loop, b.options.Latency, rand.New(rand.NewPCG(dice.Uint64(), 1)),
-		addr("client-"+strconv.Itoa(id)))
-	c := &conn{
-		owner: &owner{
-			client: &client{engine: b.engine, socket: socket, dice: dice},
-			node:   b.node(host),
-		},
-		reply:    b.reply,
-		channels: map[uint16]*channel{},
-	}
-	socket.arrive = c.arrive
-	socket.reset = func() { c.end(NetworkReset) }
-	b.conns = append(b.open(), c)
-	b.after(handshakeTime, func() {
-		if !c.open {
-			c.end(ClientSilent)
-		}
-	})
-	return c
-}
-
-func (b *Broker) node(host string) *node {
-	n := b.nodes[host]
-	if n == nil {
-		n = &node{view: b.whole}
-		b.nodes[host] = n
-	}
-	return n
-}
-
-// open are the connections that have not ended.
-func (b *Broker) open() []*conn {
-	b.conns = slices.DeleteFunc(b.conns, func(c *conn) bool { return c.ended })
-	return slices.Clone(b.conns)
-}
-
-// reply delivers a direct reply to the channel that its key names.
-func (b *Broker) reply(m *message) {
-	for _, c := range b.conns {
-		for _, ch := range c.channels {
-			if ch.session.replyKey == m.key {
-				ch.session.answered(m)
-				return
-			}
-		}
-	}
 }
 
 // MakeQuorum makes durable quorum queues that keep no message, as a slot is.

@@ -1,16 +1,11 @@
 package broker
 
-import (
-	"math/rand/v2"
-	"time"
-)
-
 // client is the broker's end of a connection, as far as channels and queues know it. It
 // belongs to the loop.
 type client struct {
+	transit
 	engine *engine
 	socket *Socket
-	dice   *rand.Rand
 
 	user    string
 	notices bool   // it wants them, of consumers that the broker cancels
@@ -20,8 +15,7 @@ type client struct {
 	why     Ending
 
 	out  []byte
-	last time.Time // when what was sent last arrives
-	sent bool      // something, since the last heartbeat was due
+	sent bool // something, since the last heartbeat was due
 
 	published bool
 	blocking  bool // an alarm: the next publish blocks
@@ -57,16 +51,6 @@ func (c *client) flush() {
 	sent := c.out
 	c.out, c.sent = nil, true
 	c.engine.loop.at(c.arrival(), func() { c.socket.receive(sent, nil) })
-}
-
-// arrival is when what is sent now arrives.
-func (c *client) arrival() time.Time {
-	at := time.Now().Add(c.engine.options.Latency(c.dice))
-	if !at.After(c.last) {
-		at = c.last.Add(1)
-	}
-	c.last = at
-	return at
 }
 
 // publishes is called with the header of each message. In an alarm the broker reads the

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -61,4 +62,24 @@ func (p *path) fromBroker() (open bool, from time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.lost && !p.deaf, p.held
+}
+
+// Latency draws how long the network takes for one write.
+type Latency func(*rand.Rand) time.Duration
+
+// transit is one direction of the network, which keeps the order.
+type transit struct {
+	latency Latency
+	dice    *rand.Rand
+	last    time.Time // when what was sent last arrives
+}
+
+// arrival is when what is sent now arrives.
+func (t *transit) arrival() time.Time {
+	at := time.Now().Add(t.latency(t.dice))
+	if !at.After(t.last) {
+		at = t.last.Add(1)
+	}
+	t.last = at
+	return at
 }

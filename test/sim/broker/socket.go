@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -14,15 +13,13 @@ import (
 // Writing never blocks, as if the buffers of the kernel had no end.
 type Socket struct {
 	path
-	loop    *loop
-	latency Latency
-	arrive  func([]byte) // at the broker, in its loop; nil is the end of the stream
-	reset   func()       // the connection at the broker, in its loop
-	local   addr
+	loop   *loop
+	arrive func([]byte) // at the broker, in its loop; nil is the end of the stream
+	reset  func()       // the connection at the broker, in its loop
+	local  addr
 
 	mu       sync.Mutex
-	dice     *rand.Rand
-	last     time.Time // when what was written last arrives
+	out      transit
 	in       []byte
 	err      error // of reads, when in is empty
 	closed   bool
@@ -30,15 +27,6 @@ type Socket struct {
 	ready    chan struct{} // a read may go on
 	deadline time.Time
 	alarm    *time.Timer // at the deadline
-}
-
-// Latency draws how long the network takes for one write.
-type Latency func(*rand.Rand) time.Duration
-
-func newSocket(l *loop, latency Latency, dice *rand.Rand, local addr) *Socket {
-	return &Socket{
-		loop: l, latency: latency, dice: dice, local: local, ready: make(chan struct{}, 1),
-	}
 }
 
 // Read blocks until bytes have arrived, the connection ends, or the deadline.
@@ -96,11 +84,6 @@ func (s *Socket) Write(p []byte) (int, error) {
 
 // send has f run when what is written now arrives. The caller has the mutex.
 func (s *Socket) send(f func()) {
-	at := time.Now().Add(s.latency(s.dice))
-	if !at.After(s.last) {
-		at = s.last.Add(1)
-	}
-	s.last = at
 	var arrive func()
 	arrive = func() {
 		switch open, from := s.toBroker(); {
@@ -111,7 +94,7 @@ func (s *Socket) send(f func()) {
 			f()
 		}
 	}
-	s.loop.at(at, arrive)
+	s.loop.at(s.out.arrival(), arrive)
 }
 
 // Close closes the connection. The broker learns of that when the notice arrives.
