@@ -120,7 +120,8 @@ func (s *search) failed(ctx context.Context, why error) error {
 
 // mayPass reports whether a wait may follow a try that ended with err: others hold the
 // lock, or the broker does not answer well now. On the first connection that is an alarm,
-// no answer in time, or an end of the publish connection. Other answers would come again.
+// no answer in time, or an end of the publish connection, also if the broker takes none
+// any more. Other answers would come again.
 func (c *contender) mayPass(err error, first bool) bool {
 	switch {
 	case isUsual(err):
@@ -129,7 +130,8 @@ func (c *contender) mayPass(err error, first bool) bool {
 		return false
 	}
 	publish := c.link.Publish()
-	return !first || errors.Is(err, context.DeadlineExceeded) || publish != nil && publish.IsClosed()
+	return !first || errors.Is(err, context.DeadlineExceeded) || wire.Away(err) ||
+		publish != nil && publish.IsClosed()
 }
 
 // isUsual reports whether others hold the lock, or the broker is in an alarm, of which

@@ -72,6 +72,44 @@ func TestWaiterOutlivesTheBroker(t *testing.T) {
 	})
 }
 
+// A broker that stops takes no new connections before it has ended the old ones. Here the
+// publish connection has ended when another wins the slot, and the lock connection has not.
+func TestWaiterOutlivesABrokerThatStops(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		begun, stops := time.Now(), false
+		p.answer(func(r *request) bool { // has the lock of p
+			if r.method == "claim" && !stops {
+				stops, p.away = true, true
+				p.queues[r.queue] = &peerConn{}
+				for _, c := range p.conns {
+					if c != r.peerConn {
+						c.cut()
+					}
+				}
+				time.AfterFunc(time.Second, func() {
+					p.goAway(time.Minute)
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					delete(p.queues, r.queue)
+				})
+			}
+			return false
+		})
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(begun); waited < time.Minute {
+			t.Errorf("granted after %s", waited)
+		}
+	})
+}
+
 // The time that a waiter may wait counts while the broker is away.
 func TestWaitEndsWhileTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
