@@ -142,14 +142,14 @@ func TestPauseOfAJobWithTheTerminal(t *testing.T) {
 			`$SIG{TTOU} = "DEFAULT"; exec "sleep", "300" } ` +
 			`open my $f, ">", "wrapper"; print $f getppid, "\n"; close $f; wait; exit 3'`)
 		wrapper := s.pid("wrapper")
-		s.awaitInForeground("sleep 300")
+		s.awaitSleepInForeground()
 		release(t, s.file("lose"))
 		s.expect("wrap: paused")
 		eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
 			"the wrapper to have the terminal")
 		release(t, s.file("regain"))
 		s.expect("the command goes on")
-		s.awaitInForeground("sleep 300")
+		s.awaitSleepInForeground()
 		s.key(ctrlC)
 		s.expectStatus(3)
 	})

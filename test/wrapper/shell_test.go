@@ -221,16 +221,15 @@ func awaitForeground(s *shell) {
 	}, "the command to have the terminal")
 }
 
-// awaitInForeground waits until a program with this command line has the terminal, and is
-// not stopped.
-func (s *shell) awaitInForeground(command string) {
+// awaitSleepInForeground waits until a job "sleep 300" has the terminal, and is not
+// stopped.
+func (s *shell) awaitSleepInForeground() {
 	s.t.Helper()
 	eventually(s.t, func() bool {
 		foreground := foregroundOf(s.cmd.Process.Pid)
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", foreground))
-		return string(cmdline) == strings.ReplaceAll(command, " ", "\x00")+"\x00" &&
-			state(foreground) == 'S'
-	}, "%s to have the terminal", command)
+		return string(cmdline) == "sleep\x00300\x00" && state(foreground) == 'S'
+	}, "sleep to have the terminal")
 }
 
 // foregroundOf returns the foreground group of the terminal of a process.
