@@ -13,10 +13,10 @@ const CanPause = true
 // freeze returns when no process of the tree runs any more. It returns false if one still
 // does when its time is over. It can be called again.
 //
-// A process that has SIGSTOP executes nothing more of its own, but on a machine short of
-// processors it shows that late. So the first call takes as long as a stop would take.
-// freezeTime is enough for a process that is not ours to stop (sudo), and for one of which
-// nobody can say whose it is.
+// A process that has SIGSTOP executes nothing more of its own, but on a machine short
+// of processors it shows that late. So the first call takes as long as a stop would
+// take. freezeTime is enough for a process that is not ours to stop (sudo), and for one
+// of which nobody can say whose it is.
 //
 // The group comes first: the kernel lets no fork slip past a signal to a group. A process
 // outside it can fork before it has its signal, so freeze looks until nothing runs. The

@@ -36,8 +36,8 @@ func TestWriteSyncs(t *testing.T) {
 	}
 }
 
-// failToSync makes the kernel answer EDQUOT to an fsync of this thread. That is no answer of
-// any other call in write.
+// failToSync makes the kernel answer EDQUOT to an fsync of this thread. That is no
+// answer of any other call in write.
 func failToSync() error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call

@@ -33,8 +33,8 @@ ticks() { wc -l <ticks; }
 
 goes_on() { wait_until 20 file_lines ticks "$(($(ticks) + 1))"; }
 
-# Succeeds when the command has stopped. Its shell may stand in D instead: it writes, and stops when the
-# disk has that; or it waits for the exec of its child, which has stopped.
+# Succeeds when the command has stopped. Its shell may stand in D instead. Then it writes, and stops when
+# the disk has that. Or it waits for the exec of its child, which has stopped.
 is_stopped() {
   local leader child
   leader=$(pgrep -P "${BACKGROUND[n - 1]}" -x sh)

@@ -131,8 +131,8 @@ func TestLossBesideTheVerificationOfOrphans(t *testing.T) {
 	})
 }
 
-// TestPauseOfAJobWithTheTerminal: a shell of the command has given the terminal to a group
-// of its own, as perl does here.
+// TestPauseOfAJobWithTheTerminal: a shell of the command has given the terminal to a
+// group of its own, as perl does here.
 func TestPauseOfAJobWithTheTerminal(t *testing.T) {
 	t.Parallel()
 	mustLook(t, "perl")

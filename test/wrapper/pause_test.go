@@ -131,8 +131,8 @@ func TestPauseStopsTheWholeTree(t *testing.T) {
 	}
 }
 
-// TestPauseWaitsForAProcessThatStopsLate: it has SIGSTOP, and no processor to act on it. A
-// frozen control group holds it up here, which shows it as asleep.
+// TestPauseWaitsForAProcessThatStopsLate: it has SIGSTOP, and no processor to act on
+// it. A frozen control group holds it up here, which shows it as asleep.
 func TestPauseWaitsForAProcessThatStopsLate(t *testing.T) {
 	t.Parallel()
 	group := freezingGroup(t)

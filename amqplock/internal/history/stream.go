@@ -50,8 +50,8 @@ func (s *stream) find(channel *wire.Channel) error {
 	return s.declare(channel)
 }
 
-// isFragile reports whether the broker may end the connection where it means that there is
-// no log.
+// isFragile reports whether the broker may end the connection where it means that there
+// is no log.
 func (s *stream) isFragile() bool { return wire.FragileAbsence(s.conn.Config.Vhost, s.queue) }
 
 // explain makes an error for the caller. It leaves nil, and errors that say enough.

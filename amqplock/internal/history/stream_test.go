@@ -36,8 +36,8 @@ func TestABrokerWithoutStreams(t *testing.T) {
 	}
 }
 
-// RabbitMQ from 4.0 on ends the connection that asks about a log that does not exist, if the
-// name is as long as this one and not ASCII.
+// RabbitMQ 4.3 ends a connection that asks about a log that does not exist. It does so
+// if the name is as long as this one and not ASCII.
 func TestALogOfALongName(t *testing.T) {
 	t.Parallel()
 	name := (testbroker.Name() + "ü" + strings.Repeat("x", 225))[:225]

@@ -120,8 +120,8 @@ func (s *search) failed(ctx context.Context, why error) error {
 
 // mayPass reports whether a wait may follow a try that ended with err: others hold the
 // lock, or the broker does not answer well now. On the first connection that is an alarm,
-// no answer in time, or an end of the publish connection, also if the broker takes none
-// any more. Other answers would come again.
+// no answer in time, or an end of the publish connection. The broker may take no new one,
+// because it stops. Other answers would come again.
 func (c *contender) mayPass(err error, first bool) bool {
 	switch {
 	case isUsual(err):

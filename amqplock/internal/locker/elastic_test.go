@@ -19,8 +19,8 @@ func TestElasticSetGrowsAndShrinks(t *testing.T) {
 	growAndShrink(t, testConfig(t, wire.Semaphore))
 }
 
-// RabbitMQ from 4.0 on ends the connection that asks about a slot that is gone, if the name
-// is as long as this one and not ASCII. The set goes on with the others.
+// RabbitMQ 4.3 ends a connection that asks about a slot that is gone. It does so if the
+// name is as long as this one and not ASCII. The set goes on with the others.
 func TestElasticSetOfALongNameGrowsAndShrinks(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)

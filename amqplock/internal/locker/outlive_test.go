@@ -72,8 +72,9 @@ func TestWaiterOutlivesTheBroker(t *testing.T) {
 	})
 }
 
-// A broker that stops takes no new connections before it has ended the old ones. Here the
-// publish connection has ended when another wins the slot, and the lock connection has not.
+// A broker that stops takes no new connections before it has ended the old ones. Here
+// the publish connection has ended when another wins the slot, and the lock connection
+// has not.
 func TestWaiterOutlivesABrokerThatStops(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -24,8 +24,9 @@ type slotWatch struct {
 	watched map[int]bool
 }
 
-// watchSlots watches until the checks are stopped or conn ends. It leaves removals to the
-// checks where the answer about one could end the lock connection, and with it a whole set.
+// watchSlots watches until the checks are stopped or conn ends. It leaves removals to
+// the checks where the answer about one could end the lock connection, and with it a
+// whole set.
 func watchSlots(k *keeper, conn *wire.Conn) {
 	if wire.FragileAbsence(conn.Config.Vhost, wire.SlotQueue(k.cfg.Name, wire.MaxSlots)) {
 		return

@@ -65,8 +65,8 @@ const lockedText = "RESOURCE_LOCKED - cannot obtain exclusive access to locked q
 	"in vhost ''. It could be originally declared on another connection or the exclusive " +
 	"property value does not match that of the original declaration."
 
-// FragileAbsence reports whether the broker may fail in the same way to say that queue does
-// not exist. The text of its 404 is shorter.
+// FragileAbsence reports whether the broker may fail in the same way to say that queue
+// does not exist. The text of its 404 is shorter.
 func FragileAbsence(vhost, queue string) bool {
 	text := absence(vhost, queue)
 	return !isASCII(text) && len(text) > 255

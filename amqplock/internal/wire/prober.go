@@ -46,9 +46,9 @@ func newProber(ctx context.Context, c *Conn) (*prober, error) {
 	}, nil
 }
 
-// AskAbsence asks over a publish connection whether queue does not exist, where a request
-// about it could end the connection instead (see FragileAbsence). It returns the answer that
-// the broker fails to give.
+// AskAbsence asks over a publish connection whether queue does not exist, where a
+// request about it could end the connection instead (see FragileAbsence). It returns
+// the answer that the broker fails to give.
 func AskAbsence(ctx context.Context, c *Conn, queue string) error {
 	if !FragileAbsence(c.Config.Vhost, queue) {
 		return nil

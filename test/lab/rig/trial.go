@@ -53,9 +53,9 @@ const (
 	trialRegain = 120 * time.Second
 )
 
-// faults is how many faults the trial makes, at least. A single broker is back in seconds, a node
-// of a cluster in tens of them. By default eight kinds of cluster meet 40, and three
-// brokers 165.
+// faults is how many faults the trial makes, at least. A single broker is back in
+// seconds, a node of a cluster in tens of them. By default eight kinds of cluster meet
+// 40, and three brokers 165.
 func (tr Trial) faults(t *testing.T) int {
 	t.Helper()
 	if len(tr.URLs) == 1 {
