@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // crowd is many processes that want slots of one semaphore. Each command says "+ SLOT",
@@ -112,7 +114,7 @@ func (c *crowd) cpuTime() (total time.Duration, failed error) {
 	for _, p := range c.all {
 		own, err := cpuTime(p.Process.Pid)
 		total, failed = total+own, errors.Join(failed, err)
-		if guard := guardOf(p.Process.Pid); guard != 0 {
+		if guard := program.GuardOf(p.Process.Pid); guard != 0 {
 			own, err := cpuTime(guard)
 			total, failed = total+own, errors.Join(failed, err)
 		}

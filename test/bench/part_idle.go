@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // settled is after what a holder does in the first seconds, and a waiter in the first.
@@ -95,7 +97,7 @@ func (b broker) watch(processes []*process, d time.Duration) (perSecond float64,
 		}
 	}
 	for _, p := range processes {
-		p.guard = guardOf(p.pid)
+		p.guard = program.GuardOf(p.pid)
 	}
 	used(func(sum, own time.Duration) time.Duration { return sum - own })
 	<-time.After(d)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // many has half of a crowd hold and the other half wait, and then lets all run: none may
@@ -88,7 +90,7 @@ func (b broker) loadOf(c *crowd) (l load, failed error) {
 	var pids []int
 	for _, p := range c.all {
 		pids = append(pids, p.Process.Pid)
-		if guard := guardOf(p.Process.Pid); guard != 0 { // a waiter has none
+		if guard := program.GuardOf(p.Process.Pid); guard != 0 { // a waiter has none
 			pids = append(pids, guard)
 		}
 	}

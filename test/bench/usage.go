@@ -10,22 +10,6 @@ import (
 	"time"
 )
 
-// guardOf returns the guard of amqprun, 0 for other programs.
-func guardOf(pid int) int {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		children, _ := os.ReadFile(list)
-		for _, child := range strings.Fields(string(children)) {
-			comm, _ := os.ReadFile("/proc/" + child + "/comm")
-			if strings.TrimSpace(string(comm)) == "lock-guard" {
-				guard, _ := strconv.Atoi(child)
-				return guard
-			}
-		}
-	}
-	return 0
-}
-
 // cpuTime adds up the first field of schedstat of all threads, the nanoseconds on a
 // processor; /proc/PID/stat counts in ticks of 10 ms.
 func cpuTime(pid int) (total time.Duration, err error) {

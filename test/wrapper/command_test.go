@@ -282,7 +282,7 @@ func TestInit(t *testing.T) {
 		p := run(t, daemon, "-lease", "1h0m5s", "-kill-after", "1h")
 		p.await("log", "ready")
 		wrapper := childOf(p.Process.Pid)
-		eventually(t, func() bool { return guardOf(wrapper) != 0 }, "the guard to be ready")
+		eventually(t, func() bool { return program.GuardOf(wrapper) != 0 }, "the guard to be ready")
 		if err := syscall.Kill(wrapper, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}

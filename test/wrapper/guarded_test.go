@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
@@ -139,7 +141,7 @@ func TestGuardOfANestedRunIsSpared(t *testing.T) {
 	innerGuard := 0
 	eventually(t, func() bool {
 		for _, pid := range p.marked() {
-			if g := guardOf(pid); g != 0 {
+			if g := program.GuardOf(pid); g != 0 {
 				innerGuard = g
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 func TestIdleGuardUsesNoProcessor(t *testing.T) {
@@ -84,7 +86,7 @@ func TestKilledGuardIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool {
-		second := guardOf(p.Process.Pid)
+		second := program.GuardOf(p.Process.Pid)
 		return second != 0 && second != first && openFiles(second) == guardsFiles
 	}, "another guard to have the connection")
 	p.send(syscall.SIGKILL)
@@ -100,7 +102,7 @@ func TestGuardThatDiesAtOnceIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool {
-		second := guardOf(p.Process.Pid)
+		second := program.GuardOf(p.Process.Pid)
 		return second != 0 && second != first
 	}, "another guard")
 	p.release()
@@ -277,7 +279,7 @@ func TestGuardStoppedForLongIsReplaced(t *testing.T) {
 	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { now := guardOf(p.Process.Pid); return now != 0 && now != guard },
+	eventually(t, func() bool { now := program.GuardOf(p.Process.Pid); return now != 0 && now != guard },
 		"another guard")
 	p.release()
 	if got := p.end(); got != 3 {

@@ -173,7 +173,7 @@ func (k *killing) round(m moment, wait time.Duration) trace {
 	}
 	m.then(k)
 	passes(wait)
-	k.guarded = guardOf(k.first.Process.Pid) != 0
+	k.guarded = program.GuardOf(k.first.Process.Pid) != 0
 	k.at = monotonic()
 	k.first.send(syscall.SIGKILL)
 	if !m.queued {

@@ -256,7 +256,7 @@ func (p *process) guard() int {
 	p.t.Helper()
 	var guard int
 	eventually(p.t, func() bool {
-		guard = guardOf(p.Process.Pid)
+		guard = program.GuardOf(p.Process.Pid)
 		return guard != 0
 	}, "the guard to be ready")
 	p.t.Cleanup(func() {
@@ -266,22 +266,6 @@ func (p *process) guard() int {
 		}
 	})
 	return guard
-}
-
-// guardOf returns the guard of an amqprun, 0 if there is none that has named itself.
-func guardOf(pid int) int {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		text, _ := os.ReadFile(list)
-		for _, field := range strings.Fields(string(text)) {
-			comm, _ := os.ReadFile("/proc/" + field + "/comm")
-			if string(comm) == "lock-guard\n" {
-				child, _ := strconv.Atoi(field)
-				return child
-			}
-		}
-	}
-	return 0
 }
 
 // lose returns the options that let a call of the function they come with end the lock.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/test/lab/oracle"
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // Lock is a lock that contenders want, and the directory where their commands leave their
@@ -307,17 +307,6 @@ func (c *Contender) HasEnded() bool {
 // leaves the command alone.
 func (c *Contender) AwaitGuard() {
 	c.lock.t.Helper()
-	WaitFor(c.lock.t, Patience, c.ID+" has a guard", func() bool {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.Pid()))
-		for _, list := range lists {
-			children, _ := os.ReadFile(list)
-			for _, child := range strings.Fields(string(children)) {
-				name, _ := os.ReadFile("/proc/" + child + "/comm")
-				if string(name) == "lock-guard\n" {
-					return true
-				}
-			}
-		}
-		return false
-	})
+	WaitFor(c.lock.t, Patience, c.ID+" has a guard",
+		func() bool { return program.GuardOf(c.Pid()) != 0 })
 }
