@@ -11,6 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
@@ -228,19 +229,6 @@ func TestPreCheckIsFollowedOnYoungerChannels(t *testing.T) {
 	})
 }
 
-// half is a connection that fails to write from then on. Its reader sees nothing of that.
-type half struct {
-	net.Conn
-	from *atomic.Bool
-}
-
-func (h half) Write(p []byte) (int, error) {
-	if h.from.Load() {
-		return 0, net.ErrClosed
-	}
-	return h.Conn.Write(p)
-}
-
 // The library has not seen the end of a connection yet on which a publish has failed. The
 // pre-check does not wait until it does, which is half a heartbeat of that connection.
 func TestPreCheckAfterAFailedWrite(t *testing.T) {
@@ -249,7 +237,7 @@ func TestPreCheckAfterAFailedWrite(t *testing.T) {
 		var fails atomic.Bool
 		cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := b.DialContext(ctx, network, address)
-			return half{conn, &fails}, err
+			return testbroker.Torn{Conn: conn, From: &fails}, err
 		}
 		link := testSession(t, cfg)
 		if err := link.OpenPublish(t.Context()); err != nil {

@@ -11,19 +11,6 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 )
 
-// torn fails to write from then on; the reader sees nothing of it.
-type torn struct {
-	net.Conn
-	from *atomic.Bool
-}
-
-func (c torn) Write(p []byte) (int, error) {
-	if c.from.Load() {
-		return 0, net.ErrClosed
-	}
-	return c.Conn.Write(p)
-}
-
 func TestFailedWriteEndsThePublishConnection(t *testing.T) {
 	t.Parallel()
 	var tears atomic.Bool
@@ -31,7 +18,7 @@ func TestFailedWriteEndsThePublishConnection(t *testing.T) {
 		URLs: []string{testbroker.URL(t)},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			return torn{conn, &tears}, err
+			return testbroker.Torn{Conn: conn, From: &tears}, err
 		},
 	}.Resolve()
 	if err != nil {
