@@ -113,15 +113,15 @@ func TestTokenWhileALockIsTakenAgain(t *testing.T) {
 	t.Parallel()
 	lost := cut(t, regainable(t, wire.Mutex))
 	token := lost.Token()
+	regaining, over := context.WithCancel(t.Context()) // ends also after t.Fatal
 	var reading sync.WaitGroup
-	var over atomic.Bool
 	reading.Go(func() {
-		for !over.Load() {
+		for regaining.Err() == nil {
 			lost.Token()
 		}
 	})
 	next := mustRegain(t, lost)
-	over.Store(true)
+	over()
 	reading.Wait()
 	if token == 0 || lost.Token() != token || next.Token() != token {
 		t.Errorf("token %d, then %d, of the next %d", token, lost.Token(), next.Token())
