@@ -81,7 +81,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !mayPass(err, o.conn) || time.Since(begun) > reopenTime {
+		if err == nil || !mayReopen(err, o.conn) || time.Since(begun) > reopenTime {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)

@@ -35,15 +35,15 @@ func (w *logWriter) append(ctx context.Context, link *wire.Link, record history.
 			return err
 		}
 		err := w.log.Append(ctx, record)
-		if err == nil || !mayPass(err, link.Publish()) || wire.Pause(ctx, retryPause) != nil {
+		if err == nil || !mayReopen(err, link.Publish()) || wire.Pause(ctx, retryPause) != nil {
 			return err
 		}
 	}
 }
 
-// mayPass reports whether err may be gone over a new connection: it has ended this one.
+// mayReopen reports whether err may be gone over a new connection: it has ended this one.
 // A broker that has no streams ends it too.
-func mayPass(err error, c *wire.Conn) bool {
+func mayReopen(err error, c *wire.Conn) bool {
 	return c.IsClosed() && !errors.Is(err, fault.ErrNotALock)
 }
 
