@@ -62,7 +62,7 @@ test-faults: ## break the network, a broker and amqprun, on each of the three
 	@scripts/lab clock
 	@scripts/lab machines
 
-test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; an hour
+test-cluster: ## cut, kill and pause nodes of clusters, on each of the three; more than an hour
 	@scripts/lab cluster
 
 test-nemesis: ## draw faults at random for half an hour, ten minutes for each kind of lock
