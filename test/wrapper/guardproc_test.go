@@ -279,8 +279,10 @@ func TestGuardStoppedForLongIsReplaced(t *testing.T) {
 	if err := syscall.Kill(guard, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { now := program.GuardOf(p.Process.Pid); return now != 0 && now != guard },
-		"another guard")
+	eventually(t, func() bool {
+		now := program.GuardOf(p.Process.Pid)
+		return now != 0 && now != guard
+	}, "another guard")
 	p.release()
 	if got := p.end(); got != 3 {
 		t.Errorf("exit status %d, want 3", got)
