@@ -52,7 +52,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		if err == nil {
 			return hold(c)
 		}
-		cut := c.link.Lock.IsClosed()
+		another := c.link.Lock.IsClosed() || c.tokenless
 		c.abandon()
 		if c.half && ctx.Err() == nil && time.Now().Before(half) {
 			cfg.Debugf("%v; connecting again", err)
@@ -61,7 +61,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		if ctx.Err() != nil || isBusy(err) && !wait {
 			return nil, s.failed(ctx, c.busy)
 		}
-		if !cut || !wait || errors.Is(err, fault.ErrNotAcquired) { // an eviction may be confirmed
+		if !another || !wait || errors.Is(err, fault.ErrNotAcquired) { // an eviction may be confirmed
 			return nil, err
 		}
 		s.lost(err)
@@ -126,7 +126,7 @@ func (c *contender) mayPass(err error, first bool) bool {
 	switch {
 	case isUsual(err):
 		return true
-	case c.link.Lock.IsClosed(), !errors.Is(err, fault.ErrUnreachable):
+	case c.link.Lock.IsClosed(), c.tokenless, !errors.Is(err, fault.ErrUnreachable):
 		return false
 	}
 	publish := c.link.Publish()

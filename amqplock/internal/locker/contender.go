@@ -19,6 +19,10 @@ type contender struct {
 	log   *recorder
 	waits bool // while others hold the lock
 
+	// tokenless says that this node ends each publish connection that asks for a token. A
+	// node does (541) that does not see its cluster. Another may be well.
+	tokenless bool
+
 	reserved *reservedError // the newest, while there is reason to look out for others
 }
 

@@ -81,13 +81,13 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list())
 		}
-		if err == nil || !mayReopen(err, o.conn) || time.Since(begun) > reopenTime {
+		if c.tokenless = err != nil && mayReopen(err, o.conn); !c.tokenless {
+			return err
+		}
+		if time.Since(begun) > reopenTime || wire.Pause(ctx, pause) != nil {
 			return err
 		}
 		c.cfg.Debugf("%v; asking for a token once more", err)
-		if wire.Pause(ctx, pause) != nil {
-			return err
-		}
 		if err = c.link.OpenPublish(ctx); err != nil {
 			return err
 		}

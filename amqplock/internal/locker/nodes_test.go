@@ -309,3 +309,35 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		})
 	}
 }
+
+// A node that does not see its cluster keeps its connections, and fails to declare the
+// queues of the history (541). A contender goes on with the next node.
+func TestNodeThatFailsIsLeft(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, p *peer, cfg Config) {
+		d := &dials{peer: p}
+		cfg.URLs = []string{"amqp://u:secret@127.0.0.1:1/", "amqp://u:secret@127.0.0.1:2/"}
+		cfg.Dial, cfg.Fence = d.dial, true
+		p.answer(func(r *request) bool {
+			fails := r.method == "declare"
+			if fails {
+				r.closeConnection(541, "INTERNAL_ERROR")
+			}
+			return fails
+		})
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrUnreachable) {
+			t.Errorf("without waiting: %v, want ErrUnreachable", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := Acquire(ctx, cfg); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired when the time is over", err)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		first := slices.Index(d.all, "127.0.0.1:2")
+		if first < 0 || !slices.Contains(d.all[first:], "127.0.0.1:1") {
+			t.Errorf("dialed %q, want each node in turn", d.all)
+		}
+	})
+}
