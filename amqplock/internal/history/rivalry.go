@@ -2,6 +2,8 @@ package history
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"time"
 )
 
@@ -61,6 +63,37 @@ func (f *Follower) awaitRival(
 		whose = "a run of " + r.Writer()
 	}
 	return whose, nil
+}
+
+// CatchUp reads up to the end that the log has when it is called. The error is a
+// *SupersededError if our slot is granted again there. A run that had to wait has read
+// the ends of others, and perhaps not what is behind them.
+func (f *Follower) CatchUp(ctx context.Context) error {
+	mine := rand.Text()
+	if err := f.publish(ctx, mine, f.life(0)); err != nil {
+		return f.log.explain("write to", err)
+	}
+	for silence := SignTime; ; {
+		moment, cancel := context.WithTimeout(ctx, silence)
+		e, id, err := f.read(moment)
+		cancel()
+		switch r := e.record; {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			// The reader may be one that gets nothing any more. A new one may need seconds before
+			// the first record, while the cluster misses a node.
+			silence *= 2
+			err = f.Renew(ctx)
+		case err != nil:
+			err = f.log.explain("read", err)
+		case id == mine:
+			return nil
+		case r != nil && r.Kind == f.own.Kind && f.Supersedes(r):
+			return &SupersededError{By: *r}
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // SupersededError says that a slot of ours was granted again.

@@ -182,6 +182,26 @@ func TestANewcomerGivesUpForANewerOne(t *testing.T) {
 	}
 }
 
+// What comes behind the end of the last rival is not read while that is awaited.
+func TestANewcomerThatHasWaitedCatchesUp(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	holder := follow(t, l, "holder")
+	newcomer := follow(t, l.at(t, 0), "newcomer")
+	mustAppend(t, l, end(holder.own))
+	newest := follow(t, l.at(t, 0), "newest")
+	mustAppend(t, l, end(newest.own))
+	await(t, newcomer)
+	err := newcomer.CatchUp(deadline(t))
+	if newer := (*SupersededError)(nil); !errors.As(err, &newer) || newer.By.ID != "newest" {
+		t.Errorf("got %v", err)
+	}
+	last := follow(t, l.at(t, 0), "last")
+	if err := last.CatchUp(deadline(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheEndOfAContextEndsTheWait(t *testing.T) {
 	t.Parallel()
 	l := testLog(t)

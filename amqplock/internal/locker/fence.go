@@ -45,8 +45,10 @@ func (c *contender) tryFenced(ctx context.Context, first, yielded bool) (again b
 	if err == nil {
 		err = c.ranAlready(ctx)
 	}
-	if err == nil && (waited || c.isOld()) {
-		err = c.proveAgain(ctx)
+	if err == nil && (waited || c.isOld()) { // others may have had the lock meanwhile
+		if err = c.proveAgain(ctx); err == nil {
+			err = c.catchUp(ctx)
+		}
 	}
 	if err != nil {
 		c.log.withdraw(ctx, c.link)

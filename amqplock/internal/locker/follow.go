@@ -43,14 +43,30 @@ func (c *contender) awaitRivals(ctx context.Context) (waited bool, err error) {
 			c.cfg.Describe(c.held.list()), c.link.Lock.Broker, whose)
 		return nil
 	})
-	if newer := (*history.SupersededError)(nil); errors.As(err, &newer) {
-		c.busy = &fault.Error{Kind: fault.ErrBusy, Text: newer.Error(), Err: newer}
-		err = c.busy
-	}
+	err = c.whySuperseded(err)
 	if cut := c.cutOff("wait for an earlier run under"); cut != nil {
 		err = cut
 	}
 	return waited, err
+}
+
+// catchUp is for a grant that is some time old: it may have been granted again since.
+func (c *contender) catchUp(ctx context.Context) error {
+	if c.log.follower == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	return c.whySuperseded(c.log.follower.CatchUp(ctx))
+}
+
+// whySuperseded explains that another has the lock. Other errors stay.
+func (c *contender) whySuperseded(err error) error {
+	if newer := (*history.SupersededError)(nil); errors.As(err, &newer) {
+		c.busy = &fault.Error{Kind: fault.ErrBusy, Text: newer.Error(), Err: newer}
+		return c.busy
+	}
+	return err
 }
 
 // following reads the log for a holder, until close. It goes on when the lock is lost:

@@ -2,6 +2,7 @@ package locker
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,38 @@ func TestTheWaitForARivalEndsWithTheLockConnection(t *testing.T) {
 		}
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("it has waited for %s more", took)
+		}
+	})
+}
+
+// A newcomer had to wait, and its slot is granted again before it is sure of it. It does
+// not begin behind a run with a larger token, though that has ended.
+func TestANewcomerBeginsBehindNoLargerToken(t *testing.T) {
+	t.Parallel()
+	slow := broker.Options{Release: broker.V40,
+		Cost: func(_ *rand.Rand, method, _ string) time.Duration {
+			if method == "basic.get" {
+				return time.Second
+			}
+			return 0
+		}}
+	simulatedBy(t, slow, wire.Mutex, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		cfg.Fence = true
+		earlier := newRival(t, cfg, "earlier")
+		signed := make(chan error, 1)
+		go func() { signed <- earlier.sign(t.Context()) }()
+		c := testContender(t, cfg)
+		c.waits = true
+		tried := make(chan error, 1)
+		go func() { tried <- c.try(t.Context(), false) }()
+		if err := errors.Join(<-signed, earlier.end()); err != nil {
+			t.Fatal(err)
+		}
+		if err := newRival(t, cfg, "later").end(); err != nil { // while the newcomer proves its lock
+			t.Fatal(err)
+		}
+		if err := <-tried; !isBusy(err) {
+			t.Errorf("got %v", err)
 		}
 	})
 }
