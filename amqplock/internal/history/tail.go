@@ -139,9 +139,14 @@ func (t *Tail) reread(ctx context.Context) error {
 	return err
 }
 
+// Log appends on the channel of the tail, so behind the records of Grant, until Close.
+// It may be used when Grant has returned.
+func (t *Tail) Log() *Log { return t.log }
+
 // Grant appends a grant, made at the broker's time. It returns the grant when that is in
 // the log for good: with its token, and with the mark for its end. It may append several
-// records with this ID; the last one counts.
+// records with this ID; the last one counts. A grant with a token that comes with an
+// error may be in the log, or come into it.
 func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	ctx, cancel := untilAlarm(ctx, t.log.conn)
 	defer cancel()

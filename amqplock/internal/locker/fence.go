@@ -103,8 +103,11 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
 	r.holds(slots)
 	granted, err := tail.Grant(ctx, r.grant)
-	if err == nil {
+	if granted.Token > 0 { // it is in the log, or may come: withdraw writes behind it
 		r.grant, r.token, r.written = granted, granted.Token, true
+		r.log = tail.Log()
+	}
+	if err == nil {
 		err = r.reservedFrom(ctx, tail)
 	}
 	if err == nil {

@@ -28,7 +28,7 @@ type recorder struct {
 	follower  *history.Follower // behind the grant; nil if nobody needs one
 	published chan *wire.Conn   // the newest publish connection, for the follower
 
-	written bool // the grant is in the log
+	written bool // the grant is in the log; before withdraw it may be on its way
 	lost    bool // the end in the log says so
 }
 
