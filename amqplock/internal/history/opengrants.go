@@ -6,10 +6,14 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// isOf reports whether the record is one of that run. A mutex and a semaphore of one name
-// share a log, and a run may hold both.
-func (g OpenGrant) isOf(r *Record) bool {
-	return g.ID == r.ID && (len(g.Slots) == 0) == (r.Kind == wire.Mutex)
+// isOf reports whether the record is one of that run, which may hold both locks of a
+// name.
+func (g OpenGrant) isOf(r *Record) bool { return g.ID == r.ID && g.isUnder(r.Kind) }
+
+// isUnder reports whether the grant is of a lock of that kind: a mutex and a semaphore of
+// one name share a log.
+func (g OpenGrant) isUnder(kind wire.Kind) bool {
+	return (len(g.Slots) == 0) == (kind == wire.Mutex)
 }
 
 // after is the list behind one more record.

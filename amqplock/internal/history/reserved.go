@@ -21,8 +21,8 @@ type Reserved struct {
 // reserved slot, and has to give it back.
 const settle = 50 * time.Millisecond
 
-// Reserved lists such runs, as far as Open has found them. It waits for that until ctx
-// ends.
+// Reserved lists such runs under this lock, as far as Open has found them. It waits for
+// that until ctx ends.
 func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	select {
 	case <-t.warmed:
@@ -38,7 +38,7 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 		return nil
 	}
 	for _, g := range t.known.open {
-		if g.Gone != 0 {
+		if g.Gone != 0 && g.isUnder(t.log.kind) {
 			list = reserve(list, g, t.now())
 		}
 	}

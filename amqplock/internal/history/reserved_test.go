@@ -81,6 +81,23 @@ func TestALostSlotIsReservedUntilItsRunEnds(t *testing.T) {
 	awaitReserved(t, l, 0)
 }
 
+// A mutex and a semaphore of one name share a log.
+func TestTheOtherLockOfTheNameIsNotReserved(t *testing.T) {
+	t.Parallel()
+	mutex := testLog(t)
+	semaphore := mutex.on(mutex.conn)
+	semaphore.kind = wire.Semaphore
+	for log, slots := range map[*Log][]int{mutex: nil, semaphore: {1}} {
+		grantFor(t, log, Record{ID: string(log.kind), Slots: slots, Regain: 1000})
+		grantFor(t, log, Record{ID: "first", Slots: slots})
+	}
+	for _, log := range []*Log{mutex, semaphore} {
+		if by := awaitReserved(t, log, 1); by[0].ID != string(log.kind) {
+			t.Errorf("the %s is reserved for %+v", log.kind, by)
+		}
+	}
+}
+
 // The newest record of all decides, and not the first of the last chunk.
 func TestTheEndOfTheLastChunkCounts(t *testing.T) {
 	t.Parallel()

@@ -63,9 +63,7 @@ func (c *contender) avoid(by []history.Reserved) {
 		c.avoided = map[int]bool{}
 	}
 	for _, r := range by {
-		switch {
-		case (len(r.Slots) == 0) != (c.cfg.Kind == wire.Mutex): // the other lock of this name
-		case c.cfg.Kind == wire.Mutex:
+		if c.cfg.Kind == wire.Mutex {
 			c.avoided[0] = true
 		}
 		for _, slot := range r.Slots {
