@@ -22,7 +22,7 @@ func BenchmarkToken(b *testing.B) {
 		}
 		<-tail.warmed
 		b.StartTimer()
-		if _, err := tail.Grant(b.Context(), Record{Kind: wire.Mutex, ID: "x"}); err != nil {
+		if _, err := tail.Grant(b.Context(), Record{Kind: wire.Mutex, ID: "x"}, uncut); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

@@ -16,7 +16,7 @@ func follow(t *testing.T, l *Log, id string, slots ...int) *Follower {
 		t.Fatal(err)
 	}
 	defer tail.Close()
-	own, err := tail.Grant(deadline(t), Record{Kind: l.kind, ID: id, Slots: slots})
+	own, err := tail.Grant(deadline(t), Record{Kind: l.kind, ID: id, Slots: slots}, uncut)
 	if err != nil {
 		t.Fatal(err)
 	}

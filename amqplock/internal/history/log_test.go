@@ -174,7 +174,7 @@ func TestADeadlineEndsWhatHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	_, err = tail.Grant(ctx, Record{Kind: wire.Mutex})
+	_, err = tail.Grant(ctx, Record{Kind: wire.Mutex}, uncut)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("grant: %v", err)
 	}

@@ -36,7 +36,7 @@ func grantSlots(t *testing.T, l *Log, id string, slots ...int) Record {
 		t.Fatal(err)
 	}
 	defer tail.Close()
-	granted, err := tail.Grant(deadline(t), Record{Kind: l.kind, ID: id, Slots: slots})
+	granted, err := tail.Grant(deadline(t), Record{Kind: l.kind, ID: id, Slots: slots}, uncut)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func grantFor(t *testing.T, l *Log, r Record) (granted Record, by []Reserved) {
 	}
 	defer tail.Close()
 	r.Kind = l.kind
-	if granted, err = tail.Grant(deadline(t), r); err == nil {
+	if granted, err = tail.Grant(deadline(t), r, uncut); err == nil {
 		by, err = tail.ReservedFrom(deadline(t), granted)
 	}
 	if err != nil {

@@ -147,7 +147,10 @@ func (t *Tail) Log() *Log { return t.log }
 // the log for good: with its token, and with the mark for its end. It may append several
 // records with this ID; the last one counts. A grant with a token that comes with an
 // error may be in the log, or come into it.
-func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
+//
+// It calls isCut before each, and returns its error. The grant of a run that is cut off
+// may stop the run that has the lock by then.
+func (t *Tail) Grant(ctx context.Context, r Record, isCut func() error) (Record, error) {
 	ctx, cancel := untilAlarm(ctx, t.log.conn)
 	defer cancel()
 	t.stop()
@@ -158,6 +161,9 @@ func (t *Tail) Grant(ctx context.Context, r Record) (Record, error) {
 	}
 	valid, err := false, t.err
 	for deleted := 0; ; {
+		if err == nil {
+			err = isCut()
+		}
 		if err == nil {
 			valid, err = t.try(ctx, &r)
 		}

@@ -76,12 +76,13 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	begun, err := time.Now(), o.err
+	isCut := func() error { return c.cutOff("take a token for") }
 	for pause := reopenFirst; ; pause = min(2*pause, reopenLast) {
-		if cut := c.cutOff("take a token for"); cut != nil { // another would stop for this grant
+		if cut := isCut(); cut != nil {
 			return cut
 		}
 		if err == nil {
-			err = c.log.fence(ctx, o.tail, c.held.list())
+			err = c.log.fence(ctx, o.tail, c.held.list(), isCut)
 		}
 		if c.tokenless = err != nil && mayReopen(err, o.conn); !c.tokenless {
 			return err
@@ -100,9 +101,11 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 	}
 }
 
-func (r *recorder) fence(ctx context.Context, tail *history.Tail, slots []int) error {
+func (r *recorder) fence(
+	ctx context.Context, tail *history.Tail, slots []int, isCut func() error,
+) error {
 	r.holds(slots)
-	granted, err := tail.Grant(ctx, r.grant)
+	granted, err := tail.Grant(ctx, r.grant, isCut)
 	if granted.Token > 0 { // it is in the log, or may come: withdraw writes behind it
 		r.grant, r.token, r.written = granted, granted.Token, true
 		r.log = tail.Log()

@@ -59,7 +59,7 @@ func newRival(t *testing.T, cfg Config, id string, slots ...int) *rival {
 	}
 	defer tail.Close()
 	grant := history.Record{Kind: cfg.Kind, ID: id, Host: "elsewhere", User: "root", Slots: slots}
-	if r.grant, err = tail.Grant(t.Context(), grant); err != nil {
+	if r.grant, err = tail.Grant(t.Context(), grant, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if r.from, _ = tail.Follow(r.grant); r.from == nil {

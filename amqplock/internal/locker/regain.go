@@ -162,7 +162,8 @@ func (r *recorder) regainOnce(ctx context.Context, c *contender) error {
 	defer tail.Close()
 	again := r.grant
 	again.Regained = true
-	if again, err = tail.Grant(ctx, again); err != nil {
+	isCut := func() error { return c.cutOff("take again") }
+	if again, err = tail.Grant(ctx, again, isCut); err != nil {
 		return err
 	}
 	others, err := r.log.Others(ctx, r.grant, again.Read.Offset)
