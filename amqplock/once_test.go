@@ -115,3 +115,17 @@ func TestOnceIsForAMutex(t *testing.T) {
 		}
 	}
 }
+
+// Without an error the lock would have no token, and would be taken each time.
+func TestATimeOfZeroIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, Broker{})
+	for name, opt := range map[string]Option{"once": WithOnce(0), "regain": WithRegain(0)} {
+		if err := c.Check(Mutex("x"), opt); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := c.Check(Mutex("x"), WithOnce(0), WithOnce(time.Hour)); err != nil { // the later counts
+		t.Error(err)
+	}
+}

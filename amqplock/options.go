@@ -1,6 +1,7 @@
 package amqplock
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -91,8 +92,12 @@ func WithFence() Option { return func(r *request) { r.Fence = true } }
 // WithOnce is WithFence. Acquire fails with ErrNotAcquired if a run under this mutex
 // ended within period: the history has it with the result "ended" and status 0. The error
 // says when, and where. Runs that failed, or left no end, do not count. The time is
-// the broker's, as far as the other run was fenced. It excludes semaphores.
-func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = period } }
+// the broker's, as far as the other run was fenced. It excludes semaphores. A period of
+// 0 or less is an error of kind ErrConfig.
+func WithOnce(period time.Duration) Option { return func(r *request) { r.Once = given(period) } }
+
+// given makes of 0 a time that is refused: in a Config 0 means that none was given.
+func given(d time.Duration) time.Duration { return cmp.Or(d, -1) }
 
 // WithCheckInterval sets the pause between two checks that the lock is held, 10 ms or
 // more. 0 means DefaultCheckInterval.

@@ -11,8 +11,10 @@ import (
 // Others with WithFence leave such a lock alone for so long, if they find it free and
 // the history has no end of its holder. So a holder that is killed keeps them waiting
 // for that long. WithRegain excludes WithGreedy, and WithCount of more than one. The
-// time is at most MaxRegain; anything else is an error of kind ErrConfig.
-func WithRegain(within time.Duration) Option { return func(r *request) { r.Regain = within } }
+// time is more than 0 and at most MaxRegain; anything else is an error of kind ErrConfig.
+func WithRegain(within time.Duration) Option {
+	return func(r *request) { r.Regain = given(within) }
+}
 
 // MaxRegain, an hour, bounds WithRegain, because others leave the lock alone for so long.
 const MaxRegain = locker.MaxRegain

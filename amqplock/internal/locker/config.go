@@ -142,11 +142,11 @@ func (c Config) checkSet() error {
 	case c.Elastic && !c.Greedy:
 		return fault.Config("elastic needs greedy")
 	case c.Once < 0:
-		return fault.Config("once in %s: must be more than 0", c.Once)
+		return fault.Config("once in a time: it must be more than 0")
 	case c.Once > 0 && c.Kind != wire.Mutex:
 		return fault.Config("once in %s: only a mutex can be held once in a time", c.Once)
 	case c.Regain < 0 || c.Regain > MaxRegain:
-		return fault.Config("regain within %s: must be more than 0, and at most %s", c.Regain, MaxRegain)
+		return fault.Config("regain within a time: it must be more than 0, and at most %s", MaxRegain)
 	case c.Regain > 0 && (c.Count > 1 || c.Count == All || c.Greedy):
 		return fault.Config("only a mutex or one slot can be regained")
 	case c.Elastic && c.Fence:
