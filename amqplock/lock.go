@@ -9,7 +9,8 @@ import (
 )
 
 // Lock is a lock that the broker has granted. It is checked until Release. Release has
-// to be called, also after a loss. The methods may be called at the same time.
+// to be called, also after a loss. The methods may be called at the same time, except
+// Release and Regain.
 type Lock struct {
 	holder *locker.Holder
 	parent context.Context

@@ -35,7 +35,8 @@ func (l *Lock) MayRegain() bool { return l.holder.MayRegain() }
 // the error is of kind ErrConfig.
 //
 // It blocks for as long as WithRegain says, and two seconds more where the broker does
-// not answer.
+// not answer. Before it has returned, neither Release nor a second Regain may be called:
+// only its result says which Lock has to be released. The end of ctx ends it.
 func (l *Lock) Regain(ctx context.Context) (*Lock, error) {
 	next, err := l.holder.Regain(ctx)
 	if err != nil {
