@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -26,16 +27,35 @@ func (c clock) now(own time.Time) int64 {
 }
 
 // askClock has the broker dead-letter a message from a beacon of our own into the same
-// queue.
+// queue. It asks again after a slow answer: a busy machine may have made it slow.
 func askClock(ctx context.Context, b *beacon) (clock, error) {
-	var c clock
-	for c.asked.IsZero() || c.answered.Sub(c.asked) > slowest {
-		if err := c.ask(ctx, b); err != nil {
+	for took := time.Duration(0); ; {
+		var c clock
+		err := c.ask(ctx, b)
+		switch {
+		case took > 0 && errors.Is(err, context.DeadlineExceeded):
+			return c, &slowError{took, err}
+		case err != nil:
 			return c, b.channel.Reason(err)
 		}
+		if took = c.answered.Sub(c.asked); took <= slowest {
+			return c, nil
+		}
 	}
-	return c, nil
 }
+
+// slowError says that the newest answer took too long. The time to ask again is over.
+type slowError struct {
+	took time.Duration
+	error
+}
+
+func (e *slowError) Error() string {
+	return fmt.Sprintf("the broker takes %s to say it, and a token needs it within %s",
+		e.took.Round(time.Millisecond), slowest)
+}
+
+func (e *slowError) Unwrap() error { return e.error }
 
 // ask has one message dead-lettered.
 func (c *clock) ask(ctx context.Context, b *beacon) error {

@@ -66,7 +66,10 @@ func (s *stream) explain(doing string, err error) error {
 			doing, s.queue, s.conn.Broker, wire.OneLine(err)),
 		Err: err,
 	}
+	slow := (*slowError)(nil)
 	switch code := wire.Code(err); {
+	case errors.As(err, &slow):
+		refusal.Kind = fault.ErrUnreachable
 	case code == amqp.NotFound || errors.Is(err, errGone):
 		refusal.Kind = fault.ErrNotFound
 		refusal.Text = fmt.Sprintf("there is no history %q on %s", s.queue, s.conn.Broker)
