@@ -32,10 +32,11 @@ func (a *Admin) Resize(ctx context.Context, n int) error {
 }
 
 // Drain removes the last n slots, or all where there are fewer, each when its holder has
-// left: no holder loses its slot. While it goes on nobody of this program takes one of
-// these slots. Drain waits for a holder of the original program that does. It blocks
-// until that is done or ctx ends. Interrupted, also by kill -9, it leaves the slots that
-// are not drained yet as they are. A second Drain at the same time fails with
+// left: no holder loses its slot. One whose connection has ended holds nothing, and
+// cannot regain a slot that is removed. While the drain goes on nobody of this program
+// takes one of these slots. Drain waits for a holder of the original program that does.
+// It blocks until that is done or ctx ends. Interrupted, also by kill -9, it leaves the
+// slots that are not drained yet as they are. A second Drain at the same time fails with
 // ErrNotAcquired. A negative n is an error of kind ErrConfig.
 func (a *Admin) Drain(ctx context.Context, n int) error {
 	return exported(ctx, locker.Drain(ctx, a.broker, a.name, n))
