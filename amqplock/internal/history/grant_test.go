@@ -121,8 +121,10 @@ func TestOnlyTheFirstTokenOfALogIsAheadOfTheClock(t *testing.T) {
 	unfenced := end(first)
 	unfenced.Token, unfenced.Read = 0, nil
 	mustAppend(t, l, unfenced)
-	if second := mustGrant(t, l, "b"); second.Token != first.Token+1 {
-		t.Errorf("token %d after %d", second.Token, first.Token)
+	second := mustGrant(t, l, "b")
+	// A slow machine may come to it when the clock has caught up.
+	if want := max(first.Token+1, second.At.UnixMilli()); second.Token != want {
+		t.Errorf("token %d after %d, want %d", second.Token, first.Token, want)
 	}
 }
 
