@@ -155,6 +155,24 @@ func TestDo(t *testing.T) {
 	}
 }
 
+func TestDoReleasesWhenTheWorkPanics(t *testing.T) {
+	t.Parallel()
+	c, ref := testClient(t), testMutex()
+	func() {
+		defer func() {
+			if got := recover(); got != "oops" {
+				t.Errorf("the panic is %v", got)
+			}
+		}()
+		_ = c.Do(t.Context(), ref, func(context.Context) error { panic("oops") })
+	}()
+	lock, err := c.TryAcquire(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRelease(t, lock)
+}
+
 // The seam of the guard.
 func TestLeaseOfALock(t *testing.T) {
 	t.Parallel()
