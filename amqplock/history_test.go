@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/amqprun/amqprun/amqplock/internal/history"
+	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -169,6 +171,33 @@ func TestFollowHistory(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// It does not connect again, so a caller that heard nothing would wait for ever.
+func TestFollowHistoryEndsWithItsConnection(t *testing.T) {
+	t.Parallel()
+	b, lock := testBroker(t), testMutex()
+	c := newClient(t, b)
+	forget(t, c, lock)
+	mustRelease(t, mustAcquire(t, c, lock, WithHistory()))
+	dialed := make(chan net.Conn, 10)
+	b.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil {
+			dialed <- conn
+		}
+		return conn, err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testbroker.Patience)
+	defer cancel()
+	err := newClient(t, b).FollowHistory(ctx, lock, 1, func(Run) {
+		for len(dialed) > 0 {
+			_ = (<-dialed).Close()
+		}
+	})
+	if !errors.Is(err, ErrUnreachable) || ctx.Err() != nil {
+		t.Errorf("got %v, want ErrUnreachable at once", err)
 	}
 }
 
