@@ -33,7 +33,7 @@ teardown_file() {
   start_bg amqprun --semaphore "$LOCK" sh -c 'trap "echo TERM; exit 0" TERM; echo ready; sleep 600 & wait'
   start_bg amqprun --semaphore "$LOCK" sleep 600
   for n in 1 2; do wait_until 20 file_has "bg.$n.out" ready; done
-  start_waiter 1 --semaphore "$LOCK" --connect-timeout 3 echo now
+  start_waiter 1 --semaphore "$LOCK" echo now
 
   broker_eval "rabbit:stop()."
   for n in 1 2 3; do
@@ -127,7 +127,8 @@ teardown_file() {
   kill -0 "$bg_pid"
   limit_memory 0.0001
   kill -STOP "$bg_pid" # its first answer would slip through, and could come before the notice of the alarm
-  sane_run -69 --separate-stderr amqprun evict --connect-timeout 4 --mutex "$LOCK" --holder "$id"
+  # The timeout is twice a login on a busy machine. evict waits as long for the answer.
+  sane_run -69 --separate-stderr amqprun evict --connect-timeout 6 --mutex "$LOCK" --holder "$id"
   kill -CONT "$bg_pid"
   limit_memory 0.4
   assert_error "holder \"$id\" of mutex \"$LOCK\" on .* does not answer, and may or may not stop" 'alarm'
@@ -177,7 +178,8 @@ no_alarm_is_seen() { amqprun doctor --semaphore "$LOCK" | grep 'ok       alarm';
 @test "a password that is wrong after a restart ends the wait" {
   broker_add_user "$LOCK" old '.*' '.*' '.*'
   hold --mutex "$LOCK"
-  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 4 --mutex "$LOCK" touch started
+  # The timeout is twice a login on a busy machine. The waiter bears a refusal for as long.
+  AMQPRUN_URL=${AMQPRUN_URL/guest:guest/$LOCK:old} start_waiter 1 --connect-timeout 6 --mutex "$LOCK" touch started
   broker_ctl change_password "$LOCK" new
   broker_ctl close_all_user_connections "$LOCK" restart
   wait_bg 20 "$bg_pid"
@@ -192,7 +194,7 @@ no_alarm_is_seen() { amqprun doctor --semaphore "$LOCK" | grep 'ok       alarm';
   # Within its ten seconds the waiter has to see the end of the broker. The Python of start_waiter takes
   # that long on a busy machine.
   node=$(broker_pid)
-  start_bg amqprun -v --connect-timeout 3 -w 10 --mutex "$LOCK" touch started
+  start_bg amqprun -v -w 10 --mutex "$LOCK" touch started
   wait_until 20 file_has bg.2.err 'waiting for mutex'
   kill -KILL "$node"
   for n in 1 2; do

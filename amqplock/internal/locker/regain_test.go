@@ -182,7 +182,7 @@ func twoNodes(t *testing.T, cfg *Config) (mute *atomic.Bool) {
 	t.Helper()
 	known := address(t)
 	cfg.URLs = []string{testURL(t), strings.Replace(testURL(t), "127.0.0.1", "localhost", 1)}
-	cfg.ConnectTimeout = 3 * time.Second
+	cfg.ConnectTimeout = 6 * time.Second // twice a login on a busy machine
 	mute = &atomic.Bool{}
 	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dialWire(ctx, network, addr)
@@ -200,6 +200,7 @@ func twoNodes(t *testing.T, cfg *Config) (mute *atomic.Bool) {
 func TestRegainAtAnotherNode(t *testing.T) {
 	t.Parallel()
 	cfg := regainable(t, wire.Mutex)
+	cfg.Regain = testbroker.Patience
 	mute := twoNodes(t, &cfg)
 	lock := mustAcquire(t, cfg)
 	mute.Store(true)
