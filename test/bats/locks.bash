@@ -43,6 +43,22 @@ start_waiter() { # COUNT ARGUMENT-OF-AMQPRUN...
   foreign line "$LOCK" "$1"
 }
 
+# Succeeds when the shell has stopped that amqprun number $n runs. It may stand in D
+# instead. Then it writes, and stops when the disk has that. Or it waits for the exec of
+# its child, which has stopped.
+is_stopped() {
+  local leader child
+  leader=$(pgrep -P "${BACKGROUND[n - 1]}" -x sh)
+  case $(ps -o state= -p "$leader") in
+    T) ;;
+    D)
+      child=$(ps -o state= --ppid "$leader")
+      [ "$child" = T ]
+      ;;
+    *) false ;;
+  esac
+}
+
 release() { # PID of amqprun
   kill -TERM "$1"
   wait_bg 20 "$1"

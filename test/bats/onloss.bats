@@ -33,21 +33,6 @@ ticks() { wc -l <ticks; }
 
 goes_on() { wait_until 20 file_lines ticks "$(($(ticks) + 1))"; }
 
-# Succeeds when the command has stopped. Its shell may stand in D instead. Then it writes, and stops when
-# the disk has that. Or it waits for the exec of its child, which has stopped.
-is_stopped() {
-  local leader child
-  leader=$(pgrep -P "${BACKGROUND[n - 1]}" -x sh)
-  case $(ps -o state= -p "$leader") in
-    T) ;;
-    D)
-      child=$(ps -o state= --ppid "$leader")
-      [ "$child" = T ]
-      ;;
-    *) false ;;
-  esac
-}
-
 rests() {
   local before
   wait_until 20 is_stopped
