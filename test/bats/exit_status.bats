@@ -149,9 +149,11 @@ wait_status() { # COMMAND...
 
 @test "75: not acquired, with -n, with -w, or what -E says" {
   hold --mutex "$LOCK"
+  start_bg amqprun --mutex "$LOCK" -w 10 true # which includes the login
   sane_run -75 amqprun --mutex "$LOCK" -n true
-  sane_run -75 amqprun --mutex "$LOCK" -w 3 true # which includes the login
   sane_run -42 amqprun --mutex "$LOCK" -n -E 42 true
+  wait_bg 30 "$bg_pid"
+  [ "$status" -eq 75 ]
 }
 
 @test "76: lock lost, also when the command then succeeds" {
