@@ -82,7 +82,7 @@ changed() { # COUNT
   kill -KILL "$bg_pid"
   wait_until 20 gone "$LOCK-D"
   start_bg amqprun change --semaphore "$LOCK" --drain --to 0
-  wait_until 20 foreign has "$LOCK-D"
+  wait_until "$PATIENCE" foreign has "$LOCK-D"
   kill -0 "$holder"
   release "$holder"
   [ "$status" -eq 143 ]

@@ -192,7 +192,7 @@ named() { # NAME...: each is that of a connection
   amqprun change --semaphore "$LOCK" 1
   start_bg amqprun --semaphore "$LOCK" ./make all s3cret --password=s3cret
   holder=$bg_pid
-  wait_until 20 slots 1 1
+  wait_until "$PATIENCE" slots 1 1
   start_bg amqprun change --semaphore "$LOCK" --drain -1
   # The second connection of change is opened when the first stands.
   wait_until 20 named "amqprun change $LOCK @$host:$bg_pid" "amqprun change $LOCK @$host:$bg_pid (publish)" \

@@ -120,14 +120,14 @@ teardown_file() {
 
 @test "an alarm makes everybody unknown, and disturbs nobody" {
   AMQPRUN_SHOW_COMMAND=1 hold --mutex "$LOCK"
-  wait_until 10 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "'id' in s['holders'][0]" --mutex "$LOCK"
   local id
   id=$(id_of sleep --mutex "$LOCK")
   limit_memory 0.0001
   # The first answers may slip through: RabbitMQ reads a message before it notices.
-  wait_until 20 json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['held'] == 1 and s['holders'][0].get('unknown')" --mutex "$LOCK"
   limit_memory 0.4
-  wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "'id' in s['holders'][0]" --mutex "$LOCK"
   kill -0 "$bg_pid"
   limit_memory 0.0001
   kill -STOP "$bg_pid" # its first answer would slip through, and could come before the notice of the alarm
@@ -140,7 +140,7 @@ teardown_file() {
 
 @test "doctor finds an alarm, and what it says ends it" {
   limit_memory 0
-  wait_until 20 alarm_is_seen
+  wait_until "$PATIENCE" alarm_is_seen
   sane_run -69 amqprun doctor --semaphore "$LOCK"
   [[ $output == *"failure  alarm "* ]]
   sane_run -0 amqprun doctor --mutex "$LOCK"
@@ -152,7 +152,7 @@ teardown_file() {
   [[ ${commands[0]} == 'rabbitmqctl set_vm_memory_high_watermark '* && ${commands[1]} == ' rabbitmqctl set_disk_free_limit '* ]]
   # shellcheck disable=SC2086 # words
   broker_ctl ${commands[0]#rabbitmqctl}
-  wait_until 20 no_alarm_is_seen
+  wait_until "$PATIENCE" no_alarm_is_seen
   limit_memory 0.4
 }
 alarm_is_seen() { amqprun doctor --mutex "$LOCK" | grep 'warning  alarm'; }

@@ -87,7 +87,7 @@ count_of() { grep -cE "^$1 " <<<"$output" || true; } # LEVEL
   hold --mutex "$LOCK"
   start_waiter 1 --mutex "$LOCK" echo now
   sane_run -0 amqprun doctor --mutex "$LOCK"
-  wait_until 10 json "s['held'] == 1 and s['waiting'] == 1" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['held'] == 1 and s['waiting'] == 1" --mutex "$LOCK"
   release "${BACKGROUND[0]}"
   wait_bg 20 "$bg_pid"
   [ "$status" -eq 0 ]

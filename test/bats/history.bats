@@ -31,20 +31,20 @@ teardown() {
 
 @test "history: a run that holds the lock, and one that was killed" {
   hold --history --mutex "$LOCK"
-  wait_until 10 history_is 'len(runs) == 1 and runs[0]["result"] == "running" and "ended" not in runs[0]'
+  wait_until "$PATIENCE" history_is 'len(runs) == 1 and runs[0]["result"] == "running" and "ended" not in runs[0]'
   kill -KILL "$bg_pid"
   wait_bg 10 "$bg_pid"
   sane_run -0 amqprun --history --mutex "$LOCK" -w 20 true
-  wait_until 10 history_is '[r["result"] for r in runs] == ["unknown", "ended"]'
+  wait_until "$PATIENCE" history_is '[r["result"] for r in runs] == ["unknown", "ended"]'
   sane_run -0 amqprun history --mutex "$LOCK"
   [[ $output == *"no end recorded"* ]]
 }
 
 @test "history: a lost lock" {
   hold --history --mutex "$LOCK"
-  wait_until 10 history_is 'len(runs) == 1'
+  wait_until "$PATIENCE" history_is 'len(runs) == 1'
   id=$(/usr/bin/python3 -c 'import json; print(json.load(open("history.json"))["runs"][0]["id"])')
-  wait_until 10 amqprun evict --mutex "$LOCK" --holder "$id"
+  wait_until "$PATIENCE" amqprun evict --mutex "$LOCK" --holder "$id"
   wait_bg 10 "$bg_pid"
   [ "$status" -eq 76 ]
   history_is 'runs[0]["result"] == "lost" and runs[0]["signal"] == "SIGTERM"'
@@ -123,7 +123,7 @@ teardown() {
   [ -z "$output$stderr" ]
   [[ -e first && ! -e second ]]
   history_is '[r["result"] for r in runs] == ["ended", "skipped", "skipped"]'
-  wait_until 10 amqprun --once 1 -q --mutex "$LOCK" touch second
+  wait_until "$PATIENCE" amqprun --once 1 -q --mutex "$LOCK" touch second
   [ -e second ]
 }
 

@@ -27,7 +27,7 @@ script() { # LINES-AFTER [OPTION-OF-HOLD...]
 
 nothing_is_left() {
   wait_until 10 no_keeper
-  wait_until 10 is_free
+  wait_until "$PATIENCE" is_free
   [ ! -e "${socket%/socket}" ]
 }
 
@@ -117,7 +117,7 @@ teardown() {
 
 @test "status shows for which process a lock is held" {
   script 'amqprun release'
-  wait_until 10 json "s['holders'][0].get('command') == 'hold for bash'" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['holders'][0].get('command') == 'hold for bash'" --mutex "$LOCK"
   touch go
   wait_bg 20 "$bg_pid"
   nothing_is_left
@@ -138,7 +138,7 @@ teardown() {
 @test "kill -9 of the process that holds frees the lock, and release says 76" {
   script 'amqprun release; echo "released $?"'
   kill -KILL "$(keeper)"
-  wait_until 10 is_free
+  wait_until "$PATIENCE" is_free
   touch go
   wait_bg 20 "$bg_pid"
   file_has bg.1.out '^released 76$'
@@ -164,7 +164,7 @@ teardown() {
   nothing_is_left
   start_bg bash script
   wait_until 20 test -s bg.2.out
-  wait_until 10 json "s['holders'][0].get('id')" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['holders'][0].get('id')" --mutex "$LOCK"
   amqprun evict --mutex "$LOCK" --holder "$(id_of hold --mutex "$LOCK")"
   wait_bg 20 "$bg_pid"
   cat bg.2.*
@@ -220,7 +220,7 @@ teardown() {
   frozen=("$bg_pid" "$(pgrep -f "amqprun hold .*$other")")
   kill -STOP "${frozen[@]}"
   start_bg amqprun --mutex "$other" -w 60 -- sh -c 'echo next; exec sleep 600'
-  wait_until 20 is_free
+  wait_until "$PATIENCE" is_free
   wait_until 20 test -s bg.3.out
   kill -CONT "${frozen[@]}"
   wait_bg 20 "${frozen[0]}"

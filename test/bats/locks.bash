@@ -1,6 +1,11 @@
 # Tests of locks load this after helpers.
 # shellcheck shell=bash
 
+# How many seconds wait_until has for a condition that an amqprun looks at, and perhaps a
+# Python. On a busy machine a single try takes three seconds for the login, and ten for
+# the Python.
+PATIENCE=60
+
 # Gives each test a lock name of its own, and an empty current directory.
 new_lock() {
   LOCK=test-$$-$BATS_TEST_NUMBER-$SRANDOM
@@ -92,7 +97,7 @@ sys.exit(not value)' "$1"
 # Prints the ID of the one holder or waiter whose command has a word, when it answers.
 id_of() { # WORD OPTION...
   local ids="[p['id'] for p in s['holders'] + s['waiters'] if '$1' in p.get('command', '').split()]"
-  wait_until 20 json "$ids" "${@:2}" && saved "${ids}[0]"
+  wait_until "$PATIENCE" json "$ids" "${@:2}" && saved "${ids}[0]"
 }
 
 # A failure is one line that says what failed, and at most one that says what to do.

@@ -48,7 +48,7 @@ ends_with() { # STATUS
 
 # A run that has just begun cannot be evicted yet.
 evicted() { # --mutex|--semaphore
-  wait_until 20 amqprun evict "$1" "$LOCK" --holder "$(<id)"
+  wait_until "$PATIENCE" amqprun evict "$1" "$LOCK" --holder "$(<id)"
 }
 
 # Succeeds if a Python expression of the object in report.json is true.
@@ -148,7 +148,7 @@ is_paused() {
 @test "pause: others with --fence leave the lock of one that was killed alone" {
   tick --on-loss pause --regain 3 --mutex "$LOCK"
   kill -KILL "${BACKGROUND[n - 1]}"
-  wait_until 20 amqprun check --mutex "$LOCK" # the guard keeps it until the command is dead
+  wait_until "$PATIENCE" amqprun check --mutex "$LOCK" # the guard keeps it until the command is dead
   sane_run -75 --separate-stderr amqprun --fence -n --mutex "$LOCK" true
   assert_error 'it is free, but the run that has lost it may take it again for [0-9]s'
   sane_run -0 amqprun --fence -w 20 --mutex "$LOCK" true

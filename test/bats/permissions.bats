@@ -114,7 +114,7 @@ denied() { # USER PATTERN ARGUMENT...
   amqprun change --semaphore builds --to 1
   as ci-seen hold --semaphore builds
   hold --mutex "$LOCK"
-  as operator wait_until 20 all_are_seen
+  as operator wait_until "$PATIENCE" all_are_seen
   as operator sane_run -0 amqprun status --mutex "$LOCK"
   [ "${lines[0]}" = "mutex \"$LOCK\": held" ]
   as operator sane_run -75 amqprun check --mutex "$LOCK"
@@ -128,7 +128,7 @@ denied() { # USER PATTERN ARGUMENT...
     wait_bg 20 "$pid"
     [ "$status" -eq 76 ]
   done
-  as operator wait_until 20 amqprun check --mutex "$LOCK" # the broker has to see that the connection has ended
+  as operator wait_until "$PATIENCE" amqprun check --mutex "$LOCK" # the broker has to see that the connection has ended
 }
 
 all_are_seen() {

@@ -56,11 +56,11 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   local began=$SECONDS
   CI_JOB_URL=https://ci/8 hold --semaphore "$LOCK" --slots 2 --metadata team=blue --metadata 'why=a b'
   foreign_hold acquire "$LOCK"
-  wait_until 20 json "s['holders'][0].get('id') or s['holders'][1].get('id')" --semaphore "$LOCK"
+  wait_until "$PATIENCE" json "s['holders'][0].get('id') or s['holders'][1].get('id')" --semaphore "$LOCK"
   for n in 1 2 3; do
     start_waiter "$n" --semaphore "$LOCK" -- printf 'waiter %s' "number-$n"
   done
-  wait_until 20 json "len(s['waiters']) == 3 and len([h for h in s['holders'] if 'id' in h]) == 1" --semaphore "$LOCK"
+  wait_until "$PATIENCE" json "len(s['waiters']) == 3 and len([h for h in s['holders'] if 'id' in h]) == 1" --semaphore "$LOCK"
   sane_run -0 saved "[w['command'] for w in s['waiters']] == [\"printf 'waiter %s' number-%d\" % ('%s', n) for n in (1, 2, 3)]"
   sane_run -0 saved "[w['position'] for w in s['waiters']] == [1, 2, 3] and s['waiting'] == 3 and s['held'] == 2"
   sane_run -0 saved "sorted(map(str, (h.get('unknown') for h in s['holders']))) == ['None', 'True']"
@@ -70,7 +70,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   everybody_answers() {
     amqprun status --semaphore "$LOCK" >table 2>table.err && file_lines table 7 && [ "$(grep -c 'unknown holder' table)" -eq 1 ]
   }
-  wait_until 20 everybody_answers
+  wait_until "$PATIENCE" everybody_answers
   mapfile -t lines <table
   [ "${lines[0]}" = "semaphore \"$LOCK\": 2 slots, 2 held, 0 free, 3 waiting" ]
   [[ ${lines[1]} =~ ^PLACE\ +ID\ +WHO\ +PID\ +SINCE\ +FOR\ +NOTES\ +COMMAND$ ]]
@@ -89,44 +89,44 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   start_waiter 1 --mutex "$LOCK" -- sleep 61
   local second=$bg_pid
   start_waiter 2 --mutex "$LOCK" -- sleep 62
-  wait_until 20 json "len(s['waiters']) == 2 and 'id' in s['holders'][0]" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "len(s['waiters']) == 2 and 'id' in s['holders'][0]" --mutex "$LOCK"
   local id
   id=$(id_of 61 --mutex "$LOCK")
   release "$first"
-  wait_until 20 json "[h.get('id') for h in s['holders']] == ['$id'] and [w['command'] for w in s['waiters']] == ['sleep 62']" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "[h.get('id') for h in s['holders']] == ['$id'] and [w['command'] for w in s['waiters']] == ['sleep 62']" --mutex "$LOCK"
   sane_run -0 saved "s['holders'][0]['pid'] == $second and s['holders'][0]['slots'] == [1]"
   both_answer() {
     run -0 amqprun status --mutex "$LOCK"
     echo "$output"
     [[ ${lines[0]} == "mutex \"$LOCK\": held, 1 waiting" && ${lines[2]} =~ ^holder\ +"$id" ]]
   }
-  wait_until 20 both_answer
+  wait_until "$PATIENCE" both_answer
 }
 
 @test "status without a name lists every lock" {
   hold --semaphore "$LOCK" --slots 2
   hold --mutex "$LOCK" # which then keeps administrators out
-  wait_until 20 json "[(l['kind'], l['held'], len(l['holders'])) for l in s['locks'] if l['name'] == '$LOCK'] == [('mutex', 1, 1), ('semaphore', 1, 1)]"
+  wait_until "$PATIENCE" json "[(l['kind'], l['held'], len(l['holders'])) for l in s['locks'] if l['name'] == '$LOCK'] == [('mutex', 1, 1), ('semaphore', 1, 1)]"
   both_listed() {
     run -0 amqprun status
     [[ $output == *"mutex \"$LOCK\": held"*"semaphore \"$LOCK\": 2 slots, 1 held, 1 free"* ]]
   }
-  wait_until 20 both_listed
+  wait_until "$PATIENCE" both_listed
   release "$bg_pid"
   release "${BACKGROUND[0]}"
 }
 
 @test "passwords and hidden commands are not shown" {
   start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' amqp://me:s3cret@host/ --token=t0psecret
-  wait_until 20 json "'amqp://me:***@host/' in s['holders'][0]['command']" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "'amqp://me:***@host/' in s['holders'][0]['command']" --mutex "$LOCK"
   run ! grep s3cret status.json
   grep -q t0psecret status.json
   release "$bg_pid"
   AMQPRUN_HIDE_COMMAND=1 start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' --token=t0psecret
-  wait_until 20 json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
   release "$bg_pid"
   AMQPRUN_SHOW_COMMAND='' start_bg amqprun --mutex "$LOCK" -- sh -c 'exec sleep 600' --token=t0psecret
-  wait_until 20 json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "s['holders'][0]['command'] == 'sh'" --mutex "$LOCK"
   sane_run -64 --separate-stderr amqprun --mutex "$LOCK" --metadata nonsense -- true
   assert_error 'option --metadata: not of the form K=V'
 }
@@ -172,9 +172,9 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   start_bg amqprun --semaphore "$LOCK" --slots 2 -- sleep 601
   local first=$bg_pid
   hold --semaphore "$LOCK" --slots 2
-  wait_until 20 json "len([h for h in s['holders'] if 'id' in h]) == 2" --semaphore "$LOCK"
+  wait_until "$PATIENCE" json "len([h for h in s['holders'] if 'id' in h]) == 2" --semaphore "$LOCK"
   start_waiter 1 --semaphore "$LOCK" -- touch next
-  wait_until 20 json "len(s['waiters']) == 1" --semaphore "$LOCK"
+  wait_until "$PATIENCE" json "len(s['waiters']) == 1" --semaphore "$LOCK"
   local id
   id=$(id_of 601 --semaphore "$LOCK")
   sane_run -78 --separate-stderr amqprun evict --semaphore "$LOCK" --holder "$(id_of touch --semaphore "$LOCK")"
@@ -199,7 +199,7 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
 
 @test "a holder that is frozen is unknown, and evicting it says so" {
   hold --heartbeat 60 --mutex "$LOCK" # for two of them the broker leaves one that is frozen the lock
-  wait_until 20 json "'id' in s['holders'][0]" --mutex "$LOCK"
+  wait_until "$PATIENCE" json "'id' in s['holders'][0]" --mutex "$LOCK"
   local id
   id=$(id_of sleep --mutex "$LOCK")
   kill -STOP "$bg_pid"
@@ -216,8 +216,8 @@ as() { echo "amqp://$1:$SECRET@${AMQPRUN_URL#*@}"; } # USER
   AMQPRUN_URL=$(as silent) hold --semaphore builds -v
   wait_until 10 file_has bg.2.err "status does not show this run, and nobody can evict it: .*ACCESS_REFUSED"
   run ! grep "not shown" bg.1.err
-  AMQPRUN_URL=$(as operator) wait_until 20 json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds
-  AMQPRUN_URL=$(as ci) wait_until 20 json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds
+  AMQPRUN_URL=$(as operator) wait_until "$PATIENCE" json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds
+  AMQPRUN_URL=$(as ci) wait_until "$PATIENCE" json "sorted(h.get('user', '') for h in s['holders']) == ['', '$(id -un)']" --semaphore builds
   AMQPRUN_URL=$(as silent) sane_run -0 json "[h.get('user', '') for h in s['holders']] == ['', ''] and s['held'] == 2" --semaphore builds
   local id
   id=$(id_of sleep --semaphore builds)
