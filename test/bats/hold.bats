@@ -11,6 +11,13 @@ no_keeper() { ! keeper; }
 is_free() { amqprun check --mutex "$LOCK"; }
 is_held() { ! is_free; }
 
+# Runs amqprun as another user, who may not be able to execute that of the tests.
+as_nobody() { # ARGUMENT...
+  cp "$(type -P amqprun)" .
+  chmod -R a+rX "$BATS_RUN_TMPDIR"
+  setpriv --reuid nobody --clear-groups "$PWD/amqprun" "$@"
+}
+
 # Runs a script in the background that holds $LOCK and then waits for the file "go".
 script() { # LINES-AFTER [OPTION-OF-HOLD...]
   cat >script <<-SH
@@ -299,10 +306,8 @@ teardown() {
 
 @test "another user cannot release" {
   ((EUID == 0)) || skip "needs root"
-  cp "$(type -P amqprun)" "$BATS_TEST_TMPDIR/amqprun"
-  chmod -R a+rX "$BATS_RUN_TMPDIR"
   eval "$(amqprun hold --mutex "$LOCK" --for $$)"
-  sane_run -77 setpriv --reuid nobody --clear-groups "$BATS_TEST_TMPDIR/amqprun" release
+  sane_run -77 as_nobody release
   amqprun release
 }
 
