@@ -3,6 +3,7 @@ package hold
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -88,6 +89,9 @@ func Args(pid int) []string {
 //
 // In $(amqprun hold | tee log) our pipe leads to tee, and that of the copy to the shell.
 // The copy ends with us nevertheless.
+//
+// Caller returns 0 where the output of an ancestor is not ours to see. That may be sudo,
+// which ends with us too.
 func Caller() int {
 	pid := os.Getppid()
 	ours := output(os.Getpid())
@@ -96,6 +100,9 @@ func Caller() int {
 	}
 	for output(pid) == ours && parentOf(pid) > 0 {
 		pid = parentOf(pid)
+	}
+	if _, err := os.Readlink(proc(pid, "fd/1")); errors.Is(err, os.ErrPermission) {
+		return 0
 	}
 	shell := parentOf(pid)
 	if !reads(shell, output(pid)) || !slices.Equal(Args(pid), Args(shell)) {

@@ -311,6 +311,13 @@ teardown() {
   amqprun release
 }
 
+# The shell below is root's and ends with amqprun, as sudo does.
+@test "hold that another user's process has started asks for --for" {
+  ((EUID == 0)) || skip "needs root"
+  sane_run -64 as_nobody hold --mutex "$LOCK"
+  [[ $output == *'cannot find out which process has called it'*'--for PID'* ]]
+}
+
 @test "the helper for Bats: two lines hold a lock for a file" {
   # Bats would take a line here that begins with its word for one of this file.
   sed 's/^TEST/@test/' >two.bats <<-BATS
