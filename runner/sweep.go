@@ -25,7 +25,8 @@ const unfinishedAfter = time.Second
 
 // overdue reports whether to give up on a tree that got SIGKILL at killed. While the
 // command itself lives, or after a loss, it is worth trying until the lock is somebody
-// else's. Other processes that the command has left behind are in nobody's way.
+// else's. After a loss without Until it may be that already. Other processes that the
+// command has left behind are in nobody's way.
 func (r *sweeper) overdue(killed time.Duration) bool {
 	now := sys.Boottime()
 	if r.leader.ended && !r.status.Stopped {
@@ -36,7 +37,7 @@ func (r *sweeper) overdue(killed time.Duration) bool {
 		r.warnf("the command does not die of SIGKILL; the lock is kept until it does")
 	}
 	until := r.until()
-	return until != 0 && now > max(until, killed)+unfinishedAfter
+	return (until != 0 || r.status.Stopped) && now > max(until, killed)+unfinishedAfter
 }
 
 // giveUp reports that some processes do not die.

@@ -38,10 +38,21 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 
 func TestUnkillableIsReported(t *testing.T) {
 	t.Parallel()
+	unkillableIsReported(t, "-until", "600ms")
+}
+
+// TestUnkillableWithoutALease: --on-loss keep has none.
+func TestUnkillableWithoutALease(t *testing.T) {
+	t.Parallel()
+	unkillableIsReported(t)
+}
+
+func unkillableIsReported(t *testing.T, options ...string) {
+	t.Helper()
 	option, now := lose(t)
 	accessible(t, option[1])
-	p, _ := unkillable(t, append(option, "-until", "600ms", "-kill-after", "100ms", "-status",
-		"status")...)
+	options = append(options, "-kill-after", "100ms", "-status", "status")
+	p, _ := unkillable(t, append(option, options...)...)
 	now()
 	if got := p.end(); got != wrap.ExitLost {
 		t.Errorf("exit status %d, want %d", got, wrap.ExitLost)
