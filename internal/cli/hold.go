@@ -81,6 +81,9 @@ func processOf(o *options) (*background.Process, error) {
 	if err != nil {
 		return nil, exit.Usagef("--for %d: %v", pid, err)
 	}
+	if err := process.Signal(0); errors.Is(err, syscall.EPERM) {
+		return nil, exit.Usagef("--for %d: a loss of the lock could not stop it: %v", pid, err)
+	}
 	return process, nil
 }
 

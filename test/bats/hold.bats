@@ -318,6 +318,12 @@ teardown() {
   [[ $output == *'cannot find out which process has called it'*'--for PID'* ]]
 }
 
+@test "hold refuses a process that it cannot signal" {
+  ((EUID == 0)) || skip "needs root"
+  sane_run -64 as_nobody hold --mutex "$LOCK" --for $$
+  [[ $output == *"--for $$: "*'operation not permitted'* ]]
+}
+
 @test "the helper for Bats: two lines hold a lock for a file" {
   # Bats would take a line here that begins with its word for one of this file.
   sed 's/^TEST/@test/' >two.bats <<-BATS
