@@ -160,7 +160,10 @@ func (k *keeper) keep() {
 		k.marked = true
 		return
 	}
-	if k.process == nil && over == nil {
+	switch {
+	case k.process != nil:
+		over = nil // it may ask as long as it lives
+	case over == nil:
 		k.marked = true
 		return // nobody to stay for
 	}
@@ -168,7 +171,7 @@ func (k *keeper) keep() {
 	case <-k.asked:
 	case <-k.ended:
 	case <-over:
-		k.marked = k.process == nil
+		k.marked = true
 	case <-ending:
 		k.marked = true
 	}
