@@ -106,14 +106,6 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 		return job.HoldSpec{}, exit.Usagef(
 			"--conflict-exit-code 0: a script would take it for a lock that is held")
 	}
-	var log *os.File
-	if o.holdLog != "" {
-		var err error // a FIFO blocks here until somebody reads it, before the lock is held
-		log, err = os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-		if err != nil {
-			return job.HoldSpec{}, exit.Usagef("--log: %v", err)
-		}
-	}
 	o.args = []string{"nobody"} // status shows the process in the place of a command
 	if process != nil {
 		if o.args = background.Args(process.PID); len(o.args) == 0 || o.args[0] == "" {
@@ -127,10 +119,18 @@ func holdSpecOf(o *options, process *background.Process) (job.HoldSpec, error) {
 		o.StopTime = max(min(o.StopTime, room), 0)
 	}
 	spec, err := specOf(o)
+	if err != nil {
+		return job.HoldSpec{}, err
+	}
 	spec.Shown = "hold for " + spec.Shown
-	return job.HoldSpec{
-		Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"], Log: log,
-	}, err
+	s := job.HoldSpec{Spec: spec, Max: o.holdMax, Kill: o.given["kill-after"]}
+	if o.holdLog != "" { // a FIFO blocks here until somebody reads it, before the lock is held
+		s.Log, err = os.OpenFile(o.holdLog, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return job.HoldSpec{}, exit.Usagef("--log: %v", err)
+		}
+	}
+	return s, nil
 }
 
 // outcomeOf is never a success: the lock is not held.

@@ -196,6 +196,11 @@ teardown() {
   wait_until 10 no_keeper
 }
 
+@test "a wrong command line leaves no file of --log" {
+  sane_run -64 amqprun hold --mutex "$LOCK" -n -w 5 --log log
+  [ ! -e log ]
+}
+
 @test "a FIFO for --log is opened once, before the lock is held" {
   mkfifo log
   start_bg cat log # it ends when a writer has closed the FIFO
