@@ -12,10 +12,10 @@ type Command struct {
 	// Args are the program, which is looked up in PATH, and its arguments. No shell is
 	// involved. It must not be empty.
 	Args []string
-	// Env is the complete environment, AMQPRUN_ID included.
+	// Env is the complete environment, with ID in AMQPRUN_ID and among AMQPRUN_IDS.
 	Env []string
-	// ID is the value of AMQPRUN_ID in Env. Every process that carries it belongs to the
-	// tree of the command.
+	// ID is a word that names this run. Every process that carries it in AMQPRUN_ID, or as
+	// a word of AMQPRUN_IDS, belongs to the tree of the command.
 	ID string
 	// Signals delivers what to forward (package signals). The caller owns it. Nil
 	// forwards nothing.

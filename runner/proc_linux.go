@@ -114,15 +114,23 @@ func (p proc) environPlace() string {
 	return place
 }
 
-// carries reports whether the environment of p has AMQPRUN_ID=id, and whether that is
-// sure.
+// carries reports whether the environment of p has id, in AMQPRUN_ID or among
+// AMQPRUN_IDS, and whether that is sure.
 func carries(p proc, id string) (yes, sure bool) {
 	if id == "" {
 		return false, true
 	}
 	text, sure := p.environ()
-	want := []byte("AMQPRUN_ID=" + id + "\x00")
-	return bytes.HasPrefix(text, want) || bytes.Contains(text, append([]byte{0}, want...)), sure
+	if !bytes.Contains(text, []byte(id)) { // which is quick, and is so for most
+		return false, sure
+	}
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		name, ids, _ := strings.Cut(entry, "=")
+		if (name == "AMQPRUN_ID" || name == "AMQPRUN_IDS") && slices.Contains(strings.Fields(ids), id) {
+			return true, sure
+		}
+	}
+	return false, sure
 }
 
 // isGuard recognises the guard of any amqprun by its name or, before it has that, by its

@@ -8,7 +8,7 @@ import (
 )
 
 // tree says which processes belong to a command: its group, the descendants of root,
-// every process that carries AMQPRUN_ID=id, and the descendants of all these.
+// every process that carries id, and the descendants of all these.
 type tree struct {
 	root int // 0: unknown or dead
 	pgid int // 0: unknown

@@ -15,6 +15,10 @@ import (
 // heldLocks is the variable that names the locks of all ancestors.
 const heldLocks = "AMQPRUN_LOCKS"
 
+// allIDs is the variable with the IDs of this run and all around it. A guard knows by it
+// what belongs to its run, where AMQPRUN_ID is that of an inner run, or of a hold.
+const allIDs = "AMQPRUN_IDS"
+
 // lockKeys name a lock in AMQPRUN_LOCKS, whose words are separated by spaces. There is a
 // key for each broker, so that a descendant that was given another selection of them
 // knows the lock again.
@@ -88,11 +92,16 @@ func lockVariables(s Spec, slots []int, token int64) []string {
 	return variables
 }
 
+// longer is the entry of a variable that we got, with more words.
+func longer(variable string, more ...string) string {
+	return variable + "=" + strings.Join(append(strings.Fields(os.Getenv(variable)), more...), " ")
+}
+
 // environment is what the command gets: ours as we got it, and what describes the lock.
 // It is without what amqprun has set for a lock around this one.
 func environment(s Spec, slots []int, token int64) []string {
 	ours := append(lockVariables(s, slots, token),
-		heldLocks+"="+strings.Join(append(strings.Fields(os.Getenv(heldLocks)), lockKeys(s)...), " "))
+		longer(heldLocks, lockKeys(s)...), longer(allIDs, s.ID))
 	replaced := []string{slotsFileVariable, tokenVariable}
 	for _, entry := range ours {
 		name, _, _ := strings.Cut(entry, "=")

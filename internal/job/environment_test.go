@@ -10,11 +10,11 @@ import (
 	"github.com/amqprun/amqprun/internal/exit"
 )
 
-// TestEnvironment: what an outer amqprun has set is replaced, and its locks stay.
+// TestEnvironment: what an outer amqprun has set is replaced, and its locks and IDs stay.
 func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"AMQPRUN_SLOT": "9", "AMQPRUN_SLOTS_FILE": "/outer",
-		"AMQPRUN_LOCKS": "mutex:outer@x", "PLAIN": "a=b",
+		"AMQPRUN_LOCKS": "mutex:outer@x", "AMQPRUN_ID": "hold", "AMQPRUN_IDS": "1 2", "PLAIN": "a=b",
 	} {
 		t.Setenv(name, value)
 	}
@@ -24,7 +24,7 @@ func TestEnvironment(t *testing.T) {
 	env := environment(s, []int{2, 5}, 0)
 	for _, want := range []string{
 		"AMQPRUN_LOCK=my builds", "AMQPRUN_KIND=semaphore", "AMQPRUN_SLOT=2", "AMQPRUN_SLOTS=2 5",
-		"AMQPRUN_COUNT=2", "AMQPRUN_ID=id", "PLAIN=a=b",
+		"AMQPRUN_COUNT=2", "AMQPRUN_ID=id", "AMQPRUN_IDS=1 2 id", "PLAIN=a=b",
 		"AMQPRUN_LOCKS=mutex:outer@x semaphore:my+builds@amqp%3A%2F%2Fhost%3A5672",
 	} {
 		name, _, _ := strings.Cut(want, "=")

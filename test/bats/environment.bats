@@ -11,12 +11,13 @@ own() { env | grep '^AMQPRUN_' | grep -vE '^AMQPRUN_(URL|TEST_BROKER|BROKER_DIR)
   sane_run -0 amqprun --mutex "$LOCK" bash -c own
   [ "${lines[0]}" = AMQPRUN_COUNT=1 ]
   [[ ${lines[1]} =~ ^AMQPRUN_ID=[0-9a-f]{16}$ ]]
-  [ "${lines[2]}" = AMQPRUN_KIND=mutex ]
-  [ "${lines[3]}" = "AMQPRUN_LOCK=$LOCK" ]
-  [[ ${lines[4]} =~ ^AMQPRUN_LOCKS=mutex:$LOCK@[^\ ]+$ ]]
-  [ "${lines[5]}" = AMQPRUN_SLOT=1 ]
-  [ "${lines[6]}" = AMQPRUN_SLOTS=1 ]
-  [ "${#lines[@]}" -eq 7 ]
+  [ "${lines[2]}" = "AMQPRUN_IDS=${lines[1]#*=}" ]
+  [ "${lines[3]}" = AMQPRUN_KIND=mutex ]
+  [ "${lines[4]}" = "AMQPRUN_LOCK=$LOCK" ]
+  [[ ${lines[5]} =~ ^AMQPRUN_LOCKS=mutex:$LOCK@[^\ ]+$ ]]
+  [ "${lines[6]}" = AMQPRUN_SLOT=1 ]
+  [ "${lines[7]}" = AMQPRUN_SLOTS=1 ]
+  [ "${#lines[@]}" -eq 8 ]
 }
 
 @test "the command learns which slot it holds" {

@@ -51,6 +51,28 @@ func TestNextHolderStartsWhenTheKilledOnesTreeIsDead(t *testing.T) {
 	first.noneLeft()
 }
 
+// TestKillReachesDaemonsOfInnerLocks: their AMQPRUN_ID is the inner one.
+func TestKillReachesDaemonsOfInnerLocks(t *testing.T) {
+	t.Parallel()
+	const daemon = `(setsid sleep 300 & echo $! >pid)`
+	for name, script := range map[string]string{
+		"run":  `"$0" --mutex "$1" -- sh -c '` + daemon + `'`,
+		"hold": `eval "$("$0" hold --mutex "$1")"; ` + daemon,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := withProgram(t, nil, "sh", "-c", script+"; echo ready >log; sleep 300",
+				mustProgram(t), program.LockName(t))
+			p.begin()
+			p.await("log", "ready")
+			daemon := p.pid("pid")
+			p.guard()
+			p.send(syscall.SIGKILL)
+			eventually(t, func() bool { return !alive(daemon) }, "the daemon to end")
+		})
+	}
+}
+
 func TestStoppedAmqprunLosesItsLockAndItsCommand(t *testing.T) {
 	t.Parallel()
 	p := withProgram(t, []string{"--heartbeat", "5s", "--check-interval", "500ms", "--kill-after",

@@ -118,7 +118,8 @@ func TestLossReachesCarriersOfTheID(t *testing.T) {
 			adopted.await("log", "ready")
 			other := prepare(t)
 			other.Path, other.Args = "/bin/sh", []string{"sh", "-c", "echo ready >log; sleep 300"}
-			other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id)
+			other.Env = append(other.Env, "AMQPRUN_ID="+id+"0", "X=AMQPRUN_ID="+id,
+				"AMQPRUN_IDS=x "+id+"0")
 			other.begin()
 			other.await("log", "ready")
 			now()
