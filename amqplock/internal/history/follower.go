@@ -45,16 +45,22 @@ func (f *Follower) Close() {
 // Dim takes the beacon away: the work has ended.
 func (f *Follower) Dim() { f.beacon.dim() }
 
+// renewTime bounds Renew. A node that misses another answers after some five seconds.
+const renewTime = 15 * time.Second
+
 // Renew has the broker begin to send anew, behind the record that was read last. When the
 // nodes of a cluster have lost each other a reader may get nothing any more, for ever and
-// without an error. A new one does.
+// without an error. A new one does. Renew waits for the broker's answer: what is asked on
+// the channel meanwhile would come late.
 func (f *Follower) Renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
 	f.renews++
 	tag := fmt.Sprint(consumer, f.renews)
 	channel, queue := f.log.writer.channel, f.log.queue // for a late call
 	old, begin := f.tag, consumerArgs(f.known.to+1)
 	messages, err := wire.CallOn(ctx, channel, func() (<-chan amqp.Delivery, error) {
-		messages, err := channel.Consume(queue, tag, false, false, false, true, begin)
+		messages, err := channel.Consume(queue, tag, false, false, false, false, begin)
 		if err != nil {
 			return nil, err
 		}
