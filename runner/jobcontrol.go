@@ -29,7 +29,6 @@ func (r *jobControl) commandStopped(ctx context.Context, s syscall.Signal) {
 	echo := isEcho(r.tstp, sys.Boottime())
 	r.tstp = 0
 	switch {
-	case r.frozen != nil: // by us
 	case r.stopping:
 		// A command has its grace to clean up, and not to lie still. One that wants the
 		// terminal would only ask again.

@@ -9,10 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// look sees what SIGCHLD may have announced of the command: its stop, or its end.
+// look sees what SIGCHLD may have announced of the command: its stop, or its end. During
+// a pause it leaves a stop alone. The kernel reports that afterwards, unless thaw has
+// ended it.
 func (r *family) look(ctx context.Context) {
 	if pid, _, _ := waitid(unix.P_PID, r.leader.pid, unix.WEXITED|unix.WNOWAIT); pid != 0 {
 		r.leader.ended = true
+		return
+	}
+	if r.frozen != nil {
 		return
 	}
 	if pid, status, _ := waitid(unix.P_PID, r.leader.pid, unix.WSTOPPED); pid != 0 {

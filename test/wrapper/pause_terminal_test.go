@@ -1,10 +1,16 @@
 package wrapper
 
 import (
+	"net"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amqprun/amqprun/test/program"
 )
 
 // TestCtrlZWhilePaused: the keys of the terminal reach amqprun while the command cannot
@@ -153,4 +159,93 @@ func TestPauseOfAJobWithTheTerminal(t *testing.T) {
 		s.key(ctrlC)
 		s.expectStatus(3)
 	})
+}
+
+// TestStopBesideTheLoss: the command stops for a reason of its own, and amqprun sees that
+// and the loss at once. It takes either first (select). If that is the loss, it acts on
+// the stop when it has the lock again.
+func TestStopBesideTheLoss(t *testing.T) {
+	t.Parallel()
+	t.Run("it wants the terminal", func(t *testing.T) {
+		inShells(t, func(t *testing.T, s *shell) {
+			wrapper := s.loseBesideStop(`sh -c 'echo $$ >pid; until [ -e ask ]; do sleep 0.01; done; `+
+				`read x </dev/tty; echo "got=<$x>"' </dev/null`, func() { touch(t, s.file("ask")) })
+			s.expect("wrap: paused")
+			passes(50 * time.Millisecond)
+			if got := foregroundOf(s.cmd.Process.Pid); got != wrapper {
+				t.Errorf("the terminal belongs to %v", describe([]int{got}))
+			}
+			release(t, s.file("regain"))
+			s.expect("the command goes on")
+			awaitForeground(s)
+			s.line("word")
+			s.expect("got=<word>")
+			s.expectStatus(0)
+		})
+	})
+	t.Run("Ctrl-Z", func(t *testing.T) {
+		inShells(t, func(t *testing.T, s *shell) {
+			wrapper := s.loseBesideStop(`"$W" tick log`, func() {
+				awaitForeground(s)
+				s.key(ctrlZ)
+			})
+			paused := false
+			eventually(t, func() bool {
+				paused = strings.Contains(s.output(), "wrap: paused")
+				return paused || state(wrapper) == 'T'
+			}, "the pause, or the stop")
+			resume := func() {
+				s.expect("$> ")
+				s.awaitState(wrapper, "T")
+				s.line("fg")
+			}
+			if !paused {
+				resume()
+			}
+			s.expect("wrap: paused")
+			before := s.read("log")
+			release(t, s.file("regain"))
+			s.expect("the command goes on")
+			if paused {
+				resume()
+			}
+			eventually(t, func() bool { return s.read("log") != before }, "the command to go on")
+			awaitForeground(s)
+			s.key(ctrlC)
+			s.expectStatus(130)
+		})
+	})
+}
+
+// loseBesideStop starts a command, calls stop, which stops it, and loses the lock. The
+// wrapper, whose pid it returns, is busy meanwhile: to replace its guard takes as long as
+// the file "free" does not exist. A guard that has lived for a second is replaced at
+// once.
+func (s *shell) loseBesideStop(command string, stop func()) (wrapper int) {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { l.Close() })
+	touch(s.t, s.file("free"))
+	s.line(`mkfifo lose regain; AW -guard -keep %s -keep-when free -lose lose -regain regain -- %s`,
+		l.Addr(), command)
+	pid, guard := s.pid("pid"), 0
+	wrapper = atoi(statFields(pid)[1])
+	eventually(s.t, func() bool {
+		guard = program.GuardOf(wrapper)
+		return guard != 0
+	}, "the guard to be ready")
+	passes(1100 * time.Millisecond)
+	if err := os.Remove(s.file("free")); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = syscall.Kill(guard, syscall.SIGKILL)
+	eventually(s.t, func() bool { return state(guard) == 0 }, "the guard to be collected")
+	stop()
+	s.awaitState(pid, "T")
+	release(s.t, s.file("lose"))
+	touch(s.t, s.file("free"))
+	return wrapper
 }
