@@ -42,7 +42,9 @@ func (r *pauser) pause(ctx context.Context) (context.Context, error) {
 		r.warnf("a part of the command cannot be stopped by SIGSTOP, so it is not paused")
 		return nil, lost
 	}
-	owner, settings := r.terminal.borrow(r.frozen.has)
+	owner, settings := r.terminal.borrow(func(group int) bool {
+		return group == r.leader.pid || r.frozen.has(group) // Ctrl-Z may have stopped the former
+	})
 	next, err := r.untilHeld(lost)
 	took := sys.Boottime() - begun
 	r.status.Paused += took

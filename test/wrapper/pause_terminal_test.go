@@ -203,6 +203,8 @@ func TestStopBesideTheLoss(t *testing.T) {
 				resume()
 			}
 			s.expect("wrap: paused")
+			eventually(t, func() bool { return foregroundOf(s.cmd.Process.Pid) == wrapper },
+				"the wrapper to have the terminal")
 			before := s.read("log")
 			release(t, s.file("regain"))
 			s.expect("the command goes on")
