@@ -13,15 +13,15 @@ import (
 // a pause it leaves a stop alone. The kernel reports that afterwards, unless thaw has
 // ended it.
 func (r *family) look(ctx context.Context) {
-	if pid, _, _ := waitid(unix.P_PID, r.leader.pid, unix.WEXITED|unix.WNOWAIT); pid != 0 {
-		r.leader.ended = true
+	if pid, status, _ := waitid(unix.P_PID, r.leader.pid, unix.WEXITED|unix.WNOWAIT); pid != 0 {
+		r.leader.ended, r.status.wait = true, status
 		return
 	}
 	if r.frozen != nil {
 		return
 	}
 	if pid, status, _ := waitid(unix.P_PID, r.leader.pid, unix.WSTOPPED); pid != 0 {
-		r.commandStopped(ctx, syscall.Signal(status))
+		r.commandStopped(ctx, status.StopSignal())
 	}
 }
 

@@ -106,7 +106,7 @@ func (r *run) ended(ctx context.Context) error {
 // waitForOrphans returns nil when the command's tree has ended, and the cause of ctx when
 // that ends first.
 func (r *run) waitForOrphans(ctx context.Context) error {
-	r.terminal.takeBack(r.leader.pid) // no SIGCHLD announces that Ctrl-Z has stopped these
+	r.takeTerminalBack() // no SIGCHLD announces that Ctrl-Z has stopped these
 	r.suspendLate(ctx)
 	tick := time.NewTicker(lookEvery * 10)
 	defer tick.Stop()

@@ -11,7 +11,6 @@ import (
 type terminal struct {
 	fd    int  // of /dev/tty; 0 is none yet
 	given bool // the command has it, unless a shell has taken it
-	back  bool // it was the command's, and is ours again
 
 	before *unix.Termios // the settings when it was given away
 }
@@ -51,7 +50,7 @@ func (t *terminal) offer() bool {
 			return false
 		}
 	}
-	t.given, t.back = t.open(), false
+	t.given = t.open()
 	if t.given {
 		t.before, _ = unix.IoctlGetTermios(t.fd, ioctlGetTermios)
 	}
@@ -75,16 +74,18 @@ func (t *terminal) give(group int) bool {
 }
 
 // takeBack makes our group the foreground again if that is group, or one that has died
-// with it. It reports whether it has done so, now or before.
+// with it. It reports whether it has done so.
 func (t *terminal) takeBack(group int) bool {
-	if t.given {
-		now := t.foreground()
-		lives := now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH
-		if (now == group || !lives) && t.setForeground(unix.Getpgrp()) {
-			t.given, t.back = false, true
-		}
+	if !t.given {
+		return false
 	}
-	return t.back
+	now := t.foreground()
+	lives := now == unix.Getpgrp() || now <= 0 || syscall.Kill(-now, 0) != syscall.ESRCH
+	if now != group && lives || !t.setForeground(unix.Getpgrp()) {
+		return false
+	}
+	t.given = false
+	return true
 }
 
 // borrow takes the terminal back for a while, so that Ctrl-C and Ctrl-Z reach us. A group
@@ -107,7 +108,6 @@ func (t *terminal) lend(group int, settings *unix.Termios) {
 	if settings == nil || !t.give(group) {
 		return
 	}
-	t.back = false
 	Unstoppable(func() { _ = unix.IoctlSetTermios(t.fd, ioctlSetTermios, settings) })
 }
 

@@ -32,13 +32,28 @@ type childInfo struct {
 
 // waitid never blocks. It returns pid 0 when there is no such child yet, and ECHILD when
 // there never will be.
-func waitid(kind, id, options int) (pid int, status int32, err error) {
+func waitid(kind, id, options int) (pid int, status syscall.WaitStatus, err error) {
 	for {
 		var info childInfo
 		to := (*unix.Siginfo)(unsafe.Pointer(&info))
 		err = unix.Waitid(kind, id, to, options|unix.WNOHANG|unix.WALL, nil)
 		if !errors.Is(err, syscall.EINTR) {
-			return int(info.child.pid), info.child.status, err
+			return int(info.child.pid), info.waitStatus(), err
 		}
 	}
+}
+
+// waitStatus returns what wait4(2) would.
+func (i *childInfo) waitStatus() syscall.WaitStatus {
+	const exited, dumped, stopped = 1, 3, 5 // CLD_EXITED, CLD_DUMPED, CLD_STOPPED
+	status := syscall.WaitStatus(i.child.status)
+	switch i.code {
+	case exited:
+		return status << 8
+	case dumped:
+		return status | 0x80
+	case stopped:
+		return status<<8 | 0x7f
+	}
+	return status // the signal that has killed it
 }

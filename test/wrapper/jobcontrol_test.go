@@ -74,6 +74,55 @@ func TestFgContinuesThoseThatTheCommandHasLeft(t *testing.T) {
 	})
 }
 
+// TestSettingsWhileOrphansAreWaitedFor: a command that was killed could not restore the
+// settings of the terminal. amqprun does so at once, or no key would reach it. When the
+// wait is over the terminal may be another job's.
+func TestSettingsWhileOrphansAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.line(`AW -orphans 1 -- sh -c '"$W" tick log & echo $PPID >wrapper; echo $$ >leader; ` +
+			`until [ -s log ]; do sleep 0.01; done; stty -echo -isig; kill -KILL $$'`)
+		orphan, wrapper, leader := s.pid("pid"), s.pid("wrapper"), s.pid("leader")
+		s.awaitState(leader, "Z")
+		eventually(t, s.echoes, "the settings of the terminal")
+		s.key(ctrlZ)
+		s.expect("$> ")
+		s.awaitState(wrapper, "T")
+		s.line("bg")
+		s.awaitState(orphan, "SR")
+		s.line(`sh -c 'stty -echo; echo changed >>log; exec sleep 300'`)
+		s.await("changed")
+		_ = syscall.Kill(orphan, syscall.SIGKILL)
+		eventually(t, func() bool { return !alive(wrapper) }, "the wrapper to end")
+		if s.echoes() {
+			t.Error("the settings of another job are changed")
+		}
+		s.key(ctrlC)
+		s.expectStatus(130)
+	})
+}
+
+// TestCtrlCReachesTheScriptBeforeOrphansEnd: it has ended the command, and is for the
+// script too. Later the script may be in the background.
+func TestCtrlCReachesTheScriptBeforeOrphansEnd(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, s *shell) {
+		s.script("script", `"$W" print-signals log & `+
+			`AW -orphans 1 -- sh -c 'sleep 300 & echo $! >pid; exec sleep 300'`)
+		s.line("script")
+		orphan := s.pid("pid")
+		s.await("ready")
+		s.awaitSleepInForeground()
+		s.key(ctrlC)
+		s.await("interrupt")
+		if !alive(orphan) {
+			t.Error("the orphan has ended")
+		}
+		_ = syscall.Kill(orphan, syscall.SIGKILL)
+		s.expectStatus(130)
+	})
+}
+
 // stoppedOrphan starts a command under a wrapper, stops both by Ctrl-Z, and kills the
 // command. It returns a process that the command has left behind, and the wrapper.
 func stoppedOrphan(s *shell, line string) (orphan, wrapper int) {
