@@ -39,9 +39,9 @@ func (r *family) freeze() bool {
 		}
 		t.unrelated, t.patient = r.unrelated.recent(), true
 		members, more := t.look()
-		all := make([]proc, len(members))
-		for i, m := range members {
-			all[i] = m.proc
+		all := t.descendants() // a look through /proc finds none that is hidden
+		for _, m := range members {
+			all = append(all, m.proc)
 		}
 		runs := r.frozen.stop(all, r.leader.pid)
 		now := sys.Boottime()

@@ -15,7 +15,7 @@ const spareTime = 250 * time.Millisecond
 type freezer struct {
 	stopped []proc         // by us
 	spared  map[int]uint64 // stopped by others: pid, and when it was started
-	refused bool           // the newest stop may not signal one that runs
+	refused bool           // the newest stop may not signal one that runs, or sees none of it
 }
 
 // stoppedWithin returns the descendants that are stopped, or none if to look takes longer
@@ -48,6 +48,8 @@ func (f *freezer) stop(processes []proc, group int) (runs bool) {
 		ours := slices.ContainsFunc(f.stopped, same)
 		spared := f.spared[p.pid] == p.start
 		switch {
+		case p.hidden():
+			runs, f.refused = true, true
 		case ours && (p.stopped() || p.cannotShow()), spared && p.stopped():
 		case p.stopped() && p.pgrp == group:
 			f.stopped = append(f.stopped, p)

@@ -37,6 +37,10 @@ type proc struct {
 	start   uint64 // in ticks since boot; with the pid it names a process for ever
 }
 
+// hidden reports whether only the pid is known. hidepid of proc(5) hides other users'
+// processes, and a shortage of descriptors hides any.
+func (p proc) hidden() bool { return p.state == 0 }
+
 // dead reports whether the process executes nothing any more. The kernel's letter is that
 // of the first thread, which others may outlive.
 func (p proc) dead() bool {

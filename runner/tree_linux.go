@@ -140,9 +140,9 @@ func (t tree) belongs(pid int, parents map[int]int, marked, sure map[int]bool) (
 const walks = 5
 
 // descendants returns the living descendants of root, without guards, by the kernel's
-// lists of children. That takes as long as the tree is large. members reads all of /proc,
-// which must not come first where hundreds of commands have to be stopped at the same
-// time.
+// lists of children. It knows only the pid of a hidden one. That takes as long as the
+// tree is large. members reads all of /proc, which must not come first where hundreds of
+// commands have to be stopped at the same time.
 func (t tree) descendants() (found []proc) {
 	known := make(map[int]bool)
 	for round, fresh := 0, true; fresh && round < walks; round++ {
@@ -155,7 +155,13 @@ func (t tree) descendants() (found []proc) {
 			}
 			for _, pid := range pids {
 				p, ok := readProc(pid)
-				if !ok || visited[pid] || p.start < t.born || isGuard(pid) {
+				if !ok {
+					if syscall.Kill(pid, 0) == syscall.ESRCH {
+						continue
+					}
+					p = proc{pid: pid, start: t.born} // hidden, and perhaps older
+				}
+				if visited[pid] || p.start < t.born || isGuard(pid) {
 					continue
 				}
 				visited[pid] = true

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +83,33 @@ func TestPauseThatCannotStopAllKills(t *testing.T) {
 	}
 	if !alive(command) || alive(child) {
 		t.Error(describe([]int{command, child}))
+	}
+}
+
+// TestPauseOfAHiddenProcessKills: hidepid of proc(5) hides a set-uid program, whose state
+// nobody can see then. A PID namespace of its own keeps hidepid from all others.
+func TestPauseOfAHiddenProcessKills(t *testing.T) {
+	t.Parallel()
+	for _, hidepid := range []string{"1", "2"} {
+		l := newPausable(t)
+		accessible(t, l.options[1])
+		accessible(t, l.fifo)
+		p := prepareUnkillable(t, append(l.options, "-until", "2s")...)
+		p.Args = append([]string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+			`mount -o remount,hidepid=` + hidepid + ` /proc && ` +
+				fmt.Sprintf(`setpriv --reuid %d --regid %[1]d --clear-groups "$@"; exit $?`, nobody),
+			"sh", p.Path}, p.Args[1:]...)
+		p.Path, p.SysProcAttr = mustLook(t, "unshare"), nil
+		p.begin()
+		p.pid("pid")
+		l.pause()
+		if got := p.end(); got != wrap.ExitLost {
+			t.Errorf("hidepid=%s: exit status %d, want %d", hidepid, got, wrap.ExitLost)
+		}
+		if got := p.stderr.String(); !strings.Contains(got, "cannot be stopped by SIGSTOP") ||
+			strings.Contains(got, "wrap: paused") {
+			t.Errorf("hidepid=%s: %s", hidepid, got)
+		}
 	}
 }
 

@@ -15,10 +15,19 @@ import (
 // of perl, is root's. A child of it is not.
 func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	t.Helper()
+	p = prepareUnkillable(t, options...)
+	p.begin()
+	command = p.pid("pid")
+	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
+	return p, command
+}
+
+func prepareUnkillable(t *testing.T, options ...string) *process {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to have a process that the wrapper may not kill")
 	}
-	p = prepare(t, append(options, "--", "./root", "-e",
+	p := prepare(t, append(options, "--", "./root", "-e",
 		`unless (fork) { $> = $<; open my $f, ">", "child"; print $f "$$\n"; close $f; sleep 300 }
 		$<=$>=0; open my $f, ">", "pid"; print $f "$$\n"; close $f; sleep 300`)...)
 	perl, err := os.ReadFile(mustLook(t, "perl"))
@@ -29,12 +38,11 @@ func unkillable(t *testing.T, options ...string) (p *process, command int) {
 	if err := os.Chmod(p.path("root"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
-	p.as(65534)
-	p.begin()
-	command = p.pid("pid")
-	t.Cleanup(func() { _ = syscall.Kill(command, syscall.SIGKILL) })
-	return p, command
+	p.as(nobody)
+	return p
 }
+
+const nobody = 65534
 
 func TestUnkillableIsReported(t *testing.T) {
 	t.Parallel()
