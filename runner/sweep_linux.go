@@ -37,7 +37,9 @@ func (r *sweeper) sweep() {
 			continue
 		}
 		if r.overdue(killed) {
-			r.giveUp(max(left, len(r.tree().members())))
+			if left = max(left, len(r.tree().members())); left > 0 {
+				r.giveUp(left)
+			}
 			return
 		}
 		r.waitForChild(pause)
@@ -70,13 +72,15 @@ func (r *sweeper) onlyOthers() bool {
 }
 
 // killMembers kills the members of the tree that it sees, also those that are no
-// descendants.
+// descendants. It reports whether there are any, or may be.
 func (r *sweeper) killMembers() (found bool) {
-	members := r.tree().members()
+	t := r.tree()
+	t.patient = true
+	members, more := t.look()
 	for _, p := range members {
 		p.signal(syscall.SIGKILL)
 	}
-	return len(members) > 0
+	return more || len(members) > 0
 }
 
 // reapAll collects all that has ended, the leader too, and reports whether no child is
