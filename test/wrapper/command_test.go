@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/amqprun/amqprun/test/program"
+	"github.com/amqprun/amqprun/test/wrapper/wrap"
 )
 
 func TestEveryExitStatusIsPassedOn(t *testing.T) {
@@ -191,16 +192,25 @@ func TestCommandOutlivesThreads(t *testing.T) {
 
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string][]string{
-		"normal end": {"--", "true"},
-		"not found":  {"--", "no-such-command"},
-		"loss": {"-lease", "200ms", "-kill-after", "100ms", "--", "sh", "-c",
-			`trap "" TERM; while :; do sleep 0.01; done`},
-		"orphans": {"-orphans", "1", "--", "sh", "-c", "sleep 0.1 &"},
+	option, now := lose(t)
+	for _, c := range []struct {
+		name    string
+		options []string
+		status  int
+	}{
+		{"normal end", []string{"--", "true"}, 0},
+		{"not found", []string{"--", "no-such-command"}, 127},
+		{"loss", append(option, "-kill-after", "100ms", "--", "sh", "-c",
+			`trap "" TERM; echo ready >log; while :; do sleep 0.01; done`), wrap.ExitLost},
+		{"orphans", []string{"-orphans", "1", "--", "sh", "-c", "sleep 0.1 & exit 6"}, 6},
 	} {
-		p := start(t, append([]string{"-leaks", "-guard"}, options...)...)
-		if p.end(); strings.Contains(p.stderr.String(), "goroutine") {
-			t.Errorf("%s: %s", name, p.stderr)
+		p := start(t, append([]string{"-leaks", "-guard"}, c.options...)...)
+		if c.name == "loss" {
+			p.await("log", "ready")
+			now()
+		}
+		if got := p.end(); got != c.status {
+			t.Errorf("%s: exit status %d, want %d: %s", c.name, got, c.status, p.stderr)
 		}
 	}
 }
