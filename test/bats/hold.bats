@@ -187,10 +187,10 @@ teardown() {
 @test "release after a loss says 76 and why, also when --max is over" {
   # The check interval leaves the signal a tenth of a second.
   sane_run -76 bash -c '
-    eval "$(amqprun hold --mutex "$1" -s URG --max 4 --check-interval 13.9)" || exit
+    eval "$(amqprun hold --mutex "$1" -s URG --max 12 --check-interval 13.9)" || exit
     SECONDS=0
-    until amqprun evict -q --mutex "$1" --holder "$AMQPRUN_ID" || ((SECONDS > 5)); do sleep 0.05; done
-    until ((SECONDS > 5)); do sleep 0.05; done
+    until amqprun evict -q --mutex "$1" --holder "$AMQPRUN_ID" || ((SECONDS > 13)); do sleep 0.05; done
+    until ((SECONDS > 13)); do sleep 0.05; done
     amqprun release' - "$LOCK"
   [[ $output == *"error: lost mutex \"$LOCK\""*evicted* ]]
   wait_until 10 no_keeper

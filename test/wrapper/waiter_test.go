@@ -209,8 +209,8 @@ func TestTerminalThatCannotEraseGetsLines(t *testing.T) {
 	}
 	s.key(ctrlC)
 	s.expectStatus(130)
-	for _, options := range []string{"-q", "--progress 0"} {
-		s.line(`WAIT %s -w 5 true; echo "status=$(($?))"`, options)
+	for _, options := range []string{"-q", "--progress 0"} { // -w includes the login
+		s.line(`WAIT %s -w 10 true; echo "status=$(($?))"`, options)
 		eventually(t, func() bool { return strings.Contains(s.since(), "status=75\r\n") }, "the end")
 		if got := s.since(); strings.Contains(got, "waiting") {
 			t.Errorf("with %s the terminal got %q", options, got)
