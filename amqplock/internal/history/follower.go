@@ -45,7 +45,8 @@ func (f *Follower) Close() {
 // Dim takes the beacon away: the work has ended.
 func (f *Follower) Dim() { f.beacon.dim() }
 
-// renewTime bounds Renew. A node that misses another answers after some five seconds.
+// renewTime bounds Renew. While packets to a node vanish, RabbitMQ answers after 7 s
+// (net_setuptime), at other nodes too.
 const renewTime = 15 * time.Second
 
 // Renew has the broker begin to send anew, behind the record that was read last. When the
