@@ -53,6 +53,7 @@ func (a *Admin) DrainTo(ctx context.Context, n int) error {
 
 // Destroy removes the semaphore with all its slots, its wait queue and its history; one
 // that does not exist is no error. Holders lose their slots, and waiters get ErrNotFound.
+// A waiter with WithSlots creates the semaphore anew instead, as any contender does.
 func (a *Admin) Destroy(ctx context.Context) error {
 	return exported(ctx, locker.Destroy(ctx, a.broker, a.name))
 }
