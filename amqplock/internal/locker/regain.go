@@ -136,11 +136,15 @@ func (c *claims) takeAgain(ctx context.Context, slot int) error {
 // another run has had it. Our record comes behind the grant of such a run, because each
 // writes its own while it holds the slot.
 func (r *recorder) regain(ctx context.Context, c *contender) error {
-	for {
+	for begun := time.Now(); ; {
 		err := r.regainOnce(ctx, c)
 		var final *finalError
 		if err == nil || errors.As(err, &final) || c.link.Lock.IsClosed() {
 			return err
+		}
+		if publish := c.link.Publish(); time.Since(begun) > reopenTime &&
+			publish != nil && mayReopen(err, publish) {
+			return err // as with contender.tokenless, another node may be well
 		}
 		r.cfg.Debugf("%v; asking again", err) // a stream has no leader at once after a restart
 		if wire.Pause(ctx, regainLast) != nil {
