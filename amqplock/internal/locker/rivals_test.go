@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
@@ -12,38 +11,41 @@ import (
 	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
+// tryBeside has a contender try beside an earlier run. It returns when that has given its
+// sign of life.
+func tryBeside(t *testing.T, cfg Config) (earlier *rival, c *contender, tried <-chan error) {
+	t.Helper()
+	earlier = newRival(t, cfg, "earlier")
+	signed := make(chan error, 1)
+	go func() { signed <- earlier.sign(t.Context()) }()
+	c = testContender(t, cfg)
+	c.waits = true
+	result := make(chan error, 1)
+	go func() { result <- c.try(t.Context(), false) }()
+	if err := <-signed; err != nil {
+		t.Fatal(err)
+	}
+	return earlier, c, result
+}
+
 // The lock connection of a newcomer may end while it waits for an earlier run. Then it
 // has nothing to wait for.
 func TestTheWaitForARivalEndsWithTheLockConnection(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := broker.New(broker.Options{Release: broker.V40})
-		t.Cleanup(b.Close)
-		cfg := Config{
-			Broker: wire.Broker{Dial: b.DialContext, Log: testLog(t)},
-			Ref:    wire.Ref{Kind: wire.Mutex, Name: "x"},
-			Fence:  true, clock: &bubbleClock{start: time.Now()},
-		}
-		rival := newRival(t, cfg, "rival")
-		signed := make(chan error, 1)
-		go func() { signed <- rival.sign(t.Context()) }()
-		c := testContender(t, cfg)
-		c.waits = true
-		tried := make(chan error, 1)
-		go func() { tried <- c.try(t.Context(), false) }()
-		if err := <-signed; err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Second)
-		begun := time.Now()
-		c.link.Lock.Socket.(*broker.Socket).Reset()
-		if err := <-tried; !errors.Is(err, fault.ErrUnreachable) {
-			t.Errorf("got %v", err)
-		}
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("it has waited for %s more", took)
-		}
-	})
+	simulatedBy(t, broker.Options{Release: broker.V40}, wire.Mutex,
+		func(t *testing.T, _ *broker.Broker, cfg Config) {
+			cfg.Fence = true
+			_, c, tried := tryBeside(t, cfg)
+			pass(time.Second)
+			begun := time.Now()
+			c.link.Lock.Socket.(*broker.Socket).Reset()
+			if err := <-tried; !errors.Is(err, fault.ErrUnreachable) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("it has waited for %s more", took)
+			}
+		})
 }
 
 // A newcomer had to wait, and its slot is granted again before it is sure of it. It does
@@ -59,14 +61,8 @@ func TestANewcomerBeginsBehindNoLargerToken(t *testing.T) {
 		}}
 	simulatedBy(t, slow, wire.Mutex, func(t *testing.T, _ *broker.Broker, cfg Config) {
 		cfg.Fence = true
-		earlier := newRival(t, cfg, "earlier")
-		signed := make(chan error, 1)
-		go func() { signed <- earlier.sign(t.Context()) }()
-		c := testContender(t, cfg)
-		c.waits = true
-		tried := make(chan error, 1)
-		go func() { tried <- c.try(t.Context(), false) }()
-		if err := errors.Join(<-signed, earlier.end()); err != nil {
+		earlier, _, tried := tryBeside(t, cfg)
+		if err := earlier.end(); err != nil {
 			t.Fatal(err)
 		}
 		if err := newRival(t, cfg, "later").end(); err != nil { // while the newcomer proves its lock
