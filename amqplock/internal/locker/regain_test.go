@@ -209,7 +209,9 @@ func twoNodes(t *testing.T, cfg *Config, illness func(*wireConn)) (ill *atomic.B
 // afterwards, or serves none that reads the history.
 func TestRegainAtAnotherNode(t *testing.T) {
 	t.Parallel()
-	for name, illness := range map[string]func(*wireConn){"mute": fallsSilent, "ends readers": endsReaders} {
+	for name, illness := range map[string]func(*wireConn){
+		"mute": fallsSilent, "ends readers": endsReaders,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := regainable(t, wire.Mutex)
