@@ -216,6 +216,21 @@ func TestASignOfLifeIsNoRun(t *testing.T) {
 	}
 }
 
+// TestALossTakesBackASuccess: the command has ended well, and then the lock was found to
+// be gone.
+func TestALossTakesBackASuccess(t *testing.T) {
+	l := testLog(t)
+	granted := mustGrant(t, l, "a")
+	ended, lost := end(granted), end(granted)
+	lost.Result = ResultLost
+	mustAppend(t, l, ended)
+	mustAppend(t, l, lost)
+	upTo := mustGrant(t, l, "b").Read.Offset
+	if r, err := l.Succeeded(deadline(t), upTo, time.Time{}); err != nil || r != nil {
+		t.Errorf("the last success is %+v, %v", r, err)
+	}
+}
+
 func TestARunMayWithdrawAndBeginAgain(t *testing.T) {
 	l := testLog(t)
 	withdrawn := end(mustGrant(t, l, "a"))

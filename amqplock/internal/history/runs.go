@@ -118,7 +118,8 @@ func (l *Log) pair(entries []entry) []Run {
 const skew = time.Hour
 
 // Succeeded finds the newest end of a run that ended with status 0 after an instant. It
-// looks among the records up to an offset, and returns nil if there is none.
+// looks among the records up to an offset, and returns nil if there is none. A run whose
+// newest end says that it lost its lock has not succeeded: it may have another end.
 func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Record, error) {
 	for back := int64(256); ; back *= 8 {
 		begin := max(0, upTo-back)
@@ -126,15 +127,17 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 		if err != nil {
 			return nil, l.explain("read", err)
 		}
-		oldest := since
+		oldest, lost := since, map[string]bool{}
 		for _, e := range slices.Backward(entries) {
 			if !l.concerns(e) || e.offset > upTo {
 				continue
 			}
-			if e.record.succeeded() && e.record.At.After(since) {
-				return e.record, nil
+			r := e.record
+			if r.succeeded() && !lost[r.ID] && r.At.After(since) {
+				return r, nil
 			}
-			oldest = e.record.At
+			lost[r.ID] = lost[r.ID] || r.Type == TypeEnd && r.Result == ResultLost
+			oldest = r.At
 		}
 		if isAll(entries, begin) || oldest.Before(since.Add(-skew)) {
 			return nil, nil
