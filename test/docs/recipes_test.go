@@ -32,7 +32,8 @@ func TestOlderHolderIsRefused(t *testing.T) {
 	s := open(t, false)
 	scripts := blocks(t, page, "A resource that refuses an older holder", "sh")
 	s.write(filepath.Join(s.home, "write.sh"), scripts[1], 0o600)
-	s.write(filepath.Join(s.bin, "put"), "#!/bin/sh\n"+scripts[2], 0o755)
+	s.write(filepath.Join(s.bin, "put"), "#!/bin/sh\n"+scripts[3], 0o755)
+	s.write(filepath.Join(s.bin, "ssh"), "#!/bin/sh\nshift\nexec \"$@\"\n", 0o755)
 	s.start(nil, "sh", "-e", "-c", scripts[0]).ends(0).silent()
 	usage, _, _ := strings.Cut(strings.TrimPrefix(scripts[1], "# "), " VALUE\n")
 	older := s.start(s.broker(), "amqprun", "--mutex", "shop", "--fence", "--",
@@ -40,13 +41,19 @@ func TestOlderHolderIsRefused(t *testing.T) {
 	older.ends(0)
 	late := "AMQPRUN_TOKEN=" + strings.TrimSpace(older.out.String())
 	// The same holder may write again, and the next one.
+	put := strings.TrimSpace(strings.ReplaceAll(scripts[2], "FILE", "file"))
 	newer := usage + " new && " + usage + " newer && amqprun --mutex shop --fence -c '" +
-		`echo one | put file "$AMQPRUN_TOKEN" && echo two | put file "$AMQPRUN_TOKEN"'`
+		"echo one >new && " + put + " && echo two >new && " + put + "'"
 	s.start(s.broker(), "sh", "-c", newer).ends(0).silent()
 	s.start([]string{late}, "sh", "write.sh", "old").ends(1)
-	s.start([]string{late}, "sh", "-c", `echo old | put file "$AMQPRUN_TOKEN"`).ends(1)
-	look := s.start(nil, "sh", "-c", "sqlite3 shop.db 'SELECT value FROM stock'; cat file").ends(0)
-	if got := look.out.String(); got != "newer\ntwo\n" {
+	s.start([]string{late}, "sh", "-c", put).ends(1)
+	// One that is cut off has not said all, and one that is silent keeps nobody away.
+	s.start(nil, "sh", "-c", "echo half | put file 9000000000000000000 6").ends(1)
+	s.start(nil, "sh", "-c", "mkfifo slow && { put file 1 4 <slow & } && exec 8>slow && "+
+		"echo last | put file 9000000000000000000 5 && exec 8>&- && wait").ends(0)
+	look := s.start(nil, "sh", "-c",
+		"sqlite3 shop.db 'SELECT value FROM stock'; cat file; ls file*").ends(0)
+	if got := look.out.String(); got != "newer\nlast\nfile\nfile.lock\nfile.token\n" {
 		t.Errorf("they hold %q", got)
 	}
 	s.start(s.broker(), "amqprun", "destroy", "--mutex", "shop").ends(0)
