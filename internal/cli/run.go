@@ -39,6 +39,7 @@ func takeOptions(o *options) []*option {
 		toggle("history", &o.History).orVariable(),
 		toggle("fence", &o.Fence).orVariable(),
 		toggle("show-command", &o.showCommand).orVariable(),
+		toggle("hide-command", &o.hideCommand).orVariable(),
 	)
 }
 
@@ -52,7 +53,6 @@ func runOptions(o *options) []*option {
 		value("orphans", &o.Orphans, orphans),
 		value("report", &o.Report, nonEmpty),
 		value("once", &o.Once, duration),
-		toggle("hide-command", &o.hideCommand).orVariable(),
 		toggle("version", &o.version),
 	)
 }

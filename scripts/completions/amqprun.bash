@@ -19,7 +19,7 @@ _amqprun() {
     history) options="--mutex --semaphore -n --json --follow $broker" ;;
     hold)
       options="--mutex --semaphore -n --nonblock -w --wait --timeout -E --conflict-exit-code --create --slots --count --priority --greedy --check-interval
-        --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command $broker"
+        --progress --for --max -s --signal -k --kill-after --log --metadata --history --fence --show-command --hide-command $broker"
       ;;
     doctor) options="--mutex --semaphore --json $broker" ;;
     release) options="-v --verbose -q --quiet --log-format -h --help" ;;

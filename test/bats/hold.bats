@@ -123,6 +123,7 @@ teardown() {
 }
 
 @test "status shows for which process a lock is held" {
+  export AMQPRUN_SHOW_COMMAND=1 AMQPRUN_HIDE_COMMAND=1
   script 'amqprun release'
   wait_until "$PATIENCE" json "s['holders'][0].get('command') == 'hold for bash'" --mutex "$LOCK"
   touch go
