@@ -19,13 +19,16 @@ type Finding struct {
 // Examine looks whether lock can work on the broker: connection, login, version, timings,
 // alarms, and each permission of a holder and waiter. Those of an Admin are left out. It
 // takes no lock and leaves nothing on the broker but error lines in its log. The zero Ref
-// is no lock; then the permissions on its queues are left out. Where there is no
-// connection that is the only finding. Each question has Broker.ConnectTimeout.
+// is no lock; then the permissions on its queues are left out. It looks at one node of
+// Broker.URLs after the other. Where there is no connection that is the only finding.
+// Each question has Broker.ConnectTimeout.
 func (c *Client) Examine(ctx context.Context, lock Ref) []Finding {
 	var list []Finding
-	for _, f := range doctor.Examine(ctx, c.broker.Afresh(), wire.Ref(lock)) {
-		f.Err = exported(ctx, f.Err)
-		list = append(list, Finding(f))
+	for _, node := range c.broker.Each() {
+		for _, f := range doctor.Examine(ctx, node, wire.Ref(lock)) {
+			f.Err = exported(ctx, f.Err)
+			list = append(list, Finding(f))
+		}
 	}
 	return list
 }

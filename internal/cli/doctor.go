@@ -45,18 +45,9 @@ func findings(o *options, c *console.Console) ([]amqplock.Finding, error) {
 			return nil, err
 		}
 	}
-	if len(o.Broker.URLs) == 0 {
-		o.Broker.URLs = []string{amqplock.DefaultURL}
+	client, err := connect(o, c)
+	if err != nil {
+		return nil, err
 	}
-	list := doctor.Machine()
-	for _, url := range o.Broker.URLs { // each node of a cluster by itself
-		one := *o
-		one.Broker.URLs = []string{url}
-		client, err := connect(&one, c)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, client.Examine(context.Background(), o.Lock)...)
-	}
-	return list, nil
+	return append(doctor.Machine(), client.Examine(context.Background(), o.Lock)...), nil
 }

@@ -201,6 +201,7 @@ mend() {
   sane_run -69 amqprun doctor --url "$AMQPRUN_URL" --url amqp://127.0.0.1:1/
   has_finding ok broker 'accepts'
   has_finding failure broker 'cannot reach'
+  sane_run -64 amqprun doctor --url "$AMQPRUN_URL" --url amqp://127.0.0.1/other # as a run
 }
 
 @test "doctor warns of a low limit of files, and says how to raise it" {

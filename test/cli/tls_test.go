@@ -252,7 +252,7 @@ func TestTLS(t *testing.T) {
 			hint: "both are PEM files, .*"},
 		{name: "certificates without TLS", final: true, url: b.plain, args: good, code: 64,
 			error:  "certificates are given, and no broker URL begins with amqps://",
-			hint:   `write amqps:// for --cacert, --cert and --key; its port is usually 5671`,
+			hint:   `write amqps:// for --cacert, --cert and --key; .*AMQPRUN_CACERT.*`,
 			mended: certified},
 	}
 	t.Run("attempts", func(t *testing.T) {
@@ -269,7 +269,9 @@ func TestTLS(t *testing.T) {
 func TestCertificatesAreReadOnce(t *testing.T) {
 	t.Parallel()
 	authority, cmd := program.NewAuthority(t, "authority").File, program.Path(t)
-	for what, command := range map[string]string{"": "true", "hold": "", "status": ""} {
+	for what, command := range map[string]string{
+		"": "true", "hold": "", "status": "", "doctor": "",
+	} {
 		out, err := exec.Command("bash", "-c", `"$0" $2 --cacert <(cat "$1") --mutex m `+
 			"--url 'amqps://u:p@127.0.0.1:1 amqps://u:p@127.0.0.1:2' --connect-timeout 1 "+command,
 			cmd, authority, what).CombinedOutput()

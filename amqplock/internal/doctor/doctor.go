@@ -12,6 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
@@ -94,7 +95,8 @@ func (e *examination) heartbeat() {
 	if got < want {
 		f.Level = Warning
 		f.Text += fmt.Sprintf("; the broker insists on less than the %s asked for", want)
-		f.Fix = "heartbeat in rabbitmq.conf, or a shorter --check-interval and --kill-after"
+		f.Fix = fmt.Sprintf("heartbeat in rabbitmq.conf, or a --check-interval and --kill-after of "+
+			"%s together, or runs end with 69", lease.Room(got))
 	}
 	e.add(f)
 }

@@ -95,11 +95,13 @@ func (b Broker) resolve() (*nodes, error) {
 	switch {
 	case b.Password != "" && !passwordUsed:
 		err := fault.Config("a password is given, and no broker URL has a user without a password")
-		err.Hint = "leave out --password-file, or write the URL as amqp://USER@HOST/"
+		err.Hint = "leave out --password-file (AMQPRUN_PASSWORD_FILE), or write the URL as " +
+			"amqp://USER@HOST/"
 		return nil, err
 	case b.CACert+b.Cert+b.Key != "" && !secure:
 		err := fault.Config("certificates are given, and no broker URL begins with amqps://")
-		err.Hint = "write amqps:// for --cacert, --cert and --key; its port is usually 5671"
+		err.Hint = "write amqps:// for --cacert, --cert and --key; its port is usually 5671. " +
+			"The variables AMQPRUN_CACERT, AMQPRUN_CERT and AMQPRUN_KEY count too"
 		return nil, err
 	}
 	return newNodes(list), nil
@@ -143,6 +145,16 @@ func (b Broker) node(
 		at.uri.Password, passwordUsed = b.Password, true
 	}
 	return at, passwordUsed, nil
+}
+
+// Each returns the nodes of a Broker that was resolved, each as a Broker of its own.
+func (b Broker) Each() (list []Broker) {
+	for _, at := range b.nodes.list {
+		one := b
+		one.nodes = newNodes([]*node{at})
+		list = append(list, one)
+	}
+	return list
 }
 
 // Afresh is the broker for one more party: what nodes have refused it so far is not known

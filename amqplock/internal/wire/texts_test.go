@@ -92,7 +92,7 @@ func TestTextsOfConnecting(t *testing.T) {
 		{
 			"needless password", urlError(t, Broker{URLs: []string{"amqp://ci:x@h/"}, Password: "y"}),
 			"a password is given, and no broker URL has a user without a password",
-			"leave out --password-file, or write the URL as amqp://USER@HOST/",
+			"leave out --password-file (AMQPRUN_PASSWORD_FILE), or write the URL as amqp://USER@HOST/",
 		},
 	} {
 		var failure *fault.Error
