@@ -262,6 +262,7 @@ func TestFollowingControl(t *testing.T) {
 	if mode() != "ignore" && mode() != "pause_minority" {
 		t.Skip("here a blip does not grant a lock twice, or the side that gives way notices")
 	}
+	begin(t)
 	rig.Control(t, "does not follow the log", "TestBlipFenced/mutex", "commands overlapped for")
 	whole(t)
 }
@@ -272,6 +273,7 @@ func TestControls(t *testing.T) {
 	if mode() != "ignore" && mode() != "autoheal" {
 		t.Skip("here the node that is cut off stops by itself, or the lock is kept for it")
 	}
+	begin(t)
 	rig.Control(t, "asks for no majority", "TestCutOff/mutex", "commands overlapped for")
 	node(t, "heal")
 	whole(t)

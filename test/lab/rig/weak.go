@@ -121,7 +121,8 @@ func weakened() ([]change, error) {
 
 // Control runs one of the tests again with holders that have a weakness, and checks that
 // it fails because of that. The complaint is what the test must say then. A test that
-// skips itself has shown nothing, so the control is skipped too.
+// skips itself has shown nothing, so the control is skipped too. The caller has the turn
+// of its cluster: to wait for that can take longer than the test.
 func Control(t *testing.T, weakness, test, complaint string) {
 	t.Helper()
 	if weak != "" {
@@ -133,8 +134,8 @@ func Control(t *testing.T, weakness, test, complaint string) {
 	}
 	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=5m",
 		"-test.run="+strings.Join(pattern, "/"))
-	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_RESULTS=",
-		"AMQPRUN_LAB_GRANTS=", "AMQPRUN_LAB_FAULTS=3")
+	again.Env = append(os.Environ(), "AMQPRUN_LAB_WEAK="+weakness, "AMQPRUN_LAB_TURN=",
+		"AMQPRUN_LAB_RESULTS=", "AMQPRUN_LAB_GRANTS=", "AMQPRUN_LAB_FAULTS=3")
 	out, err := again.CombinedOutput()
 	if err == nil && strings.Contains(string(out), "--- SKIP: "+test) {
 		t.Skipf("%s has shown nothing", test)
