@@ -12,6 +12,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // A holder of all slots has those of the instant of the grant, whatever was added or
@@ -64,6 +65,41 @@ func TestAllFollowsTheNumberOfSlots(t *testing.T) {
 			t.Errorf("after the release: %v", err)
 		}
 	}
+}
+
+// A drain comes before those that want all slots. Else the next of them would have these
+// at each release, and the drain would never end.
+func TestAllWaitsForADrain(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Semaphore, func(t *testing.T, _ *broker.Broker, cfg Config) {
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Count = All
+		lock := mustAcquire(t, cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		drained := make(chan error)
+		go func() { drained <- DrainTo(ctx, cfg.Broker, cfg.Name, 0) }()
+		pass(2 * time.Second)
+		next := takeLater(t, cfg)
+		pass(2 * time.Second)
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("during the drain: %v, want ErrNotAcquired", err)
+		}
+		if err := <-drained; err != nil {
+			t.Errorf("the drain: %v", err)
+		}
+		if err := Resize(t.Context(), cfg.Broker, cfg.Name, 2); err != nil {
+			t.Error(err)
+		}
+		if err := (<-next).Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Readers take a slot and writers all, while slots are added and removed. A writer is

@@ -172,8 +172,9 @@ func (a *attempt) takeSlots(ctx context.Context) error {
 // has the exclusive queue NAME-B-0, of the slot 0 that nobody holds, beside its slots. An
 // administrator that adds slots has it meanwhile.
 
-// takeAll takes all slots of the semaphore, also those that are being drained. As with
-// takeSlots only the first in the wait queue keeps a part.
+// takeAll takes all slots of the semaphore. Those that are being drained are nobody's to
+// take, so it waits for the end of the drain. As with takeSlots only the first in the
+// wait queue keeps a part.
 func (a *attempt) takeAll(ctx context.Context) error {
 	for round := 1; ; round++ {
 		found, err := a.survey(ctx)
@@ -181,9 +182,12 @@ func (a *attempt) takeAll(ctx context.Context) error {
 			return err
 		}
 		a.ours, a.size = found.Ours, found.Count
-		a.dropRemoved(ctx, found.Count)
-		if found.Count == 0 {
+		a.dropRemoved(ctx, found.Left)
+		switch {
+		case found.Left == 0:
 			return errPaused
+		case found.Left < found.Count:
+			return &fault.Error{Kind: fault.ErrBusy, Text: "slots are being drained, all are wanted"}
 		}
 		if a.first || len(found.Free)+len(a.held.list()) >= found.Count {
 			if _, err := a.claimFree(ctx, found, found.Count); err != nil {
