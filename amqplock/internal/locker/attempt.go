@@ -142,7 +142,8 @@ func (a *attempt) takeSlots(ctx context.Context) error {
 				"there are %d slots, %d are wanted", found.Count, want)}
 		}
 		var collided bool
-		if a.first || a.cfg.Greedy || len(found.Free)+len(a.held.list()) >= want {
+		free := len(found.Free) + len(a.held.list()) // those that we keep are no others'
+		if a.first || a.cfg.Greedy || free >= want {
 			if collided, err = a.claimFree(ctx, found, want); err != nil {
 				return err
 			}
@@ -162,7 +163,7 @@ func (a *attempt) takeSlots(ctx context.Context) error {
 			return errPaused
 		case want > 1 && !a.cfg.Greedy:
 			return &fault.Error{Kind: fault.ErrBusy, Text: fmt.Sprintf(
-				"%d of the %d slots were free, %d are wanted", len(found.Free), found.Count, want)}
+				"%d of the %d slots were free, %d are wanted", free, found.Count, want)}
 		}
 		return fault.ErrBusy
 	}
@@ -189,15 +190,15 @@ func (a *attempt) takeAll(ctx context.Context) error {
 		case found.Left < found.Count:
 			return &fault.Error{Kind: fault.ErrBusy, Text: "slots are being drained, all are wanted"}
 		}
-		if a.first || len(found.Free)+len(a.held.list()) >= found.Count {
+		free := len(found.Free) + len(a.held.list())
+		if a.first || free >= found.Count {
 			if _, err := a.claimFree(ctx, found, found.Count); err != nil {
 				return err
 			}
 		}
-		got := len(a.held.list())
-		if got < found.Count {
+		if len(a.held.list()) < found.Count {
 			return &fault.Error{Kind: fault.ErrBusy, Text: fmt.Sprintf(
-				"%d of the %d slots were free, all are wanted", got+len(found.Free), found.Count)}
+				"%d of the %d slots were free, all are wanted", free, found.Count)}
 		}
 		again, err := a.keepAlone(ctx, found.Count)
 		if err != nil || !again {
@@ -322,7 +323,8 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 	case findErr == nil && found.Known: // else it was another that kept us from it and has done it
 		return found, nil
 	case errors.Is(err, fault.ErrNotAcquired):
-		return found, &fault.Error{Kind: fault.ErrBusy, Text: "it is just being made", Err: err}
+		return found, &fault.Error{Kind: fault.ErrBusy, Err: err,
+			Text: "it is just being made, or a mutex of its name is held"}
 	case err == nil:
 		err = findErr
 	}

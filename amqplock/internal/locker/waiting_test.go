@@ -11,6 +11,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // OnWaiting reports that a waiter waits, then its place in the queue, and each change
@@ -99,6 +100,40 @@ func TestOnWaitingForAPausedSemaphore(t *testing.T) {
 		if err := release().Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The first in the queue keeps the slots that have come free. What it reports counts each
+// of them once.
+func TestOnWaitingForSeveralSlots(t *testing.T) {
+	t.Parallel()
+	for count, wanted := range map[int]string{3: "3 are", All: "all are"} {
+		simulated(t, wire.Semaphore, func(t *testing.T, _ *broker.Broker, cfg Config) {
+			if err := Resize(t.Context(), cfg.Broker, cfg.Name, 3); err != nil {
+				t.Fatal(err)
+			}
+			var readers []*Holder
+			for range 3 {
+				readers = append(readers, mustAcquire(t, cfg))
+			}
+			var newest string
+			cfg.Count = count
+			cfg.OnWaiting = func(w waitq.Waiting) { newest = w.Why }
+			got := takeLater(t, cfg)
+			for free, reader := range readers {
+				pass(10 * time.Second)
+				want := fmt.Sprintf("%d of the 3 slots were free, %s wanted", free, wanted)
+				if newest != want {
+					t.Errorf("reported %q, want %q", newest, want)
+				}
+				if err := reader.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := (<-got).Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
