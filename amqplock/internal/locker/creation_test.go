@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,5 +151,19 @@ func TestWaitersLearnOfACreation(t *testing.T) {
 			t.Error("the waiter got no hint")
 		}
 		_ = lock.Release(t.Context())
+	})
+}
+
+// The administration of a semaphore needs the queue that is the mutex of its name.
+func TestCreationBesideAMutexOfTheName(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, _ *peer, cfg Config) {
+		mustAcquire(t, cfg)
+		cfg.Kind, cfg.Slots = wire.Semaphore, 3
+		_, err := TryAcquire(t.Context(), cfg)
+		if !errors.Is(err, fault.ErrNotAcquired) ||
+			!strings.Contains(err.Error(), "a mutex of its name") {
+			t.Error(err)
+		}
 	})
 }
