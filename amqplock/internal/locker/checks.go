@@ -106,6 +106,7 @@ type checker struct {
 	slots    [abreast]*wire.RequestChannel
 	majority *wire.RequestChannel
 	preCheck atomic.Pointer[preCheck] // asks before slots and majority; nil: they ask alone
+	silence  silence                  // of the publish connections
 }
 
 func newChecker(lock wire.Ref, link *wire.Link) *checker {
@@ -251,6 +252,7 @@ func (c *checker) newPreCheck(link *wire.Link, publish *wire.Conn) *preCheck {
 	now := time.Now()
 	next := &preCheck{
 		publish: publish, opened: now, made: now, patience: link.Lock.Config.Heartbeat * 2 / 5,
+		silence: &c.silence,
 	}
 	if old := c.preCheck.Load(); old != nil && !old.asked.Load() {
 		next.made = old.made

@@ -73,6 +73,9 @@ func (h *handover) prepare() {
 		case <-time.After(pause):
 			continue
 		case <-ended:
+			if h.checker.silence.since.Load() != nil {
+				h.link.Broker.Skip()
+			}
 		case <-h.checking.Done():
 			return
 		}

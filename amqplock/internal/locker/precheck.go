@@ -30,6 +30,28 @@ type preCheck struct {
 	made     time.Time
 	asked    atomic.Bool   // it could: the publish connection was not closed before
 	patience time.Duration // with an answer, and with a publish connection that is gone
+	// silence is that of all publish connections of this lock.
+	silence *silence
+}
+
+// silence is that of publish connections, one after another: each takes questions and
+// gives no answer, as at a node that is cut off.
+type silence struct{ since atomic.Pointer[time.Time] }
+
+// left is for how long a publish connection may be silent now. That is patience, and for
+// two of them twice that. Then it is nothing for as long again, and the next one is asked
+// anew.
+func (s *silence) left(patience time.Duration) time.Duration {
+	since := s.since.Load()
+	if since == nil {
+		return patience
+	}
+	age := time.Since(*since)
+	if age >= 4*patience {
+		s.since.CompareAndSwap(since, nil)
+		return patience
+	}
+	return min(patience, 2*patience-age)
 }
 
 // errNoPreCheck proves nothing: to ask might be fatal.
@@ -37,12 +59,15 @@ var errNoPreCheck = errors.New("the publish connection is not open")
 
 // ask returns no error when the lock connection may ask too. Either the answer was good,
 // or the publish connection gives none, and answered is false. Then the broker is in an
-// alarm and does not read from it, or it is gone and does not come back. Without a
-// majority check the lease would run out over that.
+// alarm and does not read from it, or it is gone and does not come back. Or two of them
+// were silent. Without a majority check the lease would run out over that.
 func (s *preCheck) ask(
 	ctx context.Context, behind *wire.RequestChannel, queue string,
 ) (answered bool, err error) {
+	left := s.silence.left(s.patience)
 	switch {
+	case left <= 0:
+		return false, nil
 	case s.publish == nil:
 		return false, s.without(s.made)
 	case s.publish.IsClosed() && !s.asked.Load():
@@ -53,14 +78,20 @@ func (s *preCheck) ask(
 	case s.publish.Blocked():
 		return false, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.patience)
+	begun := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	if err = wire.AskAbsence(bounded, s.publish, queue); err == nil {
 		err = wire.Call(bounded, func() error { return s.ahead[behind].Get(s.opened, queue) })
 	}
 	s.asked.Store(true)
-	if bounded.Err() != nil && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case bounded.Err() != nil:
+		s.silence.since.CompareAndSwap(nil, &begun)
 		s.publish.Abort() // a new one may reach a node that answers
+	default:
+		s.silence.since.Store(nil)
 	}
 	return err == nil, err
 }

@@ -189,6 +189,21 @@ func TestPreCheckThatIsRefused(t *testing.T) {
 	})
 }
 
+// A node that is cut off takes one publish connection after another, and answers no
+// question. The lock connection is at a healthy node, and asks alone.
+func TestPreCheckThatStaysSilent(t *testing.T) {
+	t.Parallel()
+	eachHolder(t, func(h *holder) {
+		h.getOnOthers(replies["silence"])
+		h.stillHeld()
+		h.answer(nil)
+		h.pass(time.Minute)
+		if own, others := h.pass(time.Minute); own < 15 || own != others {
+			t.Errorf("afterwards asked %d times, and %d times before", own, others)
+		}
+	})
+}
+
 // A publish connection that comes, and goes before it could ask anything, does not
 // count.
 func TestPreCheckThatComesAndGoes(t *testing.T) {
@@ -252,7 +267,7 @@ func TestPreCheckAfterAFailedWrite(t *testing.T) {
 		}); err == nil {
 			t.Fatal("it was published")
 		}
-		s := &preCheck{publish: link.Publish(), patience: time.Second}
+		s := &preCheck{publish: link.Publish(), patience: time.Second, silence: &silence{}}
 		s.asked.Store(true)
 		begun := time.Now()
 		_, err := s.ask(t.Context(), nil, "")
