@@ -230,6 +230,35 @@ func TestAnswersToTheWaitQueue(t *testing.T) {
 		})
 }
 
+// The broker logs each claim that it refuses. So a waiter without the permission for a
+// place in the queue asks first, too.
+func TestWaiterWithoutAPlaceClaimsSeldom(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"declare", "consume"} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			p.heldFor(cfg.Name, 10*time.Minute)
+			claims := 0
+			p.answer(func(r *request) bool {
+				if r.method == "claim" && r.queue == "x" {
+					claims++
+				}
+				forbidden := r.method == method && r.queue == wire.WaitQueue("x")
+				if forbidden {
+					replies["403"](r)
+				}
+				return forbidden
+			})
+			lock := mustAcquire(t, cfg)
+			if claims > 5 {
+				t.Errorf("no permission to %s: %d claims in 10 minutes", method, claims)
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A broker that accepts each connection and closes it at the first request is not run
 // down.
 func TestPatienceWithABrokerThatHangsUp(t *testing.T) {

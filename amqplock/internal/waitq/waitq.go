@@ -60,11 +60,12 @@ type Waiter struct {
 func (w *Waiter) Wait(ctx context.Context, why error) error {
 	w.Report(why)
 	slow := wire.Pace(w.Retry, max(LastRetry, w.Retry))
+	try := w.try
 	for removed := 0; ; removed++ {
 		channel := w.open(ctx)
 		others := w.ahead
 		if others == 0 { // else what came free since the last try is for them
-			if err := w.try(ctx); !errors.Is(err, fault.ErrBusy) {
+			if err := try(ctx); !errors.Is(err, fault.ErrBusy) {
 				return err
 			}
 		} else { // the try before the wait has closed the channel
@@ -93,6 +94,7 @@ func (w *Waiter) Wait(ctx context.Context, why error) error {
 			return err
 		}
 		w.PutBack(ctx) // only the first in the queue may keep a part
+		try = w.tryCautiously
 	}
 }
 
