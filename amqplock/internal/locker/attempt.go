@@ -281,7 +281,7 @@ func (a *attempt) survey(ctx context.Context) (wire.Slots, error) {
 // connection may only not see them: without the deletion they would stay ours.
 func (a *attempt) forget(ctx context.Context, free []int) {
 	for _, slot := range free {
-		if _, was := a.held.drop(slot); was {
+		if a.held.drop(slot) {
 			a.giveBack(ctx, slot)
 		}
 	}

@@ -28,29 +28,34 @@ func (c *collection) add(slot int) {
 	}
 }
 
-// drop reports how many are left, and whether slot was one of them.
-func (c *collection) drop(slot int) (left int, was bool) {
+// drop reports whether slot was one of them.
+func (c *collection) drop(slot int) (was bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.remove(slot)
+}
+
+// remove is drop under the lock.
+func (c *collection) remove(slot int) (was bool) {
 	i, was := slices.BinarySearch(c.slots, slot)
 	if was {
 		c.slots = slices.Delete(c.slots, i, i+1)
 	}
-	return len(c.slots), was
+	return was
 }
 
-// lose is drop for a slot that is then given back, which gone ends.
+// lose is drop for a slot that is then given back, which gone ends. It reports how many
+// are left, too.
 func (c *collection) lose(slot int) (left int, was bool) {
-	left, was = c.drop(slot)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if was {
+	if was = c.remove(slot); was {
 		if c.leaving == nil {
 			c.leaving = map[int]bool{}
 		}
 		c.leaving[slot] = true
 	}
-	return left, was
+	return len(c.slots), was
 }
 
 // gone ends the leaving of slot.
