@@ -73,7 +73,19 @@ func (f *freezer) has(group int) bool {
 
 // thaw continues what we have stopped, children before their parents. A shell that goes
 // on first would take a child that is still stopped for one that was stopped by Ctrl-Z.
-func (f *freezer) thaw() {
+func (f *freezer) thaw() { f.signal(syscall.SIGCONT) }
+
+// kill kills what has stopped, whoever has stopped it, children before their parents. The
+// end of a parent can make the kernel continue a group, or the session of a terminal.
+func (f *freezer) kill() {
+	for pid, start := range f.spared {
+		f.stopped = append(f.stopped, proc{pid: pid, start: start})
+	}
+	f.signal(syscall.SIGKILL)
+}
+
+// signal signals children before their parents.
+func (f *freezer) signal(s syscall.Signal) {
 	parents := make(map[int]int)
 	for _, p := range f.stopped {
 		now, _ := readProc(p.pid)
@@ -91,7 +103,7 @@ func (f *freezer) thaw() {
 	}
 	slices.SortStableFunc(f.stopped, func(a, b proc) int { return depth(b) - depth(a) })
 	for _, p := range f.stopped {
-		p.signal(syscall.SIGCONT)
+		p.signal(s)
 	}
 }
 

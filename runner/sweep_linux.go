@@ -15,6 +15,9 @@ import (
 func (r *sweeper) sweep() {
 	killed := sys.Boottime()
 	r.leader.born() // before the leader is collected
+	if r.frozen != nil {
+		r.frozen.kill()
+	}
 	// Once is enough for the group: the kernel lets no fork slip past a pending SIGKILL.
 	r.leader.signalGroup(syscall.SIGKILL)
 	hit := make(map[int]bool)

@@ -236,6 +236,34 @@ func TestPauseThatFailsKills(t *testing.T) {
 	}
 }
 
+// TestPauseThatFailsKillsBehindTerminals: when script(1) dies its terminal hangs up, and
+// the kernel continues the session behind it. The end of a shell continues its jobs.
+func TestPauseThatFailsKillsBehindTerminals(t *testing.T) {
+	t.Parallel()
+	mustLook(t, "script")
+	mustLook(t, "bash")
+	for range 5 {
+		l := newPausable(t)
+		touch(t, l.fifo+".never")
+		p := prepare(t, append(l.options, "-kill-after", "1h", "--", "script", "-qc",
+			`bash -c "trap 'echo exit >>log' EXIT; set -m; (trap 'echo hup >>log' HUP; `+
+				`kill -STOP \$BASHPID; echo cont >>log) & echo \$! >stopped; `+
+				`while :; do echo run >>log; done"`, "/dev/null")...)
+		p.begin()
+		stopped := p.pid("stopped")
+		eventually(t, func() bool { return state(stopped) == 'T' }, "the job to stop")
+		p.goesOn("log")
+		l.pause()
+		p.awaitPaused(1)
+		before := p.read("log")
+		l.regain()
+		p.endsLost()
+		if after := p.read("log"); after != before {
+			t.Errorf("the command went on: %q", strings.TrimPrefix(after, before))
+		}
+	}
+}
+
 // TestPauseAgainBeforeTheCommandGoesOn: the lock is lost again in the instant in which it
 // is regained.
 func TestPauseAgainBeforeTheCommandGoesOn(t *testing.T) {
