@@ -16,11 +16,12 @@ import (
 // Run starts the process when the command has lived for guardAfter. All methods may be
 // called on nil, which does nothing, and by several goroutines.
 type Guard struct {
-	mu      sync.Mutex
-	process *guardLink // nil: there is none
-	orders  orders
-	id      string
-	kept    syscall.Conn
+	mu       sync.Mutex
+	process  *guardLink // nil: there is none
+	orders   orders
+	graceEnd time.Duration // 0: amqprun gives no grace
+	id       string
+	kept     syscall.Conn
 }
 
 // NewGuard returns a Guard without a process.
@@ -45,7 +46,10 @@ func (g *Guard) KeepSocket(c syscall.Conn) {
 // Renew sets the instants, in sys.Boottime, at which the guard sends the stop signal and
 // SIGKILL unless a later call moves them. It does not block.
 func (g *Guard) Renew(stopAt, killAt time.Duration) {
-	g.update(func(o *orders) { o.StopAt, o.KillAt = stopAt, killAt })
+	g.update(func(o *orders) {
+		o.StopAt, o.KillAt = stopAt, killAt
+		g.boundGrace(o)
+	})
 }
 
 // Done kills the process, if there is one, and returns when it is gone, after about a
@@ -86,7 +90,21 @@ func (g *Guard) start(o orders, id string) error {
 	return err
 }
 
-func (g *Guard) stopping() { g.update(func(o *orders) { o.Stopping = true }) }
+// stopping says that amqprun stops the tree, and when the grace ends (0: there is none).
+func (g *Guard) stopping(graceEnd time.Duration) {
+	g.update(func(o *orders) {
+		o.Stopping, g.graceEnd = true, graceEnd
+		g.boundGrace(o)
+	})
+}
+
+// boundGrace has the process kill at the end of the grace, whatever becomes of amqprun.
+// The lock may be free since the grace began.
+func (g *Guard) boundGrace(o *orders) {
+	if g.graceEnd != 0 && (o.KillAt == 0 || g.graceEnd < o.KillAt) {
+		o.KillAt = g.graceEnd
+	}
+}
 
 // pausing says whether the tree is paused. At the beginning of a pause the process
 // closes its duplicate, which would keep the lost connection, and so the lock from us.

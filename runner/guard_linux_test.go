@@ -48,7 +48,7 @@ func TestRenewWithoutAProcess(t *testing.T) {
 	t.Parallel()
 	g := NewGuard()
 	g.Renew(time.Second, 2*time.Second)
-	g.stopping()
+	g.stopping(0)
 	g.KeepSocket(nil)
 	g.abandon()
 	if g.is(0) || g.mayHaveStopped() || g.orders.KillAt != 2*time.Second {
@@ -56,5 +56,18 @@ func TestRenewWithoutAProcess(t *testing.T) {
 	}
 	if err := g.Done(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestGraceEndsForTheGuardToo: a renewal that comes late gives no longer one.
+func TestGraceEndsForTheGuardToo(t *testing.T) {
+	t.Parallel()
+	g := NewGuard()
+	g.stopping(5 * time.Second)
+	for _, lease := range []time.Duration{9 * time.Second, 3 * time.Second} {
+		g.Renew(time.Second, lease)
+		if want := min(lease, 5*time.Second); g.orders.KillAt != want {
+			t.Errorf("a lease of %v: kills at %v, want %v", lease, g.orders.KillAt, want)
+		}
 	}
 }

@@ -19,7 +19,7 @@ func (g *Guard) Renew(_, _ time.Duration) {}
 func (g *Guard) Done() error              { return nil }
 
 func (g *Guard) start(orders, string) error { return nil }
-func (g *Guard) stopping()                  {}
+func (g *Guard) stopping(time.Duration)     {}
 func (g *Guard) pausing(bool)               {}
 func (g *Guard) mayHaveStopped() bool       { return false }
 func (g *Guard) dismiss()                   {}

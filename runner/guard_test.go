@@ -177,7 +177,7 @@ func TestNoGuard(t *testing.T) {
 	_ = g.start(orders{}, "")
 	g.dismiss()
 	g.abandon()
-	g.stopping()
+	g.stopping(1)
 	g.pausing(true)
 	if g.mayHaveStopped() {
 		t.Error("it has done something")

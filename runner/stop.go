@@ -18,13 +18,16 @@ func (r *stopper) stopTree(grace time.Duration) {
 	r.stopping = true
 	r.ends = ends{} // earlier signals were for the command, and do not end the grace
 	begun := sys.Boottime()
-	r.c.Guard.stopping()
-	if grace > 0 {
+	if grace <= 0 {
+		r.c.Guard.stopping(0)
+	} else {
+		end := r.bounded(begun + grace)
+		r.c.Guard.stopping(end)
 		stop := r.c.stopSignal()
 		// A stopped process acts on no signal but SIGKILL, hence the SIGCONT.
 		r.leader.signalGroup(stop)
 		r.leader.signalGroup(syscall.SIGCONT)
-		inTime := r.killGroupAt(r.bounded(begun + grace))
+		inTime := r.killGroupAt(end)
 		r.startGuard() // which a grace needs, however young the command is
 		r.tree().signal(stop, syscall.SIGCONT)
 		r.grace(begun, grace, stop)

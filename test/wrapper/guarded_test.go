@@ -118,6 +118,35 @@ func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	}
 }
 
+// TestGuardEndsTheGraceThatHasBegun: amqprun is killed, or stopped, in the grace. The
+// lease has long to go, but the broker has ended the connection, and the lock is free.
+func TestGuardEndsTheGraceThatHasBegun(t *testing.T) {
+	t.Parallel()
+	const grace = 8 * time.Second
+	for _, s := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			c := listen(t)
+			option, now := lose(t)
+			p := start(t, append(option, "-guard", "-keep", c.address, "-lease", "1m", "-renew", "100ms",
+				"-kill-after", grace.String(), "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)...)
+			daemon := p.pid("pid")
+			p.guard()
+			lost := time.Now()
+			now()
+			p.await("log", "got")
+			c.end()
+			passes(5 * time.Second)
+			hit := time.Now()
+			p.send(s)
+			eventually(t, func() bool { return !alive(daemon) }, "the daemon to die")
+			if took, since := time.Since(lost), time.Since(hit); took < grace || since > grace {
+				t.Errorf("killed %v after the loss, %v after %v of amqprun", took, since, s)
+			}
+		})
+	}
+}
+
 func TestGuardLetsGoAtOnceWhenNothingWasStarted(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
