@@ -62,7 +62,7 @@ func (r *family) collect() {
 }
 
 func (r *family) tree() tree {
-	t := tree{root: os.Getpid(), id: r.c.ID, born: r.leader.born()}
+	t := tree{root: os.Getpid(), id: r.c.ID, born: r.leader.born(), guard: r.c.Guard}
 	if r.stopping {
 		t.unrelated = r.unrelated.recent()
 	}
@@ -79,12 +79,13 @@ func (r *family) gone() bool {
 	if !r.leader.ended {
 		return false
 	}
+	t := r.tree()
 	for _, pid := range children() {
-		if pid != r.leader.pid && !isGuard(pid) && !r.leader.older(pid) {
+		if pid != r.leader.pid && !t.isGuard(pid) && !r.leader.older(pid) {
 			return false
 		}
 	}
-	return len(r.tree().members()) == 0
+	return len(t.members()) == 0
 }
 
 // ReapOthers collects the orphans that process 1 gets, until stop is called. Run does so

@@ -54,8 +54,9 @@ func (r *sweeper) sweep() {
 // still needed. That of another amqprun in the tree ends when what it guards is dead.
 // killChildren returns how many children there are, and whether one of them is new.
 func (r *sweeper) killChildren(hit map[int]bool) (left int, fresh bool) {
+	t := r.tree()
 	for _, pid := range children() {
-		if isGuard(pid) || r.leader.older(pid) {
+		if t.isGuard(pid) || r.leader.older(pid) {
 			continue
 		}
 		left++

@@ -3,7 +3,9 @@ package runner
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,5 +45,31 @@ func TestSweepWaitsForProcessesInTheMiddleOfExec(t *testing.T) {
 	execute(1, "AMQPRUN_ID=other\x00")
 	if r.killMembers() {
 		t.Error("an unrelated process is taken for a member")
+	}
+}
+
+// TestGuardInTheMiddleOfExec: nothing shows yet that it is one. That does not last for a
+// test, so another program stands for it, which never looks like a guard.
+func TestGuardInTheMiddleOfExec(t *testing.T) {
+	cmd := exec.Command("sleep", "300")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	pid := cmd.Process.Pid
+	r := &sweeper{family: &family{}}
+	r.c = &Command{Guard: &Guard{process: &guardLink{pid: pid}}}
+	same := func(p proc) bool { return p.pid == pid }
+	if slices.ContainsFunc(r.tree().descendants(), same) {
+		t.Error("it gets the stop signal")
+	}
+	if slices.ContainsFunc(r.tree().members(), func(m member) bool { return same(m.proc) }) {
+		t.Error("it is a member of the tree")
+	}
+	if left, _ := r.killChildren(make(map[int]bool)); left > 0 {
+		t.Error("it was killed")
 	}
 }

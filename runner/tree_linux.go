@@ -16,7 +16,8 @@ type tree struct {
 	// born is when the command was started, see proc; 0: unknown. An older process is not of
 	// the command. It may descend from root: a shell that executes amqprun in its own place
 	// leaves it its children.
-	born uint64
+	born  uint64
+	guard *Guard // ours, which is no part of it
 	// unrelated are the processes that are known not to belong. A look skips them and adds
 	// to them. Nil remembers none.
 	unrelated map[int]bool
@@ -49,7 +50,7 @@ func (t tree) look() (found []member, more bool) {
 			continue
 		}
 		switch belongs, certain := t.belongs(p.pid, s.parents, s.marked, s.sure); {
-		case belongs && !isGuard(p.pid):
+		case belongs && !t.isGuard(p.pid):
 			descends, _ := t.belongs(p.pid, s.parents, nil, s.sure)
 			found = append(found, member{p, !descends})
 		case belongs:
@@ -99,6 +100,10 @@ func (t tree) survey() survey {
 	}
 	return s
 }
+
+// isGuard knows ours by its number. In the middle of execve(2) it has nothing else to be
+// recognised by, and it does not ignore signals yet.
+func (t tree) isGuard(pid int) bool { return t.guard.is(pid) || isGuard(pid) }
 
 // execTries is for how many milliseconds a patient look waits for a process in the middle
 // of execve(2). That takes less than one unless the machine is starved. It has an end,
@@ -161,7 +166,7 @@ func (t tree) descendants() (found []proc) {
 					}
 					p = proc{pid: pid, start: t.born} // hidden, and perhaps older
 				}
-				if visited[pid] || p.start < t.born || isGuard(pid) {
+				if visited[pid] || p.start < t.born || t.isGuard(pid) {
 					continue
 				}
 				visited[pid] = true
