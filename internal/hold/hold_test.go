@@ -17,7 +17,7 @@ import (
 
 func TestSocket(t *testing.T) {
 	t.Parallel()
-	s, err := Listen("mutex m")
+	s, err := Listen("mutex m", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", dir)
-	s, err := Listen("mutex m")
+	s, err := Listen("mutex m", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestKilledKeeper(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
-	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("mutex m"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("0 0\nmutex m"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sweep("/tmp")
@@ -141,11 +141,51 @@ func TestKilledKeeper(t *testing.T) {
 	}
 }
 
+// TestMarkOfALoss: the hold of another script must not remove it while somebody may ask.
+func TestMarkOfALoss(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	script, err := Find(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays := func(p *Process, age time.Duration) bool {
+		s, err := Listen("mutex m", p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close(true)
+		dir := filepath.Dir(s.Path)
+		defer discard(dir)
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(dir, then, then); err != nil {
+			t.Fatal(err)
+		}
+		sweep(filepath.Dir(dir))
+		_, err = os.Stat(s.Path)
+		return err == nil
+	}
+	if !stays(script, 48*time.Hour) {
+		t.Error("a script that lives cannot ask any more")
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if stays(script, 2*time.Minute) {
+		t.Error("the mark outlives the script")
+	}
+	if !stays(nil, 2*time.Minute) || stays(nil, 48*time.Hour) {
+		t.Error("without a process the mark does not stay for a day")
+	}
+}
+
 // TestSlowToAsk: a keeper does not wait for a question for ever. That it hangs up does
 // not mean that it has lost the lock.
 func TestSlowToAsk(t *testing.T) {
 	t.Parallel()
-	s, err := Listen("mutex m")
+	s, err := Listen("mutex m", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +38,7 @@ const (
 const (
 	dirPattern = "amqprun-hold-*"
 	socketName = "socket"
-	lockName   = "lock" // a file that says what a killed keeper held
+	lockName   = "lock" // a file that says for whom a killed keeper held what
 )
 
 // retryPause is between two tries of something that may soon succeed.
@@ -52,9 +54,9 @@ func directories() []string {
 	return []string{"/tmp"}
 }
 
-// Listen makes the socket of a keeper that holds lock. It removes those that killed
+// Listen makes the socket of a keeper that holds lock for p. It removes those that killed
 // keepers have left.
-func Listen(lock string) (*Socket, error) {
+func Listen(lock string, p *Process) (*Socket, error) {
 	var failed error
 	for _, parent := range directories() {
 		sweep(parent)
@@ -70,7 +72,7 @@ func Listen(lock string) (*Socket, error) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		_ = os.WriteFile(filepath.Join(dir, lockName), []byte(lock), 0o600)
+		_ = os.WriteFile(filepath.Join(dir, lockName), []byte(p.String()+"\n"+lock), 0o600)
 		return &Socket{Path: path, listener: listener}, nil
 	}
 	return nil, failed
@@ -79,11 +81,26 @@ func Listen(lock string) (*Socket, error) {
 // lockOf names the lock of a keeper. The directory may be anything, as for discard.
 func lockOf(dir string) string {
 	if ours(dir) {
-		if lock, _ := os.ReadFile(filepath.Join(dir, lockName)); len(lock) > 0 {
-			return string(lock)
+		text, _ := os.ReadFile(filepath.Join(dir, lockName))
+		if _, lock, found := strings.Cut(string(text), "\n"); found {
+			return lock
 		}
 	}
 	return "the lock"
+}
+
+// forAnybody is for how long somebody may ask for a lock that was held for nobody.
+const forAnybody = 24 * time.Hour
+
+// mayAsk reports whether somebody may still ask for the lock of a keeper that is dead.
+func mayAsk(dir string, begun time.Time) bool {
+	text, _ := os.ReadFile(filepath.Join(dir, lockName))
+	var pid int
+	var born uint64
+	if _, _ = fmt.Sscan(string(text), &pid, &born); pid == 0 {
+		return time.Since(begun) < forAnybody
+	}
+	return lives(pid, born)
 }
 
 // discard removes a directory of ours. It removes nothing else, because the variable of
@@ -109,7 +126,8 @@ func ours(dir string) bool {
 // one may not listen yet.
 const settled = time.Minute
 
-// sweep removes the directories of keepers that were killed. Those of other users stay.
+// sweep removes the directories of keepers that were killed. Those of other users stay,
+// and those that may still have to say that a lock was lost.
 func sweep(parent string) {
 	dirs, _ := filepath.Glob(filepath.Join(parent, dirPattern))
 	for _, dir := range dirs {
@@ -121,7 +139,8 @@ func sweep(parent string) {
 		switch {
 		case err == nil:
 			_ = conn.Close()
-		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
+		case errors.Is(err, os.ErrNotExist),
+			errors.Is(err, syscall.ECONNREFUSED) && !mayAsk(dir, info.ModTime()):
 			discard(dir)
 		}
 	}

@@ -107,7 +107,7 @@ func (k *keeper) acquire(control *hold.Control) (*amqplock.Lock, error) {
 
 // detach makes us a process of the background, and the socket on which it is asked.
 func (k *keeper) detach() (*hold.Socket, error) {
-	socket, err := hold.Listen(k.lock.String())
+	socket, err := hold.Listen(k.lock.String(), k.process)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a socket for amqprun release: %w", err)
 	}
