@@ -10,7 +10,7 @@ import "syscall"
 type leader struct {
 	pid       int
 	ended     bool
-	collected bool
+	collected bool // never set, because the orphans in the group get signals too
 }
 
 func (l *leader) born() uint64 { return 0 }

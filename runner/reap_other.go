@@ -8,7 +8,7 @@ import (
 )
 
 func (r *family) look(ctx context.Context) {
-	for !r.leader.collected {
+	for !r.leader.ended {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(r.leader.pid, &status, syscall.WNOHANG|syscall.WUNTRACED, nil)
 		switch {
@@ -18,8 +18,7 @@ func (r *family) look(ctx context.Context) {
 		case status.Stopped():
 			r.commandStopped(ctx, status.StopSignal())
 		default:
-			r.status.wait = status
-			r.leader.ended, r.leader.collected = true, true
+			r.leader.ended, r.status.wait = true, status
 		}
 	}
 }

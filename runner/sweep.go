@@ -43,7 +43,7 @@ func (r *sweeper) overdue(killed time.Duration) bool {
 // giveUp reports that some processes do not die.
 func (r *sweeper) giveUp(left int) {
 	r.status.Unfinished = true
-	if !r.leader.collected {
+	if !r.leader.ended {
 		r.status.wait = syscall.WaitStatus(syscall.SIGKILL) // of which it will die
 	}
 	r.warnf("%d processes of the command do not die of SIGKILL and may still be running", left)

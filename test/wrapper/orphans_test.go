@@ -102,6 +102,15 @@ func TestOrphansOfANormalEnd(t *testing.T) {
 			t.Error("the orphan is alive")
 		}
 	})
+	t.Run("get the stop signal", func(t *testing.T) {
+		p := start(t, "-guard", "-orphans", "2", "-kill-after", "1h", "--", "sh", "-c",
+			`sh -c 'trap "echo term >>log; exit" TERM; echo $$ >pid; while :; do sleep 0.01; done' & `+
+				`while ! [ -s pid ]; do sleep 0.01; done; exit 6`)
+		if got := p.end(); got != 6 {
+			t.Errorf("exit status %d, want 6", got)
+		}
+		p.await("log", "term")
+	})
 }
 
 // release makes the file that the command waits for.
