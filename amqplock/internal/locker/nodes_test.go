@@ -53,6 +53,13 @@ func (d *dials) count() int {
 	return len(d.all)
 }
 
+// address is that of the dial before which there were so many.
+func (d *dials) address(before int) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.all[before]
+}
+
 // address is that of the test's broker, which also answers to the name localhost.
 func address(t *testing.T) string {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,6 +201,32 @@ func TestPreCheckThatStaysSilent(t *testing.T) {
 		h.pass(time.Minute)
 		if own, others := h.pass(time.Minute); own < 15 || own != others {
 			t.Errorf("afterwards asked %d times, and %d times before", own, others)
+		}
+	})
+}
+
+// If there are several nodes, the next publish connection is at another one.
+func TestPreCheckLeavesASilentNode(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		nodes := dials{peer: p}
+		cfg.Dial, cfg.URLs = nodes.dial, []string{"amqp://u:p@silent/", "amqp://u:p@well/"}
+		lock, _ := held5s(t, cfg)
+		h := &holder{Holder: lock, peer: p, t: t, lockConn: p.connOf(lock.link.Lock)}
+		h.answer(func(r *request) bool {
+			asked := r.method == "get" && r.peerConn != h.lockConn &&
+				strings.HasPrefix(nodes.address(slices.Index(p.conns, r.peerConn)), "silent:")
+			if asked {
+				r.stall()
+			}
+			return asked
+		})
+		h.pass(time.Minute)
+		if own, others := h.pass(time.Minute); own < 15 || own != others {
+			t.Errorf("asked %d times, and %d times before", own, others)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
