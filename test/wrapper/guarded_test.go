@@ -96,19 +96,29 @@ func TestKillBeforeTheGuard(t *testing.T) {
 	}
 }
 
+// inGrace starts a command with a daemon that ignores the stop signal, and loses its lock
+// so long before the end of the lease. It returns when the daemon has that signal.
+func inGrace(
+	t *testing.T, grace time.Duration, lease string,
+) (p *process, c *connection, daemon int) {
+	t.Helper()
+	c = listen(t)
+	option, now := lose(t)
+	p = start(t, append(option, "-guard", "-keep", c.address, "-lease", lease, "-renew", "100ms",
+		"-kill-after", grace.String(), "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)...)
+	daemon = p.pid("pid")
+	p.guard()
+	now()
+	p.await("log", "got")
+	return p, c, daemon
+}
+
 // TestGuardEndsTheGraceWithTheLease: amqprun is killed in the grace that it has given
 // itself. The guard does not give another one.
 func TestGuardEndsTheGraceWithTheLease(t *testing.T) {
 	t.Parallel()
 	const grace = 8 * time.Second
-	c := listen(t)
-	option, now := lose(t)
-	p := start(t, append(option, "-guard", "-keep", c.address, "-lease", "10s", "-renew", "100ms",
-		"-kill-after", grace.String(), "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)...)
-	daemon := p.pid("pid")
-	p.guard()
-	now() // 10 s before the end of the lease
-	p.await("log", "got")
+	p, c, daemon := inGrace(t, grace, "10s")
 	passes(5 * time.Second)
 	killed := time.Now()
 	p.send(syscall.SIGKILL)
@@ -126,22 +136,15 @@ func TestGuardEndsTheGraceThatHasBegun(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			c := listen(t)
-			option, now := lose(t)
-			p := start(t, append(option, "-guard", "-keep", c.address, "-lease", "1m", "-renew", "100ms",
-				"-kill-after", grace.String(), "--", "sh", "-c", stubborn+`stubborn env; sleep 300`)...)
-			daemon := p.pid("pid")
-			p.guard()
-			lost := time.Now()
-			now()
-			p.await("log", "got")
+			begun := time.Now()
+			p, c, daemon := inGrace(t, grace, "1m")
 			c.end()
 			passes(5 * time.Second)
 			hit := time.Now()
 			p.send(s)
 			eventually(t, func() bool { return !alive(daemon) }, "the daemon to die")
-			if took, since := time.Since(lost), time.Since(hit); took < grace || since > grace {
-				t.Errorf("killed %v after the loss, %v after %v of amqprun", took, since, s)
+			if took, since := time.Since(begun), time.Since(hit); took < grace || since > grace {
+				t.Errorf("killed %v after the start, %v after %v of amqprun", took, since, s)
 			}
 		})
 	}
