@@ -95,8 +95,8 @@ func (e *examination) heartbeat() {
 	if got < want {
 		f.Level = Warning
 		f.Text += fmt.Sprintf("; the broker insists on less than the %s asked for", want)
-		f.Fix = fmt.Sprintf("heartbeat in rabbitmq.conf, or a --check-interval and --kill-after of "+
-			"%s together, or runs end with 69", lease.Room(got))
+		f.Fix = fmt.Sprintf("heartbeat in rabbitmq.conf; runs end with 69 where --check-interval and "+
+			"--kill-after are more than %s together", lease.Room(got))
 	}
 	e.add(f)
 }

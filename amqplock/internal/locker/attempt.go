@@ -142,7 +142,7 @@ func (a *attempt) takeSlots(ctx context.Context) error {
 				"there are %d slots, %d are wanted", found.Count, want)}
 		}
 		var collided bool
-		free := len(found.Free) + len(a.held.list()) // those that we keep are no others'
+		free := len(found.Free) + len(a.held.list()) // none that another holds
 		if a.first || a.cfg.Greedy || free >= want {
 			if collided, err = a.claimFree(ctx, found, want); err != nil {
 				return err
