@@ -3,24 +3,32 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// history runs `true` with and without a record and a token, which take turns.
+// history runs `true` with and without a record and a token, which take turns. So does
+// minimal, which shows what a token costs any program.
 func (b *bench) history() (*table, error) {
-	options := []string{"", "--history", "--fence"}
-	took := make([][]time.Duration, len(options))
+	programs := []struct {
+		name string
+		argv []string
+		base int // the same without
+	}{
+		{"amqprun", []string{b.amqprun, "--mutex", "history"}, 0},
+		{"amqprun --history", []string{b.amqprun, "--history", "--mutex", "history-record"}, 0},
+		{"amqprun --fence", []string{b.amqprun, "--fence", "--mutex", "history-token"}, 0},
+		{"minimal -checked", []string{b.minimal, "-checked", "history-minimal"}, 3},
+		{"minimal -checked -token", []string{b.minimal, "-checked", "-token", "history-minimal"}, 3},
+	}
+	took := make([][]time.Duration, len(programs))
 	for n := range warmUps + b.rounds {
-		for i, option := range options {
-			argv := []string{b.amqprun, "--mutex", "history" + option, "--", "true"}
-			if option != "" {
-				argv = append(argv[:3:3], option, "--", "true")
-			}
-			d, err := timed(argv...)
+		for i, p := range programs {
+			d, err := timed(append(slices.Clone(p.argv), "true")...)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			if n >= warmUps {
 				took[i] = append(took[i], d)
@@ -28,13 +36,14 @@ func (b *bench) history() (*table, error) {
 		}
 	}
 	t := newTable(fmt.Sprintf("%d interleaved runs of each.", b.rounds),
-		"`true` under a free mutex, median ms (/ without)", "")
-	for i, option := range options {
-		what := "with `" + option + "`"
-		if option == "" {
-			what = "without"
+		"`true` under a free mutex, median ms (more than without)", "")
+	for i, p := range programs {
+		own, without := median(took[i]), median(took[p.base])
+		cell := ms(own)
+		if i != p.base {
+			cell = pair(cell, fmt.Sprintf("%+.2f", (own-without).Seconds()*1e3))
 		}
-		t.add(what, pair(ms(median(took[i])), ratio(median(took[i]), median(took[0]))))
+		t.add(p.name, cell)
 	}
 	return t, nil
 }

@@ -4,7 +4,8 @@
 // against it. With -line it also waits for its turn, and gives the lock to the next by
 // deleting it and sending a message. With -checked it also asks what amqprun's promises
 // need, see grant, and gives the lock to the next. With -slot it also searches, on a
-// connection of its own, for a slot of the semaphore.
+// connection of its own, for a slot of the semaphore. With -token it also does what a
+// fencing token takes, see tokens.
 package main
 
 import (
@@ -21,6 +22,7 @@ var (
 	line    = flag.Bool("line", false, "wait for the turn")
 	checked = flag.Bool("checked", false, "check the grant")
 	slot    = flag.Bool("slot", false, "look for a slot first")
+	token   = flag.Bool("token", false, "take a fencing token")
 )
 
 func main() {
@@ -31,6 +33,14 @@ func main() {
 }
 
 func run(lock, name string, args []string) error {
+	var log *tokens
+	var opened errgroup.Group
+	if *token {
+		opened.Go(func() (err error) {
+			log, err = openTokens(lock)
+			return err
+		})
+	}
 	connection, channel, majority, err := connect()
 	if err != nil {
 		return err
@@ -47,9 +57,10 @@ func run(lock, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command(name, args...)
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := command.Run(); err != nil {
+	if err := opened.Wait(); err != nil {
+		return err
+	}
+	if err := work(log, name, args); err != nil {
 		return err
 	}
 	if *line || *checked {
@@ -61,6 +72,21 @@ func run(lock, name string, args []string) error {
 		}
 	}
 	return connection.Close()
+}
+
+// work runs the command, between the two records of its run if there is a log.
+func work(log *tokens, name string, args []string) error {
+	if log != nil {
+		if err := log.take(); err != nil {
+			return err
+		}
+	}
+	command := exec.Command(name, args...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := command.Run(); err != nil || log == nil {
+		return err
+	}
+	return log.end()
 }
 
 // witness is a quorum queue that amqprun has created for its mutexes.
