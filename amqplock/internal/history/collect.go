@@ -42,10 +42,6 @@ func (s *stream) collect(ctx context.Context, begin, upTo int64) ([]entry, error
 	return append(first, slices.Concat(pieces...)...), nil
 }
 
-// isAll reports whether entries that were collected from an offset on are the first that
-// the log still has.
-func isAll(entries []entry, begin int64) bool { return begin == 0 || entries[0].offset > begin }
-
 // piece reads at most prefetch records from an offset on, up to another one at which
 // there is a record. It returns the next record if the broker has deleted all these.
 func (s *stream) piece(ctx context.Context, from, upTo int64) (entries []entry, err error) {

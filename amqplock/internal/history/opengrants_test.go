@@ -100,35 +100,46 @@ func TestRivals(t *testing.T) {
 func TestOpenGrantsAreThoseOfTheWholeLog(t *testing.T) {
 	t.Parallel()
 	list := records("?x +a1 +b2 !a -a1 +c1 +d3 -b2 -x +e2 ~e2 +f12 -c1 +g3 -f1 +h1 -h1 +i2")
+	const gap = 9 // at the head of a segment
+	offset := func(i int) int64 {
+		if i >= gap {
+			i += spare
+		}
+		return int64(i)
+	}
 	whole := newKnown(0)
 	var states []openGrants
 	for i, r := range list {
 		if m := whole.mark(); m != nil && r.Token > 0 && i%3 > 0 { // some writers know nothing
 			r.Read = m
 		}
-		whole.add(int64(i), r)
+		whole.add(offset(i), r)
 		if !whole.complete() {
 			t.Fatal("the whole log is not enough")
 		}
 		states = append(states, whole.open)
 	}
 	read := 0
-	for begin := range list {
-		k := newKnown(-1)
-		for i, r := range list[begin:] {
-			k.add(int64(begin+i), r)
+	from := func(first int, k known) {
+		for i, r := range list[first:] {
+			k.add(offset(first+i), r)
 			if !k.complete() {
 				continue
 			}
 			read++
-			if got, want := k.open.String(), states[begin+i].String(); got != want {
-				t.Errorf("from %d to %d: open are %s, want %s", begin, begin+i, got, want)
+			if got, want := k.open.String(), states[first+i].String(); got != want {
+				t.Errorf("from %d to %d: open are %s, want %s", k.begin, offset(first+i), got, want)
 			}
 			if k.later != nil {
 				t.Error("it keeps what it has taken in")
 			}
 		}
 	}
+	for first := range list {
+		from(first, newKnown(-1)) // at the last chunk
+		from(first, newKnown(offset(first)))
+	}
+	from(gap, newKnown(gap))
 	if read < len(list) {
 		t.Errorf("complete only %d times", read)
 	}
@@ -168,5 +179,38 @@ func TestALogWithoutOpenGrantsSaysSo(t *testing.T) {
 	}
 	if r, err := decode(body); err != nil || r.Read.Open == nil {
 		t.Errorf("decoded %+v, %v", r, err)
+	}
+}
+
+// At the head of each segment the broker leaves out an offset.
+func TestOpenGrantsOutliveASegment(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	l.kind = wire.Semaphore
+	const long = 100_000 // bytes, so that a segment is full soon
+	grantFor(t, l, Record{ID: "long", Slots: []int{1}, Regain: 1000})
+	metadata := map[string]string{"filler": strings.Repeat("x", long)}
+	gaps, last := 0, int64(0)
+	for i := 0; gaps < 3; i++ {
+		granted, _ := grantFor(t, l, Record{ID: fmt.Sprint(i), Slots: []int{2}, Metadata: metadata})
+		over := end(granted)
+		over.Kind, over.Metadata = l.kind, metadata
+		mustAppend(t, l, over)
+		tail, err := l.Open(deadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-tail.warmed
+		if got := tail.known.open.String(); !strings.HasPrefix(got, "long1") {
+			t.Fatalf("up to %d open are %q", tail.known.to, got)
+		}
+		if last > 0 && granted.Read.Offset > last+2+1 {
+			t.Fatalf("%d is behind %d: more than one offset is left out", granted.Read.Offset, last)
+		}
+		if last > 0 && granted.Read.Offset > last+2 {
+			gaps++
+		}
+		last = granted.Read.Offset
+		tail.Close()
 	}
 }

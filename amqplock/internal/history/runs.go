@@ -78,7 +78,7 @@ func (l *Log) runs(ctx context.Context, n int) ([]Run, int64, error) {
 			return nil, 0, l.explain("read", err)
 		}
 		runs := l.pair(entries)
-		if len(runs) >= n+margin || isAll(entries, begin) {
+		if len(runs) >= n+margin || isAll(begin, entries[0].offset) {
 			return runs[max(0, len(runs)-n):], last + 1, nil
 		}
 	}
@@ -139,7 +139,7 @@ func (l *Log) Succeeded(ctx context.Context, upTo int64, since time.Time) (*Reco
 			lost[r.ID] = lost[r.ID] || r.Type == TypeEnd && r.Result == ResultLost
 			oldest = r.At
 		}
-		if isAll(entries, begin) || oldest.Before(since.Add(-skew)) {
+		if isAll(begin, entries[0].offset) || oldest.Before(since.Add(-skew)) {
 			return nil, nil
 		}
 	}

@@ -16,7 +16,7 @@ type known struct {
 	begin int64 // Where reading began; -1 at the last chunk.
 
 	any      bool  // It has read a record.
-	from, to int64 // The offsets it has read, without a gap.
+	from, to int64 // The offsets it has read, without a gap, see spare.
 	whole    bool  // There is nothing before from.
 	met      int64 // An earlier reading has come to this offset.
 
@@ -30,11 +30,23 @@ type known struct {
 
 func newKnown(begin int64) known { return known{begin: begin, marked: -1} }
 
+// spare is how many offsets at the head of a segment are those of no record. RabbitMQ
+// writes there what it knows of the publishers, and does not show that to readers.
+const spare = 1
+
+// isAll reports whether a reader that began at an offset and met its first record at
+// another has all that the log still has. The broker deletes whole segments. So the first
+// record behind a deletion comes later than one behind the head of a segment.
+func isAll(begin, first int64) bool { return begin == 0 || first > begin+spare }
+
 // add takes in the next record, nil for one that cannot be read.
 func (k *known) add(offset int64, r *Record) {
 	if !k.any {
 		k.any, k.from = true, offset
-		k.whole = offset == 0 || k.begin >= 0 && offset > k.begin // the broker has deleted the rest
+		k.whole = offset == 0 || k.begin >= 0 && isAll(k.begin, offset)
+		if k.begin >= 0 && !k.whole {
+			k.from = k.begin
+		}
 	}
 	k.to = offset
 	if r != nil {

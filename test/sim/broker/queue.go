@@ -321,6 +321,10 @@ func (q *queue) deliver() {
 // follow sends what is in the log and a consumer has room for.
 func (q *queue) follow(m *consumer) {
 	for m.next < int64(len(q.log.messages)) && m.hasRoom() {
+		if q.log.messages[m.next] == nil {
+			m.next++
+			continue
+		}
 		stored := q.log.messages[m.next].with("x-stream-offset", m.next)
 		if stored.properties.deliveryMode == 0 && q.engine.options.Release != V310 {
 			stored.properties.deliveryMode = 1

@@ -4,15 +4,22 @@ import "time"
 
 // log is the content of a stream: messages in chunks of what came at nearly one time.
 type log struct {
-	messages []*message
-	chunk    int // where the last chunk begins
+	messages []*message // nil at the head of a segment, where readers see no message
+	chunk    int        // where the last chunk begins
 	last     time.Time
 }
 
 // chunkTime is within what time messages share a chunk.
 const chunkTime = 5 * time.Millisecond
 
+// segment is how many offsets a segment has but the first. RabbitMQ counts bytes, and does
+// not come to its end within one schedule.
+const segment = 10
+
 func (l *log) append(m *message) {
+	if len(l.messages)%segment == segment-1 {
+		l.messages = append(l.messages, nil)
+	}
 	if now := time.Now(); now.Sub(l.last) > chunkTime {
 		l.chunk, l.last = len(l.messages), now
 	}
