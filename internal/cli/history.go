@@ -15,8 +15,8 @@ func historyOptions(o *options) []*option {
 		value("n", &o.last, number), toggle("json", &o.json), toggle("follow", &o.follow))
 }
 
-// history shows the last runs under a lock, and with --follow goes on until a signal ends
-// amqprun.
+// history shows the last runs under a lock. With --follow it goes on until a signal ends
+// amqprun, or the connection ends.
 func history(o *options, c *console.Console) error {
 	if err := findOnly(o); err != nil {
 		return err

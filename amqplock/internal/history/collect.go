@@ -115,25 +115,41 @@ func (s *stream) lastChunk(ctx context.Context) ([]entry, error) {
 	}
 }
 
-// each calls f with each record from an offset on, until ctx or the channel ends.
-func (s *stream) each(ctx context.Context, begin int64, f func(entry)) error {
-	channel, messages, err := s.consume(ctx, begin, prefetch)
+// each calls f with each record from an offset on, until ctx or the channel ends. After a
+// silence it begins to read anew, see Follower.Renew.
+func (s *stream) each(ctx context.Context, begin int64, f func(entry)) (err error) {
+	for err == nil {
+		begin, err = s.eachUntilSilence(ctx, begin, f)
+	}
+	return err
+}
+
+// eachUntilSilence also returns the offset behind what it has read.
+func (s *stream) eachUntilSilence(ctx context.Context, next int64, f func(entry)) (int64, error) {
+	channel, messages, err := s.consume(ctx, next, prefetch)
 	if err != nil {
-		return err
+		return next, err
 	}
 	defer channel.CloseLater()
 	for {
-		message, err := receive(ctx, channel, messages)
+		soon, cancel := context.WithTimeout(ctx, s.silence)
+		message, err := receive(soon, channel, messages)
+		isSilent := soon.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && isSilent {
+			return next, nil
+		}
 		if err != nil {
-			return err
+			return next, err
 		}
 		e, err := entryOf(message)
 		if err != nil {
-			return err
+			return next, err
 		}
+		next = e.offset + 1
 		f(e)
 		if err := message.Ack(false); err != nil {
-			return channel.Reason(err)
+			return next, channel.Reason(err)
 		}
 	}
 }

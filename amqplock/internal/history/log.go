@@ -28,7 +28,7 @@ type Log struct {
 // New contacts nothing.
 func New(conn *wire.Conn, lock wire.Ref) *Log {
 	return &Log{
-		stream: stream{conn, lock.Kind, wire.LogQueue(lock.Name)}, now: time.Now,
+		stream: stream{conn, lock.Kind, wire.LogQueue(lock.Name), usualSilence}, now: time.Now,
 		follows: conn.MayGrantTwice(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -32,7 +33,12 @@ type stream struct {
 	conn  *wire.Conn
 	kind  wire.Kind
 	queue string
+
+	silence time.Duration // after which each begins to read anew
 }
+
+// usualSilence is that of each. A new reader costs the broker three requests.
+const usualSilence = 10 * time.Second
 
 // declare also proves that a queue of that name is a log: with other arguments the broker
 // answers 406, and for an exclusive queue 405.

@@ -15,7 +15,7 @@ import (
 // A broker that has no streams is no broker that is away: nobody has to try again.
 func TestABrokerWithoutStreams(t *testing.T) {
 	t.Parallel()
-	s := stream{&wire.Conn{Broker: "broker"}, wire.Mutex, "x-L"}
+	s := stream{conn: &wire.Conn{Broker: "broker"}, kind: wire.Mutex, queue: "x-L"}
 	for release, answer := range map[string]amqp.Error{
 		"3.8": {Code: amqp.PreconditionFailed, Reason: "PRECONDITION_FAILED - invalid arg " +
 			"'x-queue-type' for queue 'x-L' in vhost '/': \"unsupported queue type 'stream'\""},
