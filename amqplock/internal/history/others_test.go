@@ -74,12 +74,14 @@ func TestOthersThatHadToWithdrawAreNone(t *testing.T) {
 	for name, test := range map[string]struct {
 		regain time.Duration
 		token  bool
+		ran    bool
 		want   bool
 	}{
-		"reserved":          {time.Hour, true, false},
-		"over":              {time.Millisecond, true, true},
-		"without a fence":   {time.Hour, false, true},
-		"not to be resumed": {0, true, true},
+		"reserved":          {time.Hour, true, false, false},
+		"over":              {time.Millisecond, true, false, true},
+		"without a fence":   {time.Hour, false, false, true},
+		"not to be resumed": {0, true, false, true},
+		"it ran":            {time.Hour, true, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,6 +94,9 @@ func TestOthersThatHadToWithdrawAreNone(t *testing.T) {
 				grantFor(t, l, Record{ID: "second"})
 			} else {
 				mustAppend(t, l, Record{Type: TypeGrant, Kind: l.kind, ID: "second", At: time.Now()})
+			}
+			if test.ran {
+				mustAppend(t, l, Record{Type: TypeEnd, Kind: l.kind, ID: "second", Result: "ended"})
 			}
 			again, _ := grantFor(t, l, Record{ID: "own", Regain: test.regain.Seconds(), Regained: true})
 			others, err := l.Others(deadline(t), own, again.Read.Offset)
