@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -96,6 +97,36 @@ func TestTheOtherLockOfTheNameIsNotReserved(t *testing.T) {
 			t.Errorf("the %s is reserved for %+v", log.kind, by)
 		}
 	}
+}
+
+// In a busy log there are always newer records.
+func TestABusyLogDoesNotHoldUpAWaiter(t *testing.T) {
+	t.Parallel()
+	l := testLog(t)
+	lost := mustGrant(t, l, "lost")
+	ctx, stop := context.WithCancel(deadline(t))
+	busy := l.at(t, 0)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil && ctx.Err() == nil { // each takes a few milliseconds
+			err = busy.Append(context.WithoutCancel(ctx), Record{Type: TypeAlive, Kind: l.kind, ID: "lost"})
+		}
+		done <- err
+	}()
+	tail, err := l.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	if tail.Reserved(ctx); ctx.Err() != nil {
+		t.Error("it waits for a log that is never quiet")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	mustAppend(t, l, end(lost))
 }
 
 // The newest record of all decides, and not the first of the last chunk.
