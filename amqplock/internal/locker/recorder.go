@@ -32,7 +32,8 @@ type recorder struct {
 	lost    bool // the end in the log says so
 }
 
-// begin notes what the grant will say of the run.
+// begin notes what the grant will say of the run. An earlier grant may still be on its way
+// into the log, so its time and slots stay until holds.
 func (r *recorder) begin() {
 	about := presence.About{}
 	if r.cfg.About != nil {
@@ -42,7 +43,7 @@ func (r *recorder) begin() {
 		Type: history.TypeGrant, Kind: r.cfg.Kind,
 		ID: cmp.Or(presence.ShownID(about.ID), r.cfg.runID), Host: about.Host, PID: about.PID,
 		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
-		Regain: r.cfg.Regain.Seconds(),
+		Regain: r.cfg.Regain.Seconds(), At: r.grant.At, Slots: r.grant.Slots,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -135,5 +136,22 @@ func TestARunKeepsAnIDThatWasMadeUp(t *testing.T) {
 	second.begin()
 	if id := first.grant.ID; id == "" || id != second.grant.ID {
 		t.Errorf("%q, then %q", id, second.grant.ID)
+	}
+}
+
+// The log may be opened again behind a grant that is on its way into it.
+func TestAnEndIsNotBeforeItsGrant(t *testing.T) {
+	t.Parallel()
+	cfg, err := Config{Ref: wire.Ref{Kind: wire.Semaphore, Name: "x"}, Fence: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{logWriter: logWriter{cfg: cfg}}
+	r.begin()
+	r.holds([]int{1})
+	granted := r.grant.At
+	r.begin()
+	if end := r.endOf(Ending{Result: history.ResultWithdrawn}, false); end.At.Before(granted) {
+		t.Errorf("granted at %s, and ended at %s", granted, end.At)
 	}
 }
