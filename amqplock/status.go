@@ -65,7 +65,7 @@ type Participant struct {
 // of it is its own claim.
 type About struct {
 	// ID is unique to this run. Evict takes it. Beyond 200 bytes it is cut off, and others
-	// see a replacement for what is not printable.
+	// see a replacement for what is not printable. A random one takes the place of "".
 	ID       string            `json:"id,omitempty"`
 	Host     string            `json:"host,omitempty"`
 	PID      int               `json:"pid,omitempty"`

@@ -74,6 +74,28 @@ func startWaiter(t *testing.T, c *Client, lock Ref, opts ...Option) {
 	})
 }
 
+// A program may leave the ID out. Then the history has the one that Inspect shows.
+func TestAnIDIsMadeUp(t *testing.T) {
+	t.Parallel()
+	c, lock := testClient(t), testMutex()
+	forget(t, c, lock)
+	about := WithAbout(func() About { return About{Host: "h"} })
+	mustAcquire(t, c, lock, about, WithHistory())
+	var shown Participant
+	waitFor(t, "the holder to show itself", func() bool {
+		status, err := c.Inspect(t.Context(), lock)
+		if err != nil || len(status.Holders) != 1 {
+			t.Fatalf("%+v, %v", status, err)
+		}
+		shown = status.Holders[0]
+		return !shown.Unknown
+	})
+	runs := mustRead(t, c, lock, 1)
+	if shown.Host != "h" || shown.ID == "" || len(runs) != 1 || runs[0].ID != shown.ID {
+		t.Errorf("Inspect shows %+v, History %+v", shown, runs)
+	}
+}
+
 func TestStatusShowsPriorities(t *testing.T) {
 	t.Parallel()
 	c := testClient(t)

@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	}
 	link.Expect = cfg.Slots
 	if cfg.About != nil {
-		cfg.About = sync.OnceValue(cfg.About) // for the answers and the history, beside each other
+		cfg.About = shownAbout(cfg.About, cfg.runID)
 	}
 	c := &contender{
 		attempt: newAttempt(cfg, link),
@@ -93,6 +94,16 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 			fmt.Sprintf("the heartbeat of %s that the broker %s insists on", t, link.Lock.Broker))
 	}
 	return c, nil
+}
+
+// shownAbout says the same in the answers and in the history, which ask beside each other.
+// Nobody sees an answer without an ID.
+func shownAbout(about func() presence.About, runID string) func() presence.About {
+	return sync.OnceValue(func() presence.About {
+		a := about()
+		a.ID = cmp.Or(presence.ShownID(a.ID), runID)
+		return a
+	})
 }
 
 // connectFirst is connectOnce, again and again while no broker can be reached, for
