@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/amqprun/amqprun/amqplock"
@@ -40,11 +41,14 @@ func noLock(o *options) error {
 	return e
 }
 
-// guessLock takes the first argument for the name of a lock.
+// guessLock takes the first argument for the name of a lock, unless it is a URL.
 func guessLock(o *options) string {
 	name := o.args[0]
 	if _, err := strconv.Atoi(name); err == nil || amqplock.CheckName(name) != nil {
 		return ""
+	}
+	if strings.Contains(name, "://") {
+		return "a broker is named by --url URL or AMQPRUN_URL"
 	}
 	name = shellescape.Quote(name)
 	switch o.subcommand {

@@ -78,7 +78,7 @@ func (c *Console) enabled(level slog.Level) bool {
 const patience = 100 * time.Millisecond
 
 func (c *Console) say(m message) {
-	m.text = secret.Redact(m.text)
+	m.text, m.hint = secret.Redact(m.text), secret.Redact(m.hint)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait := patience

@@ -159,14 +159,14 @@ func TestReportIsPlainJSON(t *testing.T) {
 	r := &Report{
 		Kind: amqplock.KindMutex, Name: "a&b", Started: time.Date(2026, 3, 2, 14, 0, 0, 0, zone),
 	}
-	if err := r.Write(path, exit.Usagef("<x>"), 64); err != nil {
+	if err := r.Write(path, exit.Usagef("<x> amqp://u:s3cret@h/"), 64); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"name":"a&b"`, `"error":"<x>"`,
+	for _, want := range []string{`"name":"a&b"`, `"error":"<x> amqp://u:***@h/"`,
 		`"started":"2026-03-02T13:00:00Z"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/internal/secret"
 	"github.com/amqprun/amqprun/runner"
 	"github.com/amqprun/amqprun/signals"
 )
@@ -71,7 +72,7 @@ func (r *Report) Without(paused, unheld time.Duration) {
 func (r *Report) Write(path string, err error, status int) error {
 	r.Result, r.ExitStatus = Result(err), status
 	if err != nil {
-		r.Error, r.Hint = err.Error(), exit.Hint(err)
+		r.Error, r.Hint = secret.Redact(err.Error()), secret.Redact(exit.Hint(err))
 	}
 	if r.granted.IsZero() {
 		r.granted = time.Now()

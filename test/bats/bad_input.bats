@@ -200,6 +200,13 @@ refused() { # PATTERN ARGUMENT...
   refused '"sometimes".*leave, wait nor kill' --mutex "$LOCK" --orphans sometimes touch started
 }
 
+@test "a URL in the place of a name" {
+  for subcommand in status doctor change hold; do
+    refused '.' "$subcommand" "amqp://me:$SECRET@$HOST/"
+    [[ $stderr == *"hint: a broker is named by --url URL or AMQPRUN_URL"* ]]
+  done
+}
+
 @test "timings that cannot work" {
   for heartbeat in 1 1.5 2500ms 70000; do
     refused 'heartbeat ' --mutex "$LOCK" --heartbeat "$heartbeat" touch started
