@@ -31,9 +31,13 @@ func TestGrant(t *testing.T) {
 	const others = `amqprun\.(who.*|evict|clock\..*)`
 	want := `rabbitmqctl set_permissions -p 'a b' 'it'"'"'s' ` +
 		`'^(a\.b-(B-[0-9]+|[WHL])|` + others + `)$' '^(amq\.default|amqprun\.who.*)$' ` +
-		`'^(a\.b-(A-[0-9]+|[WHL])|` + others + `)$'`
+		`'^(a\.b-(A-[0-9]+|[WHL])|` + others + `)$'  # instead of what the user has now`
 	if got := e.grant(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	e.ref = wire.Ref{} // the user may need what nobody knows here
+	if got := e.grant(); strings.Contains(got, "set_permissions") {
+		t.Errorf("without a lock it is %s", got)
 	}
 }
 

@@ -140,23 +140,23 @@ func (e *examination) permission(kind, resource string, granted, needed bool, co
 }
 
 // grant is the command that gives the user all that the lock needs. It replaces what the
-// user had.
+// user had, so without a lock there is none.
 func (e *examination) grant() string {
+	if e.ref.Name == "" {
+		return "with --mutex or --semaphore NAME doctor prints the command"
+	}
 	name := regexp.QuoteMeta(e.ref.Name)
 	own, slots := name+`(-[WHL])?|amqprun-witness`, name+`-[WHL]|amqprun-witness`
 	if e.ref.Kind == wire.Semaphore {
 		own, slots = name+`-(B-[0-9]+|[WHL])`, name+`-(A-[0-9]+|[WHL])`
 	}
 	const others = `amqprun\.(who.*|evict|clock\..*)`
-	if e.ref.Name == "" {
-		own, slots = "", ""
-	}
 	c := e.link.Lock
 	line := []string{"rabbitmqctl", "set_permissions", "-p", c.Config.Vhost, cmp.Or(c.User, "USER"),
 		pattern(own, others), pattern(`amq\.default`, `amqprun\.who.*`), pattern(slots, others)}
-	return shellescape.QuoteCommand(line)
+	return shellescape.QuoteCommand(line) + "  # instead of what the user has now"
 }
 
 func pattern(parts ...string) string {
-	return fmt.Sprintf("^(%s)$", strings.Trim(strings.Join(parts, "|"), "|"))
+	return fmt.Sprintf("^(%s)$", strings.Join(parts, "|"))
 }
