@@ -60,7 +60,8 @@ func writeStatus(w io.Writer, o *options, client *amqplock.Client) error {
 const watchInterval = 2 * time.Second
 
 // watch draws the status again and again, until a signal ends amqprun. A broker that goes
-// away is shown, and may come back.
+// away is shown, and may come back. One that is ending has no users any more, and no
+// virtual hosts. So of several refusals in a row only the second ends the watch.
 func watch(o *options, client *amqplock.Client) error {
 	if o.json {
 		return &exit.UsageError{
@@ -74,14 +75,17 @@ func watch(o *options, client *amqplock.Client) error {
 			Hint: "without --watch, status prints once",
 		}
 	}
-	for {
+	for seen := false; ; {
 		var text strings.Builder
 		err := writeStatus(&text, o, client)
-		if errors.Is(err, amqplock.ErrUnreachable) {
-			text.WriteString("amqprun: error: " + err.Error() + "\n")
-		} else if err != nil {
+		isRefused := errors.Is(err, amqplock.ErrAccess) || errors.Is(err, amqplock.ErrNotFound)
+		if err != nil && !errors.Is(err, amqplock.ErrUnreachable) && !(seen && isRefused) {
 			return err
 		}
+		if err != nil {
+			text.WriteString("amqprun: error: " + err.Error() + "\n")
+		}
+		seen = err == nil || seen && !isRefused
 		if err := screen.Draw(text.String()); err != nil {
 			return err
 		}

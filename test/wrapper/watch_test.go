@@ -1,12 +1,14 @@
 package wrapper
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/creack/pty"
@@ -15,7 +17,7 @@ import (
 )
 
 // TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it
-// has come.
+// has come. One that is ending refuses a login.
 func TestWatchOutlivesTheBroker(t *testing.T) {
 	t.Parallel()
 	path := mustProgram(t)
@@ -33,6 +35,7 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 		t.Skip(err) // somebody else has taken the port
 	}
 	defer l.Close()
+	var refuse atomic.Bool
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -44,11 +47,32 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 				client.Close()
 				return
 			}
-			go func() { _, _ = io.Copy(server, client); server.Close() }()
+			var asks io.Reader = client
+			if refuse.Swap(false) {
+				asks = stranger{client, broker.User.Username()}
+			}
+			go func() { _, _ = io.Copy(server, asks); server.Close() }()
 			go func() { _, _ = io.Copy(client, server); client.Close() }()
 		}
 	}()
 	s.expect(`mutex "wrapper-watch": free`)
+	refuse.Store(true)
+	s.expect("refused the login")
+	s.expect(`mutex "wrapper-watch": free`)
+}
+
+// stranger logs in by another name, which is as long.
+type stranger struct {
+	io.Reader
+	user string
+}
+
+func (s stranger) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	user := []byte("\x00" + s.user + "\x00")
+	other := []byte("\x00" + strings.Repeat("?", len(s.user)) + "\x00")
+	copy(p, bytes.ReplaceAll(p[:n], user, other))
+	return n, err
 }
 
 // TestWatchEndsWithItsTerminal: also one that is no controlling terminal, whose end sends
