@@ -87,6 +87,7 @@ func (r *run) ended(ctx context.Context) error {
 	}
 	switch r.c.Orphans {
 	case Kill:
+		r.takeTerminalBack() // before the grace of the rest, in which Ctrl-C is for the shell
 		r.stopTree(r.c.KillAfter)
 	case Wait:
 		if err := r.waitForOrphans(ctx); err != nil {

@@ -223,22 +223,25 @@ func TestPasswordPrompt(t *testing.T) {
 func TestLoopEndsWithCtrlC(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bash", "dash", "zsh"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			mustLook(t, name)
-			s := onTerminal(t, shells[name]...)
-			s.expect("$> ")
-			s.script("loop", `exec `+name+` -c 'for i in 1 2 3; do A sh -c "echo \$\$ >>rounds; `+
-				`exec sleep 300"; done; echo "after the loop"'`)
-			s.line("loop")
-			eventually(t, func() bool { return strings.Count(s.read("rounds"), "\n") == 1 },
-				"the first round")
-			s.key(ctrlC)
-			s.expectStatus(130)
-			if got := strings.Count(s.read("rounds"), "\n"); got != 1 {
-				t.Errorf("%d rounds", got)
-			}
-		})
+		for _, orphans := range []string{"0", "1", "2"} { // leave, wait, kill
+			t.Run(name+orphans, func(t *testing.T) {
+				t.Parallel()
+				mustLook(t, name)
+				s := onTerminal(t, shells[name]...)
+				s.expect("$> ")
+				s.script("loop", `exec `+name+` -c 'for i in 1 2 3; do AW -guard -orphans `+
+					orphans+` -- sh -c "echo \$\$ >>rounds; `+
+					`exec sleep 300"; done; echo "after the loop"'`)
+				s.line("loop")
+				eventually(t, func() bool { return strings.Count(s.read("rounds"), "\n") == 1 },
+					"the first round")
+				s.key(ctrlC)
+				s.expectStatus(130)
+				if got := strings.Count(s.read("rounds"), "\n"); got != 1 {
+					t.Errorf("%d rounds", got)
+				}
+			})
+		}
 	}
 }
 
