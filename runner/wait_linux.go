@@ -31,12 +31,13 @@ type childInfo struct {
 }
 
 // waitid never blocks. It returns pid 0 when there is no such child yet, and ECHILD when
-// there never will be.
+// there never will be. WALL would be for children without SIGCHLD, and we have none. Before
+// 4.7 Linux does not know it here.
 func waitid(kind, id, options int) (pid int, status syscall.WaitStatus, err error) {
 	for {
 		var info childInfo
 		to := (*unix.Siginfo)(unsafe.Pointer(&info))
-		err = unix.Waitid(kind, id, to, options|unix.WNOHANG|unix.WALL, nil)
+		err = unix.Waitid(kind, id, to, options|unix.WNOHANG, nil)
 		if !errors.Is(err, syscall.EINTR) {
 			return int(info.child.pid), info.waitStatus(), err
 		}

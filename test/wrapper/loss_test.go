@@ -226,6 +226,9 @@ func TestGraceEndsWithTheLease(t *testing.T) {
 // TestOldKernel: without pidfds and close_range the whole tree is stopped as well.
 func TestOldKernel(t *testing.T) {
 	t.Parallel()
+	if got := start(t, "-old-kernel", "--", "sh", "-c", "exit 6").end(); got != 6 {
+		t.Errorf("exit status %d, want 6", got)
+	}
 	p := lost(t, []string{"-old-kernel", "-guard", "-kill-after", "1h"}, "sh", "-c",
 		stubborn+`stubborn env -i; echo ready >>log; sleep 300`)
 	daemon := p.pid("pid")
