@@ -26,6 +26,10 @@ var procDir = sync.OnceValue(func() string {
 // command is known.
 func seesProcesses() bool { return procDir() == "/proc" }
 
+// CanAwaitOrphans reports whether Wait works here. Without a /proc nobody can see whom it
+// waits for.
+func CanAwaitOrphans() bool { return seesProcesses() }
+
 // proc is what /proc/PID/stat says of a process.
 type proc struct {
 	pid, ppid, pgrp, session int

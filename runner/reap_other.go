@@ -35,5 +35,8 @@ func (r *family) gone() bool {
 	return r.leader.ended && !r.tree().alive()
 }
 
+// CanAwaitOrphans reports whether Wait works here.
+func CanAwaitOrphans() bool { return true }
+
 // ReapOthers has nothing to do.
 func ReapOthers() (stop func()) { return func() {} }

@@ -128,6 +128,12 @@ func checkRun(o *options) error {
 	case o.Elastic && !o.Greedy:
 		return exit.Usagef("--elastic needs --greedy")
 	}
+	if o.Orphans == runner.Wait && !runner.CanAwaitOrphans() {
+		return &exit.UsageError{
+			Text: "--orphans wait: /proc does not show the processes of this PID namespace",
+			Hint: "mount -t proc proc /proc",
+		}
+	}
 	if text := refused(o); text != "" {
 		return &exit.UsageError{Text: text, Hint: takeBack(o)}
 	}

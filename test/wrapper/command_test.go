@@ -245,10 +245,19 @@ func TestForeignProc(t *testing.T) {
 			p.await("log", "got")
 		})
 	}
-	for name, orphans := range map[string]string{"waits": "1", "kills": "2"} {
+	// Nobody can find the child that has left the group.
+	for name, command := range map[string]string{
+		"kills": "sleep 300 & exit 6",
+		"gives up": `setsid sh -c 'echo ready >>log; exec sleep 3' & ` +
+			`while ! [ -s log ]; do sleep 0.01; done; exit 6`,
+	} {
 		t.Run(name, func(t *testing.T) {
-			if got := run(t, "sleep 0.1 & exit 6", "-orphans", orphans).end(); got != 6 {
+			p := run(t, command, "-orphans", "2")
+			if got := p.end(); got != 6 {
 				t.Errorf("exit status %d, want 6", got)
+			}
+			if got := strings.Contains(p.stderr.String(), "do not die"); got != (name == "gives up") {
+				t.Errorf("it says %q", p.stderr)
 			}
 		})
 	}
