@@ -15,5 +15,5 @@ type leader struct {
 
 func (l *leader) born() uint64 { return 0 }
 
-// handles cannot be known here.
-func handles(int, syscall.Signal) bool { return true }
+// handles cannot be known here, and a command that does not would die of the signal.
+func handles(int, syscall.Signal) bool { return false }
