@@ -58,13 +58,9 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	h := &holding{spec: s, c: c, lock: lock}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
 	r.Granted(lock.Node(), slots, lock.Token())
-	var status runner.Status
-	if len(slots) == 0 { // such a set may have lost them all already
-		<-lock.Context().Done()
-		err = context.Cause(lock.Context())
-	} else {
+	status, err := under(lock.Context(), slots, func() (runner.Status, error) {
 		defer time.AfterFunc(realTimeAfter, func() { signals.NotifyRealTime(sigs) }).Stop()
-		status, err = h.run(&runner.Command{
+		return h.run(&runner.Command{
 			Args:      s.Command,
 			Env:       append(environment(s, slots, lock.Token()), file.variables(slots)...),
 			ID:        s.ID,
@@ -76,11 +72,23 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 			Guard:     guard,
 			Warnf:     c.Warnf,
 		})
-	}
+	})
 	err = h.ended(status, err)
 	r.Released(status)
 	r.Without(status.Paused, h.unheld)
 	return status, err
+}
+
+// under runs the command, unless there is nothing to run it under: an elastic set may have
+// lost all its slots already. Then the lock is about to be lost.
+func under(lock context.Context, slots []int, run func() (runner.Status, error)) (
+	runner.Status, error,
+) {
+	if len(slots) == 0 {
+		<-lock.Done()
+		return runner.Status{}, context.Cause(lock)
+	}
+	return run()
 }
 
 // reserveAfter is by when the process waits for the broker, for some milliseconds. Spare
