@@ -30,7 +30,7 @@ type Ref struct {
 // String is how messages name the lock.
 func (r Ref) String() string { return fmt.Sprintf("%s %q", r.Kind, r.Name) }
 
-// Describe is String with the slots in question.
+// Describe is String with the slots in question, or with how many they are.
 func (r Ref) Describe(slots []int) string {
 	if r.Kind == Mutex || len(slots) == 0 {
 		return r.String()
@@ -38,10 +38,16 @@ func (r Ref) Describe(slots []int) string {
 	if len(slots) == 1 {
 		return fmt.Sprintf("slot %d of %s", slots[0], r)
 	}
+	if len(slots) > maxListed {
+		return fmt.Sprintf("%d slots of %s", len(slots), r)
+	}
 	numbers := strings.Fields(strings.Trim(fmt.Sprint(slots), "[]"))
 	last := len(numbers) - 1
 	return fmt.Sprintf("slots %s and %s of %s", strings.Join(numbers[:last], ", "), numbers[last], r)
 }
+
+// maxListed is how many numbers a message has room for.
+const maxListed = 32
 
 // Held is the exclusive queue of a slot, or of the mutex, whose slot is 0. Who owns it
 // holds.
