@@ -62,9 +62,13 @@ func TestEveryErrorIsAnError(t *testing.T) {
 		"InspectAll": {second(c.InspectAll(ctx)), ErrCanceled},
 		"Look":       {second(c.Look(ctx, lock)), ErrCanceled},
 		"Holders":    {second(c.Holders(ctx, lock)), ErrCanceled},
+		"History":    {second(c.History(ctx, lock, 1)), ErrCanceled},
 		"Evict":      {c.Evict(ctx, lock, "x", "y"), ErrCanceled},
 		"Adjust":     {c.Semaphore("x").Adjust(ctx, 1), ErrCanceled},
 		"Drain":      {c.Semaphore("x").Drain(ctx, 1), ErrCanceled},
+
+		"FollowHistory": {c.FollowHistory(ctx, lock, 1, func(Run) {}), ErrCanceled},
+		"DestroyMutex":  {c.DestroyMutex(ctx, lock.Name), ErrCanceled},
 	} {
 		var e *Error
 		if !errors.As(test.err, &e) || !errors.Is(test.err, test.kind) || !errors.Is(test.err, why) {

@@ -36,6 +36,8 @@ nothing ^$ ^$ ^$
 admin-no-drain ^builds(-A-[0-9]+|-[WHD])?$ ^amq\.default$ ^$
 ask-only ^$ ^amqprun\.who$ ^$
 admin-slots ^builds(-A-[0-9]+)?$ ^amq\.default$ ^$
+admin-no-line ^builds(-A-[0-9]+|-[HLD])?$ ^amq\.default$ ^$
+maker ^builds(-[AB]-[0-9]+|-[WHLD])?$ ^amq\.default$ ^builds-(A-[0-9]+|[WHL])$
 USERS
   broker_eval '
     rabbit_vhost:add(<<"rights">>, <<"test">>),
@@ -159,6 +161,7 @@ all_are_seen() {
   as admin sane_run -0 amqprun change --semaphore builds --drain -1
   as admin-slots sane_run -0 amqprun change --semaphore builds 1 # without asking whether somebody has all
   denied admin-slots 'builds-H' destroy --semaphore builds
+  denied admin-no-line 'builds-W' destroy --semaphore builds
   amqprun change --semaphore builds --to 1
   as admin sane_run -0 amqprun destroy --semaphore builds
   for user in ci watch nothing; do
@@ -166,6 +169,17 @@ all_are_seen() {
     denied "$user" '' destroy --semaphore builds
   done
   denied ci '' --semaphore builds --slots 2 touch started
+  as maker sane_run -0 amqprun --semaphore builds --slots 2 true
+}
+
+# With the permission such a change is refused.
+@test "without NAME-B-0 a change does not see that somebody holds all slots" {
+  amqprun change --semaphore builds --to 2
+  as ci hold --semaphore builds --count all
+  as admin sane_run -75 --separate-stderr amqprun change --semaphore builds 1
+  as admin-slots sane_run -0 amqprun change --semaphore builds 1
+  release "${BACKGROUND[0]}"
+  amqprun destroy --semaphore builds
 }
 
 @test "without the wait queue the waiters have no order" {
@@ -220,6 +234,7 @@ all_are_seen() {
 @test "status needs no more than it says" {
   amqprun change --semaphore builds --to 1
   as watch sane_run -0 amqprun status --semaphore builds
+  as watch sane_run -0 amqprun check --semaphore builds
   for user in look watch; do
     as "$user" sane_run -0 amqprun status --mutex nightly
     [ "$output" = 'mutex "nightly": free' ]

@@ -147,12 +147,12 @@ func TestSemaphoreThatIsBeingMadeIsNotPaused(t *testing.T) {
 func TestLargeSetKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-		const count = 300
+		const count = 1500
 		cfg = p.semaphore(cfg, count)
 		cfg.Count = count
 		lock, _ := held5s(t, cfg)
 		p.mu.Lock()
-		p.delay = 80 * time.Millisecond
+		p.delay = 20 * time.Millisecond
 		p.mu.Unlock()
 		pass(time.Minute)
 		if err := lock.Context().Err(); err != nil {
