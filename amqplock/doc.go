@@ -105,7 +105,8 @@
 // Inspect and Evict ask participants over what is not of the original either:
 //
 //	amqprun.who     a durable direct exchange; participants bind their queue to it with
-//	                the keys m/NAME or s/NAME, and all
+//	                the keys m/NAME or s/NAME, and all; with a priority also
+//	                p/m/NAME or p/s/NAME
 //	amqprun.evict   a durable direct exchange; with the key About.ID
 //	amqprun.who.X   the queue of a participant, X being random
 //	                exclusive, not durable, classic, x-max-length 8, x-message-ttl 5 s
