@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -33,7 +34,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		OnWaiting: cfg.OnWaiting, Retry: cfg.retry,
 	}
 	pace := wire.Pace(100*time.Millisecond, waitq.LastRetry)
-	s := &search{cfg: cfg, broker: cfg.Broker.String()}
+	s := &search{cfg: cfg, broker: cfg.Broker.String(), unfit: map[string]bool{}}
 	half := time.Now().Add(cfg.ConnectTimeout) // until when a witness may be half made
 	for first := true; ; first = false {
 		c, err := connect(ctx, cfg, wait, first, pace)
@@ -53,6 +54,9 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			return hold(c)
 		}
 		another := c.link.Lock.IsClosed() || c.tokenless
+		if c.unfit != "" {
+			another = s.leaves(c.unfit)
+		}
 		c.abandon()
 		if c.half && ctx.Err() == nil && time.Now().Before(half) {
 			cfg.Debugf("%v; connecting again", err)
@@ -88,6 +92,8 @@ type search struct {
 	broker string // of the newest connection
 	why    error  // the newest reason why we do not have the lock; nil before
 	away   bool   // the broker, and a warning has said so
+
+	unfit map[string]bool // the nodes that give no token
 }
 
 // tried notes the end of the first try over a connection. Only an answer shows that the
@@ -107,6 +113,13 @@ func (s *search) lost(err error) {
 		s.away = true
 		s.cfg.Warnf("%v; connecting again", err)
 	}
+}
+
+// leaves notes that a node gives no token, and reports whether another may give one.
+func (s *search) leaves(unfit string) (another bool) {
+	s.unfit[unfit] = true
+	fits := func(node string) bool { return !s.unfit[node] }
+	return slices.ContainsFunc(s.cfg.Names(), fits)
 }
 
 // failed is the error when the caller's patience, ctx, has ended, or there was none. why

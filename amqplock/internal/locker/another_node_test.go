@@ -2,14 +2,17 @@ package locker
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // fallsSilent has a node answer nothing after the login.
@@ -78,5 +81,64 @@ func TestWaiterAtAnotherNode(t *testing.T) {
 		}
 	case <-time.After(testbroker.Patience):
 		t.Error("it asks the one node for ever")
+	}
+}
+
+// A node gives no token to a waiter that has just got the lock. It leaves the wait queue
+// with its place, or it would get the hint for the next one. Then it tries another node.
+func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		nodes   []string
+		without bool // of a replica; else it does not see its cluster
+		want    error
+	}{
+		{[]string{"amqp://one/"}, true, fault.ErrUnreachable},
+		{[]string{"amqp://one/", "amqp://two/"}, true, nil},
+		{[]string{"amqp://one/", "amqp://two/"}, false, nil},
+	} {
+		simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+			cfg.URLs = []string{"amqp://two/"}
+			holder := mustAcquire(t, cfg)
+			fenced := cfg
+			fenced.Fence, fenced.URLs = true, c.nodes
+			type outcome struct {
+				lock *Holder
+				err  error
+			}
+			var waiters [2]chan outcome
+			for i, cfg := range []Config{fenced, cfg} {
+				waiters[i] = make(chan outcome, 1)
+				go func() {
+					lock, err := Acquire(t.Context(), cfg)
+					waiters[i] <- outcome{lock, err}
+				}()
+				pass(time.Second)
+			}
+			b.RefuseReaders("one", c.without)
+			if err := holder.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+			next := testbroker.Receive(t, "the lock for the next waiter", waiters[1])
+			if next.err != nil {
+				t.Fatal(next.err)
+			}
+			if err := next.lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+			first := testbroker.Receive(t, "the end of the fenced waiter", waiters[0])
+			if !errors.Is(first.err, c.want) {
+				t.Fatalf("%q: %v, want %v", c.nodes, first.err, c.want)
+			}
+			if c.want != nil {
+				return
+			}
+			if lock := first.lock; lock.Node() != "amqp://two:5672" || lock.Token() == 0 {
+				t.Errorf("held at %s with token %d", lock.Node(), lock.Token())
+			}
+			if err := first.lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

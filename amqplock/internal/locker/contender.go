@@ -19,9 +19,10 @@ type contender struct {
 	log   *recorder
 	waits bool // while others hold the lock
 
-	// tokenless says that this node ends each publish connection that asks for a token. A
-	// node does (541) that does not see its cluster. Another may be well.
+	// tokenless says that this node gives no token. It may have no replica of the stream, or
+	// not see its cluster. Another may be well.
 	tokenless bool
+	unfit     string // the same node, where it would answer so again
 
 	reserved *reservedError // the newest, while there is reason to look out for others
 }

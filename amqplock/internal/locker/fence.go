@@ -2,8 +2,10 @@ package locker
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/history"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -57,6 +59,9 @@ func (c *contender) tryFenced(ctx context.Context, first, yielded bool) (again b
 			return true, err
 		case ctx.Err() == nil: // else abandon does it
 			c.putBack(ctx)
+			if c.tokenless { // else we would get the hint for the next waiter, again and again
+				c.link.Close()
+			}
 		}
 	}
 	return false, err
@@ -84,7 +89,13 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list(), isCut)
 		}
-		if c.tokenless = err != nil && mayReopen(err, o.conn); !c.tokenless {
+		reopen := err != nil && mayReopen(err, o.conn)
+		c.tokenless = reopen ||
+			errors.Is(err, fault.ErrUnreachable) && !isUsual(err) && isCut() == nil
+		if c.tokenless && !reopen && !errors.Is(err, context.DeadlineExceeded) {
+			c.unfit = o.conn.Broker
+		}
+		if !reopen {
 			return err
 		}
 		if time.Since(begun) > reopenTime || wire.Pause(ctx, pause) != nil {

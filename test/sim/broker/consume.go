@@ -87,6 +87,9 @@ func (m *consumer) start(args table) *exception {
 		return refuseAll(codeNotImplemented,
 			"NOT_IMPLEMENTED - automatic acknowledgement not supported by stream %s", about)
 	}
+	if e := m.c.node.readers; e != nil {
+		return e
+	}
 	var ok bool
 	if m.next, ok = q.log.start(offset); ok {
 		return nil

@@ -77,6 +77,18 @@ func (b *Broker) DeleteByName(chance float64, late time.Duration) {
 // deleted answers with 541 to basic.get, and with 4.0 to a message.
 func (b *Broker) QuorumDelay(d time.Duration) { b.loop.do(func() { b.quorumDelay = d }) }
 
+// RefuseReaders has a node serve nobody who reads a stream. Either it has no replica
+// (406), or it does not see its cluster, and ends the connection (541).
+func (b *Broker) RefuseReaders(host string, without bool) {
+	b.loop.do(func() {
+		b.node(host).readers = internal("INTERNAL_ERROR")
+		if without {
+			b.node(host).readers = refuse(codePreconditionFailed, "PRECONDITION_FAILED - stream in "+
+				"vhost '/' does not have a running replica on the local node")
+		}
+	})
+}
+
 // Split cuts hosts off from the others. Each side goes on with what it believes. After
 // notice the others delete the exclusive queues of the hosts, except with 4.3. Requests
 // that need a majority stall at the hosts.

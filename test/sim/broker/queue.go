@@ -46,7 +46,8 @@ type binding struct {
 // node is one of the cluster.
 type node struct {
 	view    *view
-	stalled bool // no majority answers: what needs one waits
+	stalled bool       // no majority answers: what needs one waits
+	readers *exception // what those get who read a stream; nil: the stream
 }
 
 // owner is a client at its node, with its exclusive queues in the order in which it has
