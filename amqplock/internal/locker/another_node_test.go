@@ -84,6 +84,21 @@ func TestWaiterAtAnotherNode(t *testing.T) {
 	}
 }
 
+// A paused run leaves a node that has lost its replica of the history, or never had one.
+func TestRegainAtANodeWithAReplica(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+		cfg.URLs = []string{"amqp://one/", "amqp://two/"}
+		cfg.Regain = time.Minute
+		lock := mustAcquire(t, cfg)
+		b.RefuseReaders("one", true)
+		cutOff(t, lock)
+		if lock = mustRegain(t, lock); lock.Node() != "amqp://two:5672" {
+			t.Errorf("held at %s", lock.Node())
+		}
+	})
+}
+
 // A node gives no token to a waiter that has just got the lock. It leaves the wait queue
 // with its place, or it would get the hint for the next one. Then it tries another node.
 func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/amqprun/amqprun/amqplock/internal/fault"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
@@ -142,8 +144,9 @@ func (r *recorder) regain(ctx context.Context, c *contender) error {
 		if err == nil || errors.As(err, &final) || c.link.Lock.IsClosed() {
 			return err
 		}
-		if publish := c.link.Publish(); time.Since(begun) > reopenTime &&
-			publish != nil && mayReopen(err, publish) {
+		publish := c.link.Publish()
+		if time.Since(begun) > reopenTime && publish != nil && (mayReopen(err, publish) ||
+			wire.Code(err) == amqp.PreconditionFailed) { // it has no replica of the stream
 			return err // as with contender.tokenless, another node may be well
 		}
 		r.cfg.Debugf("%v; asking again", err) // a stream has no leader at once after a restart
