@@ -55,6 +55,10 @@ func (a *attempt) try(ctx context.Context, first bool) (err error) {
 		take = a.takeAll
 	}
 	err = take(ctx)
+	if errors.Is(err, fault.ErrAccess) && a.cfg.Kind == wire.Semaphore && !a.ours &&
+		a.awaitCreation(ctx) {
+		err = take(ctx)
+	}
 	if err != nil && !a.first && ctx.Err() == nil { // else abandon does it
 		a.putBack(ctx)
 	}
@@ -329,6 +333,24 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 		err = findErr
 	}
 	return found, err
+}
+
+// awaitCreation is for one that may not ask the witness about slots without slot 0. They
+// may be no slots of the original's: a creation makes slot 0 last, under the mutex of the
+// name. It reports whether slot 0 is there by now.
+func (a *attempt) awaitCreation(ctx context.Context) bool {
+	mutex := wire.Ref{Kind: wire.Mutex, Name: a.cfg.Name}
+	pace := wire.Pace(20*time.Millisecond, 500*time.Millisecond)
+	for begun := time.Now(); ; {
+		making, _ := isHeld(ctx, a.link, mutex, byPublishing(ctx, a.link, mutex))
+		missing, err := a.link.Missing(ctx, wire.SlotQueue(a.cfg.Name, 0))
+		switch {
+		case err != nil || !missing:
+			return err == nil
+		case !making, time.Since(begun) > adminPatience, wire.Pause(ctx, pace.NextBackOff()) != nil:
+			return false
+		}
+	}
 }
 
 // claimFree claims free slots in random order until want are held, and reports whether

@@ -123,6 +123,40 @@ func TestFirstStartersGetTheirSlots(t *testing.T) {
 	}
 }
 
+// A newcomer may meet a semaphore of which slot 0 is still to be made, as if it were the
+// original's. It has the documented permissions, and so none for the witness.
+func TestNewcomerBesideACreation(t *testing.T) {
+	t.Parallel()
+	for made, want := range map[bool]error{true: nil, false: fault.ErrAccess} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, 1)
+			delete(p.queues, wire.SlotQueue("x", 0))
+			p.answer(func(r *request) bool {
+				refused := r.method == "get" && r.queue == wire.Witness
+				if refused {
+					replies["403"](r)
+				}
+				return refused
+			})
+			p.heldFor("x", time.Second) // by an administrator
+			time.AfterFunc(time.Second/2, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if made {
+					p.queues[wire.SlotQueue("x", 0)] = nil
+				}
+			})
+			lock, err := TryAcquire(t.Context(), cfg)
+			if !errors.Is(err, want) {
+				t.Errorf("slot 0 is made: %t: %v, want %v", made, err, want)
+			}
+			if lock != nil {
+				_ = lock.Release(t.Context())
+			}
+		})
+	}
+}
+
 // One that could not make the semaphore, because somebody else was about to, waits. It
 // gets a hint when there is one.
 func TestWaitersLearnOfACreation(t *testing.T) {
