@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,4 +134,29 @@ func TestAnswersToRelease(t *testing.T) {
 				t.Error("the lock is not free")
 			}
 		})
+}
+
+// The wait queue is on a node that is down, and its name is cut off in the answer. By then
+// the lock is given back: to look for it once more would find it lost.
+func TestReleaseWhileTheWaitQueueIsDown(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg.Name = strings.Repeat("x", 246)
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := false
+		p.answer(func(r *request) bool {
+			down := r.method == "delete" && r.queue == wire.WaitQueue(cfg.Name)
+			if down {
+				asked = true
+				replies["404 down"](r)
+			}
+			return down
+		})
+		if err := lock.Release(t.Context()); err != nil || !asked {
+			t.Errorf("asked: %t; %v", asked, err)
+		}
+	})
 }

@@ -188,8 +188,9 @@ func (h *handover) checkStand(ctx context.Context) {
 // half as long again.
 const aside = 5 * time.Millisecond
 
-// inUse recognises the answer that queue was not deleted. The broker may cut off the
-// name.
+// inUse recognises the answer that queue was not deleted, which may be on a node that is
+// down. The broker may cut off the name. A 404 about an own queue says that it is absent.
 func inUse(err error, queue string) bool {
-	return wire.Code(err) == amqp.PreconditionFailed || wire.Concerns(err, queue)
+	return wire.Code(err) == amqp.PreconditionFailed || wire.Concerns(err, queue) ||
+		wire.Code(err) == amqp.NotFound && !wire.Absent(err)
 }
