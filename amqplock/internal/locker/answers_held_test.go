@@ -160,3 +160,31 @@ func TestReleaseWhileTheWaitQueueIsDown(t *testing.T) {
 		}
 	})
 }
+
+// RabbitMQ 4.2.6 and 4.3.0 let nobody look at a slot with the documented permissions.
+func TestReleaseWithoutALookAtTheSlot(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 1)
+		lock, err := Acquire(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deleted, hints := 0, 0
+		p.answer(func(r *request) bool {
+			switch {
+			case r.method == "look" && r.queue == wire.SlotQueue("x", 1):
+				replies["403"](r)
+				return true
+			case r.method == "delete" && r.queue == wire.HeldQueue("x", 1):
+				deleted++
+			case r.method == "publish" && r.queue == wire.WaitQueue("x"):
+				hints++
+			}
+			return false
+		})
+		if err := lock.Release(t.Context()); err != nil || deleted != 1 || hints != 1 {
+			t.Errorf("deleted %d times, %d hints: %v", deleted, hints, err)
+		}
+	})
+}

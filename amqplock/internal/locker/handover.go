@@ -135,7 +135,7 @@ func (h *handover) handBack(ctx context.Context) error {
 //
 // The slots are looked at before the deletion: once a slot is free a drain may remove it.
 func (h *handover) delete(ctx context.Context, waitQueue string) (waited bool, err error) {
-	for {
+	for mayLook := h.cfg.Kind == wire.Semaphore; ; {
 		var stand, queues []string
 		slots := h.held.list()
 		if h.cfg.Count == All {
@@ -143,7 +143,7 @@ func (h *handover) delete(ctx context.Context, waitQueue string) (waited bool, e
 		}
 		for _, slot := range slots {
 			queues = append(queues, h.cfg.Held(slot))
-			if h.cfg.Kind == wire.Semaphore {
+			if mayLook {
 				stand = append(stand, wire.SlotQueue(h.cfg.Name, slot))
 			}
 		}
@@ -155,6 +155,9 @@ func (h *handover) delete(ctx context.Context, waitQueue string) (waited bool, e
 			return true, nil
 		case wire.Code(err) == 0 || h.link.Lock.IsClosed(): // the work had ended before
 			return false, err
+		case wire.Code(err) == amqp.AccessRefused && mayLook && waitQueue == "":
+			mayLook = false // RabbitMQ 4.2.6 and 4.3.0 want configure for it, which holders do not need
+			continue
 		}
 		if wire.Ownership(err) == wire.Lost { // of which queue, the text of a long name does not say
 			_ = h.check(ctx, 0, h.checks[0])
