@@ -11,8 +11,8 @@ import (
 // sweep kills the tree until nothing is left. ECHILD proves that: we have no children,
 // and orphaned descendants become our children. Against a chain of processes that fork,
 // setsid and exit no reading of /proc is fast enough. But a link whose parent has ended
-// is our child, and so is the next. Without a /proc of ours it cannot find these children,
-// and gives up on them.
+// is our child, and so is the next. Without a /proc of ours it cannot find these
+// children, and gives up on them.
 func (r *sweeper) sweep() {
 	killed := sys.Boottime()
 	r.leader.born() // before the leader is collected

@@ -31,8 +31,8 @@ type childInfo struct {
 }
 
 // waitid never blocks. It returns pid 0 when there is no such child yet, and ECHILD when
-// there never will be. WALL would be for children without SIGCHLD, and we have none. Before
-// 4.7 Linux does not know it here.
+// there never will be. WALL would be for children without SIGCHLD, and we have none.
+// Before 4.7 Linux does not know it here.
 func waitid(kind, id, options int) (pid int, status syscall.WaitStatus, err error) {
 	for {
 		var info childInfo

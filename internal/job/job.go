@@ -79,8 +79,8 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	return status, err
 }
 
-// under runs the command, unless there is nothing to run it under: an elastic set may have
-// lost all its slots already. Then the lock is about to be lost.
+// under runs the command, unless there is nothing to run it under: an elastic set may
+// have lost all its slots already. Then the lock is about to be lost.
 func under(lock context.Context, slots []int, run func() (runner.Status, error)) (
 	runner.Status, error,
 ) {

@@ -9,8 +9,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// history runs `true` with and without a record and a token, which take turns. So does
-// minimal, which shows what a token costs any program.
+// history runs `true` with and without a record and a token, which take turns. minimal
+// shows what a token costs any program.
 func (b *bench) history() (*table, error) {
 	programs := []struct {
 		name string

@@ -18,7 +18,7 @@ func TestKillOfAmqprunStopsTheTreeAndThenClosesTheConnection(t *testing.T) {
 	p.guard()
 	p.send(syscall.SIGKILL)
 	p.await("log", "got")
-	eventually(t, func() bool { return !alive(leader) }, "the leader to die by the parent-death signal")
+	eventually(t, func() bool { return !alive(leader) }, "the leader to die with amqprun")
 	if !alive(daemon) || c.isClosed() {
 		t.Error("no grace")
 	}

@@ -49,7 +49,7 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 			}
 			var asks io.Reader = client
 			if refuse.Swap(false) {
-				asks = stranger{client, broker.User.Username()}
+				asks = misnamed{client, broker.User.Username()}
 			}
 			go func() { _, _ = io.Copy(server, asks); server.Close() }()
 			go func() { _, _ = io.Copy(client, server); client.Close() }()
@@ -61,13 +61,13 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 	s.expect(`mutex "wrapper-watch": free`)
 }
 
-// stranger logs in by another name, which is as long.
-type stranger struct {
+// misnamed logs in by another name, which is as long.
+type misnamed struct {
 	io.Reader
 	user string
 }
 
-func (s stranger) Read(p []byte) (int, error) {
+func (s misnamed) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
 	user := []byte("\x00" + s.user + "\x00")
 	other := []byte("\x00" + strings.Repeat("?", len(s.user)) + "\x00")

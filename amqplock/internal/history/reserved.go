@@ -19,10 +19,10 @@ type Reserved struct {
 // settle is how long the newest records may take to come, once the first of their chunk
 // is there. The broker sends a chunk at once. Without these records a waiter may claim a
 // reserved slot, and has to give it back. In a busy log there are always newer ones, so
-// settling bounds the whole wait.
+// settleAll bounds the whole wait.
 const (
-	settle   = 50 * time.Millisecond
-	settling = 4 * settle
+	settle    = 50 * time.Millisecond
+	settleAll = 4 * settle
 )
 
 // Reserved lists such runs under this lock, as far as Open has found them. It waits for
@@ -33,7 +33,7 @@ func (t *Tail) Reserved(ctx context.Context) (list []Reserved) {
 	case <-ctx.Done():
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settling)
+	ctx, cancel := context.WithTimeout(ctx, settleAll)
 	defer cancel()
 	for err := t.err; err == nil; { // what else is in the last chunk
 		bounded, cancel := context.WithTimeout(ctx, settle)

@@ -136,8 +136,8 @@ func TestAnswersToRelease(t *testing.T) {
 		})
 }
 
-// The wait queue is on a node that is down, and its name is cut off in the answer. By then
-// the lock is given back: to look for it once more would find it lost.
+// The wait queue is on a node that is down, and its name is cut off in the answer. By
+// then the lock is given back: to look for it once more would find it lost.
 func TestReleaseWhileTheWaitQueueIsDown(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, p *peer, cfg Config) {

@@ -96,8 +96,8 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 	return c, nil
 }
 
-// shownAbout says the same in the answers and in the history, which ask beside each other.
-// Nobody sees an answer without an ID.
+// shownAbout says the same in the answers and in the history, which ask beside each
+// other. Nobody sees an answer without an ID.
 func shownAbout(about func() presence.About, runID string) func() presence.About {
 	return sync.OnceValue(func() presence.About {
 		a := about()

@@ -52,7 +52,8 @@ func costOf(t *testing.T, holders int) (each cost) {
 	return each
 }
 
-// Holders do not know of one another, so that a broker carries as many as it has room for.
+// Holders do not know of one another, so that a broker carries as many as it has room
+// for.
 func TestCostOfAHolder(t *testing.T) {
 	t.Parallel()
 	few, many := costOf(t, 10), costOf(t, 200)

@@ -32,8 +32,8 @@ type recorder struct {
 	lost    bool // the end in the log says so
 }
 
-// begin notes what the grant will say of the run. An earlier grant may still be on its way
-// into the log, so its time and slots stay until holds.
+// begin notes what the grant will say of the run. An earlier grant may still be on its
+// way into the log, so its time and slots stay until holds.
 func (r *recorder) begin() {
 	about := presence.About{}
 	if r.cfg.About != nil {

@@ -12,8 +12,8 @@ type log struct {
 // chunkTime is within what time messages share a chunk.
 const chunkTime = 5 * time.Millisecond
 
-// segment is how many offsets a segment has but the first. RabbitMQ counts bytes, and does
-// not come to its end within one schedule.
+// segment is how many offsets a segment has but the first. RabbitMQ counts bytes, and
+// does not come to its end within one schedule.
 const segment = 10
 
 func (l *log) append(m *message) {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refuse makes the kernel answer ENOSYS to these system calls, and EINVAL to waitid(2) with
-// __WALL, in this process and in all its descendants. An older kernel does so, and some
-// sandboxes do.
+// refuse makes the kernel answer ENOSYS to these system calls, and EINVAL to waitid(2)
+// with __WALL, in this process and in all its descendants. An older kernel does so, and
+// some sandboxes do.
 func refuse(calls ...uint32) error {
 	const load, equal, set, give = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS,
 		unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K,
