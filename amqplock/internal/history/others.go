@@ -32,13 +32,17 @@ func (l *Log) Others(ctx context.Context, own Record, upTo int64) ([]Record, err
 		}
 		switch r := e.record; {
 		case r.rivals(&own) && r.Token > 0 && open.isReserved(&own, r.At):
-			hadToWithdraw[r.ID] = *r
+			if !r.Regained { // else it is paused as we are, and finds our grant
+				hadToWithdraw[r.ID] = *r
+			}
+		case r.Type == TypeGrant && !r.rivals(&own): // it has got other slots since
+			delete(hadToWithdraw, r.ID)
 		case r.rivals(&own):
 			others = append(others, *r)
 		case r.Type == TypeEnd && r.Result == ResultWithdrawn:
 			others = slices.DeleteFunc(others, func(o Record) bool { return o.ID == r.ID })
 			delete(hadToWithdraw, r.ID)
-		case r.Type == TypeEnd:
+		case r.Type == TypeEnd && r.Result != ResultSkipped:
 			if grant, ok := hadToWithdraw[r.ID]; ok {
 				others = append(others, grant)
 			}

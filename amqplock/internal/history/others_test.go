@@ -71,34 +71,48 @@ func TestOthersAreThoseOfOurSlotSinceOurGrant(t *testing.T) {
 // that.
 func TestOthersThatHadToWithdrawAreNone(t *testing.T) {
 	t.Parallel()
+	granted := Record{Type: TypeGrant, ID: "second", Slots: []int{1}, Token: 1}
+	ended := Record{Type: TypeEnd, ID: "second", Result: "ended"}
+	elsewhere, regained, skipped := granted, granted, ended
+	elsewhere.Slots, regained.Regained, skipped.Result = []int{2}, true, ResultSkipped
+	unfenced := granted
+	unfenced.Token = 0
 	for name, test := range map[string]struct {
 		regain time.Duration
-		token  bool
-		ran    bool
+		second []Record // its records
 		want   bool
 	}{
-		"reserved":          {time.Hour, true, false, false},
-		"over":              {time.Millisecond, true, false, true},
-		"without a fence":   {time.Hour, false, false, true},
-		"not to be resumed": {0, true, false, true},
-		"it ran":            {time.Hour, true, true, true},
+		"reserved":          {time.Hour, []Record{granted}, false},
+		"over":              {time.Millisecond, []Record{granted}, true},
+		"without a fence":   {time.Hour, []Record{unfenced}, true},
+		"not to be resumed": {0, []Record{granted}, true},
+
+		"it ran":           {time.Hour, []Record{granted, ended}, true},
+		"it ran elsewhere": {time.Hour, []Record{granted, elsewhere, ended}, false},
+		"it was paused":    {time.Hour, []Record{regained, ended}, false},
+		"it did not run":   {time.Hour, []Record{granted, skipped}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := testLog(t)
-			own, _ := grantFor(t, l, Record{ID: "own", Regain: test.regain.Seconds()})
-			grantFor(t, l, Record{ID: "first"}) // which notes that own is gone
+			l.kind = wire.Semaphore
+			own, _ := grantFor(t, l, Record{
+				ID: "own", Slots: []int{1}, Regain: test.regain.Seconds(),
+			})
+			grantFor(t, l, Record{ID: "first", Slots: []int{1}}) // which notes that own is gone
 			mustAppend(t, l, Record{Type: TypeEnd, Kind: l.kind, ID: "first", Result: ResultWithdrawn})
 			<-time.After(1100 * time.Millisecond) // the broker's time is known to the second
-			if test.token {
-				grantFor(t, l, Record{ID: "second"})
-			} else {
-				mustAppend(t, l, Record{Type: TypeGrant, Kind: l.kind, ID: "second", At: time.Now()})
+			for _, r := range test.second {
+				r.Kind, r.At = l.kind, time.Now()
+				if r.Token > 0 {
+					grantFor(t, l, r)
+				} else {
+					mustAppend(t, l, r)
+				}
 			}
-			if test.ran {
-				mustAppend(t, l, Record{Type: TypeEnd, Kind: l.kind, ID: "second", Result: "ended"})
-			}
-			again, _ := grantFor(t, l, Record{ID: "own", Regain: test.regain.Seconds(), Regained: true})
+			again, _ := grantFor(t, l, Record{
+				ID: "own", Slots: []int{1}, Regain: test.regain.Seconds(), Regained: true,
+			})
 			others, err := l.Others(deadline(t), own, again.Read.Offset)
 			if err != nil || (len(others) > 0) != test.want {
 				t.Errorf("others: %+v, %v", others, err)
