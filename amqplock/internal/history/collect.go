@@ -115,13 +115,24 @@ func (s *stream) lastChunk(ctx context.Context) ([]entry, error) {
 	}
 }
 
+// electionTime is how long each bears a node without a replica, once it had one. RabbitMQ
+// tries again after 5 or 10 s if the election of a leader has failed.
+const electionTime = 30 * time.Second
+
 // each calls f with each record from an offset on, until ctx or the channel ends. After a
 // silence it begins to read anew, see Follower.Renew.
 func (s *stream) each(ctx context.Context, begin int64, f func(entry)) (err error) {
-	for err == nil {
-		begin, err = s.eachUntilSilence(ctx, begin, f)
+	var read time.Time
+	for {
+		if begin, err = s.eachUntilSilence(ctx, begin, f); err == nil {
+			read = time.Now()
+			continue
+		}
+		mayCome := isWithoutReplica(err) && time.Since(read) < electionTime
+		if !mayCome || wire.Pause(ctx, lastPause) != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // eachUntilSilence also returns the offset behind what it has read.

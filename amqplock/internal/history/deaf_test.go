@@ -17,8 +17,9 @@ import (
 // deafConn loses all messages for consumers, until there is a new consumer.
 type deafConn struct {
 	net.Conn
-	deaf *atomic.Bool
-	read []byte // of a frame
+	deaf   *atomic.Bool
+	misses bool   // the rest of a message
+	read   []byte // of a frame
 }
 
 func (c *deafConn) Read(p []byte) (int, error) {
@@ -33,10 +34,10 @@ func (c *deafConn) Read(p []byte) (int, error) {
 		}
 		const method, header, body = 1, 2, 3
 		isDelivery := bytes.HasPrefix(rest, []byte{0, 60, 0, 60}) // basic.deliver
-		switch {
-		case c.deaf.Load() && (frame[0] == header || frame[0] == body):
-		case c.deaf.Load() && frame[0] == method && isDelivery:
-		default:
+		if frame[0] == method {
+			c.misses = isDelivery && c.deaf.Load()
+		}
+		if !c.misses || frame[0] != method && frame[0] != header && frame[0] != body {
 			c.read = append(frame, rest...)
 		}
 	}

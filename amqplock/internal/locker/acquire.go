@@ -34,7 +34,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		OnWaiting: cfg.OnWaiting, Retry: cfg.retry,
 	}
 	pace := wire.Pace(100*time.Millisecond, waitq.LastRetry)
-	s := &search{cfg: cfg, broker: cfg.Broker.String(), unfit: map[string]bool{}}
+	s := &search{cfg: cfg, broker: cfg.Broker.String(), unfit: map[string]refusals{}}
 	half := time.Now().Add(cfg.ConnectTimeout) // until when a witness may be half made
 	for first := true; ; first = false {
 		c, err := connect(ctx, cfg, wait, first, pace)
@@ -93,8 +93,20 @@ type search struct {
 	why    error  // the newest reason why we do not have the lock; nil before
 	away   bool   // the broker, and a warning has said so
 
-	unfit map[string]bool // the nodes that give no token
+	unfit map[string]refusals // the nodes that give no token
 }
+
+// refusals are those of a node that gives no token. A node without a replica of the
+// stream refuses for ever. One whose replica is just starting answers the same, and so
+// does one that awaits a new leader of the stream.
+type refusals struct{ first, last time.Time }
+
+// A node is unfit that has refused for unfitTime. Two refusals that are farther apart
+// than unfitBreak are not of one time.
+const (
+	unfitTime  = 30 * time.Second
+	unfitBreak = 30 * time.Second
+)
 
 // tried notes the end of the first try over a connection. Only an answer shows that the
 // broker is back: one that stops may take connections and end them.
@@ -115,11 +127,18 @@ func (s *search) lost(err error) {
 	}
 }
 
-// leaves notes that a node gives no token, and reports whether another may give one.
-func (s *search) leaves(unfit string) (another bool) {
-	s.unfit[unfit] = true
-	fits := func(node string) bool { return !s.unfit[node] }
-	return slices.ContainsFunc(s.cfg.Names(), fits)
+// leaves notes that a node gives no token, and reports whether any may still give one.
+func (s *search) leaves(node string) (again bool) {
+	now, r := time.Now(), s.unfit[node]
+	if now.Sub(r.last) > unfitBreak {
+		r.first = now
+	}
+	r.last = now
+	s.unfit[node] = r
+	return slices.ContainsFunc(s.cfg.Names(), func(node string) bool {
+		r := s.unfit[node]
+		return r.last.Sub(r.first) < unfitTime
+	})
 }
 
 // failed is the error when the caller's patience, ctx, has ended, or there was none. why

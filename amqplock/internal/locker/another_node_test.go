@@ -99,6 +99,67 @@ func TestRegainAtANodeWithAReplica(t *testing.T) {
 	})
 }
 
+// With one node it keeps the lock, which others could take, until that has a replica.
+func TestRegainKeepsTheLockAtItsOnlyNode(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+		regained := cfg
+		regained.Regain = time.Minute
+		lock := mustAcquire(t, regained)
+		b.RefuseReaders("localhost", true)
+		defer time.AfterFunc(20*time.Second, func() { b.ServeReaders("localhost") }).Stop()
+		cutOff(t, lock)
+		ctx, cancel := context.WithCancel(t.Context())
+		waiter := make(chan error, 1)
+		time.AfterFunc(time.Second, func() {
+			_, err := Acquire(ctx, cfg)
+			waiter <- err
+		})
+		lock = mustRegain(t, lock)
+		cancel()
+		if err := <-waiter; !errors.Is(err, context.Canceled) {
+			t.Errorf("a waiter got it: %v", err)
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A follower of the history lives through the election of a leader.
+func TestFollowOutlivesAnElection(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+		cfg.History = true
+		run := func() {
+			if err := mustAcquire(t, cfg).Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		run()
+		resolved, err := cfg.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		shown, done := make(chan Run, 10), make(chan error, 1)
+		go func() {
+			done <- Follow(ctx, resolved.Broker, cfg.Ref, 1, func(run Run) { shown <- run })
+		}()
+		testbroker.Receive(t, "the first run", shown)
+		pass(time.Second) // then it waits for the next
+		b.RefuseReaders("localhost", true)
+		pass(25 * time.Second) // it begins to read anew meanwhile
+		b.ServeReaders("localhost")
+		run()
+		testbroker.Receive(t, "the next run", shown)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A node gives no token to a waiter that has just got the lock. It leaves the wait queue
 // with its place, or it would get the hint for the next one. Then it tries another node.
 func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
@@ -106,11 +167,14 @@ func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
 	for _, c := range []struct {
 		nodes   []string
 		without bool // of a replica; else it does not see its cluster
+		lasts   time.Duration
 		want    error
+		node    string
 	}{
-		{[]string{"amqp://one/"}, true, fault.ErrUnreachable},
-		{[]string{"amqp://one/", "amqp://two/"}, true, nil},
-		{[]string{"amqp://one/", "amqp://two/"}, false, nil},
+		{[]string{"amqp://one/"}, true, time.Hour, fault.ErrUnreachable, ""},
+		{[]string{"amqp://one/"}, true, 20 * time.Second, nil, "amqp://one:5672"},
+		{[]string{"amqp://one/", "amqp://two/"}, true, time.Hour, nil, "amqp://two:5672"},
+		{[]string{"amqp://one/", "amqp://two/"}, false, time.Hour, nil, "amqp://two:5672"},
 	} {
 		simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
 			cfg.URLs = []string{"amqp://two/"}
@@ -131,6 +195,7 @@ func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
 				pass(time.Second)
 			}
 			b.RefuseReaders("one", c.without)
+			defer time.AfterFunc(c.lasts, func() { b.ServeReaders("one") }).Stop()
 			if err := holder.Release(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -148,7 +213,7 @@ func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
 			if c.want != nil {
 				return
 			}
-			if lock := first.lock; lock.Node() != "amqp://two:5672" || lock.Token() == 0 {
+			if lock := first.lock; lock.Node() != c.node || lock.Token() == 0 {
 				t.Errorf("held at %s with token %d", lock.Node(), lock.Token())
 			}
 			if err := first.lock.Release(t.Context()); err != nil {

@@ -145,8 +145,9 @@ func (r *recorder) regain(ctx context.Context, c *contender) error {
 			return err
 		}
 		publish := c.link.Publish()
-		if time.Since(begun) > reopenTime && publish != nil && (mayReopen(err, publish) ||
-			wire.Code(err) == amqp.PreconditionFailed) { // it has no replica of the stream
+		mayBeElsewhere := wire.Code(err) == amqp.PreconditionFailed && len(c.cfg.Names()) > 1
+		if time.Since(begun) > reopenTime && publish != nil &&
+			(mayReopen(err, publish) || mayBeElsewhere) {
 			return err // as with contender.tokenless, another node may be well
 		}
 		r.cfg.Debugf("%v; asking again", err) // a stream has no leader at once after a restart

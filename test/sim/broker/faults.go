@@ -89,6 +89,11 @@ func (b *Broker) RefuseReaders(host string, without bool) {
 	})
 }
 
+// ServeReaders ends RefuseReaders.
+func (b *Broker) ServeReaders(host string) {
+	b.loop.do(func() { b.node(host).readers = nil })
+}
+
 // Split cuts hosts off from the others. Each side goes on with what it believes. After
 // notice the others delete the exclusive queues of the hosts, except with 4.3. Requests
 // that need a majority stall at the hosts.
