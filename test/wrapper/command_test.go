@@ -248,7 +248,7 @@ func TestForeignProc(t *testing.T) {
 	// Nobody can find the child that has left the group.
 	for name, command := range map[string]string{
 		"kills": "sleep 300 & exit 6",
-		"gives up": `setsid sh -c 'echo ready >>log; exec sleep 3' & ` +
+		"gives up": `setsid sh -c 'echo ready >>log; exec sleep 300' & ` +
 			`while ! [ -s log ]; do sleep 0.01; done; exit 6`,
 	} {
 		t.Run(name, func(t *testing.T) {

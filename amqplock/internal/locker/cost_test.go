@@ -3,6 +3,7 @@ package locker
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +19,9 @@ type cost struct{ connections, queues, requests int }
 
 func costOf(t *testing.T, holders int) (each cost) {
 	t.Helper()
-	requests := 0
+	var requests atomic.Int64
 	options := broker.Options{Cost: func(*rand.Rand, string, string) time.Duration {
-		requests++
+		requests.Add(1)
 		return 0
 	}}
 	simulatedBy(t, options, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
@@ -40,9 +41,10 @@ func costOf(t *testing.T, holders int) (each cost) {
 		}
 		pass(10 * time.Second)
 		queues, connections := b.Contents()
-		before := requests
+		before := requests.Load()
 		pass(time.Minute)
-		each = cost{connections / holders, len(queues) / holders, (requests - before) / holders}
+		asked := int(requests.Load() - before)
+		each = cost{connections / holders, len(queues) / holders, asked / holders}
 		for _, lock := range locks {
 			if err := lock.Release(t.Context()); err != nil {
 				t.Error(err)

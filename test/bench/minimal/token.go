@@ -19,8 +19,8 @@ type tokens struct {
 	now      time.Time // the broker's
 }
 
-// openTokens makes the stream if need be, and stands at its end. It learns the time of the
-// broker beside that.
+// openTokens makes the stream if need be, and stands at its end. It learns the time of
+// the broker beside that.
 func openTokens(lock string) (*tokens, error) {
 	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
 	if err != nil {
