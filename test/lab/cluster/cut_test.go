@@ -15,6 +15,11 @@ import (
 // after a grant, so that a check which fails without a reason shows.
 const rivalRuns = 4 * time.Second
 
+// rivalWaits is for how long a rival waits for the lock. A broker of 4.0.5 with autoheal
+// took 70 s until it gave up the queues of a node that was cut off. A fenced rival needs
+// another 14 s for its token then, and a lease.
+const rivalWaits = 170 * time.Second
+
 // duel is a holder at the first node, whose command ignores SIGTERM, and a rival that
 // waits at the second.
 type duel struct {
@@ -35,7 +40,8 @@ func newDuelFor(t *testing.T, k kind, rival time.Duration) *duel {
 	if k.fenced { // a token takes 14 s while a node is cut off: Erlang tries it for 7 s, twice
 		timeout = "30"
 	}
-	d.rival = d.Start("rival", url(2), "--wait", "170", "--connect-timeout", timeout, "--", "-for",
+	wait := strconv.FormatFloat(rivalWaits.Seconds(), 'f', -1, 64)
+	d.rival = d.Start("rival", url(2), "--wait", wait, "--connect-timeout", timeout, "--", "-for",
 		rival.String())
 	d.rival.AwaitMessage("waiting for")
 	return d
@@ -57,11 +63,17 @@ func (d *duel) figures(fault time.Duration) {
 	}
 }
 
+// awaitRival awaits the end of the rival, which has got the lock.
+func (d *duel) awaitRival() {
+	d.t.Helper()
+	d.rival.AwaitExitFor(rivalWaits+rig.Patience, 0)
+}
+
 // endInLease awaits the rival's end. The holder's command must have been dead a lease
 // after its node was gone.
 func (d *duel) endInLease(fault time.Duration) {
 	d.t.Helper()
-	d.rival.AwaitExit(0)
+	d.awaitRival()
 	d.figures(fault)
 	if last := d.Run(rig.Holder).Last - fault; last > rig.Lease {
 		d.t.Errorf("the command was alive %s after its node was gone", last)
@@ -128,7 +140,7 @@ func cutOff(t *testing.T, all map[string]kind, length time.Duration) {
 		fault := rig.Now()
 		d.holder.AwaitExit(76)
 		if !kept() {
-			d.rival.AwaitExit(0)
+			d.awaitRival()
 		}
 		rig.Pass(length - (rig.Now() - fault))
 		if kept() && d.History().Find("rival") != nil {

@@ -63,11 +63,17 @@ func (l *Lock) Grants(freed map[string]time.Duration) (grants []oracle.Grant) {
 // AwaitExit waits for amqprun's end and checks its exit status.
 func (c *Contender) AwaitExit(status int) {
 	c.lock.t.Helper()
+	c.AwaitExitFor(Patience, status)
+}
+
+// AwaitExitFor is AwaitExit with another patience.
+func (c *Contender) AwaitExitFor(patience time.Duration, status int) {
+	c.lock.t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(Patience):
+	case <-time.After(patience):
 		c.lock.Verdict(0) // perhaps the oracle knows why
-		c.lock.t.Fatalf("%s did not end in %s", c.ID, Patience)
+		c.lock.t.Fatalf("%s did not end in %s", c.ID, patience)
 	}
 	if got := c.cmd.ProcessState.ExitCode(); got != status {
 		c.lock.t.Errorf("%s exited with %d, want %d", c.ID, got, status)
