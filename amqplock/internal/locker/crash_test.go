@@ -24,8 +24,9 @@ func isArmed(holder *Holder) bool {
 func crash(holder *Holder) { _ = wireOf(holder).Conn.Close() }
 
 // Hints of crashes at the same time are merged into one, and with those of releases.
-// Every slot that came free is taken all the same, with the slow retry switched off.
-// The waiters keep their slots, so that no later release helps.
+// Every slot that came free is taken all the same, with the slow retry and the looks from
+// behind the first switched off. The waiters keep their slots, so that no later release
+// helps.
 func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -34,7 +35,7 @@ func TestSlotsOfACommonCrashAreAllTaken(t *testing.T) {
 	}{{"three crash", 3, 0, 50}, {"three crash, three release", 3, 3, 12}} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(t, wire.Semaphore)
-			cfg.Slots, cfg.retry, cfg.Log = c.crashing+c.leaving, time.Hour, nil
+			cfg.Slots, cfg.retry, cfg.look, cfg.Log = c.crashing+c.leaving, time.Hour, time.Hour, nil
 			holderCfg := cfg
 			holderCfg.Dial = dialWire
 			var holders []*Holder

@@ -19,13 +19,13 @@ import (
 )
 
 // Hints alone serve all waiters, also where several slots come free at once and a hint
-// is merged with another. The slow retry is switched off, so a single lost hint would
-// stall the wait queue.
+// is merged with another. The slow retry and the looks from behind the first are switched
+// off, so a single lost hint would stall the wait queue.
 func TestHintsAloneServeEveryone(t *testing.T) {
 	t.Parallel()
 	for _, slots := range []int{1, 3} {
 		cfg := testConfig(t, wire.Semaphore)
-		cfg.Slots, cfg.retry, cfg.Log = slots, time.Hour, nil
+		cfg.Slots, cfg.retry, cfg.look, cfg.Log = slots, time.Hour, time.Hour, nil
 		var holders, most atomic.Int32
 		var party errgroup.Group
 		for range 12 {
@@ -97,7 +97,7 @@ func TestHandOverTakesFourRoundTrips(t *testing.T) {
 func TestHolderStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, wire.Semaphore)
-	cfg.Slots, cfg.retry = 2, time.Hour
+	cfg.Slots, cfg.retry, cfg.look = 2, time.Hour, time.Hour // hints alone
 	first, second := mustAcquire(t, cfg), mustAcquire(t, cfg)
 	granted := make(chan error, 2)
 	for range 2 {
