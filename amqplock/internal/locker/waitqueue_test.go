@@ -174,7 +174,7 @@ func TestNobodyOvertakesInTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	ahead, leave := joinQueue(t, cfg.Name)
-	cfg.retry = time.Millisecond
+	cfg.retry, cfg.look = time.Millisecond, time.Hour // a look may take what the first leaves alone
 	waiting, stop := context.WithCancel(t.Context())
 	defer stop()
 	got := make(chan *Holder, 1)
