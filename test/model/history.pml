@@ -245,11 +245,12 @@ proctype Client(byte c) {
 #endif
 	atomic {
 		say(c, "STARTS ITS COMMAND"); rivals = 0; signs = 0;
-		/* THE PROPERTIES: tokens grow, and one command of a slot is alive. */
+		/* THE PROPERTIES: one command of a slot is alive, and tokens grow. Where two are
+		 * alive either may start first, so that comes first. */
+		assert(alive[slot] == 0);
 		assert(token > before && token > greatest_of[slot] && !(used & (1 << token)));
 		used = used | (1 << token);
 		greatest = larger(greatest, token); greatest_of[slot] = token;
-		assert(alive[slot] == 0);
 		alive[slot]++
 	};
 	do
