@@ -53,7 +53,7 @@ test-docs: build ## run what README.md and docs show to type
 test-wrapper: ## run the process wrapper's tests 20 times beside busy loops
 	@scripts/test wrapper
 
-test-brokers: build test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB each
+test-brokers: test-tools ## run every test with RabbitMQ 3.10, 4.0 and 4.3; these four need root and 400 MB each
 	@scripts/lab brokers
 	@scripts/lab conversations
 
