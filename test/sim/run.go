@@ -92,7 +92,7 @@ func (o options) run(ctx context.Context) error {
 // arguments are those of one process.
 func (o options) arguments(process int) []string {
 	tests := "^TestSchedules$"
-	if process == 0 && o.seeds == 0 {
+	if process == 0 && o.seeds != 1 {
 		tests = "^Test(Replay|Schedules)$"
 	}
 	args := []string{"-test.run=" + tests, "-test.v", "-test.timeout=0"}

@@ -7,6 +7,17 @@ import (
 	"testing"
 )
 
+// A run of many seeds checks too that seeds replay. That of one shows what happens in it.
+func TestManySeedsReplay(t *testing.T) {
+	t.Parallel()
+	for seeds, want := range map[int]bool{0: true, 1: false, 2: true} {
+		tests := options{seeds: seeds}.arguments(0)[0]
+		if got := strings.Contains(tests, "Replay"); got != want {
+			t.Errorf("%d seeds run %s", seeds, tests)
+		}
+	}
+}
+
 // The sources still have the pieces that the patches replace.
 func TestPatchesApply(t *testing.T) {
 	t.Parallel()
