@@ -123,6 +123,7 @@ line_for() { # USER
   kind=--mutex lacks=all
   sane_run -77 amqprun doctor $kind nightly.x --url "$(url_of doctor-$lacks)"
   enough=$(line_for $lacks)
+  [ -n "$enough" ]
   expect name 77 failure 'configure nightly\.x'
   expect witness 77 failure 'configure amqprun-witness'
   expect check 77 failure 'read amqprun-witness'
@@ -144,6 +145,7 @@ line_for() { # USER
   kind=--semaphore lacks=slots
   sane_run -77 amqprun doctor $kind nightly.x --url "$(url_of doctor-$lacks)"
   enough=$(line_for $lacks)
+  [ -n "$enough" ]
   expect slot 77 failure 'configure nightly\.x-B-1'
   expect read-slot 77 failure 'read nightly\.x-A-1'
   expect publish 77 failure 'write amq\.default'
