@@ -50,7 +50,7 @@ func TestSignalsThatAreAmqprunsOwnAreNotForwarded(t *testing.T) {
 	p.await("log", "ready")
 	want := "ready\n"
 	for _, s := range []syscall.Signal{syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE,
-		syscall.SIGTTOU, syscall.SIGTTIN} {
+		syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGTTOU, syscall.SIGTTIN} {
 		p.send(s)
 		next := syscall.SIGUSR1
 		// which stop the wrapper like any other process, where a shell could resume it
