@@ -4,16 +4,16 @@
  *
  * All of it is in the code, as --fence. There a newcomer also looks at a beacon before it
  * takes a rival for dead; the model takes a live rival to give its sign in time.
- * docs/internals/model.md says how to run this file and what is left out, test/model/check
- * what each switch does.
+ * The headings in quotes are those of docs/explanation/history.md. docs/internals/model.md
+ * says how to run this file and what is left out, test/model/check what each switch does.
  *
- * The rules, in short. A lock with --fence has a stream, NAME-L. After the grant a client
- * appends a record with a token: the larger of the greatest token in the log plus one,
- * and its clock. It reads the log up to its own record, and appends again if a record
- * came between with a token as large. Then its command starts. Holders follow the log.
- * One that reads a newer grant of its slot gives a sign of life, stops its command and
- * appends its end. A newcomer that finds a grant of its slot without an end waits for a
- * sign of life, and, if there is one, for the end.
+ * The rules, in short. "How it works": a lock with --fence has a stream, NAME-L. After
+ * the grant a client appends a record with a token: the larger of the greatest token in
+ * the log plus one, and its clock. It reads the log up to its own record, and appends
+ * again if a record came between with a token as large. Then its command starts.
+ * "Granted twice": holders follow the log. One that reads a newer grant of its slot gives
+ * a sign of life, stops its command and appends its end. A newcomer that finds a grant of
+ * its slot without an end waits for a sign of life, and, if there is one, for the end.
  */
 
 #ifndef CLIENTS
@@ -245,8 +245,9 @@ proctype Client(byte c) {
 #endif
 	atomic {
 		say(c, "STARTS ITS COMMAND"); rivals = 0; signs = 0;
-		/* THE PROPERTIES: one command of a slot is alive, and tokens grow. Where two are
-		 * alive either may start first, so that comes first. */
+		/* THE PROPERTIES, "Granted twice" and "Fencing tokens": one command of a slot is
+		 * alive, and tokens grow. Where two are alive either may start first, so that
+		 * comes first. */
 		assert(alive[slot] == 0);
 		assert(token > before && token > greatest_of[slot] && !(used & (1 << token)));
 		used = used | (1 << token);

@@ -190,7 +190,7 @@ inline claim_slots(c) {
 		if
 		:: owner[s] == NOBODY ->
 			/* THE PROPERTY: of those who stand in the queue only the first takes
-			 * anything. */
+			 * anything, as nobody looks from behind here. */
 			assert(!placed[c] || consumer[0] == c + 1);
 			owner[s] = c + 1; got++; say(c, "is granted a slot")
 		:: else
@@ -353,7 +353,8 @@ tries_with_hint:
 
 passes:
 	/* On success at a semaphore the hint stays in the queue for the next waiter; at a
-	 * mutex it is acknowledged, and the next one gets a hint that it is the first. */
+	 * mutex it is acknowledged. The message that the next one is the first is of the
+	 * model alone. */
 	waits[c] = false; kind = NONE;
 #if defined(MUTEX) || defined(RELEASERS_ONLY)
 	hand[c] = NONE;
