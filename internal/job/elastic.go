@@ -1,12 +1,11 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
-
-	"github.com/google/renameio/v2"
 )
 
 // slotsFile shows the command which slots an elastic set holds: in a file that is
@@ -52,11 +51,26 @@ func (f *slotsFile) variables(slots []int) []string {
 // write replaces the file. The caller has locked writing.
 func (f *slotsFile) write(slots []int) {
 	f.listed = true
-	text := words(slots) + "\n"
-	if err := renameio.WriteFile(f.path(), []byte(text), 0o600,
-		renameio.WithTempDir(f.dir)); err != nil {
+	if err := f.replace(words(slots) + "\n"); err != nil {
 		f.warnf("the list of slots cannot be written for the command: %v", err)
 	}
+}
+
+// replace does not sync: a check of the lock waits for it, and nobody needs the file
+// after a crash.
+func (f *slotsFile) replace(text string) error {
+	file, err := os.CreateTemp(f.dir, "slots-")
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), f.path())
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
 }
 
 // change is for amqplock.WithElastic.
