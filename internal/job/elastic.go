@@ -59,6 +59,7 @@ func (f *slotsFile) write(slots []int) {
 // replace does not sync: a check of the lock waits for it, and nobody needs the file
 // after a crash.
 func (f *slotsFile) replace(text string) error {
+	_ = os.Mkdir(f.dir, 0o700) // something that cleans up /tmp may have removed it
 	file, err := os.CreateTemp(f.dir, "slots-")
 	if err != nil {
 		return err

@@ -38,3 +38,21 @@ func TestFirstList(t *testing.T) {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 }
+
+// TestCleanedDirectory: something that cleans up /tmp may remove it.
+func TestCleanedDirectory(t *testing.T) {
+	t.Parallel()
+	f, err := newSlotsFile(true, t.Errorf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	f.variables([]int{1})
+	if err := os.RemoveAll(f.dir); err != nil {
+		t.Fatal(err)
+	}
+	f.change([]int{2})
+	if text, err := os.ReadFile(f.path()); string(text) != "2\n" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
