@@ -7,6 +7,7 @@ import (
 
 	"github.com/amqprun/amqprun/internal/console"
 	"github.com/amqprun/amqprun/internal/exit"
+	"github.com/amqprun/amqprun/runner"
 )
 
 // TestTimesThatDoNotFit: the hint names options and values, and they do fit.
@@ -32,7 +33,14 @@ func TestTimesThatDoNotFit(t *testing.T) {
 		"--kill-after 1000000":                  "--kill-after 11s",
 		"--kill-after 9223372036":               "--kill-after 11s",
 		"--check-interval 9223372036":           "a shorter --check-interval",
+
+		"--on-loss pause --heartbeat 2 --check-interval 2 --kill-after 0.5": "--check-interval 1.8s, " +
+			"or --heartbeat 3s",
+		"--on-loss pause --kill-after 20 --check-interval 13.5": "--heartbeat 24s",
 	} {
+		if strings.Contains(args, "pause") && !runner.CanPause {
+			continue
+		}
 		err := check(args)
 		got := strings.TrimPrefix(exit.Hint(err), "what fits: ")
 		if exit.Status(err) != exit.Usage || got != want {

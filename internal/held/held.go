@@ -28,6 +28,9 @@ type Lease interface {
 	Socket() syscall.Conn
 }
 
+// PauseTime is how long before the end of the lease a command is paused, at least.
+const PauseTime = time.Second
+
 type key struct{}
 
 // With returns a context of a lock with that lease.

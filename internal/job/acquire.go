@@ -9,6 +9,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock"
 	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/internal/held"
 	"github.com/amqprun/amqprun/runner"
 )
 
@@ -50,13 +51,10 @@ func options(s Spec) []amqplock.Option {
 	return options
 }
 
-// pauseTime is how long before the end of the lease a command is paused, at least.
-const pauseTime = time.Second
-
 // stopTime is how long before the end of the lease the end of the command begins.
 func stopTime(s Spec) time.Duration {
 	if s.OnLoss == Pause {
-		return max(s.StopTime, pauseTime)
+		return max(s.StopTime, held.PauseTime)
 	}
 	return s.StopTime
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/waitq"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/internal/held"
 )
 
 // All is a Config.Count: all slots that there are at the grant.
@@ -170,8 +171,12 @@ func (c Config) timingError(kind error, heartbeat time.Duration, whose string) e
 		"command are longer than the %s that %s leaves for both",
 		c.CheckInterval, c.StopTime, room, whose)}
 	var ways []string
-	if room > c.CheckInterval {
-		ways = append(ways, fmt.Sprintf("--kill-after %s", room-c.CheckInterval))
+	stop, check := room-c.CheckInterval, room-c.StopTime
+	switch {
+	case stop > 0 && (c.Regain == 0 || stop >= held.PauseTime):
+		ways = append(ways, fmt.Sprintf("--kill-after %s", stop))
+	case c.Regain > 0 && check >= minCheckInterval:
+		ways = append(ways, fmt.Sprintf("--check-interval %s", check))
 	}
 	longer := lease.HeartbeatFor(c.CheckInterval, c.StopTime)
 	switch {
