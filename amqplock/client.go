@@ -6,6 +6,7 @@ import (
 
 	"github.com/amqprun/amqprun/amqplock/internal/locker"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/internal/held"
 )
 
 // Client takes locks on one broker. It has no connection of its own: each lock has two,
@@ -61,6 +62,7 @@ func (c *Client) acquire(
 	take func(context.Context, locker.Config) (*locker.Holder, error),
 ) (*Lock, error) {
 	r := c.request(lock, opts)
+	r.Prefer = held.Preferred(ctx)
 	holder, err := take(ctx, r.Config)
 	if err != nil {
 		return nil, exported(ctx, err)

@@ -1,5 +1,5 @@
 // Package held has what amqprun's own wrapper needs of a lock beyond amqplock's public
-// API: instants on the clock of sys.Boottime, and the socket.
+// API. That is instants on the clock of sys.Boottime, the socket, and a choice of slots.
 package held
 
 import (
@@ -41,4 +41,18 @@ func With(ctx context.Context, l Lease) context.Context { return context.WithVal
 func Of(ctx context.Context) Lease {
 	l, _ := ctx.Value(key{}).(Lease)
 	return l
+}
+
+type preferred struct{}
+
+// Prefer returns a context with which Client.Acquire takes these slots, where they are
+// free.
+func Prefer(ctx context.Context, slots []int) context.Context {
+	return context.WithValue(ctx, preferred{}, slots)
+}
+
+// Preferred are the slots of Prefer, nil without it.
+func Preferred(ctx context.Context) []int {
+	slots, _ := ctx.Value(preferred{}).([]int)
+	return slots
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 // holding is the lock that a run holds, or has lost. With Pause and Keep another Lock may
 // take the place of the first. Its methods may be called at the same time.
 type holding struct {
-	spec Spec
-	c    *console.Console
+	spec  Spec
+	c     *console.Console
+	slots []int // with which the command is started
 
 	mu     sync.Mutex
 	lock   *amqplock.Lock
@@ -130,7 +132,8 @@ func (h *holding) keep() (ctx context.Context, unbind func()) {
 // takeAgainRetry is the pause after a wait for the lock that has failed.
 const takeAgainRetry = 5 * time.Second
 
-// takeAgain takes the lock like everybody, and returns false when ctx has ended.
+// takeAgain takes the lock like everybody, with the command's slots where they are free.
+// It returns false when ctx has ended.
 func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 	begun := time.Now()
 	defer func() {
@@ -141,11 +144,15 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 	h.c.Warnf("%v; the command goes on without the lock", context.Cause(lost.Context()))
 	_ = release(lost)
 	for {
-		lock, err := h.spec.client.Acquire(ctx, h.spec.Lock, options(h.spec)...)
+		lock, err := h.spec.client.Acquire(held.Prefer(ctx, h.slots), h.spec.Lock, options(h.spec)...)
 		if err == nil {
 			h.replace(lock)
-			h.c.Warnf("holds %s again, after %s without it", lock,
-				time.Since(begun).Round(100*time.Millisecond))
+			other := ""
+			if !slices.Equal(numbered(lock.Slots()), h.slots) {
+				other = "; the command still has AMQPRUN_SLOTS=" + words(h.slots)
+			}
+			h.c.Warnf("holds %s again, after %s without it%s", lock,
+				time.Since(begun).Round(100*time.Millisecond), other)
 			return true
 		}
 		if ctx.Err() != nil {

@@ -55,8 +55,8 @@ func run(s Spec, c *console.Console, r *report.Report) (runner.Status, error) {
 	if err != nil {
 		return runner.Status{}, err
 	}
-	h := &holding{spec: s, c: c, lock: lock}
 	slots := numbered(lock.Slots()) // once: an elastic set may change at any time
+	h := &holding{spec: s, c: c, slots: slots, lock: lock}
 	r.Granted(lock.Node(), slots, lock.Token())
 	status, err := under(lock.Context(), slots, func() (runner.Status, error) {
 		defer time.AfterFunc(realTimeAfter, func() { signals.NotifyRealTime(sigs) }).Stop()

@@ -170,6 +170,24 @@ is_paused() {
   done
 }
 
+@test "keep: the command has its slot again, and a warning says when another has that" {
+  amqprun change --semaphore "$LOCK" 4
+  tick --on-loss keep --semaphore "$LOCK"
+  for round in 1 2 3; do
+    broker_close_connections "$LOCK"
+    wait_until 20 file_lines "bg.$n.err" "$((2 * round))"
+  done
+  sane_run -1 grep AMQPRUN_SLOTS "bg.$n.err"
+  hold --count 3 --semaphore "$LOCK"
+  rest=$bg_pid
+  lose_to --semaphore "$LOCK"
+  release "$rest"
+  wait_until 20 file_has "bg.$n.err" 'again, after .* without it; the command still has AMQPRUN_SLOTS=[1-4]$'
+  touch end
+  ends_with 7
+  release "$other"
+}
+
 @test "keep: the command goes on beside another, and ends with its own status" {
   tick --on-loss keep --mutex "$LOCK"
   lose_to --mutex "$LOCK"

@@ -1,6 +1,7 @@
 package locker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -353,16 +354,20 @@ func (a *attempt) awaitCreation(ctx context.Context) bool {
 	}
 }
 
-// claimFree claims free slots in random order until want are held, and reports whether
-// others were faster somewhere.
+// claimFree claims free slots until want are held, those that are preferred first, and
+// others in random order. It reports whether others were faster somewhere.
 func (a *attempt) claimFree(
 	ctx context.Context, found wire.Slots, want int,
 ) (collided bool, err error) {
-	for _, i := range rand.Perm(len(found.Free)) {
+	free := found.Free
+	rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
+	slices.SortStableFunc(free, func(i, j int) int { // the index of the others is -1
+		return cmp.Compare(slices.Index(a.cfg.Prefer, j), slices.Index(a.cfg.Prefer, i))
+	})
+	for _, slot := range free {
 		if len(a.held.list()) >= want {
 			break
 		}
-		slot := found.Free[i]
 		err := a.claim(ctx, slot)
 		var gone *goneError
 		switch {

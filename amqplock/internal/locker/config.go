@@ -43,8 +43,9 @@ type Config struct {
 	wire.Broker
 	wire.Ref
 
-	Slots    int // to create, where there is no semaphore
-	Count    int // or All
+	Slots    int   // to create, where there is no semaphore
+	Count    int   // or All
+	Prefer   []int // slots, where they are free
 	Greedy   bool
 	Elastic  bool
 	OnChange func(slots []int)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,7 +72,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		}
 		return nil, err
 	}
-	link.Expect = cfg.Slots
+	link.Expect = slices.Max(append([]int{cfg.Slots}, cfg.Prefer...)) // so it looks at these
 	if cfg.About != nil {
 		cfg.About = shownAbout(cfg.About, cfg.runID)
 	}

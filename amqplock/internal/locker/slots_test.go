@@ -27,6 +27,39 @@ func holdAll(t *testing.T, cfg Config, slots int) *wire.Link {
 	return holder
 }
 
+// The preferred slot may be behind those that a search for any one looks at.
+func TestPreferredSlot(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ slots, prefer int }{{4, 3}, {40, 30}} {
+		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+			cfg = p.semaphore(cfg, test.slots)
+			cfg.Prefer = []int{test.prefer}
+			take := func() int {
+				lock, err := TryAcquire(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				slot := lock.Slots()[0]
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return slot
+			}
+			for range 3 { // by chance it would be any
+				if got := take(); got != test.prefer {
+					t.Errorf("got slot %d of %d, want %d", got, test.slots, test.prefer)
+				}
+			}
+			p.mu.Lock()
+			p.queues[wire.HeldQueue("x", test.prefer)] = &peerConn{}
+			p.mu.Unlock()
+			if got := take(); got == test.prefer {
+				t.Errorf("got slot %d of %d, which another holds", got, test.slots)
+			}
+		})
+	}
+}
+
 // The number of slots is found by bisecting, and the one that is free wherever it is.
 func TestFindAmongMany(t *testing.T) {
 	t.Parallel()

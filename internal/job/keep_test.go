@@ -1,0 +1,92 @@
+package job
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amqprun/amqprun/amqplock"
+	"github.com/amqprun/amqprun/internal/console"
+	"github.com/amqprun/amqprun/test/sim/broker"
+)
+
+// kept holds slots of a semaphore with Keep, at a simulated broker. cut ends its
+// connections.
+func kept(t *testing.T, b *broker.Broker, slots, count int) (h *holding, cut func()) {
+	t.Helper()
+	var mu sync.Mutex
+	var sockets []*broker.Socket
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := b.DialContext(ctx, network, address)
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			sockets = append(sockets, conn.(*broker.Socket))
+		}
+		return conn, err
+	}
+	s := Spec{
+		Lock: amqplock.Semaphore("x"), Slots: slots, Count: count, OnLoss: Keep, ID: "kept",
+		client: client(t, dial),
+	}
+	lock, err := s.client.Acquire(t.Context(), s.Lock, options(s)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := console.New(time.Now(), console.Settings{Quiet: true})
+	h = &holding{spec: s, c: c, slots: lock.Slots(), lock: lock}
+	t.Cleanup(func() { _ = release(h.current()) })
+	return h, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, socket := range sockets {
+			socket.Reset()
+		}
+		sockets = nil
+	}
+}
+
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+func client(t *testing.T, dial dialer) *amqplock.Client {
+	t.Helper()
+	c, err := amqplock.New(amqplock.Broker{Dial: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// eventually polls.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	timeout := time.After(time.Minute)
+	for !ok() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-timeout:
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// TestKeepTakesItsSlotAgain: the command goes on with the number that it was given.
+func TestKeepTakesItsSlotAgain(t *testing.T) {
+	t.Parallel()
+	b := broker.New(broker.Options{})
+	defer b.Close()
+	h, cut := kept(t, b, 4, 1)
+	_, unbind := h.keep()
+	defer unbind()
+	for range 4 { // by chance it would be any
+		lost := h.current()
+		cut()
+		eventually(t, "the lock is held again", func() bool { return h.current() != lost })
+		if got := h.current().Slots(); !slices.Equal(got, h.slots) {
+			t.Errorf("has slots %v, had %v", got, h.slots)
+		}
+	}
+}
