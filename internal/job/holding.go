@@ -117,7 +117,8 @@ func (h *holding) keep() (ctx context.Context, unbind func()) {
 				lose(context.Cause(lock.Context()))
 				return
 			}
-			if !h.takeAgain(taking, lock) {
+			if err := h.takeAgain(taking, lock); err != nil {
+				lose(err)
 				return
 			}
 		}
@@ -133,8 +134,8 @@ func (h *holding) keep() (ctx context.Context, unbind func()) {
 const takeAgainRetry = 5 * time.Second
 
 // takeAgain takes the lock like everybody, with the command's slots where they are free.
-// It returns false when ctx has ended.
-func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
+// It returns an error when ctx has ended, and an ErrLost after an eviction.
+func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) error {
 	begun := time.Now()
 	defer func() {
 		h.mu.Lock()
@@ -153,16 +154,21 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) bool {
 			}
 			h.c.Warnf("holds %s again, after %s without it%s", lock,
 				time.Since(begun).Round(100*time.Millisecond), other)
-			return true
+			return nil
 		}
 		if ctx.Err() != nil {
-			return false
+			return ctx.Err()
+		}
+		if errors.Is(err, amqplock.ErrNotAcquired) { // evicted: it kept some of several slots
+			return &amqplock.Error{
+				Kind: amqplock.ErrLost, Err: err, Text: fmt.Sprintf("lost %s, and %v", lost, err),
+			}
 		}
 		h.c.Stepf("%v; trying again", err)
 		select {
 		case <-time.After(takeAgainRetry):
 		case <-ctx.Done():
-			return false
+			return ctx.Err()
 		}
 	}
 }

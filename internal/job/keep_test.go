@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -77,7 +78,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestKeepTakesItsSlotAgain(t *testing.T) {
 	t.Parallel()
 	b := broker.New(broker.Options{})
-	defer b.Close()
+	t.Cleanup(b.Close)
 	h, cut := kept(t, b, 4, 1)
 	_, unbind := h.keep()
 	defer unbind()
@@ -88,5 +89,46 @@ func TestKeepTakesItsSlotAgain(t *testing.T) {
 		if got := h.current().Slots(); !slices.Equal(got, h.slots) {
 			t.Errorf("has slots %v, had %v", got, h.slots)
 		}
+	}
+}
+
+// TestEvictionWhileKeepWaits: a run that waits for several slots may keep some, and is
+// evicted from these.
+func TestEvictionWhileKeepWaits(t *testing.T) {
+	t.Parallel()
+	b := broker.New(broker.Options{})
+	t.Cleanup(b.Close)
+	h, cut := kept(t, b, 2, 2)
+	ctx, unbind := h.keep()
+	defer unbind()
+	waiting, granted := make(chan struct{}), make(chan *amqplock.Lock, 1)
+	var once sync.Once
+	other := client(t, b.DialContext)
+	go func() {
+		lock, err := other.Acquire(t.Context(), h.spec.Lock, amqplock.OnWaiting(
+			func(amqplock.Waiting) { once.Do(func() { close(waiting) }) }))
+		if err != nil {
+			t.Error(err)
+		}
+		granted <- lock
+	}()
+	<-waiting
+	b.Away(true) // to new connections, so that the other comes first
+	cut()
+	lock := <-granted
+	if lock == nil {
+		return
+	}
+	defer func() { _ = release(lock) }()
+	b.Away(false)
+	eventually(t, "the command is stopped", func() bool {
+		if free, err := other.TryAcquire(t.Context(), h.spec.Lock); err == nil {
+			_ = release(free) // has the first in the wait queue keep it
+		}
+		_ = other.Evict(t.Context(), h.spec.Lock, h.spec.ID, "me")
+		return ctx.Err() != nil
+	})
+	if lost := context.Cause(ctx); !errors.Is(lost, amqplock.ErrLost) {
+		t.Errorf("%v, want ErrLost", lost)
 	}
 }

@@ -204,6 +204,23 @@ is_paused() {
   ends_with 76
 }
 
+# The first in the wait queue keeps a part of its slots when another run has ended.
+is_evicted_from_a_part() {
+  amqprun -n --semaphore "$LOCK" true
+  amqprun evict --semaphore "$LOCK" --holder "$(<id)"
+  has_ended "${BACKGROUND[n - 1]}"
+}
+
+@test "keep: an eviction from a part of the slots stops the command" {
+  amqprun change --semaphore "$LOCK" 2
+  tick --on-loss keep --count 2 --semaphore "$LOCK"
+  lose_to --semaphore "$LOCK"
+  wait_until "$PATIENCE" is_evicted_from_a_part
+  ends_with 76
+  file_has "bg.$n.err" 'lost slots 1 and 2 of semaphore .*: evicted by .*; the command was stopped in '
+  release "$other"
+}
+
 @test "what does not go together is refused" {
   for options in '--on-loss pause --count 2' '--on-loss pause --count all' '--on-loss pause --greedy' \
     '--on-loss keep --fence' '--on-loss keep --greedy --elastic' '--regain 5' '--on-loss pause --regain 2h' '--on-loss go'; do
