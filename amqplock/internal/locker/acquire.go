@@ -188,6 +188,7 @@ func (c *contender) wait(ctx context.Context, waiter *waitq.Waiter, why error) e
 	err := waiter.Wait(evictable, why)
 	c.who.Collects(nil) // from here on nobody gets a confirmation that we would not obey
 	if evictable.Err() != nil && ctx.Err() == nil {
+		confirm(ctx, c.who, c.link)
 		return notAcquired(evictable, c.cfg, c.link.Lock.Broker, nil)
 	}
 	return err

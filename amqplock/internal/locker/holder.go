@@ -123,7 +123,7 @@ func (h *Holder) release(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		h.confirm(ctx)
+		confirm(ctx, h.who, h.link)
 	}
 	if h.cfg.Elastic { // perhaps it was claiming one more slot: see claims.giveBack
 		h.link.Close()
@@ -137,10 +137,10 @@ func (h *Holder) release(ctx context.Context) error {
 
 // confirm lets the answer to an eviction reach the broker: to abort the connection could
 // take it back.
-func (h *Holder) confirm(ctx context.Context) {
+func confirm(ctx context.Context, who *presence.Participant, link *wire.Link) {
 	ctx, cancel := context.WithTimeout(ctx, wire.CloseTime)
 	defer cancel()
-	if h.who.Confirmed(ctx) {
-		h.link.ClosePublish()
+	if who.Confirmed(ctx) {
+		link.ClosePublish()
 	}
 }
