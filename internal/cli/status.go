@@ -79,7 +79,8 @@ func watch(o *options, client *amqplock.Client) error {
 		var text strings.Builder
 		err := writeStatus(&text, o, client)
 		isRefused := errors.Is(err, amqplock.ErrAccess) || errors.Is(err, amqplock.ErrNotFound)
-		if err != nil && !errors.Is(err, amqplock.ErrUnreachable) && !(seen && isRefused) {
+		mayPass := errors.Is(err, amqplock.ErrUnreachable) || seen && isRefused
+		if err != nil && !mayPass {
 			return err
 		}
 		if err != nil {
