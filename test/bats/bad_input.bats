@@ -201,7 +201,7 @@ refused() { # PATTERN ARGUMENT...
 }
 
 @test "a URL in the place of a name" {
-  for subcommand in status doctor change hold; do
+  for subcommand in status doctor change; do
     refused '.' "$subcommand" "amqp://me:$SECRET@$HOST/"
     [[ $stderr == *"hint: a broker is named by --url URL or AMQPRUN_URL"* ]]
   done

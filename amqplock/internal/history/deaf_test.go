@@ -79,8 +79,10 @@ func TestFollowReadsAnewAfterASilence(t *testing.T) {
 	ctx, cancel := context.WithCancel(deadline(t))
 	done := make(chan error, 1)
 	go func() {
-		done <- reader.Follow(ctx, 1, func([]Run) {}, func(run Run) { shown <- run })
+		began := func(runs []Run) { shown <- runs[0] }
+		done <- reader.Follow(ctx, 1, began, func(run Run) { shown <- run })
 	}()
+	testbroker.Receive(t, "the run a", shown)
 	mustAppend(t, l, end(granted))
 	testbroker.Receive(t, "the end of a", shown)
 	deaf.Store(true)
