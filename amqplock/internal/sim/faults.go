@@ -245,7 +245,7 @@ func (b *breaker) freeze(target uint64, on bool) {
 		return
 	}
 	until := q.over("freeze", time.Now())
-	b.oracle.freeze(q.party)
+	b.oracle.freeze(q.party, q.alive())
 	b.onProcess(target, on, func(s *broker.Socket) { s.Hold(until, false) })
 }
 

@@ -174,20 +174,27 @@ func (l *ledger) compare(
 	}
 }
 
-// without reports whether the documents allow for the party to go on without its queue.
-func (l *ledger) without(p *party, queue string) (excused bool, why string) {
+// beside reports whether commands of two parties may be alive with one queue. The one that
+// has lost it first may go on for a while.
+func (l *ledger) beside(older, newer *party, queue string) (excused bool, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.tenures[place{p, queue}]
-	if t == nil || t.freed.IsZero() {
-		return false, "the broker believes that it holds it"
+	var first *tenure
+	for _, p := range []*party{older, newer} {
+		t := l.tenures[place{p, queue}]
+		if t != nil && !t.freed.IsZero() && (first == nil || t.freed.Before(first.freed)) {
+			first = t
+		}
 	}
-	until := t.freed.Add(l.excuse(t))
-	if t.why == broker.SplitOff { // the other side may be late to notice
-		until = t.split.Add(l.plan.lease() + l.plan.slowest())
+	if first == nil {
+		return false, "the broker believes that both hold it"
 	}
-	return !time.Now().After(until),
-		fmt.Sprintf("its queue is gone since %s: %s, %s", time.Since(t.freed), t.why, t.how)
+	until := first.freed.Add(l.excuse(first))
+	if first.why == broker.SplitOff { // the other side may be late to notice
+		until = first.split.Add(l.plan.lease() + l.plan.slowest())
+	}
+	return !time.Now().After(until), fmt.Sprintf("%s has lost it %s ago: %s, %s",
+		l.whose[first.socket], time.Since(first.freed), first.why, first.how)
 }
 
 // excuse is for how long two commands may be alive at once after the first has lost its

@@ -15,8 +15,8 @@ type oracle struct {
 	findings *findings
 
 	mu     sync.Mutex
-	alive  map[string]*command // by the queue that it holds
-	frozen map[*party]bool     // its command is not alive
+	alive  map[string][]*command // by the queue that they use
+	frozen map[*party]bool       // its command is not alive
 	tokens map[int64]*party
 	floors map[*party]int64 // the largest token at the beginning of this wait
 }
@@ -34,7 +34,7 @@ type command struct {
 
 func newOracle(p *Plan, l *ledger, f *findings) *oracle {
 	return &oracle{
-		plan: p, ledger: l, findings: f, alive: map[string]*command{}, frozen: map[*party]bool{},
+		plan: p, ledger: l, findings: f, alive: map[string][]*command{}, frozen: map[*party]bool{},
 		tokens: map[int64]*party{}, floors: map[*party]int64{},
 	}
 }
@@ -85,24 +85,66 @@ func (o *oracle) uses(c *command, slots []int) {
 			o.findings.violation("%s counts slot %d twice: %v", c.party, slot, slots)
 			continue
 		}
-		o.takes(c, queue)
+		if !slices.Contains(before, queue) {
+			o.takes(c, queue)
+		}
 	}
 	for _, queue := range before {
-		if o.alive[queue] == c && !slices.Contains(c.queues, queue) {
-			delete(o.alive, queue)
+		if !slices.Contains(c.queues, queue) {
+			o.leaves(c, queue)
 		}
 	}
 }
 
 // takes notes that a command uses a queue. The caller has the mutex.
 func (o *oracle) takes(c *command, queue string) {
-	if other := o.alive[queue]; other != nil && other.party != c.party {
+	if c.dead {
+		return
+	}
+	for _, other := range o.alive[queue] {
+		if other.party == c.party {
+			continue
+		}
 		other.robbers = append(other.robbers, c.party)
 		if !o.frozen[other.party] && !o.frozen[c.party] {
 			o.overlap(c, other, queue)
 		}
 	}
-	o.alive[queue] = c
+	if !slices.Contains(o.alive[queue], c) {
+		o.alive[queue] = append(o.alive[queue], c)
+	}
+}
+
+// leaves notes that a command does not use a queue any more. The caller has the mutex.
+func (o *oracle) leaves(c *command, queue string) {
+	o.judge(c, queue)
+	o.alive[queue] = slices.DeleteFunc(o.alive[queue], func(other *command) bool {
+		return other == c
+	})
+}
+
+// judgeAll is judge for all queues. The caller has the mutex.
+func (o *oracle) judgeAll(c *command) {
+	for _, queue := range c.queues {
+		o.judge(c, queue)
+	}
+}
+
+// judge looks again at the overlaps of a command, before it ends or is stopped. Each may
+// last only as long as the documents say. The caller has the mutex.
+func (o *oracle) judge(c *command, queue string) {
+	if c.paused || o.frozen[c.party] || !slices.Contains(o.alive[queue], c) {
+		return
+	}
+	for _, other := range o.alive[queue] {
+		if other.party == c.party || other.paused || o.frozen[other.party] {
+			continue
+		}
+		if excused, why := o.ledger.beside(other.party, c.party, queue); !excused {
+			o.findings.violation("%s and %s are both alive with %s (%s)", other.party, c.party, queue,
+				why)
+		}
+	}
 }
 
 // overlap judges that a command begins while another one is alive.
@@ -114,10 +156,7 @@ func (o *oracle) overlap(c, other *command, queue string) {
 		}
 		return
 	}
-	excused, why := o.ledger.without(other.party, queue)
-	if !excused { // or the newcomer has lost it just after the grant
-		excused, _ = o.ledger.without(c.party, queue)
-	}
+	excused, why := o.ledger.beside(other.party, c.party, queue)
 	if !excused {
 		o.findings.violation("%s got %s while the command of %s is alive (%s)", c.party, queue,
 			other.party, why)
@@ -126,25 +165,24 @@ func (o *oracle) overlap(c, other *command, queue string) {
 	o.findings.saw("overlap that the documents name")
 }
 
-// freeze is called when the process of a party stops.
-func (o *oracle) freeze(p *party) {
+// freeze is called when the process of a party stops. c is nil if no command is alive.
+func (o *oracle) freeze(p *party, c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if c != nil {
+		o.judgeAll(c)
+	}
 	o.frozen[p] = true
 	o.findings.saw("process frozen")
 }
 
-// thaw is called when it goes on, and has had the time to kill its command. c is nil if
-// none is alive.
+// thaw is called when it goes on, and has had the time to kill its command.
 func (o *oracle) thaw(p *party, c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.frozen[p] = false
-	if c == nil || c.paused {
-		return
-	}
-	for _, queue := range c.queues {
-		o.takes(c, queue)
+	if c != nil {
+		o.judgeAll(c)
 	}
 }
 
@@ -159,6 +197,7 @@ func (o *oracle) changes(c *command, slots []int) {
 func (o *oracle) pauses(c *command) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.judgeAll(c)
 	c.paused = true
 }
 
@@ -169,7 +208,7 @@ func (o *oracle) pauses(c *command) {
 func (o *oracle) resumes(c *command, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c.paused = false
+	c.paused = err != nil // it is killed while it is stopped
 	resized := o.plan.has("resize") || o.plan.has("drain")
 	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.Fence })
 	switch {
@@ -194,8 +233,6 @@ func (o *oracle) end(c *command) {
 	defer o.mu.Unlock()
 	c.dead = true
 	for _, queue := range c.queues {
-		if o.alive[queue] == c {
-			delete(o.alive, queue)
-		}
+		o.leaves(c, queue)
 	}
 }
