@@ -13,6 +13,8 @@ func (s *session) declare(r reader) (busy time.Duration, e *exception) {
 	switch {
 	case d.passive && made:
 		return 0, noQueue(d.name)
+	case d.passive && q.homeless:
+		return 0, noHome(d.name)
 	case made:
 		if q, e = s.create(d); e != nil {
 			return 0, e
@@ -79,6 +81,9 @@ func (s *session) create(d declaration) (*queue, *exception) {
 	c.node.view.queues[d.name] = q
 	if q.owner != nil {
 		c.observe(Granted, q.name)
+		if q.view.cutOff { // the others know nothing of it
+			c.engine.observe(Event{Kind: Freed, Queue: q.name, Socket: c.socket, Why: SplitOff})
+		}
 		s.mayDie(q.name)
 		c.observe(Answer, q.name)
 	}

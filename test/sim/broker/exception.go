@@ -33,6 +33,11 @@ func noQueue(name string) *exception {
 	return refuse(codeNotFound, "NOT_FOUND - no queue '%s' in vhost '/'", name)
 }
 
+func noHome(name string) *exception {
+	return refuse(codeNotFound, "NOT_FOUND - home node 'rabbit@a' of durable queue '%s' in vhost "+
+		"'/' is down or inaccessible", name)
+}
+
 func noExchange(name string) *exception {
 	return refuse(codeNotFound, "NOT_FOUND - no exchange '%s' in vhost '/'", name)
 }

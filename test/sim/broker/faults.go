@@ -100,6 +100,7 @@ func (b *Broker) ServeReaders(host string) {
 func (b *Broker) Split(hosts []string, notice time.Duration) {
 	b.loop.do(func() {
 		aside := b.whole.fork()
+		aside.cutOff = true
 		for _, host := range hosts {
 			n := b.node(host)
 			n.view, n.stalled = aside, true

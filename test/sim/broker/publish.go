@@ -67,6 +67,9 @@ func (pub *publisher) publish(p *publishing, replyKey string) *exception {
 		pub.giveBack(m)
 	}
 	for _, q := range targets {
+		if q.log != nil && q.view.cutOff { // no majority has it, so nobody can read it
+			continue
+		}
 		each := *m
 		q.add(&each)
 	}

@@ -23,6 +23,7 @@ type queue struct {
 	used      time.Time
 	made      time.Time
 	removed   bool
+	homeless  bool // its node is down
 	ready     []*message
 	consumers []*consumer // the highest priority first, then in the order in which they came
 	active    *consumer   // the single active one
@@ -35,6 +36,7 @@ type view struct {
 	exchanges map[string]string // their types
 	bindings  map[string][]binding
 	dying     map[string]time.Time // quorum queues that were just deleted, and until when
+	cutOff    bool                 // by a split
 }
 
 // binding leads the messages of an exchange with a key to a queue.
@@ -213,7 +215,7 @@ func (q *queue) leave(m *consumer) {
 			q.active = q.consumers[0]
 		}
 	}
-	if q.autoDelete && len(q.consumers) == 0 {
+	if q.autoDelete && !q.homeless && len(q.consumers) == 0 {
 		q.remove(Deleted)
 		return
 	}

@@ -12,6 +12,9 @@ func (v *view) fork() *view {
 		other := *q
 		other.view, other.consumers, other.active = copied, slices.Clone(q.consumers), q.active
 		other.ready = slices.Clone(q.ready)
+		if q.log != nil {
+			other.log = &log{slices.Clone(q.log.messages), q.log.chunk, q.log.last}
+		}
 		copied.queues[name] = &other
 	}
 	maps.Copy(copied.exchanges, v.exchanges)
@@ -33,15 +36,22 @@ func (v *view) keep(own func(*owner) bool) {
 			if own(m.c) {
 				was := m.queue
 				m.queue = q
-				was.leave(m)
+				was.lose(m)
 			} else {
 				gone = append(gone, m)
 			}
 		}
 		for _, m := range gone {
-			q.leave(m)
+			q.lose(m)
 		}
 	}
+}
+
+// lose is leave for a consumer that is out of reach. A durable queue that goes with its
+// consumer stays: its node is down.
+func (q *queue) lose(m *consumer) {
+	q.homeless = q.homeless || q.durable && q.autoDelete
+	q.leave(m)
 }
 
 // forget deletes the exclusive queues of all but some connections.
