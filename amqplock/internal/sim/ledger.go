@@ -174,8 +174,8 @@ func (l *ledger) compare(
 	}
 }
 
-// beside reports whether commands of two parties may be alive with one queue. The one that
-// has lost it first may go on for a while.
+// beside reports whether commands of two parties may be alive with one queue. The one
+// that has lost it first may go on for a while.
 func (l *ledger) beside(older, newer *party, queue string) (excused bool, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,7 +190,10 @@ func (l *ledger) beside(older, newer *party, queue string) (excused bool, why st
 		return false, "the broker believes that both hold it"
 	}
 	until := first.freed.Add(l.excuse(first))
-	if first.why == broker.SplitOff { // the other side may be late to notice
+	switch split := first.why == broker.SplitOff; {
+	case split && older.Fence && newer.Fence: // the newer one waits for the older one's end
+		until = time.Time{}
+	case split: // the other side may be late to notice
 		until = first.split.Add(l.plan.lease() + l.plan.slowest())
 	}
 	return !time.Now().After(until), fmt.Sprintf("%s has lost it %s ago: %s, %s",
