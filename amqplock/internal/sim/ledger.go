@@ -28,6 +28,7 @@ type ledger struct {
 
 	// The newest good answers about an own queue, and about a quorum queue.
 	owned, majority map[place]time.Time
+	proofs          map[*broker.Socket]time.Time // of a majority, on one connection
 }
 
 // place is a queue in the hands of a party.
@@ -51,6 +52,7 @@ func newLedger(p *Plan, c clock, f *findings) *ledger {
 		whose: map[*broker.Socket]*party{}, tenures: map[place]*tenure{}, joins: map[*party]int{},
 		talks: map[*broker.Socket]bool{}, holds: map[*broker.Socket]bool{},
 		owned: map[place]time.Time{}, majority: map[place]time.Time{},
+		proofs: map[*broker.Socket]time.Time{},
 	}
 }
 
@@ -93,6 +95,7 @@ func (l *ledger) observe(e broker.Event) {
 		l.owned[at] = e.At
 	case broker.Majority:
 		l.majority[at] = e.At
+		l.proofs[e.Socket] = e.At
 	case broker.Joined:
 		if e.Queue == wire.WaitQueue(l.plan.Ref.Name) {
 			l.joins[p]++
@@ -135,13 +138,19 @@ func (l *ledger) splits() {
 }
 
 // renewed is called with the end of a lease. It is right only if each kind of question
-// was answered well by a broker that got it less than a lease before.
+// was answered well by a broker that got it less than a lease before. The publish
+// connection may be at another node, so the lock connection has to be asked too.
 func (l *ledger) renewed(p *party, slots []int, until time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	proven := l.clock.at(until).Add(-l.plan.lease())
 	var owned, quorum []string
+	proof := time.Time{}
 	for _, slot := range slots {
+		t := l.tenures[place{p, l.plan.Ref.Held(slot)}]
+		if t != nil && l.proofs[t.socket].After(proof) {
+			proof = l.proofs[t.socket]
+		}
 		owned = append(owned, l.plan.Ref.Held(slot))
 		if quorum = append(quorum, wire.Witness); l.plan.Ref.Kind == wire.Semaphore {
 			quorum[len(quorum)-1] = wire.SlotQueue(l.plan.Ref.Name, slot)
@@ -149,6 +158,10 @@ func (l *ledger) renewed(p *party, slots []int, until time.Duration) {
 	}
 	l.compare(p, proven, "about the owner", l.owned, owned)
 	l.compare(p, proven, "of a majority", l.majority, quorum)
+	if proven.After(proof) && len(slots) > 0 {
+		l.findings.violation("%s counts its lease from %s after the last proof on its lock connection",
+			p, proven.Sub(proof))
+	}
 }
 
 // compare checks that the newest answers about each queue are not older than a lease
