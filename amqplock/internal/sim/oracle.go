@@ -58,9 +58,14 @@ func (o *oracle) begin(p *party, h *locker.Holder) *command {
 	o.findings.saw("command")
 	slots := h.Slots()
 	o.uses(c, slots)
-	if want := p.Count; want > 0 && len(slots) != want {
+	want := p.Count
+	if want == locker.All && !o.plan.resized() {
+		want = o.plan.Slots
+	}
+	if want > 0 && len(slots) != want {
 		o.findings.violation("%s got slots %v and not %d", p, slots, want)
 	}
+	o.alone(c)
 	// With priorities a waiter leaves its place for another.
 	if n := o.ledger.places(p); n > 1 && o.plan.only("alarm") && !o.plan.ranked() {
 		o.findings.violation("%s had %d places in the wait queue, one after the other", p, n)
@@ -147,6 +152,42 @@ func (o *oracle) judge(c *command, queue string) {
 	}
 }
 
+// alone judges that a command begins beside one in other slots, where one of the two
+// wants all. The caller has the mutex.
+func (o *oracle) alone(c *command) {
+	seen := map[*command]bool{c: true}
+	for _, all := range o.alive {
+		for _, other := range all {
+			if !seen[other] {
+				seen[other] = true
+				o.judgeAlone(c, other)
+			}
+		}
+	}
+}
+
+// judgeAlone judges a newer command beside an older one. The caller has the mutex.
+func (o *oracle) judgeAlone(c, other *command) {
+	same := func(queue string) bool { return slices.Contains(other.queues, queue) }
+	switch {
+	case c.party.Count != locker.All && other.party.Count != locker.All,
+		slices.ContainsFunc(c.queues, same), // takes has judged
+		other.paused, o.frozen[other.party], o.frozen[c.party]:
+		return
+	case c.party.Count == locker.All && o.plan.resized(): // the other's slot was removed
+		return
+	}
+	for _, one := range []*command{c, other} {
+		for _, queue := range append(slices.Clone(one.queues), o.plan.Ref.Held(0)) {
+			if excused, _ := o.ledger.beside(one.party, one.party, queue); excused {
+				return
+			}
+		}
+	}
+	o.findings.violation("%s got %s while the command of %s with %s is alive, and one wants all",
+		c.party, c.queues, other.party, other.queues)
+}
+
 // overlap judges that a command begins while another one is alive.
 func (o *oracle) overlap(c, other *command, queue string) {
 	if other.paused {
@@ -209,7 +250,6 @@ func (o *oracle) resumes(c *command, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.paused = err != nil // it is killed while it is stopped
-	resized := o.plan.has("resize") || o.plan.has("drain")
 	recorded := slices.ContainsFunc(c.robbers, func(p *party) bool { return p.Fence })
 	switch {
 	case err == nil && recorded:
@@ -220,7 +260,7 @@ func (o *oracle) resumes(c *command, err error) {
 			o.takes(c, queue)
 		}
 	case len(c.robbers) > 0, c.dead, strings.Contains(err.Error(), "not taken again within"),
-		resized && strings.Contains(err.Error(), "it was removed"):
+		o.plan.resized() && strings.Contains(err.Error(), "it was removed"):
 		o.findings.note("%s: %v", c.party, err)
 	default:
 		o.findings.violation("%s must not go on, and nobody has had its lock: %v", c.party, err)

@@ -76,6 +76,9 @@ func (p *Plan) has(name string) bool {
 		slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Name == name })
 }
 
+// resized reports whether an administrator changes the number of slots.
+func (p *Plan) resized() bool { return p.has("resize") || p.has("drain") }
+
 // ranked reports whether a party has a priority.
 func (p *Plan) ranked() bool {
 	return slices.ContainsFunc(p.Parties, func(q Party) bool { return q.Priority != 0 })
