@@ -31,6 +31,11 @@ type Fault struct {
 	Strike func(t *testing.T, random *rand.Rand) int
 }
 
+// maxUnbroken is how many faults may follow one another before contenders have their
+// locks again. They try for two minutes, and on a busy machine a broker takes half a
+// minute to come back.
+const maxUnbroken = 3
+
 // CloseAll is an Erlang expression. It closes all connections, and then three times each
 // with a probability of a half. Contenders are then in the middle of taking a lock again.
 // It does not wait long for nodes that are cut off. They list no connections, and a
@@ -86,10 +91,11 @@ func (tr Trial) Run(t *testing.T) {
 		}
 	}
 	made, most := map[string]int{}, tr.faults(t)
-	for n := 0; !t.Failed() && (n < most || !allPaused(locks)); {
+	for n, unbroken := 0, 0; !t.Failed() && (n < most || !allPaused(locks)); unbroken++ {
 		// The others hit contenders that take a lock again.
-		if n >= most || random.IntN(2) == 0 {
+		if n >= most || unbroken == maxUnbroken || random.IntN(2) == 0 {
 			awaitWork(t, locks)
+			unbroken = 0
 		}
 		f := tr.Faults[random.IntN(len(tr.Faults))]
 		t.Logf("%.3f %s", Now().Seconds(), f.Name)
