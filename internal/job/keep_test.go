@@ -16,8 +16,10 @@ import (
 
 // kept holds slots of a semaphore with Keep, at a simulated broker. cut ends its
 // connections.
-func kept(t *testing.T, b *broker.Broker, slots, count int) (h *holding, cut func()) {
+func kept(t *testing.T, slots, count int) (b *broker.Broker, h *holding, cut func()) {
 	t.Helper()
+	b = broker.New(broker.Options{})
+	t.Cleanup(b.Close)
 	var mu sync.Mutex
 	var sockets []*broker.Socket
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -40,7 +42,7 @@ func kept(t *testing.T, b *broker.Broker, slots, count int) (h *holding, cut fun
 	c := console.New(time.Now(), console.Settings{Quiet: true})
 	h = &holding{spec: s, c: c, slots: lock.Slots(), lock: lock}
 	t.Cleanup(func() { _ = release(h.current()) })
-	return h, func() {
+	return b, h, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, socket := range sockets {
@@ -77,9 +79,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // TestKeepTakesItsSlotAgain: the command goes on with the number that it was given.
 func TestKeepTakesItsSlotAgain(t *testing.T) {
 	t.Parallel()
-	b := broker.New(broker.Options{})
-	t.Cleanup(b.Close)
-	h, cut := kept(t, b, 4, 1)
+	_, h, cut := kept(t, 4, 1)
 	_, unbind := h.keep()
 	defer unbind()
 	for range 4 { // by chance it would be any
@@ -96,9 +96,7 @@ func TestKeepTakesItsSlotAgain(t *testing.T) {
 // evicted from these.
 func TestEvictionWhileKeepWaits(t *testing.T) {
 	t.Parallel()
-	b := broker.New(broker.Options{})
-	t.Cleanup(b.Close)
-	h, cut := kept(t, b, 2, 2)
+	b, h, cut := kept(t, 2, 2)
 	ctx, unbind := h.keep()
 	defer unbind()
 	waiting, granted := make(chan struct{}), make(chan *amqplock.Lock, 1)

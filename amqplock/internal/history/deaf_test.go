@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/amqprun/amqprun/amqplock/internal/testbroker"
-	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
 // deafConn loses all messages for consumers, until there is a new consumer.
@@ -59,21 +58,11 @@ func TestFollowReadsAnewAfterASilence(t *testing.T) {
 	t.Parallel()
 	l := testLog(t)
 	var deaf atomic.Bool
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+	reader := l.on(dialed(t, func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		return &deafConn{Conn: conn, deaf: &deaf}, err
-	}
-	b, err := wire.Broker{URLs: []string{testbroker.URL(t)}, Dial: dial}.Resolve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := b.Open(t.Context(), wire.ForPublish)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
+	}))
 	granted := mustGrant(t, l, "a")
-	reader := l.on(conn)
 	reader.silence = 100 * time.Millisecond
 	shown := make(chan Run, 10)
 	ctx, cancel := context.WithCancel(deadline(t))

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -13,9 +14,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func testConn(t testing.TB) *wire.Conn {
+func testConn(t testing.TB) *wire.Conn { return dialed(t, nil) }
+
+// dialed is a publish connection that dial has made.
+func dialed(
+	t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error),
+) *wire.Conn {
 	t.Helper()
-	b, err := wire.Broker{URLs: []string{testbroker.URL(t)}}.Resolve()
+	b, err := wire.Broker{URLs: []string{testbroker.URL(t)}, Dial: dial}.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}

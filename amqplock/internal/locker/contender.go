@@ -22,7 +22,7 @@ type contender struct {
 	// tokenless says that this node gives no token. It may have no replica of the stream, or
 	// not see its cluster. Another may be well.
 	tokenless bool
-	unfit     string // the same node, where it would answer so again
+	unfit     string // the same node, where it may answer so for ever
 
 	reserved *reservedError // the newest, while there is reason to look out for others
 }

@@ -41,7 +41,7 @@ func (r *recorder) begin() {
 	}
 	r.grant = history.Record{
 		Type: history.TypeGrant, Kind: r.cfg.Kind,
-		ID: cmp.Or(presence.ShownID(about.ID), r.cfg.runID), Host: about.Host, PID: about.PID,
+		ID: cmp.Or(about.ID, r.cfg.runID), Host: about.Host, PID: about.PID,
 		User: about.User, Command: about.Command, Job: about.Job, Metadata: about.Metadata,
 		Regain: r.cfg.Regain.Seconds(), At: r.grant.At, Slots: r.grant.Slots,
 	}
