@@ -14,10 +14,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dial is a connection of the client library.
-func dial(t *testing.T, b *Broker) *amqp.Connection {
+func dial(t *testing.T, b *Broker) *amqp.Connection { return dialNode(t, b, "broker") }
+
+func dialNode(t *testing.T, b *Broker, host string) *amqp.Connection {
 	t.Helper()
 	c, err := amqp.DialConfig("amqp://guest:guest@broker/", amqp.Config{
-		Dial: func(string, string) (net.Conn, error) { return b.Dial() },
+		Dial: func(string, string) (net.Conn, error) {
+			return b.DialContext(t.Context(), "tcp", host+":5672")
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -271,4 +275,61 @@ func TestStreamNeedsMajority(t *testing.T) {
 			begun = time.Now()
 		}
 	})
+}
+
+// The message that the first consumer of a side has not acknowledged may be out of reach,
+// and another waits in the queue.
+func TestNoMessageCrossesASplit(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []string{"a", "b"} {
+		t.Run(cut, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { splitQueue(t, cut) })
+		})
+	}
+}
+
+// splitQueue has three consumers in line at a queue of two messages, two of them at node
+// a, and cuts a node off.
+func splitQueue(t *testing.T, cut string) {
+	t.Helper()
+	b := New(Options{Release: V43})
+	defer b.Close()
+	var publisher *amqp.Channel
+	var all []<-chan amqp.Delivery
+	for _, host := range []string{"a", "a", "b"} {
+		c := dialNode(t, b, host)
+		defer c.Close()
+		publisher = openChannel(t, c)
+		args := amqp.Table{"x-single-active-consumer": true}
+		if _, err := publisher.QueueDeclare("w", true, false, false, false, args); err != nil {
+			t.Fatal(err)
+		}
+		if err := publisher.Qos(1, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		messages, err := publisher.Consume("w", "", false, false, false, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, messages)
+	}
+	for range 2 {
+		if err := publisher.Publish("", "w", false, false, amqp.Publishing{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-all[0]
+	<-time.After(time.Second)
+	b.Split([]string{cut}, 0)
+	<-time.After(time.Second)
+	for i, want := range []bool{false, false, true} { // the last is alone on its side
+		got := false
+		select {
+		case _, got = <-all[i]:
+		default:
+		}
+		if got != want {
+			t.Errorf("consumer %d got the other message: %t, not %t", i, got, want)
+		}
+	}
 }

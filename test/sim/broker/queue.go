@@ -202,15 +202,19 @@ func (q *queue) join(m *consumer) {
 	m.c.observe(Joined, q.name)
 }
 
-// leave is for a consumer that is cancelled, or whose channel has ended.
-func (q *queue) leave(m *consumer) {
-	if q.removed {
+// leave is for consumers that are cancelled, or whose channels have ended. All are gone
+// before the queue goes on, or a message for the one would go to another that is gone.
+func (q *queue) leave(out ...*consumer) {
+	if q.removed || len(out) == 0 {
 		return
 	}
-	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == m })
+	isOut := func(m *consumer) bool { return slices.Contains(out, m) }
+	q.consumers = slices.DeleteFunc(q.consumers, isOut)
 	q.touch()
-	m.c.observe(Left, q.name)
-	if q.active == m {
+	for _, m := range out {
+		m.c.observe(Left, q.name)
+	}
+	if isOut(q.active) {
 		if q.active = nil; len(q.consumers) > 0 {
 			q.active = q.consumers[0]
 		}

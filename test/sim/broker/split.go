@@ -31,27 +31,30 @@ func (v *view) fork() *view {
 // have them.
 func (v *view) keep(own func(*owner) bool) {
 	for _, q := range v.sorted() {
-		var gone []*consumer
-		for _, m := range slices.Clone(q.consumers) {
+		var kept, gone []*consumer
+		for _, m := range q.consumers {
 			if own(m.c) {
-				was := m.queue
-				m.queue = q
-				was.lose(m)
+				kept = append(kept, m)
 			} else {
 				gone = append(gone, m)
 			}
 		}
-		for _, m := range gone {
-			q.lose(m)
+		if len(kept) > 0 {
+			was := kept[0].queue // that of all consumers of q
+			for _, m := range kept {
+				m.queue = q
+			}
+			was.lose(kept)
 		}
+		q.lose(gone)
 	}
 }
 
-// lose is leave for a consumer that is out of reach. A durable queue that goes with its
-// consumer stays: its node is down.
-func (q *queue) lose(m *consumer) {
-	q.homeless = q.homeless || q.durable && q.autoDelete
-	q.leave(m)
+// lose is leave for consumers that are out of reach. A durable queue that goes with them
+// stays: its node is down.
+func (q *queue) lose(out []*consumer) {
+	q.homeless = q.homeless || len(out) > 0 && q.durable && q.autoDelete
+	q.leave(out...)
 }
 
 // forget deletes the exclusive queues of all but some connections.
