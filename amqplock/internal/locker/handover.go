@@ -73,7 +73,7 @@ func (h *handover) prepare() {
 		case <-time.After(pause):
 			continue
 		case <-ended:
-			if h.checker.silence.since.Load() != nil { // its node may be cut off
+			if h.checker.silence.begun.Load() != nil { // its node may be cut off
 				h.link.Broker.Skip()
 			}
 		case <-h.checking.Done():

@@ -36,22 +36,36 @@ type preCheck struct {
 
 // silence is that of publish connections, one after another: each takes questions and
 // gives no answer, as at a node that is cut off.
-type silence struct{ since atomic.Pointer[time.Time] }
+type silence struct{ begun atomic.Pointer[unanswered] }
+
+// unanswered is a question that got no answer. Others may get theirs meanwhile: a node
+// may be cut off from the leader of one queue alone.
+type unanswered struct {
+	queue string
+	at    time.Time
+}
 
 // left is for how long a publish connection may be silent now. That is patience, and for
 // two of them twice that. Then it is nothing for as long again, and the next one is asked
 // anew.
 func (s *silence) left(patience time.Duration) time.Duration {
-	since := s.since.Load()
-	if since == nil {
+	first := s.begun.Load()
+	if first == nil {
 		return patience
 	}
-	age := time.Since(*since)
+	age := time.Since(first.at)
 	if age >= 4*patience {
-		s.since.CompareAndSwap(since, nil)
+		s.begun.CompareAndSwap(first, nil)
 		return patience
 	}
 	return min(patience, 2*patience-age)
+}
+
+// answered ends a silence over this queue.
+func (s *silence) answered(queue string) {
+	if first := s.begun.Load(); first != nil && first.queue == queue {
+		s.begun.CompareAndSwap(first, nil)
+	}
 }
 
 // errNoPreCheck proves nothing: to ask might be fatal.
@@ -78,7 +92,7 @@ func (s *preCheck) ask(
 	case s.publish.Blocked():
 		return false, nil
 	}
-	begun := time.Now()
+	asked := &unanswered{queue, time.Now()}
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	if err = wire.AskAbsence(bounded, s.publish, queue); err == nil {
@@ -88,10 +102,10 @@ func (s *preCheck) ask(
 	switch {
 	case ctx.Err() != nil:
 	case bounded.Err() != nil:
-		s.silence.since.CompareAndSwap(nil, &begun)
+		s.silence.begun.CompareAndSwap(nil, asked)
 		s.publish.Abort() // a new one may reach a node that answers
-	default:
-		s.silence.since.Store(nil)
+	case err == nil, wire.Code(err) != 0: // else it may be the end that Abort makes beside us
+		s.silence.answered(queue)
 	}
 	return err == nil, err
 }

@@ -205,6 +205,30 @@ func TestPreCheckThatStaysSilent(t *testing.T) {
 	})
 }
 
+// The publish connections may be cut off from the leader of one slot alone, so that each
+// answers about the other slot.
+func TestPreCheckOfOneSlotStaysSilent(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 2)
+		cfg.Count = 2
+		lock, _ := held5s(t, cfg)
+		h := &holder{Holder: lock, peer: p, t: t, lockConn: p.connOf(lock.link.Lock)}
+		h.answer(func(r *request) bool {
+			silent := r.method == "get" && r.peerConn != h.lockConn &&
+				r.queue == wire.SlotQueue("x", 2)
+			if silent {
+				r.stall()
+			}
+			return silent
+		})
+		h.stillHeld()
+		if err := lock.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // If there are several nodes, the next publish connection is at another one.
 func TestPreCheckLeavesASilentNode(t *testing.T) {
 	t.Parallel()
