@@ -144,6 +144,9 @@ func (h *holding) takeAgain(ctx context.Context, lost *amqplock.Lock) error {
 	}()
 	h.c.Warnf("%v; the command goes on without the lock", context.Cause(lost.Context()))
 	_ = release(lost)
+	if !held.Of(lost.Context()).CutOff() { // evicted meanwhile
+		return context.Cause(lost.Context())
+	}
 	for {
 		lock, err := h.spec.client.Acquire(held.Prefer(ctx, h.slots), h.spec.Lock, options(h.spec)...)
 		if err == nil {

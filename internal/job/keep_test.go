@@ -133,3 +133,42 @@ func TestEvictionWhileKeepWaits(t *testing.T) {
 		t.Errorf("%v, want ErrLost", lost)
 	}
 }
+
+// TestEvictionBeforeKeepTakesAgain: the eviction arrives on the second connection when
+// the first has ended.
+func TestEvictionBeforeKeepTakesAgain(t *testing.T) {
+	t.Parallel()
+	b := broker.New(broker.Options{})
+	t.Cleanup(b.Close)
+	first := make(chan *broker.Socket, 1) // that of the lock
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := b.DialContext(ctx, network, address)
+		if err == nil {
+			select {
+			case first <- conn.(*broker.Socket):
+			default:
+			}
+		}
+		return conn, err
+	}
+	s := Spec{Lock: amqplock.Mutex("x"), OnLoss: Keep, ID: "kept", client: client(t, dial)}
+	lock, err := s.client.Acquire(t.Context(), s.Lock, options(s)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &holding{spec: s, c: console.New(time.Now(), console.Settings{Quiet: true}), lock: lock}
+	t.Cleanup(func() { _ = release(h.current()) })
+	other := client(t, b.DialContext)
+	eventually(t, "the run answers", func() bool {
+		list, err := other.Holders(t.Context(), s.Lock)
+		return err == nil && len(list) == 1
+	})
+	(<-first).Reset()
+	<-lock.Context().Done()
+	if err := other.Evict(t.Context(), s.Lock, s.ID, "me"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.takeAgain(t.Context(), lock); !errors.Is(err, amqplock.ErrLost) {
+		t.Errorf("%v, want ErrLost", err)
+	}
+}

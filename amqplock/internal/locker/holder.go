@@ -20,6 +20,7 @@ type Holder struct {
 	ours       bool // see claims
 	following  *following
 	ending     atomic.Pointer[Ending]
+	evicted    atomic.Pointer[error] // by whom; perhaps after another loss, see CutOff
 	released   sync.Once
 	releaseErr error
 }
@@ -40,7 +41,10 @@ func newHolder(c *contender) (*Holder, error) {
 	}
 	h.who.Holds(presence.Holding{
 		Slots: h.Slots, Elastic: c.cfg.Elastic,
-		Evict: func(reason error) { h.lose(h.String(), reason) },
+		Evict: func(reason error) {
+			h.evicted.Store(&reason)
+			h.lose(h.String(), reason)
+		},
 	})
 	if c.size > 0 {
 		c.compareSize(h.preparing) // before the work prints anything

@@ -12,10 +12,11 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
 )
 
-// CutOff reports whether the lock was lost with a cutError as the reason.
+// CutOff reports whether the lock was lost with a cutError as the reason. An eviction may
+// still arrive on the publish connection, and be confirmed. It ends the run all the same.
 func (h *Holder) CutOff() bool {
 	var cut *cutError
-	return errors.As(context.Cause(h.ctx), &cut)
+	return h.evicted.Load() == nil && errors.As(context.Cause(h.ctx), &cut)
 }
 
 // MayRegain reports whether the lock was lost, and Regain may take it again.
@@ -41,6 +42,9 @@ func (h *Holder) Regain(ctx context.Context) (*Holder, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Regain)
 	defer cancel()
 	h.disconnect()
+	if by := h.evicted.Load(); by != nil {
+		return nil, h.notRegained(ctx, &finalError{*by})
+	}
 	// A new connection does not reset it: the broker may accept each, and refuse the claim.
 	pace := wire.Pace(regainFirst, regainLast)
 	for {

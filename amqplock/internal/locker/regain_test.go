@@ -13,6 +13,7 @@ import (
 	"github.com/amqprun/amqprun/amqplock/internal/lease"
 	"github.com/amqprun/amqprun/amqplock/internal/presence"
 	"github.com/amqprun/amqprun/amqplock/internal/wire"
+	"github.com/amqprun/amqprun/test/sim/broker"
 )
 
 // regainable is a lock of this test that may be regained.
@@ -329,4 +330,29 @@ func TestALockThatWasNotLost(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// TestEvictionAfterACut: an eviction that arrives after the end of the lock connection is
+// confirmed, so the lock is not taken again.
+func TestEvictionAfterACut(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, cfg Config) {
+		cfg.Regain, cfg.About = time.Minute, named("evicted")
+		lock, _ := held5s(t, cfg)
+		lock.link.Lock.Socket.(*broker.Socket).Reset()
+		<-lock.Context().Done()
+		if !lock.MayRegain() {
+			t.Fatal(context.Cause(lock.Context()))
+		}
+		if err := Evict(t.Context(), cfg.Broker, cfg.Ref, "evicted", "me"); err != nil {
+			t.Fatal(err)
+		}
+		if lock.MayRegain() {
+			t.Error("it may be regained")
+		}
+		if _, err := lock.Regain(t.Context()); !errors.Is(err, fault.ErrLost) {
+			t.Errorf("Regain: %v", err)
+		}
+		_ = lock.Release(t.Context())
+	})
 }
