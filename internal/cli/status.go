@@ -75,18 +75,18 @@ func watch(o *options, client *amqplock.Client) error {
 			Hint: "without --watch, status prints once",
 		}
 	}
-	for seen := false; ; {
+	for seen, refused := false, false; ; {
 		var text strings.Builder
 		err := writeStatus(&text, o, client)
 		isRefused := errors.Is(err, amqplock.ErrAccess) || errors.Is(err, amqplock.ErrNotFound)
-		mayPass := errors.Is(err, amqplock.ErrUnreachable) || seen && isRefused
+		mayPass := errors.Is(err, amqplock.ErrUnreachable) || seen && isRefused && !refused
 		if err != nil && !mayPass {
 			return err
 		}
 		if err != nil {
 			text.WriteString("amqprun: error: " + err.Error() + "\n")
 		}
-		seen = err == nil || seen && !isRefused
+		seen, refused = seen || err == nil, isRefused
 		if err := screen.Draw(text.String()); err != nil {
 			return err
 		}

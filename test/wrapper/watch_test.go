@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/creack/pty"
@@ -17,7 +16,7 @@ import (
 )
 
 // TestWatchOutlivesTheBroker: it shows that the broker is away, and what there is when it
-// has come. One that is ending refuses a login.
+// has come. One that is ending or starting refuses a login.
 func TestWatchOutlivesTheBroker(t *testing.T) {
 	t.Parallel()
 	path := mustProgram(t)
@@ -35,29 +34,41 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 		t.Skip(err) // somebody else has taken the port
 	}
 	defer l.Close()
-	var refuse atomic.Bool
+	next := make(chan string) // for the next connection; "end" is for all until the one after
 	go func() {
-		for {
+		for ends := false; ; {
 			client, err := l.Accept()
 			if err != nil {
 				return
+			}
+			var asks io.Reader = client
+			select {
+			case how := <-next:
+				if ends = how == "end"; !ends {
+					asks = misnamed{client, broker.User.Username()}
+				}
+			default:
+			}
+			if ends {
+				client.Close()
+				continue
 			}
 			server, err := net.Dial("tcp", broker.Host)
 			if err != nil {
 				client.Close()
 				return
 			}
-			var asks io.Reader = client
-			if refuse.Swap(false) {
-				asks = misnamed{client, broker.User.Username()}
-			}
 			go func() { _, _ = io.Copy(server, asks); server.Close() }()
 			go func() { _, _ = io.Copy(client, server); client.Close() }()
 		}
 	}()
 	s.expect(`mutex "wrapper-watch": free`)
-	refuse.Store(true)
-	s.expect("refused the login")
+	for _, how := range []string{"refuse", "end", "refuse"} {
+		next <- how
+		s.expect(map[string]string{
+			"refuse": "refused the login", "end": ": it closed",
+		}[how])
+	}
 	s.expect(`mutex "wrapper-watch": free`)
 }
 
