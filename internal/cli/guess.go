@@ -47,7 +47,7 @@ func guessLock(o *options) string {
 	if _, err := strconv.Atoi(name); err == nil || amqplock.CheckName(name) != nil {
 		return ""
 	}
-	if strings.Contains(name, "://") {
+	if strings.Contains(name, "://") && o.subcommand != "release" { // which asks no broker
 		return "a broker is named by --url URL or AMQPRUN_URL"
 	}
 	name = shellescape.Quote(name)

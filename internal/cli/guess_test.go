@@ -23,6 +23,7 @@ func TestGuesses(t *testing.T) {
 		{"change 4", "no semaphore is named", "name it with --semaphore NAME"},
 		{"destroy builds", "no lock is named", "amqprun destroy --semaphore builds, or --mutex builds"},
 		{"destroy --semaphore a b", `unexpected argument "b"; options come before it`, ""},
+		{"release amqp://h", `unexpected argument "amqp://h"; options come before it`, ""},
 		{"run make", "no lock is named",
 			`amqprun needs no word like "run": amqprun --mutex NAME -- COMMAND [ARG...]`},
 		{"help", "no lock is named", "amqprun --help"},
