@@ -3,9 +3,8 @@
 // command, and closes. It checks nothing and survives nothing; amqprun is measured
 // against it. With -line it also waits for its turn, and gives the lock to the next by
 // deleting it and sending a message. With -checked it also asks what amqprun's promises
-// need, see grant, and gives the lock to the next. With -slot it also searches, on a
-// connection of its own, for a slot of the semaphore. With -token it also does what a
-// fencing token takes, see tokens.
+// need, see grant, and gives the lock to the next. With -slot it also looks for a slot,
+// see search. With -token it also does what a fencing token takes, see tokens.
 package main
 
 import (
@@ -41,9 +40,21 @@ func run(lock, name string, args []string) error {
 			return err
 		})
 	}
+	var looked *search
+	if *slot {
+		opened.Go(func() (err error) {
+			looked, err = openSearch(lock)
+			return err
+		})
+	}
 	connection, channel, majority, err := connect()
 	if err != nil {
 		return err
+	}
+	if *slot {
+		if err := opened.Wait(); err != nil {
+			return err
+		}
 	}
 	if *checked {
 		err = grant(channel, majority, lock)
@@ -67,11 +78,17 @@ func run(lock, name string, args []string) error {
 		if _, err := channel.QueueDelete(lock, false, false, false); err != nil {
 			return err
 		}
+	}
+	var closed errgroup.Group
+	if looked != nil {
+		closed.Go(func() error { return looked.close(lock) })
+	} else if *line || *checked {
 		if err := channel.Publish("", lock+"-line", false, false, amqp.Publishing{}); err != nil {
 			return err
 		}
 	}
-	return connection.Close()
+	closed.Go(connection.Close)
+	return closed.Wait()
 }
 
 // work runs the command, between the two records of its run if there is a log.
@@ -92,13 +109,9 @@ func work(log *tokens, name string, args []string) error {
 // witness is a quorum queue that amqprun has created for its mutexes.
 const witness = "amqprun-witness"
 
-// connect returns when the lock connection and, with -slot, the search are done. The
-// channels are opened at the same time; majority is for grant.
+// connect opens the channels at the same time; majority is for grant.
 func connect() (connection *amqp.Connection, channel, majority *amqp.Channel, err error) {
 	var group errgroup.Group
-	if *slot {
-		group.Go(search)
-	}
 	if connection, err = amqp.Dial(os.Getenv("AMQPRUN_URL")); err != nil {
 		return nil, nil, nil, err
 	}
@@ -113,21 +126,6 @@ func connect() (connection *amqp.Connection, channel, majority *amqp.Channel, er
 	}
 	err = group.Wait()
 	return connection, channel, majority, err
-}
-
-// search asks one question, as if for a slot. The connection stays open, for what amqprun
-// publishes.
-func search() error {
-	connection, err := amqp.Dial(os.Getenv("AMQPRUN_URL"))
-	if err != nil {
-		return err
-	}
-	channel, err := connection.Channel()
-	if err != nil {
-		return err
-	}
-	_, err = channel.QueueDeclarePassive(witness, true, false, false, false, nil)
-	return err
 }
 
 // grant claims the lock, reads from a quorum queue beside that, and then looks whether
