@@ -95,6 +95,21 @@ func (t *Tail) stand(ctx context.Context) error {
 	}
 }
 
+// Check reports why Grant would get no token at this node. It makes the log if need be.
+func (l *Log) Check(ctx context.Context) error {
+	t, err := l.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.stop()
+	<-t.warmed
+	if err = t.err; isGone(err) {
+		err = t.stand(ctx)
+	}
+	return l.explain("write to", err)
+}
+
 // Close ends what Open has begun.
 func (t *Tail) Close() {
 	t.stop()

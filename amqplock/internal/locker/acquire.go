@@ -45,8 +45,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 			return nil, err
 		}
 		begun := time.Now()
-		err = c.try(ctx, false)
-		s.tried(c, err)
+		err = s.try(ctx, c)
 		if wait && c.mayPass(err, first) {
 			err = c.wait(ctx, waiter, err)
 		}
@@ -68,7 +67,7 @@ func acquire(ctx context.Context, cfg Config, wait bool) (*Holder, error) {
 		if !another || !wait || errors.Is(err, fault.ErrNotAcquired) { // an eviction may be confirmed
 			return nil, err
 		}
-		s.lost(err)
+		s.lost(c, err)
 		cfg.Skip()
 		waiter.Report(err)
 		if time.Since(begun) > cfg.ConnectTimeout {
@@ -93,7 +92,8 @@ type search struct {
 	why    error  // the newest reason why we do not have the lock; nil before
 	away   bool   // the broker, and a warning has said so
 
-	unfit map[string]refusals // the nodes that give no token
+	tokenless bool                // a node gave no token, and none is known to give one since
+	unfit     map[string]refusals // since then, by node
 }
 
 // refusals are those of a node that gives no token. A node without a replica of the
@@ -101,26 +101,34 @@ type search struct {
 // does one that awaits a new leader of the stream.
 type refusals struct{ first, last time.Time }
 
-// A node is unfit that has refused for unfitTime. Two refusals that are farther apart
-// than unfitBreak are not of one time.
-const (
-	unfitTime  = 30 * time.Second
-	unfitBreak = 30 * time.Second
-)
+// unfitTime is for how long a node has to refuse to be unfit.
+const unfitTime = 30 * time.Second
 
-// tried notes the end of the first try over a connection. Only an answer shows that the
-// broker is back: one that stops may take connections and end them.
-func (s *search) tried(c *contender, err error) {
+// try is the first over a connection. After a refusal it asks first whether this node
+// would give a token. A try that finds out has the lock meanwhile, and may have its turn
+// once in hours.
+func (s *search) try(ctx context.Context, c *contender) error {
 	s.broker = c.link.Lock.Broker
+	if s.tokenless {
+		if err := c.checkLog(ctx); err != nil {
+			return err
+		}
+		s.tokenless = false
+		clear(s.unfit)
+	}
+	err := c.try(ctx, false)
+	// Only an answer shows that the broker is back: one that stops may take connections and
+	// end them.
 	if s.away && (err == nil || isBusy(err)) {
 		s.away = false
 		s.cfg.Warnf("connected to %s again, with a new place in the wait queue", s.broker)
 	}
+	return err
 }
 
 // lost notes the end of a connection while we waited.
-func (s *search) lost(err error) {
-	s.why = err
+func (s *search) lost(c *contender, err error) {
+	s.why, s.tokenless = err, s.tokenless || c.tokenless
 	if !s.away {
 		s.away = true
 		s.cfg.Warnf("%v; connecting again", err)
@@ -130,7 +138,7 @@ func (s *search) lost(err error) {
 // leaves notes that a node gives no token, and reports whether any may still give one.
 func (s *search) leaves(node string) (again bool) {
 	now, r := time.Now(), s.unfit[node]
-	if now.Sub(r.last) > unfitBreak {
+	if r.first.IsZero() {
 		r.first = now
 	}
 	r.last = now

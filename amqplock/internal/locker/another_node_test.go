@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -221,4 +222,85 @@ func TestWaiterLeavesANodeWithoutTokens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A waiter whose node gives no token ends, however seldom it has its turn at the lock.
+func TestWaitersEndAtANodeWithoutTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ fenced, plain int }{{8, 0}, {1, 2}} {
+		simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, plain Config) {
+			plain.URLs = []string{"amqp://one/"}
+			b.RefuseReaders("one", true)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			var others sync.WaitGroup
+			for range c.plain {
+				others.Go(func() {
+					for ctx.Err() == nil {
+						lock, err := Acquire(ctx, plain)
+						if err != nil {
+							break
+						}
+						_ = wire.Pause(ctx, 40*time.Second)
+						if err := lock.Release(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				pass(time.Second)
+			}
+			fenced := plain
+			fenced.Fence = true
+			ended := make(chan error, c.fenced)
+			for range c.fenced {
+				go func() {
+					_, err := Acquire(ctx, fenced)
+					ended <- err
+				}()
+			}
+			for range c.fenced {
+				if err := <-ended; !errors.Is(err, fault.ErrUnreachable) {
+					t.Errorf("%d beside %d others: %v, want ErrUnreachable", c.fenced, c.plain, err)
+				}
+			}
+			cancel()
+			others.Wait()
+		})
+	}
+}
+
+// It waits for a node that does not see its cluster, and holds the lock only once for
+// that.
+func TestWaiterLeavesTheLockAloneWithoutTokens(t *testing.T) {
+	t.Parallel()
+	simulated(t, wire.Mutex, func(t *testing.T, b *broker.Broker, plain Config) {
+		plain.URLs = []string{"amqp://one/"}
+		b.RefuseReaders("one", false)
+		fenced := plain
+		fenced.Fence = true
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := Acquire(ctx, fenced)
+			ended <- err
+		}()
+		taken := 0
+		for ctx.Err() == nil {
+			pass(time.Second)
+			lock, err := TryAcquire(t.Context(), plain)
+			if err != nil {
+				taken++
+				continue
+			}
+			if err := lock.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if taken > 10 {
+			t.Errorf("it had the lock for %d of 120 seconds", taken)
+		}
+		if err := <-ended; !errors.Is(err, fault.ErrNotAcquired) {
+			t.Errorf("%v, want ErrNotAcquired", err)
+		}
+	})
 }

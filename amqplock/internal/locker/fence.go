@@ -89,13 +89,7 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		if err == nil {
 			err = c.log.fence(ctx, o.tail, c.held.list(), isCut)
 		}
-		reopen := err != nil && mayReopen(err, o.conn)
-		c.tokenless = reopen ||
-			errors.Is(err, fault.ErrUnreachable) && !isUsual(err) && isCut() == nil
-		if c.tokenless && !reopen && !errors.Is(err, context.DeadlineExceeded) {
-			c.unfit = o.conn.Broker
-		}
-		if !reopen {
+		if reopen := c.judge(err, o.conn); !reopen {
 			return err
 		}
 		if time.Since(begun) > reopenTime || wire.Pause(ctx, pause) != nil {
@@ -110,6 +104,32 @@ func (c *contender) fence(ctx context.Context, o *opening) error {
 		<-again.done
 		*o, err = *again, again.err
 	}
+}
+
+// judge notes whether err, of the use of the log over that connection, says that this
+// node gives no token. It reports whether a new connection may help.
+func (c *contender) judge(err error, publish *wire.Conn) (reopen bool) {
+	reopen = err != nil && mayReopen(err, publish)
+	c.tokenless = reopen ||
+		errors.Is(err, fault.ErrUnreachable) && !isUsual(err) && !c.link.Lock.IsClosed()
+	if c.tokenless && !reopen && !errors.Is(err, context.DeadlineExceeded) {
+		c.unfit = publish.Broker
+	}
+	return reopen
+}
+
+// checkLog reports why this node would give no token. It needs no lock.
+func (c *contender) checkLog(ctx context.Context) error {
+	c.who.Joins(false) // as a waiter without a place
+	if err := c.link.OpenPublish(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	publish := c.link.Publish()
+	err := history.New(publish, c.cfg.Ref).Check(ctx)
+	c.judge(err, publish)
+	return err
 }
 
 func (r *recorder) fence(
