@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +71,7 @@ func connectOnce(ctx context.Context, cfg Config) (*contender, error) {
 		}
 		return nil, err
 	}
-	link.Expect = slices.Max(append([]int{cfg.Slots}, cfg.Prefer...)) // so it looks at these
+	link.Expect, link.Prefer = cfg.Slots, cfg.Prefer
 	if cfg.About != nil {
 		cfg.About = shownAbout(cfg.About, cfg.runID)
 	}

@@ -18,6 +18,9 @@ type Link struct {
 	// makes Find faster.
 	Expect int
 
+	// Prefer are slots that Find asks about wherever they are.
+	Prefer []int
+
 	prober *prober // nil until it is needed; see Probes
 	mute   bool    // we may not publish, and so not ask
 }
@@ -68,7 +71,7 @@ func TimedFor[T any](
 func (l *Link) Find(ctx context.Context, name string, want, most int) (Slots, error) {
 	return probedFor(ctx, l, "look for slots of "+Ref{Semaphore, name}.String(),
 		func(ctx context.Context, p *prober) (Slots, error) {
-			return p.find(ctx, name, want, most, l.Expect)
+			return p.find(ctx, name, want, most, l.Expect, l.Prefer)
 		})
 }
 

@@ -53,9 +53,9 @@ func (p *prober) survey(ctx context.Context, name string) (Slots, error) {
 // there are. It bisects for their number, and then asks about holders only. It begins
 // at a random slot, so that those who come at the same time do not meet at the same
 // slot. It looks at no more than most slots of a long row. expected is how many there
-// probably are, 0 if nobody knows.
+// probably are, 0 if nobody knows. It asks about those of prefer too.
 func (p *prober) find(
-	ctx context.Context, name string, want, most, expected int,
+	ctx context.Context, name string, want, most, expected int, prefer []int,
 ) (Slots, error) {
 	if expected == 0 {
 		expected = firstSlots
@@ -74,7 +74,7 @@ func (p *prober) find(
 		}
 	}
 	if s.Exact = all; all || s.Count >= end || len(s.Free) >= want && !s.drain {
-		return s.leaveToDrain(end), nil
+		return p.addPreferred(ctx, name, s, end, prefer)
 	}
 	first := s.Count + 1
 	if s.Count, err = p.bisect(ctx, name, s.Count); err != nil {
@@ -101,6 +101,33 @@ func (p *prober) find(
 				s.Free = append(s.Free, numbers[i])
 			} else {
 				s.Held++
+			}
+		}
+	}
+	return p.addPreferred(ctx, name, s, end, prefer)
+}
+
+// addPreferred adds the preferred slots that are free and that the search has not come
+// to. It leaves out what is to be drained.
+func (p *prober) addPreferred(
+	ctx context.Context, name string, s Slots, end int, prefer []int,
+) (Slots, error) {
+	s = s.leaveToDrain(end)
+	prefer = slices.DeleteFunc(slices.Clone(prefer), func(i int) bool {
+		return s.Exact && i > s.Count || slices.Contains(s.Free, i)
+	})
+	for part := range slices.Chunk(prefer, window/2) {
+		queues := make([]string, 0, window)
+		for _, i := range part {
+			queues = append(queues, SlotQueue(name, i), HeldQueue(name, i))
+		}
+		missing, err := p.probe(ctx, queues)
+		if err != nil {
+			return s, err
+		}
+		for k, i := range part {
+			if !missing[2*k] && missing[2*k+1] {
+				s.Free = append(s.Free, i)
 			}
 		}
 	}
