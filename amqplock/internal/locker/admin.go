@@ -195,8 +195,11 @@ func (a *admin) claim(ctx context.Context, doing, queue string) error {
 func (a *admin) create(ctx context.Context, n int) error {
 	return a.exclusively(ctx, func() error {
 		found, err := a.link.Survey(ctx, a.ref.Name)
-		if err != nil || found.Known {
+		if err != nil {
 			return err
+		}
+		if found.Known {
+			return a.complete(ctx, found)
 		}
 		if err := a.build(ctx, n); err != nil {
 			return err
@@ -222,11 +225,28 @@ func (a *admin) build(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	if err := a.ensure(ctx, 0); err != nil {
+	if err := a.declare(ctx, 0); err != nil {
 		return err
 	}
 	a.link.Broker.Debugf("created %s with %d slots", a.ref, n)
 	return nil
+}
+
+// complete makes slot 0 where a creation was interrupted just before that. It declares
+// the first slot once more, which changes nothing. The broker answers 406 about the
+// original's, which is a classic queue.
+func (a *admin) complete(ctx context.Context, found wire.Slots) error {
+	if found.Ours {
+		return nil
+	}
+	err := a.declare(ctx, 1)
+	switch {
+	case wire.Code(err) == amqp.PreconditionFailed:
+		return nil
+	case err != nil:
+		return err
+	}
+	return a.declare(ctx, 0)
 }
 
 // survey looks at all slots. last is the number of the last one, also where a creation
@@ -242,11 +262,11 @@ func (a *admin) survey(ctx context.Context) (found wire.Slots, last int, err err
 
 // grow adds n slots, or builds a semaphore that is not there.
 func (a *admin) grow(ctx context.Context, found wire.Slots, n int) error {
-	switch {
-	case !found.Known:
+	if !found.Known {
 		return a.build(ctx, n)
-	case n <= 0:
-		return nil
+	}
+	if err := a.complete(ctx, found); err != nil || n <= 0 {
+		return err
 	}
 	return a.addAlone(ctx, func() error {
 		for i := found.Count + 1; i <= found.Count+n; i++ {
@@ -297,7 +317,7 @@ func (a *admin) shrink(ctx context.Context, found wire.Slots, n int) error {
 	if found.Count <= n {
 		return a.ensure(ctx, 0)
 	}
-	return nil
+	return a.complete(ctx, found)
 }
 
 // deleteDown removes the slots from the last to the first, so that a half-done removal
@@ -318,6 +338,11 @@ func (a *admin) ensure(ctx context.Context, i int) error {
 	if missing, err := a.link.Missing(ctx, queue); err != nil || !missing {
 		return err
 	}
+	return a.declare(ctx, i)
+}
+
+func (a *admin) declare(ctx context.Context, i int) error {
+	queue := wire.SlotQueue(a.ref.Name, i)
 	create := func() error { return a.link.Requests.Create(queue) }
 	return a.link.Timed(ctx, "create queue "+queue, create)
 }

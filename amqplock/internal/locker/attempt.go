@@ -338,7 +338,8 @@ func (a *attempt) create(ctx context.Context, want int) (wire.Slots, error) {
 
 // awaitCreation is for one that may not ask the witness about slots without slot 0. They
 // may be no slots of the original's: a creation makes slot 0 last, under the mutex of the
-// name. It reports whether slot 0 is there by now.
+// name. Where nobody is at work, and we may, we finish an interrupted one. It reports
+// whether slot 0 is there by now.
 func (a *attempt) awaitCreation(ctx context.Context) bool {
 	mutex := wire.Ref{Kind: wire.Mutex, Name: a.cfg.Name}
 	pace := wire.Pace(20*time.Millisecond, 500*time.Millisecond)
@@ -348,7 +349,10 @@ func (a *attempt) awaitCreation(ctx context.Context) bool {
 		switch {
 		case err != nil || !missing:
 			return err == nil
-		case !making, time.Since(begun) > adminPatience, wire.Pause(ctx, pace.NextBackOff()) != nil:
+		case !making:
+			found, err := a.create(ctx, 1)
+			return err == nil && found.Ours
+		case time.Since(begun) > adminPatience, wire.Pause(ctx, pace.NextBackOff()) != nil:
 			return false
 		}
 	}

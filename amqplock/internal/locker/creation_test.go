@@ -17,7 +17,8 @@ import (
 )
 
 // Whatever a killed creation has left, the next semaphore has the slots that were asked
-// for, and no more of them can be held.
+// for, and no more of them can be held. None is left for which a run has to ask the
+// witness: the documented permissions do not suffice for that.
 func TestRemainsOfACreationAreNoSlots(t *testing.T) {
 	t.Parallel()
 	const begun, want = 12, 3
@@ -43,9 +44,10 @@ func TestRemainsOfACreationAreNoSlots(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for n, fallen := 1, true; fallen; n++ {
-				simulated(t, wire.Semaphore, func(t *testing.T, b *broker.Broker, cfg Config) {
-					cfg.Log = nil // of some hundred rounds
-					fate := &axe{left: n, via: b.DialContext}
+				inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+					cfg.Kind, cfg.Log = wire.Semaphore, nil // of some hundred rounds
+					p.answer(refuseWitness)
+					fate := &axe{left: n, via: p.dial}
 					killed := cfg
 					killed.Slots, killed.Dial = begun, fate.dial
 					if lock, err := TryAcquire(t.Context(), killed); err == nil {
@@ -53,11 +55,13 @@ func TestRemainsOfACreationAreNoSlots(t *testing.T) {
 					}
 					fallen = fate.hasFallen()
 					pass(time.Minute)
-					if _, err := Look(t.Context(), cfg.Broker, cfg.Ref); err == nil {
-						return // it was made
-					}
+					_, notMade := Look(t.Context(), cfg.Broker, cfg.Ref)
 					if err := next(t.Context(), cfg); err != nil {
 						t.Fatalf("killed after %d methods: %v", n, err)
+					}
+					if notMade == nil { // it has another number of slots
+						taken(t, cfg)
+						return
 					}
 					held := 0
 					for range begun + 1 {
@@ -131,13 +135,7 @@ func TestNewcomerBesideACreation(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 			cfg = p.semaphore(cfg, 1)
 			delete(p.queues, wire.SlotQueue("x", 0))
-			p.answer(func(r *request) bool {
-				refused := r.method == "get" && r.queue == wire.Witness
-				if refused {
-					replies["403"](r)
-				}
-				return refused
-			})
+			p.answer(refuseWitness)
 			p.heldFor("x", time.Second) // by an administrator
 			time.AfterFunc(time.Second/2, func() {
 				p.mu.Lock()
@@ -155,6 +153,109 @@ func TestNewcomerBesideACreation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuseWitness is how a broker answers one with the documented permissions.
+func refuseWitness(r *request) bool {
+	refused := r.method == "get" && r.queue == wire.Witness
+	if refused {
+		replies["403"](r)
+	}
+	return refused
+}
+
+// completions are what finishes a creation that has made all of three slots but slot 0.
+var completions = map[string]func(context.Context, Config) error{
+	"none": func(ctx context.Context, cfg Config) error {
+		return Adjust(ctx, cfg.Broker, cfg.Name, 0)
+	},
+	"more": func(ctx context.Context, cfg Config) error {
+		return Adjust(ctx, cfg.Broker, cfg.Name, 1)
+	},
+	"less": func(ctx context.Context, cfg Config) error {
+		return Resize(ctx, cfg.Broker, cfg.Name, 1)
+	},
+	"drain": func(ctx context.Context, cfg Config) error {
+		return DrainTo(ctx, cfg.Broker, cfg.Name, 1)
+	},
+}
+
+// The next change finishes a creation that lacks nothing but slot 0.
+func TestCreationWithoutSlot0IsFinished(t *testing.T) {
+	t.Parallel()
+	for name, change := range completions {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				cfg = p.semaphore(cfg, 3)
+				delete(p.queues, wire.SlotQueue("x", 0))
+				p.answer(refuseWitness)
+				if err := change(t.Context(), cfg); err != nil {
+					t.Fatal(err)
+				}
+				taken(t, cfg)
+			})
+		})
+	}
+}
+
+// The original's slots get no slot 0, which would say that they prove a majority. Each
+// question about them leaves an error in the broker's log. So a change asks once, and a
+// run that may ask the witness never.
+func TestOriginalsSlotsStayTheOriginals(t *testing.T) {
+	t.Parallel()
+	for name, change := range completions {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+				cfg = p.semaphore(cfg, 3)
+				delete(p.queues, wire.SlotQueue("x", 0))
+				asked, may := 0, true
+				p.answer(func(r *request) bool {
+					if r.method == "declare" && r.queue == wire.SlotQueue("x", 1) {
+						asked++
+						replies["406"](r)
+						return true
+					}
+					return !may && refuseWitness(r)
+				})
+				if err := change(t.Context(), cfg); err != nil || asked != 1 {
+					t.Errorf("asked %d times: %v", asked, err)
+				}
+				cfg.Slots = 3
+				taken(t, cfg)
+				if asked != 1 {
+					t.Error("a run asked")
+				}
+				may = false
+				if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrAccess) {
+					t.Errorf("without the witness: %v, want ErrAccess", err)
+				}
+				if _, made := p.queues[wire.SlotQueue("x", 0)]; made {
+					t.Error("slot 0 was made")
+				}
+			})
+		})
+	}
+}
+
+// A run that may not make slots says which permission is missing for those that it found.
+func TestCreationWithoutSlot0StaysWithoutThePermission(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, p *peer, cfg Config) {
+		cfg = p.semaphore(cfg, 3)
+		cfg.Slots = 3
+		delete(p.queues, wire.SlotQueue("x", 0))
+		p.answer(func(r *request) bool {
+			refused := r.method == "claim" && r.queue == "x"
+			if refused {
+				replies["403"](r)
+			}
+			return refused || refuseWitness(r)
+		})
+		_, err := TryAcquire(t.Context(), cfg)
+		if !errors.Is(err, fault.ErrAccess) || !strings.Contains(err.Error(), wire.Witness) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 // One that could not make the semaphore, because somebody else was about to, waits. It

@@ -170,7 +170,8 @@ func (a *admin) removeFree(ctx context.Context, last int) (removed bool, err err
 			return err
 		}
 		removed = true
-		return a.shrink(ctx, wire.Slots{Known: true, Count: last}, 1)
+		// As if it were ours: else it would ask the broker about that at each slot.
+		return a.shrink(ctx, wire.Slots{Known: true, Ours: true, Count: last}, 1)
 	})
 	if err == nil {
 		err = a.delete(ctx, held)
