@@ -221,14 +221,29 @@ func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
 		k.lose(k.cfg.Describe([]int{gone.slot}), gone)
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.ConnectTimeout)
-	defer cancel()
-	_ = wire.Call(ctx, func() error { // it may still block the slot for others
-		defer k.held.gone(gone.slot)
-		return k.link.Requests.Remove(k.cfg.Held(gone.slot))
-	})
+	if wire.Fragile(k.link.Lock.Config.Vhost, k.cfg.Held(gone.slot)) {
+		// A look at a queue that is gone ends the connection, and another check may be about
+		// to look. No such look is on its way after so long.
+		k.background.Go(func() {
+			if wire.Pause(k.checking, k.cfg.ConnectTimeout) == nil {
+				k.remove(k.checking, gone.slot)
+			}
+		})
+	} else {
+		k.remove(ctx, gone.slot)
+	}
 	k.changed("lost slot %d: %v", gone.slot, gone)
 	return true
+}
+
+// remove deletes the queue of a slot that is lost: it may still block the slot for others.
+func (k *keeper) remove(ctx context.Context, slot int) {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.ConnectTimeout)
+	defer cancel()
+	_ = wire.Call(ctx, func() error {
+		defer k.held.gone(slot)
+		return k.link.Requests.Remove(k.cfg.Held(slot))
+	})
 }
 
 // changed reports a change of an elastic set.
