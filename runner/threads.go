@@ -6,9 +6,10 @@ import (
 )
 
 // spareThreads is how many threads Run needs before the command can use up its limit of
-// processes. No more block at once. One is in a system call of Run. One writes to a
-// terminal or a pipe. One is in the timer of the grace. One goes on beside these.
-const spareThreads = 4
+// processes. No more block at once. One has started the command and stays for it, see
+// execute. One is in a system call of Run. One writes to a terminal or a pipe, and one to
+// the broker. One is in the timer of the grace. One goes on beside these.
+const spareThreads = 6
 
 // reserved is of the process, as its threads are.
 var reserved sync.Once
