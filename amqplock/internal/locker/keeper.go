@@ -236,7 +236,7 @@ func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
 	return true
 }
 
-// remove deletes the queue of a slot that is lost: it may still block the slot for others.
+// remove deletes the queue of a lost slot, which may still block that for others.
 func (k *keeper) remove(ctx context.Context, slot int) {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.ConnectTimeout)
 	defer cancel()
