@@ -223,9 +223,9 @@ func (k *keeper) survive(ctx context.Context, gone *goneError) bool {
 	}
 	if wire.Fragile(k.link.Lock.Config.Vhost, k.cfg.Held(gone.slot)) {
 		// A look at a queue that is gone ends the connection, and another check may be about
-		// to look. No such look is on its way after so long.
+		// to look. One that is still on its way after a lease has cost the lock anyway.
 		k.background.Go(func() {
-			if wire.Pause(k.checking, k.cfg.ConnectTimeout) == nil {
+			if wire.Pause(k.checking, lease.End(0, k.link.Lock.Config.Heartbeat)) == nil {
 				k.remove(k.checking, gone.slot)
 			}
 		})
