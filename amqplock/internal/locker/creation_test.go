@@ -180,22 +180,32 @@ var completions = map[string]func(context.Context, Config) error{
 	},
 }
 
-// The next change finishes a creation that lacks nothing but slot 0.
-func TestCreationWithoutSlot0IsFinished(t *testing.T) {
-	t.Parallel()
+// eachCompletion has test make each change, at slots without slot 0.
+func eachCompletion(
+	t *testing.T, test func(t *testing.T, p *peer, cfg Config, change func() error),
+) {
+	t.Helper()
 	for name, change := range completions {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
 				cfg = p.semaphore(cfg, 3)
 				delete(p.queues, wire.SlotQueue("x", 0))
-				p.answer(refuseWitness)
-				if err := change(t.Context(), cfg); err != nil {
-					t.Fatal(err)
-				}
-				taken(t, cfg)
+				test(t, p, cfg, func() error { return change(t.Context(), cfg) })
 			})
 		})
 	}
+}
+
+// The next change finishes a creation that lacks nothing but slot 0.
+func TestCreationWithoutSlot0IsFinished(t *testing.T) {
+	t.Parallel()
+	eachCompletion(t, func(t *testing.T, p *peer, cfg Config, change func() error) {
+		p.answer(refuseWitness)
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		taken(t, cfg)
+	})
 }
 
 // The original's slots get no slot 0, which would say that they prove a majority. Each
@@ -203,38 +213,32 @@ func TestCreationWithoutSlot0IsFinished(t *testing.T) {
 // run that may ask the witness never.
 func TestOriginalsSlotsStayTheOriginals(t *testing.T) {
 	t.Parallel()
-	for name, change := range completions {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, p *peer, cfg Config) {
-				cfg = p.semaphore(cfg, 3)
-				delete(p.queues, wire.SlotQueue("x", 0))
-				asked, may := 0, true
-				p.answer(func(r *request) bool {
-					if r.method == "declare" && r.queue == wire.SlotQueue("x", 1) {
-						asked++
-						replies["406"](r)
-						return true
-					}
-					return !may && refuseWitness(r)
-				})
-				if err := change(t.Context(), cfg); err != nil || asked != 1 {
-					t.Errorf("asked %d times: %v", asked, err)
-				}
-				cfg.Slots = 3
-				taken(t, cfg)
-				if asked != 1 {
-					t.Error("a run asked")
-				}
-				may = false
-				if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrAccess) {
-					t.Errorf("without the witness: %v, want ErrAccess", err)
-				}
-				if _, made := p.queues[wire.SlotQueue("x", 0)]; made {
-					t.Error("slot 0 was made")
-				}
-			})
+	eachCompletion(t, func(t *testing.T, p *peer, cfg Config, change func() error) {
+		asked, may := 0, true
+		p.answer(func(r *request) bool {
+			if r.method == "declare" && r.queue == wire.SlotQueue("x", 1) {
+				asked++
+				replies["406"](r)
+				return true
+			}
+			return !may && refuseWitness(r)
 		})
-	}
+		if err := change(); err != nil || asked != 1 {
+			t.Errorf("asked %d times: %v", asked, err)
+		}
+		cfg.Slots = 3
+		taken(t, cfg)
+		if asked != 1 {
+			t.Error("a run asked")
+		}
+		may = false
+		if _, err := TryAcquire(t.Context(), cfg); !errors.Is(err, fault.ErrAccess) {
+			t.Errorf("without the witness: %v, want ErrAccess", err)
+		}
+		if _, made := p.queues[wire.SlotQueue("x", 0)]; made {
+			t.Error("slot 0 was made")
+		}
+	})
 }
 
 // A run that may not make slots says which permission is missing for those that it found.
