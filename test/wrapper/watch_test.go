@@ -34,7 +34,7 @@ func TestWatchOutlivesTheBroker(t *testing.T) {
 		t.Skip(err) // somebody else has taken the port
 	}
 	defer l.Close()
-	next := make(chan string) // for the next connection; "end" is for all until the one after
+	next := make(chan string, 1) // for the next connection; "end" is for all until the one after
 	go func() {
 		for ends := false; ; {
 			client, err := l.Accept()
